@@ -1,0 +1,1 @@
+"""Human Activity Recognition from wearable inertial sensors: recordings in, a registered model and scored days out."""

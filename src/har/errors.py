@@ -1,0 +1,174 @@
+"""Every error this library raises on purpose.
+
+    HarError
+    ├── SettingsError (ValueError)                har.toml or a HAR_ variable
+    ├── RecordingError (ValueError)               one file; it goes to quarantine, the day goes on
+    │   ├── EmptyRecordingError                   no bytes, or a header only
+    │   ├── NotARecordingError                    binary, Git-LFS pointer, foreign layout
+    │   ├── FileNameError                         not <date>/<subject>_<session>.<ext>
+    │   ├── MissingColumnError                    a time or sensor column is absent
+    │   ├── MalformedRowError                     truncated row, text in a number column
+    │   ├── NonFiniteError                        NaN or infinite values
+    │   ├── RecordingTimeError                    time runs back, or lies outside the file's date
+    │   ├── UnitError                             the values cannot be in the declared unit
+    │   ├── RangeError                            the values exceed the sensor's full scale
+    │   ├── UnknownActivityError                  a label har.toml does not list
+    │   ├── DuplicateRecordingError               the same bytes as another session
+    │   └── ConflictingRecordingError             the same session with other content
+    ├── LakeError (OSError)                       the tables cannot be read or written
+    │   └── LakeBusyError (TimeoutError)          another writer holds the table
+    ├── NotEnoughDataError (LookupError)          no samples, no labels or too few subjects
+    ├── TrainingError (RuntimeError)
+    │   └── ParityError                           the exported file disagrees with torch
+    ├── ModelError (ValueError)                   model.onnx
+    │   └── ModelMismatchError                    made for other channels, units, rate or activities
+    ├── WindowError (ValueError)                  an array that is no window
+    └── RegistryError (LookupError)
+        ├── NoChampionError
+        ├── UnknownVersionError
+        ├── GateError                             a promotion that the gate refuses
+        └── ReproductionError                     a retrained model differs from the recorded one
+
+Every message reads "WHERE: expected …, but got …. The way out."; the four parts are attributes too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+
+class HarError(Exception):
+    """The root of the tree; carries what was expected, what came, where, and the way out."""
+
+    def __init__(self, *, expected: str, got: str, remedy: str, where: str = "") -> None:
+        self.expected = expected
+        self.got = got
+        self.where = where
+        self.remedy = remedy
+        super().__init__(f"{where}{': ' if where else ''}expected {expected}, but got {got}. {remedy}")
+
+    def __reduce__(self) -> tuple[Callable[[], HarError], tuple[()]]:
+        """Survive a trip between processes, which would otherwise call the class with the message alone."""
+        parts = {"expected": self.expected, "got": self.got, "where": self.where, "remedy": self.remedy}
+        return partial(type(self), **parts), ()
+
+
+class SettingsError(HarError, ValueError):
+    """har.toml or a HAR_ variable holds something this project cannot use."""
+
+
+class RecordingError(HarError, ValueError):
+    """One file cannot be ingested.
+
+    `line` is the one-based line of a text file (the header is line 1) or row of a Parquet file (0: the file as a whole).
+    """
+
+    def __init__(self, *, expected: str, got: str, remedy: str, where: str = "", line: int = 0) -> None:
+        self.line = line
+        super().__init__(expected=expected, got=got, remedy=remedy, where=where)
+
+    def __reduce__(self) -> tuple[Callable[[], HarError], tuple[()]]:
+        """See `HarError.__reduce__`."""
+        rebuild, arguments = super().__reduce__()
+        return partial(rebuild, line=self.line), arguments
+
+
+class EmptyRecordingError(RecordingError):
+    """No bytes, or a header without rows."""
+
+
+class NotARecordingError(RecordingError):
+    """Binary content, a Git-LFS pointer, or a layout no reader knows."""
+
+
+class FileNameError(RecordingError):
+    """The path does not name date, subject and session."""
+
+
+class MissingColumnError(RecordingError):
+    """A time or sensor column is absent."""
+
+
+class MalformedRowError(RecordingError):
+    """A row is cut short, has too many fields, or holds text where a number belongs."""
+
+
+class NonFiniteError(RecordingError):
+    """A sensor value is missing, NaN or infinite."""
+
+
+class RecordingTimeError(RecordingError):
+    """Time runs backwards, or lies outside the date that the file claims."""
+
+
+class UnitError(RecordingError):
+    """The values cannot be in the declared unit."""
+
+
+class RangeError(RecordingError):
+    """The values exceed what the sensor can read."""
+
+
+class UnknownActivityError(RecordingError):
+    """A label that har.toml does not list."""
+
+
+class DuplicateRecordingError(RecordingError):
+    """The same bytes were ingested under another session."""
+
+
+class ConflictingRecordingError(RecordingError):
+    """The same session was ingested before with other content."""
+
+
+class LakeError(HarError, OSError):
+    """The tables cannot be read or written."""
+
+
+class LakeBusyError(LakeError, TimeoutError):
+    """Another writer holds the table."""
+
+
+class NotEnoughDataError(HarError, LookupError):
+    """No samples, no labels or too few subjects for what was asked."""
+
+
+class TrainingError(HarError, RuntimeError):
+    """Training cannot go on."""
+
+
+class ParityError(TrainingError):
+    """The exported file disagrees with the network it was made from."""
+
+
+class ModelError(HarError, ValueError):
+    """A model file that cannot be served."""
+
+
+class ModelMismatchError(ModelError):
+    """A model file made for other channels, units, rate, window or activities."""
+
+
+class WindowError(HarError, ValueError):
+    """An array that is no batch of windows: shape, type or values."""
+
+
+class RegistryError(HarError, LookupError):
+    """The registry cannot answer."""
+
+
+class NoChampionError(RegistryError):
+    """No version holds the alias `champion`."""
+
+
+class UnknownVersionError(RegistryError):
+    """No such version is registered."""
+
+
+class GateError(RegistryError):
+    """A promotion that the gate refuses."""
+
+
+class ReproductionError(RegistryError):
+    """A retrained model differs from the recorded one."""

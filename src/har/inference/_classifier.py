@@ -1,0 +1,114 @@
+"""ONNX Runtime around one model file, with every refusal in words."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from har.errors import ModelError, WindowError
+from har.inference._metadata import ModelMetadata
+
+
+class Prediction(NamedTuple):
+    """Probabilities float32 (N, K) and features float32 (N, F), as the graph computes them."""
+
+    probabilities: NDArray[np.float32]
+    features: NDArray[np.float32]
+
+
+class Classifier:
+    """A model file, ready to predict; safe to share between threads.
+
+    Args:
+        path: `model.onnx`.
+        threads: of ONNX Runtime inside one call; None: as many as the process is granted.
+
+    Raises:
+        ModelError: no such file, no ONNX, or not exported by this project.
+    """
+
+    def __init__(self, path: Path | str, *, threads: int | None = None) -> None:
+        self.path = Path(path)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = granted_cores() if threads is None else threads
+        options.inter_op_num_threads = 1
+        options.enable_cpu_mem_arena = False
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(
+                self.path.read_bytes(), options, providers=["CPUExecutionProvider"]
+            )
+        except FileNotFoundError as error:
+            raise ModelError(
+                where=str(path), expected="a model file", got="none", remedy="Train one: har train."
+            ) from error
+        except Exception as error:  # noqa: BLE001 - ONNX Runtime raises a dozen unrelated types for a broken file
+            raise ModelError(
+                where=str(path),
+                expected="an ONNX file",
+                got=str(error).splitlines()[0],
+                remedy="Fetch the file again from the registry.",
+            ) from error
+        self.metadata = ModelMetadata.from_properties(
+            self._session.get_modelmeta().custom_metadata_map, where=str(path)
+        )
+
+    def predict(self, window: NDArray[np.float32]) -> Prediction:
+        """Classify windows.
+
+        Args:
+            window: float32 (N, T, C), m/s² and rad/s, channels in `metadata.channels` order.
+
+        Raises:
+            WindowError: another shape or type, or a value that is not finite.
+        """
+        self._check(window)
+        if not len(window):
+            return Prediction(
+                np.empty((0, len(self.metadata.activities)), np.float32),
+                np.empty((0, len(self.metadata.feature_names)), np.float32),
+            )
+        return Prediction(*self._session.run(("probabilities", "features"), {"window": window}))
+
+    def _check(self, window: NDArray[np.float32]) -> None:
+        expected = (self.metadata.length, len(self.metadata.channels))
+        if not isinstance(window, np.ndarray) or window.dtype != np.float32:
+            raise WindowError(
+                where="window",
+                expected="a float32 array",
+                got=f"{getattr(window, 'dtype', type(window).__name__)}",
+                remedy="Convert it: np.asarray(window, np.float32).",
+            )
+        if window.ndim != 3 or window.shape[1:] != expected:
+            raise WindowError(
+                where="window",
+                expected=f"shape (N, {expected[0]}, {expected[1]}): {expected[0]} samples at "
+                f"{self.metadata.rate_hz:g} Hz of {', '.join(self.metadata.channels)}",
+                got=f"shape {window.shape}",
+                remedy="Cut windows with this model's length and channel order.",
+            )
+        finite = np.isfinite(window)
+        if not finite.all():
+            row, sample, channel = (int(i) for i in np.argwhere(~finite)[0])
+            raise WindowError(
+                where=f"window {row}, sample {sample}, channel {self.metadata.channels[channel]}",
+                expected="finite values",
+                got=str(window[row, sample, channel]),
+                remedy="Drop or repair the sample before cutting windows.",
+            )
+
+
+def granted_cores() -> int:
+    """Cores this process may use: the smaller of its CPU affinity and its cgroup's quota, one at least."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+    except (OSError, ValueError):
+        return cores
+    return cores if quota == "max" else max(1, min(cores, int(quota) // int(period)))

@@ -1,0 +1,138 @@
+"""Cut gap-free segments of samples into windows and name each by its majority label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from har.errors import WindowError
+
+UNLABELLED = -1
+"""Label of a window whose majority is unlabelled, or too small."""
+
+
+@dataclass(frozen=True)
+class WindowSet:
+    """Windows as offsets into one shared array of samples; copies are made by `batch` alone.
+
+    Attributes:
+        samples: float32 (n, C), SI units.
+        starts: int64 (N,), each window's first row in `samples`.
+        length: samples per window, T.
+        labels: int16 (N,), index of the activity, -1 where there is none.
+        segments: int32 (N,), the segment each window lies in.
+        subjects: str (N,), who wore the sensor.
+    """
+
+    samples: NDArray[np.float32]
+    starts: NDArray[np.int64]
+    length: int
+    labels: NDArray[np.int16]
+    segments: NDArray[np.int32]
+    subjects: NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @property
+    def view(self) -> NDArray[np.float32]:
+        """Every possible window, (n - T + 1, T, C), as a strided view without a copy."""
+        return np.lib.stride_tricks.sliding_window_view(self.samples, self.length, axis=0).swapaxes(1, 2)
+
+    def batch(self, index: NDArray[np.integer] | slice = slice(None)) -> NDArray[np.float32]:
+        """The chosen windows as one contiguous array, float32 (B, T, C)."""
+        starts = self.starts[index]
+        if not len(starts):
+            return np.empty((0, self.length, self.samples.shape[1]), np.float32)
+        return self.view[starts]
+
+    def select(self, index: NDArray[np.integer] | NDArray[np.bool_] | slice) -> WindowSet:
+        """The chosen windows, over the same samples."""
+        return replace(
+            self,
+            starts=self.starts[index],
+            labels=self.labels[index],
+            segments=self.segments[index],
+            subjects=self.subjects[index],
+        )
+
+    def of(self, subjects: tuple[str, ...]) -> WindowSet:
+        """The windows of these subjects."""
+        return self.select(np.isin(self.subjects, subjects))
+
+
+def cut(
+    samples: NDArray[np.float32],
+    segments: NDArray[np.integer],
+    *,
+    length: int,
+    stride: int,
+    labels: NDArray[np.integer] | None = None,
+    purity: float = 0.5,
+    subjects: NDArray[np.str_] | str = "",
+) -> WindowSet:
+    """Cut each segment into windows of `length` samples, `stride` apart; a remainder shorter than a window is left out.
+
+    Args:
+        samples: float32 (n, C), C-contiguous.
+        segments: (n,), equal within a gap-free run and different between neighbouring runs; windows never cross a change.
+        length: samples per window, T.
+        stride: samples between two starts.
+        labels: (n,), index of each sample's activity, negative where unlabelled; None: all unlabelled.
+        purity: share of the window's samples that the majority label must reach; else the window counts as unlabelled.
+        subjects: (n,) or one name for all.
+
+    Raises:
+        WindowError: lengths that do not agree.
+    """
+    if samples.ndim != 2 or len(segments) != len(samples) or (labels is not None and len(labels) != len(samples)):
+        raise WindowError(
+            where="cut",
+            expected="samples (n, C) with n segments and n labels",
+            got=f"samples {samples.shape}, segments {segments.shape}, labels {None if labels is None else labels.shape}",
+            remedy="Take all three from the same table.",
+        )
+    starts, run_of_start = _starts(segments, length, stride)
+    return WindowSet(
+        samples=samples,
+        starts=starts,
+        length=length,
+        labels=_majority(labels, starts, length, purity),
+        segments=run_of_start,
+        subjects=np.full(len(starts), subjects) if isinstance(subjects, str) else subjects[starts],
+    )
+
+
+def _runs(values: NDArray[np.integer]) -> NDArray[np.int64]:
+    """First index of every run of equal values, (R,)."""
+    if not len(values):
+        return np.empty(0, np.int64)
+    return np.concatenate(([0], np.flatnonzero(values[1:] != values[:-1]) + 1))
+
+
+def _starts(segments: NDArray[np.integer], length: int, stride: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    first = _runs(segments)
+    sizes = np.diff(np.append(first, len(segments)))
+    counts = np.maximum(0, (sizes - length) // stride + 1)
+    run = np.repeat(np.arange(len(first), dtype=np.int32), counts)
+    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return first[run] + within * stride, run
+
+
+def _majority(
+    labels: NDArray[np.integer] | None, starts: NDArray[np.int64], length: int, purity: float
+) -> NDArray[np.int16]:
+    if labels is None or not len(starts):
+        return np.full(len(starts), UNLABELLED, np.int16)
+    result = labels[starts].astype(np.int16)
+    # Most windows hold one label only: those end before the next change, and need no counting.
+    changes = np.append(_runs(labels), len(labels))
+    mixed = np.flatnonzero(changes[np.searchsorted(changes, starts, side="right")] < starts + length)
+    for window in mixed:
+        present, counts = np.unique(labels[starts[window] : starts[window] + length], return_counts=True)
+        winner = counts.argmax()
+        result[window] = present[winner] if counts[winner] >= purity * length else UNLABELLED
+    result[result < 0] = UNLABELLED
+    return result
