@@ -36,6 +36,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 
 class HarError(Exception):
@@ -50,8 +51,10 @@ class HarError(Exception):
 
     def __reduce__(self) -> tuple[Callable[[], HarError], tuple[()]]:
         """Survive a trip between processes, which would otherwise call the class with the message alone."""
-        parts = {"expected": self.expected, "got": self.got, "where": self.where, "remedy": self.remedy}
-        return partial(type(self), **parts), ()
+        return partial(type(self), **self._parts()), ()
+
+    def _parts(self) -> dict[str, Any]:
+        return {"expected": self.expected, "got": self.got, "where": self.where, "remedy": self.remedy}
 
 
 class SettingsError(HarError, ValueError):
@@ -68,10 +71,8 @@ class RecordingError(HarError, ValueError):
         self.line = line
         super().__init__(expected=expected, got=got, remedy=remedy, where=where)
 
-    def __reduce__(self) -> tuple[Callable[[], HarError], tuple[()]]:
-        """See `HarError.__reduce__`."""
-        rebuild, arguments = super().__reduce__()
-        return partial(rebuild, line=self.line), arguments
+    def _parts(self) -> dict[str, Any]:
+        return {**super()._parts(), "line": self.line}
 
 
 class EmptyRecordingError(RecordingError):

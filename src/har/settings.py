@@ -19,8 +19,10 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    SettingsError as SourceError,
     TomlConfigSettingsSource,
+)
+from pydantic_settings import (
+    SettingsError as SourceError,
 )
 
 from har.errors import SettingsError
@@ -87,14 +89,14 @@ class Accelerometer(Sensor):
     """Total acceleration, gravity included; m/s² in the lake."""
 
     si_unit = "m/s^2"
-    factors = {"g": STANDARD_GRAVITY, "mg": STANDARD_GRAVITY / 1000, "m/s^2": 1.0}  # noqa: RUF012
+    factors = {"g": STANDARD_GRAVITY, "mg": STANDARD_GRAVITY / 1000, "m/s^2": 1.0}
 
 
 class Gyroscope(Sensor):
     """Angular rate; rad/s in the lake."""
 
     si_unit = "rad/s"
-    factors = {"rad/s": 1.0, "deg/s": math.pi / 180}  # noqa: RUF012
+    factors = {"rad/s": 1.0, "deg/s": math.pi / 180}
 
 
 class Sensors(_Section):

@@ -48,7 +48,7 @@ class Classifier:
             raise ModelError(
                 where=str(path), expected="a model file", got="none", remedy="Train one: har train."
             ) from error
-        except Exception as error:  # noqa: BLE001 - ONNX Runtime raises a dozen unrelated types for a broken file
+        except Exception as error:
             raise ModelError(
                 where=str(path),
                 expected="an ONNX file",

@@ -39,7 +39,10 @@ class WindowSet:
     @property
     def view(self) -> NDArray[np.float32]:
         """Every possible window, (n - T + 1, T, C), as a strided view without a copy."""
-        return np.lib.stride_tricks.sliding_window_view(self.samples, self.length, axis=0).swapaxes(1, 2)
+        rows, channels = self.samples.shape
+        # One window's values lie side by side in memory: a view over the flat array lets a batch copy whole blocks.
+        flat = np.lib.stride_tricks.sliding_window_view(self.samples.reshape(-1), self.length * channels)[::channels]
+        return flat.reshape(rows - self.length + 1, self.length, channels, copy=False)
 
     def batch(self, index: NDArray[np.integer] | slice = slice(None)) -> NDArray[np.float32]:
         """The chosen windows as one contiguous array, float32 (B, T, C)."""
@@ -77,7 +80,7 @@ def cut(
 
     Args:
         samples: float32 (n, C), C-contiguous.
-        segments: (n,), equal within a gap-free run and different between neighbouring runs; windows never cross a change.
+        segments: (n,), equal within a gap-free run, different between neighbouring runs; no window crosses a change.
         length: samples per window, T.
         stride: samples between two starts.
         labels: (n,), index of each sample's activity, negative where unlabelled; None: all unlabelled.
@@ -91,7 +94,7 @@ def cut(
         raise WindowError(
             where="cut",
             expected="samples (n, C) with n segments and n labels",
-            got=f"samples {samples.shape}, segments {segments.shape}, labels {None if labels is None else labels.shape}",
+            got=f"{samples.shape}, {segments.shape} and {None if labels is None else labels.shape}",
             remedy="Take all three from the same table.",
         )
     starts, run_of_start = _starts(segments, length, stride)
