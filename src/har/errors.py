@@ -64,7 +64,7 @@ class SettingsError(HarError, ValueError):
 class RecordingError(HarError, ValueError):
     """One file cannot be ingested.
 
-    `line` is the one-based line of a text file (the header is line 1) or row of a Parquet file (0: the file as a whole).
+    `line` is the one-based line of a text file (its header is line 1) or row of a Parquet file; 0: the file as a whole.
     """
 
     def __init__(self, *, expected: str, got: str, remedy: str, where: str = "", line: int = 0) -> None:

@@ -226,7 +226,8 @@ class Settings(BaseSettings):
     def _window_is_long_enough(self) -> Settings:
         if self.length < 8:
             raise ValueError(
-                f"windows.length_s {self.windows.length_s} at {self.sensors.rate_hz} Hz is {self.length} samples; 8 at least"
+                f"windows of 8 samples at least; windows.length_s {self.windows.length_s} "
+                f"at {self.sensors.rate_hz} Hz makes {self.length}"
             )
         return self
 
@@ -246,6 +247,11 @@ class Settings(BaseSettings):
         return (self.root / relative).resolve()
 
     @classmethod
+    def from_values(cls, values: dict[str, Any], *, root: Path) -> Settings:
+        """Settings from recorded values alone, whatever the environment says now."""
+        return _RecordedSettings(**{**values, "root": root})
+
+    @classmethod
     def settings_customise_sources(
         cls,
         settings_cls: type[BaseSettings],
@@ -256,6 +262,14 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment wins over what `load_settings` read from the file."""
         return env_settings, init_settings
+
+
+class _RecordedSettings(Settings):
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, **_: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
 
 
 def load_settings(start: Path | str | None = None) -> Settings:
@@ -273,7 +287,7 @@ def load_settings(start: Path | str | None = None) -> Settings:
         ) from error
     _refuse_unknown_variables()
     try:
-        return Settings(**content, root=path.parent.resolve())
+        return Settings(**{**content, "root": path.parent.resolve()})
     except (ValidationError, SourceError) as error:
         raise _explain(path, error) from error
 

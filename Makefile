@@ -1,0 +1,46 @@
+# Every target sets up what it needs first; people, hooks and CI use the same ones.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+BIN := .venv/bin
+export WHYLOGS_NO_ANALYTICS := 1
+export BENTOML_DO_NOT_TRACK := true
+export DO_NOT_TRACK := true
+export MLFLOW_DISABLE_TELEMETRY := true
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+
+.PHONY: help setup demo test lint format up bench lock clean
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
+
+setup:  ## install the pinned packages into .venv (TORCH=cu130 for a CUDA build)
+	@infra/local/setup.sh
+
+demo: setup  ## replay real recordings, ingest, train, evaluate, register, score
+	@$(BIN)/har demo
+
+test: setup  ## run the tests
+	@$(BIN)/pytest -n auto --dist worksteal
+
+lint: setup  ## ruff, mypy, import rules
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: setup  ## let ruff rewrite what it can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+up: setup  ## start Prefect server, worker, deployments and MLflow; Ctrl-C stops them
+	@$(BIN)/har up
+
+bench: setup  ## measure scoring, windowing and latency; writes reports/bench.json
+	@$(BIN)/python -m tests.bench
+
+lock: setup  ## compile requirements/dev.txt from pyproject.toml
+	@$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --group dev --no-annotate --no-header --python-version 3.11 --output-file requirements/dev.txt
+	@sed -i 's/+cpu$$//' requirements/dev.txt
+
+clean:  ## remove what demo and tests made: lake, registry, reports, replayed files
+	rm -rf lake mlruns reports runs data/inbox data/quarantine .prefect

@@ -1,0 +1,225 @@
+"""A recipe in, a judged model file out: everything that decides a model is in the recipe, so the same one comes out again.
+
+`python -m har.experiment RECIPE.json FOLDER` is how `har reproduce` runs the code of a recorded commit.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from har.dataset import load_windows
+from har.errors import NotEnoughDataError
+from har.evaluation import Evaluation, Latency, Outcome, evaluate, latency, render_report
+from har.files import write_atomically
+from har.inference import Classifier, ModelMetadata
+from har.lake import Lake
+from har.settings import Settings
+from har.training import EpochReport, Signal, export, fit
+from har.windows import Split, WindowSet, split_subjects
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What decides a model: settings, data version, split, seed and code.
+
+    Attributes:
+        settings: all of har.toml, as JSON values.
+        lake: folder of the tables.
+        lake_version: version of `samples`.
+        split: subjects of each side.
+        network: the network's name.
+        seed: of weights, batches and augmentation.
+        git_commit: of the code, "" if unknown.
+        git_dirty: whether the code had changes that are in no commit.
+    """
+
+    settings: dict[str, Any]
+    lake: str
+    lake_version: int
+    split: dict[str, list[str]]
+    network: str
+    seed: int
+    git_commit: str = ""
+    git_dirty: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return dict(vars(self))
+
+    @property
+    def data_version(self) -> str:
+        """The table and its version, such as `samples@7`."""
+        return f"samples@{self.lake_version}"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A trained model with its figures on the held-out subjects."""
+
+    recipe: Recipe
+    model: Path
+    outcome: Outcome
+    evaluation: Evaluation
+    latency: Latency
+    metrics: dict[str, float]
+    report: Path
+
+
+def make_recipe(
+    settings: Settings,
+    lake: Lake,
+    *,
+    network: str | None = None,
+    seed: int | None = None,
+    git_commit: str = "",
+    git_dirty: bool = False,
+) -> Recipe:
+    """Settle everything that decides the model, from the settings and what the lake holds now.
+
+    Raises:
+        NotEnoughDataError: no labelled windows, or too few subjects.
+    """
+    version = lake.samples.version()
+    windows = labelled(load_windows(lake, settings, version=version))
+    seed = settings.training.seed if seed is None else seed
+    split = split_subjects(
+        np.unique(windows.subjects).tolist(),
+        held_out=settings.split.held_out,
+        validation=settings.split.validation,
+        seed=seed,
+    )
+    return Recipe(
+        settings=settings.model_dump(mode="json"),
+        lake=str(lake.folder),
+        lake_version=version,
+        split={name: list(subjects) for name, subjects in vars(split).items()},
+        network=network or settings.training.network,
+        seed=seed,
+        git_commit=git_commit,
+        git_dirty=git_dirty,
+    )
+
+
+def labelled(windows: WindowSet) -> WindowSet:
+    """The windows that have an activity.
+
+    Raises:
+        NotEnoughDataError: there are none.
+    """
+    chosen = windows.select(windows.labels >= 0)
+    if not len(chosen):
+        raise NotEnoughDataError(
+            where="the lake's samples",
+            expected="labelled windows",
+            got=f"{len(windows)} windows without a label",
+            remedy="Add the activity column to the files, or lower windows.purity in har.toml.",
+        )
+    return chosen
+
+
+def run(recipe: Recipe, folder: Path, *, on_epoch: Callable[[EpochReport], None] | None = None) -> Experiment:
+    """Train, export and judge on the held-out subjects; writes model.onnx, report.html, recipe.json and metrics.json.
+
+    Args:
+        recipe: what to train.
+        folder: gets the files.
+        on_epoch: called after every epoch.
+    """
+    settings = Settings.from_values(recipe.settings, root=folder)
+    lake = Lake(Path(recipe.lake), settings.sensors.channels)
+    windows = labelled(load_windows(lake, settings, version=recipe.lake_version))
+    split = Split(**{name: tuple(subjects) for name, subjects in recipe.split.items()})
+    signal = Signal.from_settings(settings)
+    fitted = fit(
+        windows,
+        split.train,
+        split.validation,
+        signal=signal,
+        network=recipe.network,
+        seed=recipe.seed,
+        epochs=settings.training.epochs,
+        batch_size=settings.training.batch_size,
+        device=settings.training.device,
+        on_epoch=on_epoch,
+    )
+    trained_at = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    metadata = ModelMetadata(
+        project=settings.project.name,
+        network=recipe.network,
+        activities=settings.activities.all,
+        channels=settings.sensors.channels,
+        units=settings.sensors.units,
+        rate_hz=settings.sensors.rate_hz,
+        length=settings.length,
+        stride=settings.stride,
+        feature_names=tuple(fitted.feature_names),
+        temperature=float(fitted.temperature),
+        abstain_below=settings.scoring.abstain_below,
+        git_commit=recipe.git_commit,
+        data_version=recipe.data_version,
+        split_id=split.id,
+        trained_at=trained_at,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    model = export(fitted, folder / "model.onnx", metadata)
+    classifier = Classifier(model, threads=1)
+    outcome = judge(classifier, windows, split.held_out)
+    evaluation = evaluate(outcome)
+    timing = latency(classifier)
+    metrics = {
+        **{name: float(value) for name, value in evaluation.flat().items() if isinstance(value, int | float)},
+        "latency_us_p50": timing.p50_us,
+        "latency_us_p99": timing.p99_us,
+        "temperature": float(fitted.temperature),
+        "windows_trained": float(np.isin(windows.subjects, split.train).sum()),
+    }
+    facts = {
+        "Network": recipe.network,
+        "Data": f"{recipe.data_version} ({len(windows)} labelled windows)",
+        "Judged on": ", ".join(split.held_out),
+        "Trained on": ", ".join(split.train),
+        "Calibrated on": ", ".join(split.validation),
+        "Split": split.id,
+        "Seed": str(recipe.seed),
+        "Git commit": recipe.git_commit or "none recorded",
+        "Trained at": trained_at,
+    }
+    page = render_report(evaluation, title=f"{settings.project.name}: held-out subjects", facts=facts, latency=timing)
+    report = write_atomically(folder / "report.html", page)
+    write_atomically(folder / "recipe.json", json.dumps(recipe.to_json(), indent=1))
+    write_atomically(folder / "metrics.json", json.dumps(metrics, indent=1))
+    return Experiment(recipe, model, outcome, evaluation, timing, metrics, report)
+
+
+def judge(classifier: Classifier, windows: WindowSet, subjects: tuple[str, ...], batch_size: int = 64) -> Outcome:
+    """A model file's probabilities for the labelled windows of these subjects."""
+    chosen = windows.of(subjects)
+    chosen = chosen.select(chosen.labels >= 0)
+    parts = [
+        classifier.predict(chosen.batch(slice(first, first + batch_size))).probabilities
+        for first in range(0, len(chosen), batch_size)
+    ]
+    return Outcome(
+        labels=chosen.labels.astype(np.int64),
+        probabilities=np.concatenate(parts) if parts else np.empty((0, len(classifier.metadata.activities)), np.float32),
+        subjects=chosen.subjects,
+        activities=classifier.metadata.activities,
+    )
+
+
+def main(arguments: list[str]) -> None:
+    """Run one recipe from a file."""
+    recipe, folder = arguments
+    run(Recipe(**json.loads(Path(recipe).read_text(encoding="utf-8"))), Path(folder))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,190 @@
+"""The nightly job: partitions that no model has scored yet in, predictions out, a few partitions at a time.
+
+A chunk's predictions are committed first and its row in `scores` after them; a run that is killed between the two
+scores the chunk again and writes the same rows.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from har.dataset import ORDER, matrix, run_ids
+from har.inference import Classifier
+from har.lake import Lake, Partition
+from har.settings import Settings
+from har.windows import WindowSet, cut
+
+CHUNK_SAMPLES = 1_000_000
+"""Samples scored between two commits, about: some 60 MB, and a second of work against 12 ms of Prefect's overhead."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Partitions of one commit, with what each was made from."""
+
+    partitions: tuple[Partition, ...]
+    contents: tuple[str, ...]
+    samples: int
+
+
+@dataclass(frozen=True)
+class ChunkReport:
+    """What scoring one chunk did."""
+
+    partitions: int
+    windows: int
+    seconds: float
+
+
+def pending(
+    lake: Lake, model_version: int, *, date: dt.date | None = None, rescore: bool = False
+) -> dict[Partition, str]:
+    """Partitions to score, with their content: those no model has scored as they are now.
+
+    Args:
+        lake: where samples and scores are.
+        model_version: the champion's.
+        date: this date only; None: all.
+        rescore: also those that another version scored, after a promotion or a rollback.
+    """
+    scored = {
+        (when, subject): (content, version)
+        for when, subject, content, version in lake.scores.read(
+            columns=["date", "subject", "content", "model_version"]
+        ).iter_rows()
+    }
+    wanted = {}
+    for partition, content in lake.contents().items():
+        known, version = scored.get(partition, ("", -1))
+        fresh = known == content and (version == model_version or not rescore)
+        if not fresh and date in (None, partition[0]):
+            wanted[partition] = content
+    return dict(sorted(wanted.items()))
+
+
+def plan(lake: Lake, wanted: dict[Partition, str], *, limit: int = CHUNK_SAMPLES) -> list[Chunk]:
+    """Group partitions into chunks of about `limit` samples; a larger partition is a chunk of its own."""
+    rows = lake.recordings.read(columns=["date", "subject", "samples"]).group_by("date", "subject").sum()
+    sizes: dict[Partition, int] = {(date, subject): samples for date, subject, samples in rows.iter_rows()}
+    chunks: list[Chunk] = []
+    group: list[Partition] = []
+    total = 0
+
+    def close() -> None:
+        if group:
+            chunks.append(Chunk(tuple(group), tuple(wanted[partition] for partition in group), total))
+
+    for partition in wanted:
+        size = sizes.get(partition, 0)
+        if group and total + size > limit:
+            close()
+            group, total = [], 0
+        group.append(partition)
+        total += size
+    close()
+    return chunks
+
+
+def score_chunk(lake: Lake, settings: Settings, classifier: Classifier, model_version: int, chunk: Chunk) -> ChunkReport:
+    """Score a chunk's partitions and write predictions and scores."""
+    began = time.perf_counter()
+    samples_version = lake.samples.version()
+    frame = lake.samples.read(
+        samples_version, chunk.partitions, ["date", "subject", "session", "segment", "time", *lake.channels]
+    )
+    predictions = predict(frame, settings, classifier, model_version)
+    lake.predictions.replace(predictions, chunk.partitions)
+    counts: dict[Partition, int] = {
+        (date, subject): count
+        for date, subject, count in predictions.group_by("date", "subject").len().iter_rows()
+    }
+    windows = len(predictions)
+    seconds = time.perf_counter() - began
+    scores = pl.DataFrame(
+        {
+            "date": [date for date, _ in chunk.partitions],
+            "subject": [subject for _, subject in chunk.partitions],
+            "model_version": model_version,
+            "content": chunk.contents,
+            "samples_version": samples_version,
+            "windows": [counts.get(partition, 0) for partition in chunk.partitions],
+            "seconds": [seconds * counts.get(partition, 0) / max(1, windows) for partition in chunk.partitions],
+            "scored_at": dt.datetime.now(dt.UTC),
+        },
+        schema_overrides=dict(lake.scores.schema),
+    )
+    lake.scores.replace(scores, chunk.partitions)
+    return ChunkReport(len(chunk.partitions), windows, time.perf_counter() - began)
+
+
+def predict(frame: pl.DataFrame, settings: Settings, classifier: Classifier, model_version: int) -> pl.DataFrame:
+    """Predictions for canonical samples, one row per window, in the order of date, subject, session and start."""
+    frame = _ordered(frame)
+    windows = cut(
+        matrix(frame, settings.sensors.channels), run_ids(frame), length=settings.length, stride=settings.stride
+    )
+    winners, confidence = _classify(classifier, windows, settings.scoring.batch_size)
+    period_us = 1e6 / settings.sensors.rate_hz
+    rows = frame.select("date", "subject", "session", pl.col("time").alias("start"))[windows.starts]
+    return rows.with_columns(
+        (pl.col("start") + pl.duration(microseconds=round(settings.length * period_us))).alias("end"),
+        pl.Series("activity", np.asarray(classifier.metadata.activities, object)[winners], pl.String),
+        pl.Series("confidence", confidence, pl.Float32),
+        pl.Series("abstained", confidence < classifier.metadata.abstain_below),
+        pl.lit(model_version, pl.Int32).alias("model_version"),
+    )
+
+
+def _classify(classifier: Classifier, windows: WindowSet, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+    winners = np.empty(len(windows), np.int64)
+    confidence = np.empty(len(windows), np.float32)
+    for first in range(0, len(windows), batch_size):
+        part = slice(first, first + batch_size)
+        probabilities = classifier.predict(windows.batch(part)).probabilities
+        winners[part] = probabilities.argmax(axis=1)
+        confidence[part] = probabilities.max(axis=1)
+    return winners, confidence
+
+
+def _ordered(frame: pl.DataFrame) -> pl.DataFrame:
+    """The samples in `ORDER`; the tables hand them over sorted within a file, so a look mostly replaces the sort."""
+    keys = pl.struct("date", "subject", "session", "time")
+    runs = frame.select(
+        changed=pl.any_horizontal(pl.col(name) != pl.col(name).shift() for name in ORDER[:3]).fill_null(True),
+        forward=(pl.col("time") > pl.col("time").shift()).fill_null(True),
+    )
+    inside = bool(runs.select((pl.col("forward") | pl.col("changed")).all()).item())
+    heads = frame.filter(runs["changed"]).select(ORDER)
+    if inside and heads.equals(heads.sort(ORDER)):
+        return frame
+    return frame.sort(keys)
+
+
+def summarise(predictions: pl.DataFrame, settings: Settings) -> pl.DataFrame:
+    """Minutes per subject and activity of one date or more, from windows that overlap.
+
+    A window stands for the time until the next one starts, the last of a run for its whole length. Columns: date,
+    subject, activity ("uncertain" where the model abstained), minutes, windows.
+    """
+    stride = pl.duration(microseconds=round(settings.stride * 1e6 / settings.sensors.rate_hz))
+    ordered = predictions.sort("date", "subject", "session", "start")
+    following = pl.col("start").shift(-1).over("date", "subject", "session")
+    own = pl.when((following - pl.col("start")) <= stride).then(following).otherwise(pl.col("end"))
+    return (
+        ordered.with_columns((own - pl.col("start")).dt.total_microseconds().alias("us"))
+        .with_columns(pl.when("abstained").then(pl.lit("uncertain")).otherwise("activity").alias("activity"))
+        .group_by("date", "subject", "activity")
+        .agg((pl.col("us").sum() / 60e6).round(3).alias("minutes"), pl.len().cast(pl.Int64).alias("windows"))
+        .sort("date", "subject", "activity")
+    )
+
+
+def dates_of(chunks: Iterable[Chunk]) -> list[dt.date]:
+    """The dates that chunks touch, sorted."""
+    return sorted({date for chunk in chunks for date, _ in chunk.partitions})
