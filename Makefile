@@ -39,8 +39,9 @@ bench: setup  ## measure scoring, windowing and latency; writes reports/bench.js
 	@$(BIN)/python -m tests.bench
 
 lock: setup  ## compile requirements/dev.txt from pyproject.toml
-	@$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --group dev --no-annotate --no-header --python-version 3.11 --output-file requirements/dev.txt
-	@sed -i 's/+cpu$$//' requirements/dev.txt
+	@$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --group dev --no-annotate --no-header --python-version 3.11 \
+	  | sed 's/+cpu$$//' | grep -vE '^(cuda-|triton==|nvidia-)' >requirements/dev.txt.new
+	@mv requirements/dev.txt.new requirements/dev.txt
 
 clean:  ## remove what demo and tests made: lake, registry, reports, replayed files
 	rm -rf lake mlruns reports runs data/inbox data/quarantine .prefect
