@@ -23,6 +23,7 @@
     ├── ModelError (ValueError)                   model.onnx
     │   └── ModelMismatchError                    made for other channels, units, rate or activities
     ├── WindowError (ValueError)                  an array that is no window
+    ├── EvaluationError (ValueError)              outcomes that cannot be judged, or not against each other
     └── RegistryError (LookupError)
         ├── NoChampionError
         ├── UnknownVersionError
@@ -153,6 +154,10 @@ class ModelMismatchError(ModelError):
 
 class WindowError(HarError, ValueError):
     """An array that is no batch of windows: shape, type or values."""
+
+
+class EvaluationError(HarError, ValueError):
+    """Outcomes that cannot be judged, or not against each other."""
 
 
 class RegistryError(HarError, LookupError):

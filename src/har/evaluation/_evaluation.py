@@ -1,0 +1,262 @@
+"""Outcomes in, every figure about them out, as plain values that survive JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from har.errors import EvaluationError, NotEnoughDataError
+from har.evaluation import _metrics as metrics
+from har.evaluation._outcome import Outcome, require_same_windows
+
+INTERVAL = (2.5, 97.5)
+"""Percentiles that bound the 95 % interval."""
+THRESHOLDS = np.arange(100) / 100
+"""Confidence thresholds of the abstention curve."""
+
+
+@dataclass(frozen=True)
+class ClassFigures:
+    """One activity: shares from 0 to 1; None where there is nothing to divide by."""
+
+    activity: str
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    support: int
+
+
+@dataclass(frozen=True)
+class SubjectFigures:
+    """One subject; macro-F1 over the activities that this subject performed."""
+
+    subject: str
+    windows: int
+    accuracy: float
+    macro_f1: float
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Windows with a confidence in (low, high]; their mean confidence and accuracy, None where there are none."""
+
+    low: float
+    high: float
+    windows: int
+    confidence: float | None
+    accuracy: float | None
+
+
+@dataclass(frozen=True)
+class AbstentionPoint:
+    """Share of windows with at least this confidence, and the accuracy among them (None where there are none)."""
+
+    threshold: float
+    coverage: float
+    accuracy: float | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures of one model on labelled windows, or of several runs (seeds) on the same windows.
+
+    Attributes:
+        activities: K names.
+        windows: number of windows, N.
+        runs: how often every window was judged; counts in `confusion` and `reliability` are over all runs.
+        accuracy: share of right answers; the mean over runs.
+        accuracy_low, accuracy_high: 95 % percentile bootstrap over subjects. With one subject there is nothing to
+            resample, and both equal the figure itself.
+        macro_f1: mean F1 over the activities present in the labels; the mean over runs.
+        macro_f1_low, macro_f1_high: the same interval; each resample counts the activities present in it.
+        calibration_error: expected calibration error over 15 equal-width bins (Guo et al. 2017).
+        confusion: K rows of K counts, truth in rows.
+        classes: per activity, over all runs; support counts every window once.
+        subjects: per subject, over all runs, sorted by name.
+        reliability: the bins behind `calibration_error`.
+        abstention: what is answered, and how well, at each threshold.
+        resamples: of the bootstrap.
+    """
+
+    activities: tuple[str, ...]
+    windows: int
+    runs: int
+    accuracy: float
+    accuracy_low: float
+    accuracy_high: float
+    macro_f1: float
+    macro_f1_low: float
+    macro_f1_high: float
+    calibration_error: float
+    confusion: tuple[tuple[int, ...], ...]
+    classes: tuple[ClassFigures, ...]
+    subjects: tuple[SubjectFigures, ...]
+    reliability: tuple[ReliabilityBin, ...]
+    abstention: tuple[AbstentionPoint, ...]
+    resamples: int
+
+    def flat(self) -> dict[str, float | int]:
+        """The headline figures, one level deep."""
+        return {
+            "accuracy": self.accuracy,
+            "accuracy_low": self.accuracy_low,
+            "accuracy_high": self.accuracy_high,
+            "macro_f1": self.macro_f1,
+            "macro_f1_low": self.macro_f1_low,
+            "macro_f1_high": self.macro_f1_high,
+            "calibration_error": self.calibration_error,
+            "least_recall": min(row.recall for row in self.classes if row.recall is not None),
+            "least_subject_accuracy": min(row.accuracy for row in self.subjects),
+            "subjects": len(self.subjects),
+            "windows": self.windows,
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as dicts, lists, strings and finite numbers."""
+        return {name: _plain(value) for name, value in dataclasses.asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Evaluation:
+        """Read what `to_json` wrote.
+
+        Raises:
+            EvaluationError: a figure is missing or unknown.
+        """
+        tables = {
+            "classes": ClassFigures,
+            "subjects": SubjectFigures,
+            "reliability": ReliabilityBin,
+            "abstention": AbstentionPoint,
+        }
+        try:
+            parts: dict[str, Any] = {
+                name: tuple(row(**entry) for entry in values[name]) for name, row in tables.items()
+            }
+            parts["activities"] = tuple(values["activities"])
+            parts["confusion"] = tuple(tuple(row) for row in values["confusion"])
+            return cls(**{**values, **parts})
+        except (KeyError, TypeError) as error:
+            raise EvaluationError(
+                where="evaluation as JSON",
+                expected="the figures that this version writes",
+                got=str(error),
+                remedy="Evaluate the model again: har evaluate.",
+            ) from error
+
+
+def evaluate(outcome: Outcome | Sequence[Outcome], *, resamples: int = 2000, seed: int = 0) -> Evaluation:
+    """Judge a model by its outcome.
+
+    Args:
+        outcome: of one model; or of several runs on the same windows, whose figures are averaged.
+        resamples: of the bootstrap over subjects.
+        seed: of the bootstrap.
+
+    Raises:
+        NotEnoughDataError: no windows.
+        EvaluationError: runs on different windows.
+    """
+    runs = [outcome] if isinstance(outcome, Outcome) else list(outcome)
+    if not runs or not len(runs[0]):
+        raise NotEnoughDataError(
+            where="evaluation",
+            expected="one labelled window at least",
+            got="none",
+            remedy="Ingest labelled recordings of the subjects that judge (split.held_out in har.toml).",
+        )
+    for run in runs[1:]:
+        require_same_windows(runs[0], run, where="runs of one evaluation")
+    names, subject = np.unique(runs[0].subjects, return_inverse=True)
+    classes = len(runs[0].activities)
+    each = np.stack([metrics.confusion_by_subject(run.labels, run.answers, subject, classes) for run in runs])
+    by_subject = each.sum(axis=0)
+    weights = metrics.resample_subjects(len(names), resamples, seed)
+    resampled = [metrics.reweigh(metrics.tally(confusion), weights) for confusion in each]
+    accuracy_low, accuracy_high = _interval([metrics.accuracy(counts) for counts in resampled])
+    macro_f1_low, macro_f1_high = _interval([metrics.macro_f1(counts) for counts in resampled])
+    of_runs = metrics.tally(each.sum(axis=1))
+    confidence = np.concatenate([run.confidence for run in runs])
+    right = np.concatenate([run.answers == run.labels for run in runs])
+    calibration_error, reliability = metrics.calibration(confidence, right)
+    return Evaluation(
+        activities=runs[0].activities,
+        windows=len(runs[0]),
+        runs=len(runs),
+        accuracy=float(metrics.accuracy(of_runs).mean()),
+        accuracy_low=accuracy_low,
+        accuracy_high=accuracy_high,
+        macro_f1=float(metrics.macro_f1(of_runs).mean()),
+        macro_f1_low=macro_f1_low,
+        macro_f1_high=macro_f1_high,
+        calibration_error=calibration_error,
+        confusion=tuple(tuple(int(count) for count in row) for row in by_subject.sum(axis=0)),
+        classes=_classes(runs[0].activities, metrics.tally(by_subject.sum(axis=0)), len(runs)),
+        subjects=_subjects(names.tolist(), metrics.tally(by_subject), len(runs)),
+        reliability=_reliability(reliability),
+        abstention=_abstention(metrics.abstention(confidence, right, THRESHOLDS), len(confidence)),
+        resamples=resamples,
+    )
+
+
+def _interval(draws: list[metrics.Floats]) -> tuple[float, float]:
+    low, high = np.percentile(np.mean(draws, axis=0), INTERVAL)
+    return float(low), float(high)
+
+
+def _share(part: float, whole: float) -> float | None:
+    return float(part / whole) if whole else None
+
+
+def _classes(activities: tuple[str, ...], counts: metrics.Tally, runs: int) -> tuple[ClassFigures, ...]:
+    f1 = metrics.f1(counts)
+    return tuple(
+        ClassFigures(
+            activity=activity,
+            precision=_share(hits, predicted),
+            recall=_share(hits, actual),
+            f1=float(f1[index]) if actual else None,
+            support=int(actual) // runs,
+        )
+        for index, (activity, hits, actual, predicted) in enumerate(zip(activities, *counts, strict=True))
+    )
+
+
+def _subjects(names: list[str], counts: metrics.Tally, runs: int) -> tuple[SubjectFigures, ...]:
+    accuracy, macro_f1, windows = metrics.accuracy(counts), metrics.macro_f1(counts), counts.actual.sum(axis=-1)
+    return tuple(
+        SubjectFigures(name, int(windows[row]) // runs, float(accuracy[row]), float(macro_f1[row]))
+        for row, name in enumerate(names)
+    )
+
+
+def _reliability(table: metrics.Reliability) -> tuple[ReliabilityBin, ...]:
+    return tuple(
+        ReliabilityBin(
+            low=index / metrics.BINS,
+            high=(index + 1) / metrics.BINS,
+            windows=int(windows),
+            confidence=float(confidence) if windows else None,
+            accuracy=float(accuracy) if windows else None,
+        )
+        for index, (windows, confidence, accuracy) in enumerate(zip(*table, strict=True))
+    )
+
+
+def _abstention(curve: metrics.Curve, windows: int) -> tuple[AbstentionPoint, ...]:
+    return tuple(
+        AbstentionPoint(float(threshold), float(answered / windows), _share(right, answered))
+        for threshold, answered, right in zip(*curve, strict=True)
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, at any depth: what JSON gives back."""
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(part) for part in value]
+    return value
