@@ -1,0 +1,138 @@
+"""A fitted network in, one `model.onnx` out that has been shown to agree with torch."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from har.errors import ParityError, TrainingError
+from har.inference import Classifier, ModelMetadata
+from har.training._fit import Fitted
+from har.training._graph import translate
+from har.training._signal import Signal
+
+TOLERANCE = 1e-4
+"""Largest difference from torch: absolute for probabilities; for features relative too, where they exceed 1."""
+BATCHES = (1, 2, 7, 64)
+
+
+def export(fitted: Fitted, path: Path, metadata: ModelMetadata) -> Path:
+    """Write the network as `path`, weights and metadata inside; the file appears whole or not at all.
+
+    Args:
+        fitted: what `fit` gave.
+        path: where the file shall be; its folder is made.
+        metadata: what the file says about itself; must agree with `fitted`.
+
+    Raises:
+        TrainingError: the metadata describe another network.
+        ParityError: the file disagrees with torch by more than 1e-4; no file is left.
+    """
+    _check_agreement(fitted, metadata)
+    signal = fitted.signal
+    model = translate(
+        fitted.module,
+        length=signal.length,
+        channels=len(signal.channels),
+        outputs={"probabilities": len(signal.activities), "features": len(fitted.feature_names)},
+    )
+    onnx.helper.set_model_props(model, metadata.to_properties())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    draft = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(model.SerializeToString())
+            file.flush()
+            os.fsync(file.fileno())
+        check_parity(fitted, draft)
+        draft.chmod(0o644)
+        draft.replace(path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            draft.unlink()
+        raise
+    return path
+
+
+def check_parity(fitted: Fitted, path: Path, *, tolerance: float = TOLERANCE) -> float:
+    """Compare a file with torch at batch 1, 2, 7 and 64 on moving, resting, constant and saturated windows.
+
+    Returns:
+        The largest difference seen: absolute, for features beyond 1 relative.
+
+    Raises:
+        ParityError: it exceeds the tolerance.
+    """
+    classifier = Classifier(path, threads=1)
+    largest = 0.0
+    for batch in BATCHES:
+        windows = trial_windows(fitted.signal, batch)
+        expected, got = fitted.predict(windows), classifier.predict(windows)
+        for name, ours, theirs in zip(("probabilities", "features"), expected, got, strict=True):
+            if ours.shape != theirs.shape or not np.isfinite(theirs).all():
+                difference = np.inf
+            else:
+                difference = float((np.abs(ours - theirs) / np.maximum(1, np.abs(ours))).max())
+            if not difference <= tolerance:
+                raise ParityError(
+                    where=f"{path}, {name} at batch {batch}",
+                    expected=f"torch's values within {tolerance:g}",
+                    got=f"a difference of {difference:.3g}",
+                    remedy="The file was not kept. Check the last change to har.training, then export again.",
+                )
+            largest = max(largest, difference)
+    return largest
+
+
+def trial_windows(signal: Signal, count: int) -> NDArray[np.float32]:
+    """Windows (count, T, C) as sensors give them: movement over gravity, rest, a constant, zeros, a saturated axis."""
+    generator = np.random.default_rng(count)
+    channels = len(signal.channels)
+    time = np.arange(signal.length)[None, :, None] / signal.rate_hz
+    pace = generator.uniform(0.3, 4.0, (count, 1, channels))
+    phase = generator.uniform(0, 2 * np.pi, (count, 1, channels))
+    strength = generator.exponential(3.0, (count, 1, channels))
+    offset = generator.normal(0, 5.0, (count, 1, channels))
+    windows = offset + strength * np.sin(2 * np.pi * pace * time + phase)
+    windows += generator.normal(0, 0.05, windows.shape)
+    kind = np.arange(count) % 8
+    windows[kind == 3] = (offset + generator.normal(0, 0.01, windows.shape))[kind == 3]
+    windows[kind == 5] = np.broadcast_to(offset, windows.shape)[kind == 5]
+    windows[kind == 6] = 0
+    windows[kind == 7, :, 0] = np.clip(20 * windows[kind == 7, :, 0], -156.9, 156.9)
+    return windows.astype(np.float32)
+
+
+def _check_agreement(fitted: Fitted, metadata: ModelMetadata) -> None:
+    signal = fitted.signal
+    wanted = {
+        "network": fitted.network,
+        "activities": signal.activities,
+        "channels": signal.channels,
+        "units": signal.units,
+        "rate_hz": signal.rate_hz,
+        "length": signal.length,
+        "feature_names": fitted.feature_names,
+    }
+    for name, value in wanted.items():
+        if getattr(metadata, name) != value:
+            raise TrainingError(
+                where=f"metadata, {name}",
+                expected=str(value),
+                got=str(getattr(metadata, name)),
+                remedy="Describe the network that is exported.",
+            )
+    if abs(metadata.temperature - fitted.temperature) > 1e-6:
+        raise TrainingError(
+            where="metadata, temperature",
+            expected=f"{fitted.temperature}",
+            got=f"{metadata.temperature}",
+            remedy="Take it from Fitted.temperature.",
+        )

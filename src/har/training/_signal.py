@@ -1,0 +1,73 @@
+"""What a window holds: channels, units, rate and length, and which channels are the axes of one sensor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from har.settings import Settings
+
+SHORTEST = 8
+"""Samples a window must hold at least."""
+
+
+@dataclass(frozen=True)
+class Signal:
+    """The model's input and the names of its classes.
+
+    Attributes:
+        channels: names, in the order of the window's last axis.
+        units: SI unit per channel.
+        rate_hz: samples per second.
+        length: samples per window, T.
+        activities: class names, in the order of the labels.
+        triples: for each three-axis sensor the indices of its x, y and z channel.
+    """
+
+    channels: tuple[str, ...]
+    units: tuple[str, ...]
+    rate_hz: float
+    length: int
+    activities: tuple[str, ...]
+    triples: tuple[tuple[int, int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.units) != len(self.channels):
+            raise ValueError(f"expected one unit per channel, but got {len(self.units)} for {len(self.channels)}")
+        if len(set(self.channels)) != len(self.channels) or not self.channels:
+            raise ValueError(f"expected channels, each with its own name, but got {self.channels}")
+        if len(set(self.activities)) != len(self.activities) or len(self.activities) < 2:
+            raise ValueError(f"expected two activities at least, each with its own name, but got {self.activities}")
+        if self.length < SHORTEST or not self.rate_hz > 0:
+            raise ValueError(f"expected {SHORTEST} samples or more at a rate, but got {self.length} at {self.rate_hz}")
+        axes = [axis for triple in self.triples for axis in triple]
+        if len(set(axes)) != len(axes) or not set(axes) <= set(range(len(self.channels))):
+            raise ValueError(f"expected triples of distinct channel indices, but got {self.triples}")
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Signal:
+        """The signal that har.toml describes; a sensor with exactly three channels counts as three-axis."""
+        triples, first = [], 0
+        for sensor in settings.sensors.all:
+            if len(sensor.channels) == 3:
+                triples.append((first, first + 1, first + 2))
+            first += len(sensor.channels)
+        return cls(
+            channels=settings.sensors.channels,
+            units=settings.sensors.units,
+            rate_hz=settings.sensors.rate_hz,
+            length=settings.length,
+            activities=settings.activities.all,
+            triples=tuple(triples),
+        )
+
+    @property
+    def series(self) -> tuple[str, ...]:
+        """Names of all that is described: the channels, then the magnitude of each three-axis sensor."""
+        return (*self.channels, *(self._magnitude(triple) for triple in self.triples))
+
+    def _magnitude(self, triple: tuple[int, int, int]) -> str:
+        stem = self.channels[triple[0]].rstrip("xyzXYZ0123").rstrip("_")
+        name = f"{stem}_norm" if stem else "norm"
+        taken = {*self.channels, *(f"{self.channels[t[0]]}_norm" for t in self.triples)}
+        rivals = [t for t in self.triples if t != triple and self.channels[t[0]].startswith(stem)]
+        return f"{self.channels[triple[0]]}_norm" if name in taken or rivals else name
