@@ -1,0 +1,212 @@
+"""Order, duplicates, gaps and faulty stretches of one recording; no sample is invented and none is moved in time."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from har.errors import RecordingTimeError
+from har.recordings._canonical import FLAGS
+from har.recordings._table import Parsed
+from har.settings import Sensors
+
+_DAY_US = 86_400_000_000
+_STUCK_US = 1_000_000
+_STUCK_SAMPLES = 5
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Samples in time order.
+
+    Attributes:
+        times: int64 (n,), µs since 1970, UTC, strictly increasing.
+        values: float32 (C, n), m/s² or rad/s.
+        labels: int16 (n,), -1 where unlabelled.
+        flags: int8 (n,), bits of `FLAGS`.
+        segments: int32 (n,), number of the gap-free run.
+    """
+
+    times: NDArray[np.int64]
+    values: NDArray[np.float32]
+    labels: NDArray[np.int16]
+    flags: NDArray[np.int8]
+    segments: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Order:
+    """Which rows are kept, in time order, and what was wrong with the others.
+
+    Attributes:
+        rows: int64 (n,), the kept rows of the file.
+        duplicates: rows equal to a kept one in stamp and content.
+        duplicate_stamps: rows with the stamp of a kept one and other content; the first in the file is kept.
+        reordered: kept rows that stand in the file after a later one.
+    """
+
+    rows: NDArray[np.int64]
+    duplicates: int
+    duplicate_stamps: int
+    reordered: int
+
+
+def order_rows(
+    parsed: Parsed,
+    times: NDArray[np.int64],
+    values: NDArray[np.float32],
+    labels: NDArray[np.int16],
+    max_gap_s: float,
+) -> Order:
+    """Sort by time and drop duplicates; rows may be late by `max_gap_s` (uploads in batches), not by more.
+
+    Raises:
+        RecordingTimeError: time runs back by more than `max_gap_s`, in a row that repeats no earlier one.
+    """
+    count = len(times)
+    if (np.diff(times) > 0).all():
+        return Order(np.arange(count), 0, 0, 0)
+    order = np.argsort(times, kind="stable")
+    new = np.diff(times[order], prepend=np.int64(-1)) != 0
+    first = order[np.maximum.accumulate(np.where(new, np.arange(count), 0))]
+    again = np.flatnonzero(~new)
+    rows, originals = order[again], first[again]
+    same = (values[:, rows] == values[:, originals]).all(axis=0) & (labels[rows] == labels[originals])
+
+    repeated = np.zeros(count, np.bool_)
+    repeated[rows[same]] = True
+    rest = np.flatnonzero(~repeated)
+    peak = np.maximum.accumulate(times[rest])
+    late = peak - times[rest]
+    if (late > round(max_gap_s * 1e6)).any():
+        _refuse_time_back(parsed, times, rest, int(np.argmax(late > round(max_gap_s * 1e6))))
+    kept = order[new]
+    is_kept = np.zeros(count, np.bool_)
+    is_kept[kept] = True
+    return Order(kept, int(same.sum()), int((~same).sum()), int(((late > 0) & is_kept[rest]).sum()))
+
+
+def _refuse_time_back(parsed: Parsed, times: NDArray[np.int64], rest: NDArray[np.int64], position: int) -> None:
+    row = int(rest[position])
+    before = int(rest[np.argmax(times[rest[:position]])])
+    raise RecordingTimeError(
+        where=parsed.at(row),
+        expected=f"a stamp near or after {iso(times[before])} ({parsed.row_word} {parsed.line(before)})",
+        got=f"{iso(times[row])}: time runs back by {(times[before] - times[row]) / 1e6:g} s",
+        remedy="If the clock was set or two recordings were joined, split the file there into two sessions.",
+        line=parsed.line(row),
+    )
+
+
+def check_date(parsed: Parsed, times: NDArray[np.int64], rows: NDArray[np.int64], date: dt.date) -> None:
+    """Refuse a recording that starts more than a day from its folder's date, or pauses for more than a day.
+
+    A day of room on both sides covers every time zone.
+    """
+    first = int(times[rows[0]])
+    midnight = int(dt.datetime(date.year, date.month, date.day, tzinfo=dt.UTC).timestamp()) * 1_000_000
+    if not midnight - _DAY_US <= first < midnight + 2 * _DAY_US:
+        raise RecordingTimeError(
+            where=parsed.at(int(rows[0])),
+            expected=f"a recording of {date.isoformat()} (± 1 day), as its folder says",
+            got=f"its first stamp {iso(first)}",
+            remedy="Move the file to the folder of its date, or check recordings.time_unit and project.timezone.",
+            line=parsed.line(int(rows[0])),
+        )
+    pauses = np.diff(times[rows])
+    if len(pauses) and pauses.max() > _DAY_US:
+        row = int(rows[int(np.argmax(pauses)) + 1])
+        raise RecordingTimeError(
+            where=parsed.at(row),
+            expected="a stamp within a day of the one before",
+            got=iso(times[row]),
+            remedy="Delete the lines with a wrong stamp, or split the file by date.",
+            line=parsed.line(row),
+        )
+
+
+def check_interval(parsed: Parsed, times: NDArray[np.int64], rows: NDArray[np.int64], max_gap_s: float) -> None:
+    """Refuse stamps so far apart that every sample would stand alone: too coarse, or in another unit."""
+    if len(rows) < 3:
+        return
+    interval_s = float(np.median(np.diff(times[rows]))) / 1e6
+    if interval_s > max_gap_s:
+        raise RecordingTimeError(
+            where=parsed.where,
+            expected=f"samples at most {max_gap_s:g} s apart (recordings.max_gap_s)",
+            got=f"stamps {interval_s:g} s apart, {len(rows)} different ones in {len(times)} rows",
+            remedy="Export stamps with milliseconds, or check recordings.time_unit in har.toml.",
+            line=parsed.line(int(rows[1])),
+        )
+
+
+def split_gaps(times: NDArray[np.int64], max_gap_s: float) -> NDArray[np.int32]:
+    """Number of the segment each sample lies in, int32 (n,): pauses longer than `max_gap_s` start a new one."""
+    breaks = np.diff(times) > round(max_gap_s * 1e6)
+    return np.concatenate([[0], np.cumsum(breaks)]).astype(np.int32)
+
+
+def mean_rate_hz(times: NDArray[np.int64]) -> float:
+    """Samples per second while samples come, 0 for a single one.
+
+    The mean interval, without pauses (over 1.5 medians): a median alone would be rounded to the stamps' resolution.
+    """
+    intervals = np.diff(times)
+    if not len(intervals):
+        return 0.0
+    usual = intervals[intervals <= 1.5 * np.median(intervals)]
+    return float(1e6 / usual.mean())
+
+
+def coverage(times: NDArray[np.int64]) -> float:
+    """Share of the time from the first to the last sample in which samples came; a pause counts as one interval."""
+    intervals = np.diff(times)
+    if not len(intervals):
+        return 1.0
+    median = np.median(intervals)
+    return float(np.where(intervals <= 1.5 * median, intervals, median).sum() / intervals.sum())
+
+
+def fault_flags(
+    times: NDArray[np.int64], values: NDArray[np.float32], segments: NDArray[np.int32], sensors: Sensors
+) -> NDArray[np.int8]:
+    """Saturated and stuck samples, int8 (n,) bits of `FLAGS`.
+
+    A gyroscope channel at exactly zero is not stuck: many devices write zero below a threshold.
+    """
+    flags = np.zeros(len(times), np.int8)
+    channel = 0
+    for sensor in sensors.all:
+        # float32 rounds: a reading at full scale must not fall short of it.
+        limit = sensor.full_scale * sensor.to_si * (1 - 1e-6)
+        for _ in sensor.channels:
+            series = values[channel]
+            flags[np.abs(series) >= limit] |= FLAGS["saturated"]
+            flags[_constant(times, series, segments, skip_zero=sensor is sensors.gyroscope)] |= FLAGS["stuck"]
+            channel += 1
+    return flags
+
+
+def _constant(
+    times: NDArray[np.int64], series: NDArray[np.float32], segments: NDArray[np.int32], *, skip_zero: bool
+) -> NDArray[np.bool_]:
+    """Samples of runs of one value that last a second, bool (n,)."""
+    changes = np.flatnonzero((np.diff(series) != 0) | (np.diff(segments) != 0))
+    starts = np.concatenate([[0], changes + 1])
+    ends = np.concatenate([changes, [len(series) - 1]])
+    interval = 1e6 / rate if (rate := mean_rate_hz(times)) else 0.0
+    long = (times[ends] - times[starts] + interval >= _STUCK_US) & (ends - starts + 1 >= _STUCK_SAMPLES)
+    if skip_zero:
+        long &= series[starts] != 0
+    mask = np.zeros(len(series) + 1, np.int32)
+    np.add.at(mask, starts[long], 1)
+    np.add.at(mask, ends[long] + 1, -1)
+    return np.cumsum(mask)[:-1] > 0
+
+
+def iso(time_us: int | np.int64) -> str:
+    """A stamp as messages write it, in UTC."""
+    return (dt.datetime(1970, 1, 1) + dt.timedelta(microseconds=int(time_us))).isoformat() + "Z"

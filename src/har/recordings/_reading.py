@@ -1,0 +1,212 @@
+"""One inbox file to one `Recording`: parse, order, split, flag, check against the contract, resample."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from har.errors import LakeError, RangeError, RecordingError, UnitError
+from har.recordings._canonical import FLAGS, canonical_schema
+from har.recordings._cleaning import (
+    Samples,
+    check_date,
+    check_interval,
+    coverage,
+    fault_flags,
+    mean_rate_hz,
+    order_rows,
+    split_gaps,
+)
+from har.recordings._contract import RANGE_SLACK, breaches, resting_magnitude, sample_contract, unit_remedy
+from har.recordings._csv import read_csv
+from har.recordings._inbox import InboxFile
+from har.recordings._parquet import read_parquet
+from har.recordings._resampling import resample
+from har.recordings._stamps import utc_microseconds
+from har.recordings._table import Parsed, activity_codes, channel_values
+from har.settings import Settings
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What cleaning found in one file; every count is of the file's own samples, before resampling.
+
+    Attributes:
+        samples_read: rows in the file; `samples_kept + duplicates + duplicate_stamps`.
+        samples_kept: rows that went on.
+        duplicates: rows dropped because an earlier one has the same stamp and content.
+        duplicate_stamps: rows dropped because an earlier one has the same stamp and other content.
+        reordered: kept rows that stood after a later one.
+        gaps: pauses longer than `recordings.max_gap_s`.
+        longest_gap_s: the longest time between neighbouring samples.
+        coverage: share of the time from first to last sample in which samples came, 0..1.
+        measured_rate_hz: samples per second while samples came; 0 for a single sample.
+        resampled: whether any segment was brought onto a regular grid.
+        saturated, stuck: samples flagged so.
+        unlabelled: samples without an activity.
+    """
+
+    samples_read: int
+    samples_kept: int
+    duplicates: int
+    duplicate_stamps: int
+    reordered: int
+    gaps: int
+    longest_gap_s: float
+    coverage: float
+    measured_rate_hz: float
+    resampled: bool
+    saturated: int
+    stuck: int
+    unlabelled: int
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One file's canonical samples (see `canonical_schema`), sorted by time, and their quality."""
+
+    frame: pl.DataFrame
+    quality: Quality
+
+
+def read_recording(file: InboxFile, settings: Settings) -> Recording:
+    """Read, clean and check one file.
+
+    Raises:
+        RecordingError: the file cannot be ingested; its class says why, its `line` where.
+        LakeError: the disk does not give the file out.
+    """
+    try:
+        read = read_parquet if file.path.suffix.lower() == ".parquet" else read_csv
+        parsed = read(file.path, file.where, settings)
+    except OSError as error:
+        raise LakeError(
+            where=str(file.path),
+            expected="a file that can be read",
+            got=error.strerror or str(error),
+            remedy="Check that it is still there and may be read, then run the same command again.",
+        ) from error
+    max_gap_s = settings.recordings.max_gap_s
+    values = channel_values(parsed, settings)
+    labels = activity_codes(parsed, settings.activities.all)
+    times = utc_microseconds(parsed, settings.recordings.time_unit, settings.project.timezone)
+    order = order_rows(parsed, times, values, labels, max_gap_s)
+    check_date(parsed, times, order.rows, file.date)
+    check_interval(parsed, times, order.rows, max_gap_s)
+
+    kept = _keep(times, values, labels, order.rows, settings)
+    cleaned = _frame(file, kept, settings)
+    _check(parsed, order.rows, cleaned, settings)
+    rate = mean_rate_hz(kept.times)
+    final, resampled = resample(kept, settings.sensors.rate_hz, rate)
+    if resampled:
+        cleaned = _frame(file, final, settings)
+        sample_contract(settings).validate(cleaned)
+    quality = Quality(
+        samples_read=len(times),
+        samples_kept=len(kept.times),
+        duplicates=order.duplicates,
+        duplicate_stamps=order.duplicate_stamps,
+        reordered=order.reordered,
+        gaps=int(kept.segments[-1]),
+        longest_gap_s=float(np.diff(kept.times).max(initial=0)) / 1e6,
+        coverage=coverage(kept.times),
+        measured_rate_hz=rate,
+        resampled=resampled,
+        saturated=int(((kept.flags & FLAGS["saturated"]) > 0).sum()),
+        stuck=int(((kept.flags & FLAGS["stuck"]) > 0).sum()),
+        unlabelled=int((kept.labels < 0).sum()),
+    )
+    return Recording(cleaned, quality)
+
+
+def _keep(
+    times: NDArray[np.int64],
+    values: NDArray[np.float32],
+    labels: NDArray[np.int16],
+    rows: NDArray[np.int64],
+    settings: Settings,
+) -> Samples:
+    times, values, labels = times[rows], values[:, rows], labels[rows]
+    segments = split_gaps(times, settings.recordings.max_gap_s)
+    return Samples(times, values, labels, fault_flags(times, values, segments, settings.sensors), segments)
+
+
+def _frame(file: InboxFile, samples: Samples, settings: Settings) -> pl.DataFrame:
+    names = pl.Series([*settings.activities.all, None], dtype=pl.String)
+    activity = names.gather(np.where(samples.labels < 0, len(names) - 1, samples.labels))
+    columns = {
+        "segment": samples.segments,
+        "time": pl.Series(samples.times).cast(pl.Datetime("us")).dt.replace_time_zone("UTC"),
+        **dict(zip(settings.sensors.channels, samples.values, strict=True)),
+        "activity": activity,
+        "flags": samples.flags,
+    }
+    schema = canonical_schema(settings.sensors.channels)
+    name = [
+        pl.lit(file.date).alias("date"),
+        pl.lit(file.subject).alias("subject"),
+        pl.lit(file.session).alias("session"),
+    ]
+    schema = canonical_schema(settings.sensors.channels)
+    return pl.DataFrame(columns).with_columns(name).select(schema.names()).cast(schema)
+
+
+def _check(parsed: Parsed, rows: NDArray[np.int64], frame: pl.DataFrame, settings: Settings) -> None:
+    """Hold the cleaned samples, one per kept row, to the contract."""
+    from pandera.errors import SchemaErrors
+
+    try:
+        sample_contract(settings).validate(frame, lazy=True)
+    except SchemaErrors as error:
+        names = breaches(error)
+        if "gravity" in names:
+            raise _unit_error(parsed, frame, settings) from error
+        if "range" in names:
+            raise _range_error(parsed, rows, frame, settings) from error
+        raise RecordingError(
+            where=parsed.where,
+            expected="samples that keep the contract",
+            got=f"a breach of {', '.join(sorted(names))}",
+            remedy="This is a fault of the program, not of the file: please report it with the file.",
+        ) from error
+
+
+def _unit_error(parsed: Parsed, frame: pl.DataFrame, settings: Settings) -> RecordingError:
+    accelerometer = settings.sensors.accelerometer
+    assert accelerometer is not None  # noqa: S101  the contract checks gravity only where there is one
+    session = resting_magnitude(frame.lazy(), accelerometer.channels).row(0, named=True)
+    magnitude = float(session["magnitude"])
+    return UnitError(
+        where=parsed.where,
+        expected=f"an acceleration near 9.81 m/s² {'at rest' if session['at_rest'] else 'in the median'}",
+        got=f"{magnitude:.3g} m/s² when read as {accelerometer.unit}",
+        remedy=unit_remedy(magnitude, accelerometer),
+    )
+
+
+def _range_error(parsed: Parsed, rows: NDArray[np.int64], frame: pl.DataFrame, settings: Settings) -> RecordingError:
+    worst: tuple[int, str, str] | None = None
+    for section, sensor in (
+        ("accelerometer", settings.sensors.accelerometer),
+        ("gyroscope", settings.sensors.gyroscope),
+    ):
+        for channel in sensor.channels if sensor is not None else ():
+            assert sensor is not None  # noqa: S101  the loop above is empty otherwise
+            beyond = np.flatnonzero(frame[channel].abs().to_numpy() > RANGE_SLACK * sensor.full_scale * sensor.to_si)
+            if len(beyond) and (worst is None or rows[beyond].min() < worst[0]):
+                worst = int(rows[beyond].min()), section, channel
+    assert worst is not None  # noqa: S101  the contract found one with the same limits
+    row, section, channel = worst
+    sensor = getattr(settings.sensors, section)
+    value = parsed.values[settings.sensors.channels.index(channel)][row]
+    return RangeError(
+        where=parsed.at(row, channel),
+        expected=f"at most ±{sensor.full_scale:g} {sensor.unit}, the sensor's full scale",
+        got=f"{value:g}",
+        remedy=f"Check sensors.{section}.unit and sensors.{section}.full_scale in har.toml, or delete that line.",
+        line=parsed.line(row),
+    )
