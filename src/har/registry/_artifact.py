@@ -1,0 +1,111 @@
+"""One model file in, the folder MLflow tools can serve out; the file's bytes stay as they were trained.
+
+`mlflow.onnx.log_model` would write the graph anew and move its weights to a second file, so the file is copied and
+described instead: `MLmodel` carries the signature and names it for the `onnx` and `python_function` flavours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import shutil
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from har.errors import ModelError, ModelMismatchError
+from har.inference import Classifier, ModelMetadata
+
+FILE_NAME = "model.onnx"
+FOLDER = "model"
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model file that loads and answers, with its SHA-256."""
+
+    path: Path
+    metadata: ModelMetadata
+    sha256: str
+
+    @classmethod
+    def check(cls, path: Path, *, project: str) -> ModelFile:
+        """Load `path` and let it answer one window.
+
+        Raises:
+            ModelError: not a model of ours, or one that does not answer as it says.
+            ModelMismatchError: another project's model.
+        """
+        classifier = Classifier(path, threads=1)
+        metadata = classifier.metadata
+        if metadata.project != project:
+            raise ModelMismatchError(
+                where=f"{path}, project",
+                expected=repr(project),
+                got=repr(metadata.project),
+                remedy="Register it in its own project, or train one here: har train.",
+            )
+        window = np.zeros((1, metadata.length, len(metadata.channels)), np.float32)
+        shapes = [output.shape for output in classifier.predict(window)]
+        expected = [(1, len(metadata.activities)), (1, len(metadata.feature_names))]
+        if shapes != expected:
+            raise ModelError(
+                where=str(path),
+                expected=f"probabilities and features of shapes {expected}, as its metadata says",
+                got=str(shapes),
+                remedy="Export the model again with `har train`.",
+            )
+        return cls(path=path, metadata=metadata, sha256=file_sha256(path))
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def stage(model: ModelFile, folder: Path, *, run_id: str) -> None:
+    """Write the file and what describes it into `folder`, which `mlflow models` and `mlflow.pyfunc` can load."""
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    metadata = model.metadata
+
+    def tensor(name: str, *shape: int) -> TensorSpec:
+        return TensorSpec(np.dtype(np.float32), (-1, *shape), name=name)
+
+    signature = ModelSignature(
+        inputs=Schema([tensor("window", metadata.length, len(metadata.channels))]),
+        outputs=Schema(
+            [
+                tensor("probabilities", len(metadata.activities)),
+                tensor("features", len(metadata.feature_names)),
+            ]
+        ),
+    )
+    folder.mkdir(parents=True)
+    shutil.copyfile(model.path, folder / FILE_NAME)
+    description = Model(artifact_path=FOLDER, run_id=run_id, signature=signature)
+    description.add_flavor(
+        "python_function",
+        loader_module="mlflow.onnx",
+        data=FILE_NAME,
+        python_version=platform.python_version(),
+        env={"virtualenv": "python_env.yaml"},
+    )
+    description.add_flavor(
+        "onnx",
+        onnx_version=version("onnx"),
+        data=FILE_NAME,
+        providers=["CPUExecutionProvider"],
+        onnx_session_options=None,
+    )
+    description.model_size_bytes = model.path.stat().st_size
+    description.save(str(folder / "MLmodel"))
+    packages = ("mlflow", "numpy", "onnx", "onnxruntime")
+    (folder / "requirements.txt").write_text("".join(f"{name}=={version(name)}\n" for name in packages))
+    (folder / "python_env.yaml").write_text(
+        f"python: {platform.python_version()}\nbuild_dependencies:\n- pip\ndependencies:\n- -r requirements.txt\n"
+    )

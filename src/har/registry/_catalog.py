@@ -1,0 +1,298 @@
+"""What is asked of MLflow, in one place: runs, versions, aliases and files of one registered model."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
+from har.errors import ModelError, RegistryError, UnknownVersionError
+from har.registry._artifact import FILE_NAME, FOLDER, ModelFile, file_sha256, stage
+from har.registry._backend import ARTIFACTS, DATABASE, artifact_root, asking, connect, is_local
+
+CHAMPION, CHALLENGER, PREVIOUS = ALIASES = ("champion", "challenger", "previous")
+RECIPE = "recipe.json"
+_COMPLETE = {"status": "complete"}
+_HEAD = "promotions_head"
+_REGISTRAR = "har.registrar"
+_PARAMETER_LENGTH = 6000
+_BATCH = 100
+
+
+@dataclass(frozen=True)
+class Version:
+    """One registered version.
+
+    Attributes:
+        number: counts from 1.
+        run_id: the MLflow run that holds its parameters, metrics and files.
+        aliases: among champion, challenger, previous.
+        created: UTC.
+        metrics: as recorded at training.
+        params: as text.
+        tags: git_commit, git_dirty, data_version, split_id, seed, network, sha256 …
+    """
+
+    number: int
+    run_id: str
+    aliases: tuple[str, ...]
+    created: datetime
+    metrics: dict[str, float]
+    params: dict[str, str]
+    tags: dict[str, str]
+
+    @property
+    def sha256(self) -> str:
+        """Of the model file's bytes."""
+        return self.tags["sha256"]
+
+
+class Catalog:
+    """The registered model `name`; the folder and its database come into being with the first `add`."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder = folder
+        self.name = name
+        self._connection: Any = None
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a database to ask; False spares the seconds that importing MLflow takes."""
+        return not is_local() or (self.folder / DATABASE).exists()
+
+    @property
+    def client(self) -> Any:
+        """The MLflow client, connected on first use."""
+        if self._connection is None:
+            self._connection = connect(self.folder)
+        return self._connection
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """MLflow's errors as ours."""
+        with asking(self.folder):
+            yield
+
+    def rows(self) -> list[Any]:
+        """MLflow's own rows of the usable versions, newest first."""
+        if not self.exists:
+            return []
+        quote = '"' if "'" in self.name else "'"
+        rows, token = [], None
+        while True:
+            page = self.client.search_model_versions(f"name = {quote}{self.name}{quote}", page_token=token)
+            rows += [row for row in page if row.tags.items() >= _COMPLETE.items() and "sha256" in row.tags]
+            token = page.token
+            if not token:
+                return sorted(rows, key=lambda row: -int(row.version))
+
+    def row(self, version: int | str) -> Any:
+        """The row of one version, by number or alias."""
+        wanted = str(self.aliases().get(str(version), version)) if isinstance(version, str) else str(version)
+        rows = self.rows()
+        for row in rows:
+            if str(row.version) == wanted:
+                return row
+        raise UnknownVersionError(
+            where=f"model {self.name!r}",
+            expected=f"one of the versions {', '.join(str(row.version) for row in reversed(rows))}"
+            if rows
+            else "a registered version",
+            got=f"{version}" if rows else f"{version}, and none is registered yet",
+            remedy="List them: har models." if rows else "Train one: har train.",
+        )
+
+    def version(self, row: Any, aliases: Mapping[str, int]) -> Version:
+        """A row with what its run recorded."""
+        data = self.client.get_run(row.run_id).data
+        return Version(
+            number=int(row.version),
+            run_id=row.run_id,
+            aliases=tuple(name for name, number in aliases.items() if number == int(row.version)),
+            created=datetime.fromtimestamp(row.creation_timestamp / 1000, UTC),
+            metrics=dict(data.metrics),
+            params=dict(data.params),
+            tags={name: value for name, value in row.tags.items() if name not in _COMPLETE},
+        )
+
+    def aliases(self) -> dict[str, int]:
+        """Which version holds champion, challenger and previous."""
+        held = dict(self._model().aliases) if self._is_known() else {}
+        return {name: int(held[name]) for name in ALIASES if name in held}
+
+    def set_aliases(self, wanted: Mapping[str, int]) -> None:
+        """Move the aliases, the champion's in the middle: it names one version or the other at every moment."""
+        held = self.aliases()
+        known = {int(row.version) for row in self.rows()}
+        for name in (PREVIOUS, CHAMPION, CHALLENGER):
+            number = wanted.get(name)
+            if number is None and name in held:
+                self.client.delete_registered_model_alias(self.name, name)
+            elif number is not None and number != held.get(name) and number in known:
+                self.client.set_registered_model_alias(self.name, name, str(number))
+
+    def head(self) -> str:
+        """The hash of the promotion log's last line, as recorded here."""
+        return str(self._model().tags.get(_HEAD, "")) if self._is_known() else ""
+
+    def set_head(self, digest: str) -> None:
+        """Record the hash of the promotion log's last line."""
+        self.client.set_registered_model_tag(self.name, _HEAD, digest)
+
+    def add(
+        self,
+        model: ModelFile,
+        *,
+        params: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        recipe: str,
+        report: Path | None,
+        extra_artifacts: Iterable[Path],
+        tags: Mapping[str, str],
+    ) -> int:
+        """Store a run and, last and in one step, the version that points to it; the version's number."""
+        client = self.client
+        if not self._is_known():
+            client.create_registered_model(self.name)
+        experiment = self._experiment()
+        self._end_killed_runs(experiment)
+        run = client.create_run(
+            experiment,
+            run_name=f"{tags['network']} {model.metadata.trained_at}",
+            tags={**tags, _REGISTRAR: self._registrar},
+        )
+        run_id = run.info.run_id
+        try:
+            self._log_values(run_id, params, metrics)
+            with tempfile.TemporaryDirectory(prefix="har-register-") as parent:
+                folder = Path(parent)
+                stage(model, folder / FOLDER, run_id=run_id)
+                client.log_artifacts(run_id, str(folder / FOLDER), FOLDER)
+                (folder / RECIPE).write_text(recipe)
+                client.log_artifact(run_id, str(folder / RECIPE))
+            for path in (*([report] if report else []), *extra_artifacts):
+                client.log_artifact(run_id, str(path), "report")
+        except BaseException:
+            client.set_terminated(run_id, "FAILED")
+            raise
+        client.set_terminated(run_id, "FINISHED")
+        created = client.create_model_version(
+            self.name,
+            f"{run.info.artifact_uri}/{FOLDER}",
+            run_id,
+            tags={**tags, **_COMPLETE},
+            await_creation_for=0,
+        )
+        return int(created.version)
+
+    def verified(self, row: Any) -> Path:
+        """The version's model file on this machine, fetched if need be, its hash compared with the registered one."""
+        path = self._local(row, f"{FOLDER}/{FILE_NAME}")
+        if path is None:
+            path = self._fetched(row)
+        where = f"version {row.version}, {path}"
+        if not path.is_file():
+            raise ModelError(
+                where=where,
+                expected="the registered model file",
+                got="none",
+                remedy="Restore it from a backup, or train again: har train.",
+            )
+        found = file_sha256(path)
+        if found != row.tags["sha256"]:
+            raise ModelError(
+                where=where,
+                expected=f"the bytes that were registered (SHA-256 {row.tags['sha256'][:12]}…)",
+                got=f"others ({found[:12]}…)",
+                remedy="The file was changed after training: restore it from a backup, or roll back: har rollback.",
+            )
+        return path
+
+    def recipe(self, row: Any) -> dict[str, Any]:
+        """The recipe that a version was trained by."""
+        path = self._local(row, RECIPE)
+        if path is not None and path.is_file():
+            return dict(json.loads(path.read_text()))
+        with tempfile.TemporaryDirectory(prefix="har-recipe-") as folder:
+            return dict(json.loads(Path(self.client.download_artifacts(row.run_id, RECIPE, folder)).read_text()))
+
+    def _is_known(self) -> bool:
+        quote = '"' if "'" in self.name else "'"
+        return self.exists and bool(self.client.search_registered_models(f"name = {quote}{self.name}{quote}"))
+
+    def _model(self) -> Any:
+        return self.client.get_registered_model(self.name)
+
+    def _experiment(self) -> str:
+        """The experiment that writes into this folder; a project that was moved gets another one for its new place."""
+        root = artifact_root(self.folder)
+        for name in (self.name, f"{self.name} ({self.folder})"):
+            found = self.client.get_experiment_by_name(name)
+            if found is None:
+                return str(self.client.create_experiment(name, artifact_location=root))
+            if root is None or found.artifact_location == root:
+                if found.lifecycle_stage == "deleted":
+                    self.client.restore_experiment(found.experiment_id)
+                return str(found.experiment_id)
+        raise RegistryError(
+            where=f"experiment {self.name!r}",
+            expected=f"artifacts under {root}",
+            got=f"artifacts under {found.artifact_location}",
+            remedy="Rename the experiment in MLflow, then register again.",
+        )
+
+    @property
+    def _registrar(self) -> str:
+        return f"{socket.gethostname()}:{self.folder}"
+
+    def _end_killed_runs(self, experiment: str) -> None:
+        """Whoever holds this folder's lock for registering is alone: its other running runs were killed."""
+        for run in self.client.search_runs([experiment], "attributes.status = 'RUNNING'"):
+            if run.data.tags.get(_REGISTRAR) == self._registrar:
+                self.client.set_terminated(run.info.run_id, "KILLED")
+
+    def _log_values(self, run_id: str, params: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
+        from mlflow.entities import Metric, Param
+
+        stamp_ms = int(datetime.now(UTC).timestamp() * 1000)
+        entries = [Metric(name, float(value), stamp_ms, 0) for name, value in metrics.items()]
+        settings = [Param(name, as_text(value)[:_PARAMETER_LENGTH]) for name, value in params.items()]
+        for start in range(0, max(len(entries), len(settings)), _BATCH):
+            part = slice(start, start + _BATCH)
+            self.client.log_batch(run_id, metrics=entries[part], params=settings[part])
+
+    def _local(self, row: Any, name: str) -> Path | None:
+        """Where a run's file lies on this machine: in this folder, even if it was moved, or where MLflow says."""
+        own: Path = self.folder / ARTIFACTS / row.run_id / ARTIFACTS / name
+        if own.exists():
+            return own
+        source = self.client.get_model_version_download_uri(self.name, row.version)
+        address = urlparse(source)
+        if address.scheme in ("", "file"):
+            return Path(url2pathname(address.path) if address.scheme else source).parent / name
+        return None
+
+    def _fetched(self, row: Any) -> Path:
+        """A remote version's file in this folder's cache, complete or absent."""
+        kept: Path = self.folder / "cache" / row.tags["sha256"] / FILE_NAME
+        if kept.is_file():
+            return kept
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
+            got = self.client.download_artifacts(row.run_id, f"{FOLDER}/{FILE_NAME}", folder)
+            os.replace(got, kept)  # noqa: PTH105  a string comes from MLflow
+        return kept
+
+
+def as_text(value: Any) -> str:
+    """A tag's or parameter's text: JSON, except for text itself."""
+    return value if isinstance(value, str) else json.dumps(value, default=str)

@@ -1,0 +1,126 @@
+"""Moving aliases so that they and the promotion log agree, also after a kill at any point."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from har.errors import RegistryError
+from har.registry._backend import locked
+from har.registry._catalog import CHAMPION, Catalog
+from har.registry._promotions import Action, Promotion, PromotionLog, now
+
+Plan = Callable[[dict[str, int]], dict[str, int]]
+"""The aliases as they are in, as they shall be out; it raises where the move is not allowed."""
+
+
+class Moves:
+    """The one writer of aliases and log, for as long as it holds the lock."""
+
+    def __init__(self, folder: Path, catalog: Catalog) -> None:
+        self._lock = folder / "promotions.lock"
+        self._catalog = catalog
+        self.log = PromotionLog(folder)
+
+    def move(
+        self,
+        action: Action,
+        version: int | None,
+        plan: Plan,
+        *,
+        reason: str,
+        who: str,
+        figures: Mapping[str, Any] | None = None,
+        by_gate: bool = False,
+    ) -> Promotion:
+        """Carry out a plan and log it; asked for what is so already, return the entry that made it so.
+
+        `version` None: the new champion is what the entry is about.
+        """
+        _require("reason", reason)
+        _require("who", who)
+        with self._alone():
+            before = self._catalog.aliases()
+            self._notice(before)
+            if version is not None:
+                self._catalog.row(version)
+            after = plan(before)
+            subject = after[CHAMPION] if version is None else version
+            if after == before and action in ("challenge", "promote"):
+                for entry in reversed(self.log.read(self._catalog.name)):
+                    if (entry.action, entry.version) == (action, subject):
+                        return entry
+            return self._carry_out(action, subject, before, after, reason, who, figures or {}, by_gate)
+
+    def settle(self) -> None:
+        """Finish what a killed process began."""
+        if self.log.intent.exists():
+            with self._alone():
+                pass
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with self._catalog.asking(), locked(self._lock):
+            self.log.mend()
+            if self.log.intent.exists():
+                self._finish(self.log.intent.read_bytes())
+            yield
+
+    def _notice(self, before: dict[str, int]) -> None:
+        """Log what something else did to the aliases since the last entry."""
+        entries = self.log.read(self._catalog.name)
+        expected = entries[-1].aliases if entries else {}
+        if expected != before:
+            champion = before.get(CHAMPION)
+            reason = f"aliases were moved by other means than this log: {expected} became {before}"
+            self._carry_out("noticed", champion or 0, expected, before, reason, "unknown", {}, False)
+
+    def _carry_out(
+        self,
+        action: Action,
+        version: int,
+        before: Mapping[str, int],
+        after: dict[str, int],
+        reason: str,
+        who: str,
+        figures: Mapping[str, Any],
+        by_gate: bool,
+    ) -> Promotion:
+        entry = Promotion(
+            when=now(),
+            who=who,
+            action=action,
+            version=version,
+            champion_before=before.get(CHAMPION),
+            champion_after=after.get(CHAMPION),
+            reason=reason,
+            figures=dict(figures),
+            by_gate=by_gate,
+            model=self._catalog.name,
+            aliases=after,
+        )
+        line = self.log.compose(entry, self._catalog.head())
+        self.log.write_intent(line)
+        self._finish(line)
+        return Promotion.from_line(line)
+
+    def _finish(self, line: bytes) -> None:
+        """Steps 2 to 5 of a move; each may be repeated."""
+        entry = Promotion.from_line(line)
+        catalog = self._catalog if entry.model == self._catalog.name else Catalog(self._catalog.folder, entry.model)
+        self.log.append(line)
+        catalog.set_aliases(entry.aliases)
+        catalog.set_head(self.log.head(entry.model))
+        self.log.intent.unlink()
+
+
+def _require(name: str, value: str) -> None:
+    if not value.strip():
+        raise RegistryError(
+            where=name,
+            expected="a few words for the promotion log",
+            got="none",
+            remedy=f"Say {name}: the log is read when something went wrong.",
+        )
