@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,16 @@ import numpy as np
 
 from har.dataset import load_windows
 from har.errors import NotEnoughDataError
-from har.evaluation import Evaluation, Latency, Outcome, evaluate, latency, render_report
+from har.evaluation import Evaluation, Latency, Outcome, Verdict, compare, evaluate, latency, render_report
 from har.files import write_atomically
 from har.inference import Classifier, ModelMetadata
 from har.lake import Lake
 from har.settings import Settings
 from har.training import EpochReport, Signal, export, fit
 from har.windows import Split, WindowSet, split_subjects
+
+
+_SECTIONS_THAT_DECIDE = ("recordings", "sensors", "windows", "activities", "split", "training")
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,27 @@ class Recipe:
         """The table and its version, such as `samples@7`."""
         return f"samples@{self.lake_version}"
 
+    @property
+    def key(self) -> str:
+        """Twelve hexadecimal digits that name exactly this recipe; where things lie does not count."""
+        content = {name: value for name, value in self.to_json().items() if name != "lake"}
+        content["settings"] = {
+            name: section for name, section in self.settings.items() if name in _SECTIONS_THAT_DECIDE
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+    def tags(self) -> dict[str, str]:
+        """What a registered version is looked up by."""
+        return {
+            "recipe_key": self.key,
+            "network": self.network,
+            "seed": str(self.seed),
+            "data_version": self.data_version,
+            "split_id": Split(**{name: tuple(subjects) for name, subjects in self.split.items()}).id,
+            "git_commit": self.git_commit,
+            "git_dirty": str(self.git_dirty).lower(),
+        }
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -93,6 +118,7 @@ def make_recipe(
     split = split_subjects(
         np.unique(windows.subjects).tolist(),
         held_out=settings.split.held_out,
+        share=settings.split.held_out_share,
         validation=settings.split.validation,
         seed=seed,
     )
@@ -209,9 +235,54 @@ def judge(classifier: Classifier, windows: WindowSet, subjects: tuple[str, ...],
     ]
     return Outcome(
         labels=chosen.labels.astype(np.int64),
-        probabilities=np.concatenate(parts) if parts else np.empty((0, len(classifier.metadata.activities)), np.float32),
+        probabilities=np.concatenate(parts)
+        if parts
+        else np.empty((0, len(classifier.metadata.activities)), np.float32),
         subjects=chosen.subjects,
         activities=classifier.metadata.activities,
+    )
+
+
+def challenge(
+    challenger: Path,
+    recipe: Recipe,
+    metrics: Mapping[str, float],
+    *,
+    champion: Path | None,
+    champion_recipe: Recipe | None,
+    settings: Settings,
+) -> Verdict:
+    """Judge a challenger against the champion, on the challenger's held-out subjects that the champion never saw.
+
+    Args:
+        challenger: its model file.
+        recipe: its recipe: names the data version and the subjects.
+        metrics: its figures; `latency_us_p99` is read.
+        champion: the champion's model file, None if there is none.
+        champion_recipe: names the subjects that the champion saw.
+        settings: gates.
+
+    Raises:
+        NotEnoughDataError: the champion saw every subject that the challenger was to be judged on.
+    """
+    lake = Lake(Path(recipe.lake), settings.sensors.channels)
+    windows = load_windows(lake, Settings.from_values(recipe.settings, root=settings.root), version=recipe.lake_version)
+    seen = {*champion_recipe.split["train"], *champion_recipe.split["validation"]} if champion_recipe else set()
+    judges = tuple(subject for subject in recipe.split["held_out"] if subject not in seen)
+    if not judges:
+        raise NotEnoughDataError(
+            where="gate",
+            expected="a held-out subject that the champion was not trained on",
+            got=f"{', '.join(recipe.split['held_out'])}, all of whom it saw",
+            remedy="Hold out other subjects (har.toml, split.held_out), or decide by hand: har promote VERSION --reason.",
+        )
+    return compare(
+        judge(Classifier(challenger, threads=1), windows, judges),
+        None if champion is None else judge(Classifier(champion, threads=1), windows, judges),
+        margin=settings.gates.margin,
+        class_floor=settings.gates.class_floor,
+        latency_ms_limit=settings.gates.latency_ms,
+        latency_ms_p99=metrics["latency_us_p99"] / 1000,
     )
 
 

@@ -91,7 +91,9 @@ def plan(lake: Lake, wanted: dict[Partition, str], *, limit: int = CHUNK_SAMPLES
     return chunks
 
 
-def score_chunk(lake: Lake, settings: Settings, classifier: Classifier, model_version: int, chunk: Chunk) -> ChunkReport:
+def score_chunk(
+    lake: Lake, settings: Settings, classifier: Classifier, model_version: int, chunk: Chunk
+) -> ChunkReport:
     """Score a chunk's partitions and write predictions and scores."""
     began = time.perf_counter()
     samples_version = lake.samples.version()
@@ -101,8 +103,7 @@ def score_chunk(lake: Lake, settings: Settings, classifier: Classifier, model_ve
     predictions = predict(frame, settings, classifier, model_version)
     lake.predictions.replace(predictions, chunk.partitions)
     counts: dict[Partition, int] = {
-        (date, subject): count
-        for date, subject, count in predictions.group_by("date", "subject").len().iter_rows()
+        (date, subject): count for date, subject, count in predictions.group_by("date", "subject").len().iter_rows()
     }
     windows = len(predictions)
     seconds = time.perf_counter() - began

@@ -164,6 +164,7 @@ class Split(_Section):
     """Which subjects judge, which calibrate, and how many folds an evaluation has."""
 
     held_out: tuple[str, ...] = ()
+    held_out_share: float = Field(default=0.3, gt=0, lt=1)
     validation: float = Field(default=0.2, gt=0, lt=1)
     folds: int = Field(default=5, ge=2)
 

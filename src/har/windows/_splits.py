@@ -33,13 +33,14 @@ class Split:
 
 
 def split_subjects(
-    subjects: Sequence[str], *, held_out: Sequence[str] = (), validation: float = 0.2, seed: int = 0
+    subjects: Sequence[str], *, held_out: Sequence[str] = (), share: float = 0.3, validation: float = 0.2, seed: int = 0
 ) -> Split:
     """Part subjects into train, validation and held-out.
 
     Args:
         subjects: everyone in the data; order and repetitions do not matter.
-        held_out: who judges; empty: a fifth of all, drawn by a hash of the name so that newcomers move nobody.
+        held_out: who judges; empty: `share` of all, drawn by a hash of the name so that newcomers move few.
+        share: of all subjects, one at least; read where `held_out` is empty.
         validation: share of the others that stops and calibrates, one subject at least.
         seed: draws the validation subjects.
 
@@ -62,7 +63,7 @@ def split_subjects(
             got=f"{len(everyone)} ({', '.join(everyone) or 'none'})",
             remedy="Ingest labelled recordings of more subjects.",
         )
-    judges = tuple(sorted(held_out)) or tuple(sorted(sorted(everyone, key=_draw)[: max(1, round(len(everyone) / 5))]))
+    judges = tuple(sorted(held_out)) or tuple(sorted(sorted(everyone, key=_draw)[: max(1, round(share * len(everyone)))]))
     rest = [subject for subject in everyone if subject not in judges]
     if len(rest) < 2:
         raise NotEnoughDataError(

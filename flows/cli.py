@@ -1,0 +1,232 @@
+"""The `har` command: one more door to the same flows, and the registry's hand tools."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import getpass
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from flows._environment import quiet_environment
+
+os.environ.update({name: value for name, value in quiet_environment().items() if name not in os.environ})
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from har.errors import HarError
+from har.settings import load_settings
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False
+)
+out = Console()
+
+Date = Annotated[dt.datetime | None, typer.Option(formats=["%Y-%m-%d"], help="This date only; by default all.")]
+Network = Annotated[str | None, typer.Option(help="spectral or dscnn; by default har.toml's.")]
+Reason = Annotated[str, typer.Option(help="Why; goes into the promotion log.")]
+
+
+@app.command()
+def demo() -> None:
+    """Replay real recordings as daily uploads, ingest, train, evaluate, register and score them."""
+    from flows.demo import run_demo
+
+    run_demo(load_settings())
+
+
+@app.command()
+def replay() -> None:
+    """Write the embedded sample's recordings into the inbox, as daily uploads."""
+    from har.recordings import replay as write
+
+    settings = load_settings()
+    report = write(settings.path("inbox"), settings)
+    out.print(f"{report.written} files written, {report.unchanged} there already: {settings.path('inbox')}")
+
+
+@app.command()
+def ingest(
+    date: Date = None,
+    replace: Annotated[bool, typer.Option(help="Replace sessions that were ingested with other content.")] = False,
+) -> None:
+    """Bring the inbox into the lake; bad files go to quarantine."""
+    from flows.ingest import ingest as flow
+
+    report = _run(flow, date=date.date() if date else None, replace=replace)
+    out.print(
+        f"{len(report.landed)} files landed ({report.samples} samples), {len(report.known)} known already, "
+        f"{len(report.quarantined)} quarantined."
+    )
+    if report.quarantined:
+        raise typer.Exit(1)
+
+
+@app.command()
+def train(network: Network = None, seed: Annotated[int | None, typer.Option(min=0)] = None) -> None:
+    """Train a challenger and let it meet the champion."""
+    from flows.train import train as flow
+
+    report = _run(flow, network=network, seed=seed)
+    out.print(
+        f"Version {report.version}: accuracy {report.metrics['accuracy']:.1%} on the held-out subjects, "
+        f"{'champion' if report.promoted else 'not promoted'}."
+    )
+    for reason in report.reasons:
+        out.print(f"  {reason}", highlight=False)
+
+
+@app.command()
+def evaluate(
+    network: Network = None,
+    folds: Annotated[int | None, typer.Option(min=2)] = None,
+    seeds: Annotated[int, typer.Option(min=1)] = 3,
+) -> None:
+    """Cross-validate by subject on what the lake holds; writes reports/evaluation.json and .html."""
+    from flows.evaluate import evaluate as flow
+
+    flat = _run(flow, network=network, folds=folds, seeds=seeds)
+    table = Table(title=f"{flat['network']}, {flat['folds']} folds by subject, {flat['seeds']} seeds")
+    for name in ("accuracy", "accuracy_std", "accuracy_low", "accuracy_high", "macro_f1", "subjects", "windows"):
+        table.add_row(name, f"{flat[name]:.4f}" if isinstance(flat[name], float) else str(flat[name]))
+    out.print(table)
+    out.print(f"Page: {load_settings().path('reports') / 'evaluation.html'}")
+
+
+@app.command()
+def score(
+    date: Date = None,
+    rescore: Annotated[bool, typer.Option(help="Also what another version than the champion scored.")] = False,
+) -> None:
+    """Score what no model has scored yet, and write each day's activity summary."""
+    from flows.score import score as flow
+
+    report = _run(flow, date=date.date() if date else None, rescore=rescore)
+    out.print(
+        f"{report.windows} windows of {report.partitions} subject-days scored by version {report.model_version} "
+        f"in {report.seconds:.1f} s."
+    )
+
+
+@app.command()
+def models() -> None:
+    """List the registered versions and the promotion log."""
+    registry = _registry()
+    table = Table("version", "aliases", "created", "network", "data", "accuracy", "macro-F1", title="Versions")
+    for version in registry.versions():
+        figures = [
+            f"{version.metrics[name]:.3f}" if name in version.metrics else "" for name in ("accuracy", "macro_f1")
+        ]
+        tags = [version.tags.get(name, "") for name in ("network", "data_version")]
+        created = f"{version.created:%Y-%m-%d %H:%M}"
+        table.add_row(str(version.number), ", ".join(version.aliases), created, *tags, *figures)
+    out.print(table)
+    log = Table("when", "who", "what", "version", "why", title="Promotion log")
+    for move in registry.log():
+        log.add_row(str(move.when)[:16], move.who, move.action, str(move.version), move.reason)
+    out.print(log)
+
+
+@app.command()
+def promote(version: int, reason: Reason) -> None:
+    """Make a version the champion by hand."""
+    _registry().promote(version, reason=reason, who=getpass.getuser(), figures=None)
+    out.print(f"Version {version} is the champion. `har score --rescore` scores old days with it.")
+
+
+@app.command()
+def rollback(reason: Reason) -> None:
+    """Give the champion's place back to the previous version."""
+    move = _registry().rollback(reason=reason, who=getpass.getuser())
+    out.print(f"Version {move.version} is the champion again. `har score --rescore` scores old days with it.")
+
+
+@app.command()
+def reproduce(version: int) -> None:
+    """Retrain a version from its recorded commit, data and seed, and compare the figures."""
+    from har.registry import reproduce as retrain
+
+    settings = load_settings()
+    with out.status(f"Retraining version {version} …"):
+        result = retrain(_registry(), version, root=settings.root, lake=settings.path("lake"))
+    table = Table("figure", "recorded", "reproduced", "equal", title=f"Version {version}")
+    for row in result.rows:
+        table.add_row(row.metric, f"{row.recorded:.8f}", f"{row.reproduced:.8f}", "yes" if row.equal else "[red]no[/]")
+    out.print(table)
+    for note in result.notes:
+        out.print(note, highlight=False)
+    if not result.equal:
+        raise typer.Exit(1)
+
+
+@app.command()
+def status() -> None:
+    """Say what the lake and the registry hold."""
+    from flows._project import open_project
+
+    project = open_project()
+    table = Table("table", "version", "partitions", "rows")
+    for name in ("samples", "recordings", "predictions", "scores"):
+        part = getattr(project.lake, name)
+        rows = part.scan().select("date").collect().height
+        table.add_row(name, str(part.version()), str(len(part.partitions())), f"{rows:,}")
+    out.print(table)
+    champion = project.registry.find_champion()
+    out.print(f"Champion: {f'version {champion.number}' if champion else 'none yet; train one: har train'}")
+    quarantine = project.settings.path("quarantine")
+    waiting = sum(1 for path in quarantine.rglob("*") if path.is_file() and path.suffix != ".json")
+    if waiting:
+        out.print(f"[yellow]{waiting} files in quarantine[/]: {quarantine}")
+
+
+@app.command()
+def up(
+    prefect_port: Annotated[int, typer.Option()] = 4200,
+    mlflow_port: Annotated[int, typer.Option()] = 5000,
+) -> None:
+    """Start Prefect server, worker, deployments and the MLflow page; Ctrl-C stops them."""
+    from infra.local.stack import run_stack
+
+    raise typer.Exit(run_stack(load_settings().root, prefect_port=prefect_port, mlflow_port=mlflow_port))
+
+
+def _registry() -> Any:
+    from flows._project import open_project
+
+    return open_project().registry
+
+
+def _run(flow: Any, **parameters: Any) -> Any:
+    """Run a flow in this process: on the server of PREFECT_API_URL, or on a temporary one."""
+    os.environ.setdefault("PREFECT_HOME", str(load_settings().root / ".prefect"))
+    if "PREFECT_API_URL" not in os.environ:
+        out.print("[dim]No PREFECT_API_URL: Prefect starts a temporary server first, which takes a while.[/]")
+    return flow(**parameters)
+
+
+@contextlib.contextmanager
+def _words_for_errors() -> Iterator[None]:
+    try:
+        yield
+    except HarError as error:
+        Console(stderr=True).print(f"[red]{type(error).__name__}[/]: {error}", highlight=False, soft_wrap=True)
+        sys.exit(2)
+
+
+def main() -> None:
+    """Run the command line; our own errors end it with words and status 2."""
+    logging.getLogger("prefect").setLevel(logging.WARNING)
+    # `infra` is run from the project's folder and is not installed.
+    sys.path.insert(0, str(Path.cwd()))
+    with _words_for_errors():
+        app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""The main job on the embedded sample: replay, ingest, train, evaluate, register, score; one table at the end."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import polars as pl
+from rich.console import Console
+from rich.table import Table
+
+from flows._console import console
+from flows._project import Project
+from flows._server import local_server
+from har.files import write_atomically
+from har.recordings import replay
+from har.settings import Settings
+
+CROSS_VALIDATION_SEEDS = 1
+"""The demo's interval comes from the subjects; `har evaluate` adds the spread over seeds."""
+
+
+def run_demo(settings: Settings) -> None:
+    """Run the whole loop and print what it made; a second run finds everything done."""
+    began = time.perf_counter()
+    console.rule(f"{settings.project.name}: demo")
+    report = replay(settings.path("inbox"), settings)
+    console.print(
+        f"Replayed {report.written + report.unchanged} real recordings as daily uploads "
+        f"({report.written} new; the dates are assigned)."
+    )
+    with console.status("Starting a Prefect server …"):
+        server = local_server(settings.root / ".prefect")
+        server.__enter__()
+    try:
+        figures = _loop(settings)
+    finally:
+        server.__exit__(None, None, None)
+    figures["seconds"] = round(time.perf_counter() - began, 1)
+    path = write_atomically(settings.path("reports") / "demo.json", json.dumps(figures, indent=1))
+    _print(figures, settings)
+    console.print(f"The same figures: {path}")
+
+
+def _loop(settings: Settings) -> dict[str, Any]:
+    from flows.evaluate import evaluate
+    from flows.ingest import ingest
+    from flows.score import score
+    from flows.train import train
+
+    ingest()
+    trained = train()
+    evaluation = evaluate(seeds=CROSS_VALIDATION_SEEDS)
+    scored = score()
+    scores = Project(settings).lake.scores.read()
+    return {
+        "accuracy": evaluation["accuracy"],
+        "accuracy_low": evaluation["accuracy_low"],
+        "accuracy_high": evaluation["accuracy_high"],
+        "macro_f1": evaluation["macro_f1"],
+        "subjects": evaluation["subjects"],
+        "held_out_accuracy": trained.metrics["accuracy"],
+        "days_scored": scores["date"].n_unique(),
+        "subject_days_scored": len(scores),
+        "windows_scored": int(scores["windows"].sum()),
+        "windows_per_s": round(_throughput(scores)),
+        "windows_scored_now": scored.windows,
+        "model_version": scored.model_version,
+    }
+
+
+def _throughput(scores: pl.DataFrame) -> float:
+    return float(scores["windows"].sum() / max(1e-9, scores["seconds"].sum()))
+
+
+def _print(figures: dict[str, Any], settings: Settings) -> None:
+    out = Console()
+    table = Table(title="What the demo made", show_header=False, title_justify="left")
+    low, high = figures["accuracy_low"], figures["accuracy_high"]
+    table.add_row("Accuracy by subject", f"{figures['accuracy']:.1%}  (95 % interval {low:.1%} to {high:.1%})")
+    table.add_row("Macro-F1 by subject", f"{figures['macro_f1']:.1%}")
+    table.add_row("Judged on", f"{figures['subjects']} subjects, each by a model that never saw them")
+    table.add_row(
+        "Champion", f"version {figures['model_version']}; {figures['held_out_accuracy']:.1%} on held-out subjects"
+    )
+    table.add_row("Scored", f"{figures['days_scored']} days, {figures['windows_scored']} windows")
+    table.add_row("Speed", f"{figures['windows_per_s']:,} windows/s in the scoring tasks")
+    table.add_row("Took", f"{figures['seconds']:.0f} s")
+    out.print(table)
+    reports = settings.path("reports").relative_to(settings.root)
+    out.print(
+        f"Look next:\n"
+        f"  {reports}/evaluation.html   how good it is, and on whom it fails\n"
+        f"  {reports}/activity/         minutes per activity, a page per day\n"
+        f"  har models                versions, aliases and the promotion log\n"
+        f"  make up                   Prefect and MLflow pages, schedules running",
+        highlight=False,
+    )

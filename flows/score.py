@@ -1,0 +1,92 @@
+"""`score`: every partition that no model has scored yet, by the champion."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from pathlib import Path
+
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows._console import track
+from flows._project import IO_RETRIES, Project, open_project
+from har.inference import Classifier, granted_cores
+from har.scoring import Chunk, ChunkReport, dates_of, pending, plan, score_chunk
+from har.summary import write_summary
+
+
+@dataclass(frozen=True)
+class ScoreReport:
+    """What a run of `score` did."""
+
+    model_version: int
+    samples_version: int
+    days: int
+    partitions: int
+    windows: int
+    seconds: float
+    summaries: tuple[Path, ...] = ()
+
+
+@task(name="score-chunk", task_run_name="score {chunk.partitions[0][0]} ({chunk.samples} samples)", **IO_RETRIES)
+def score_partitions(project: Project, classifier: Classifier, model_version: int, chunk: Chunk) -> ChunkReport:
+    """Score some partitions and commit them."""
+    return score_chunk(project.lake, project.settings, classifier, model_version, chunk)
+
+
+@task(name="summarise", **IO_RETRIES)
+def summarise_dates(project: Project, dates: list[dt.date]) -> list[Path]:
+    """Write each date's activity summary."""
+    return [write_summary(project.lake, project.settings, date) for date in dates]
+
+
+@flow(name="score", task_runner=ThreadPoolTaskRunner(max_workers=granted_cores()))  # type: ignore[arg-type]
+def score(date: dt.date | None = None, rescore: bool = False) -> ScoreReport:
+    """Score what is new, then write predictions and each day's summary.
+
+    Args:
+        date: this date only; by default every date with something to score.
+        rescore: also what another version than the champion scored.
+    """
+    began = dt.datetime.now(dt.UTC)
+    project = open_project()
+    champion = project.registry.champion()
+    settings = project.settings
+    classifier = Classifier(project.registry.model_path(champion.number), threads=1)
+    classifier.metadata.require(
+        where=f"model version {champion.number}",
+        activities=settings.activities.all,
+        channels=settings.sensors.channels,
+        units=settings.sensors.units,
+        rate_hz=settings.sensors.rate_hz,
+        length=settings.length,
+    )
+    samples_version = project.lake.samples.version()
+    chunks = plan(project.lake, pending(project.lake, champion.number, date=date, rescore=rescore))
+    runs = [score_partitions.submit(project, classifier, champion.number, chunk) for chunk in chunks]
+    reports = [run.result() for run in track(runs, "Scoring", unit="chunks")]
+    dates = dates_of(chunks)
+    summaries = summarise_dates(project, dates) if dates else []
+    report = ScoreReport(
+        model_version=champion.number,
+        samples_version=samples_version,
+        days=len(dates),
+        partitions=sum(done.partitions for done in reports),
+        windows=sum(done.windows for done in reports),
+        seconds=(dt.datetime.now(dt.UTC) - began).total_seconds(),
+        summaries=tuple(summaries),
+    )
+    create_table_artifact(
+        key="score-run",
+        table=[{name: str(value) for name, value in vars(report).items() if name != "summaries"}],
+        description="What the last scoring run did.",
+    )
+    if summaries:
+        create_markdown_artifact(
+            key="activity-summaries",
+            markdown="\n".join(f"- [{path.stem}]({path.as_uri()})" for path in summaries),
+            description="Minutes per activity and subject, one page a date.",
+        )
+    return report

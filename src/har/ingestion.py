@@ -1,0 +1,194 @@
+"""Inbox files in, samples in the lake out; a bad file goes to quarantine and the others land.
+
+Samples are committed first and the files' rows in `recordings` after them; a run that is killed in between reads the
+same files again and writes the same partitions. Files stay in the inbox: they are the raw data.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from har.errors import ConflictingRecordingError, DuplicateRecordingError, RecordingError
+from har.lake import Lake, Partition
+from har.recordings import InboxFile, Recording, StrayFile, inbox_files, quarantine, read_recording
+from har.settings import Settings
+
+CHUNK_BYTES = 200_000_000
+"""Raw bytes read between two commits, about; a subject's day is never parted."""
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """A file that could not be ingested, where it lies now, and why."""
+
+    file: str
+    now_at: Path
+    error: RecordingError
+
+
+@dataclass
+class IngestReport:
+    """What became of some files."""
+
+    landed: list[str] = field(default_factory=list)
+    known: list[str] = field(default_factory=list)
+    quarantined: list[Quarantined] = field(default_factory=list)
+    samples: int = 0
+
+    def add(self, other: IngestReport) -> None:
+        """Take another report's counts in."""
+        self.landed += other.landed
+        self.known += other.known
+        self.quarantined += other.quarantined
+        self.samples += other.samples
+
+
+def plan(settings: Settings, date: dt.date | None = None) -> tuple[list[list[InboxFile]], list[StrayFile]]:
+    """The inbox in chunks, each some subjects of one date, and what is no recording by its name.
+
+    Args:
+        settings: names the inbox.
+        date: this date only; None: all.
+    """
+    files, strays = inbox_files(settings.path("inbox"), date)
+    chunks: list[list[InboxFile]] = []
+    total = 0
+    last: Partition | None = None
+    for file in sorted(files, key=lambda file: (file.date, file.subject, file.session, file.path)):
+        size = file.path.stat().st_size
+        partition = (file.date, file.subject)
+        full = partition != last and total + size > CHUNK_BYTES
+        if not chunks or full or (last is not None and file.date != last[0]):
+            chunks.append([])
+            total = 0
+        chunks[-1].append(file)
+        total += size
+        last = partition
+    return chunks, strays
+
+
+def ingest_files(lake: Lake, settings: Settings, files: Sequence[InboxFile], *, replace: bool = False) -> IngestReport:
+    """Ingest files of one date: read, check, commit.
+
+    Args:
+        lake: gets the samples.
+        settings: say how files are laid out.
+        files: of one date; both files of a subject in the same call.
+        replace: a session that is known with other content is replaced instead of refused.
+
+    Raises:
+        LakeError: the disk refuses; nothing is half written.
+    """
+    report = IngestReport()
+    with lake.recordings.lock():
+        known = _Known(lake)
+        landed: list[tuple[InboxFile, Recording]] = []
+        for file in files:
+            try:
+                if known.holds(file, replace=replace):
+                    report.known.append(file.where)
+                    continue
+                recording = read_recording(file, settings)
+            except RecordingError as error:
+                report.quarantined.append(_set_aside(file.path, error, settings))
+                continue
+            known.add(file)
+            landed.append((file, recording))
+            report.landed.append(file.where)
+            report.samples += len(recording.frame)
+        if landed:
+            _commit(lake, landed)
+    return report
+
+
+def set_aside(settings: Settings, strays: Sequence[StrayFile]) -> IngestReport:
+    """Quarantine files whose names say that they are no recordings."""
+    return IngestReport(quarantined=[_set_aside(stray.path, stray.error, settings) for stray in strays])
+
+
+class _Known:
+    """The files that the lake was made from, by session and by content."""
+
+    def __init__(self, lake: Lake) -> None:
+        rows = lake.recordings.read(columns=["date", "subject", "session", "sha256"]).iter_rows()
+        self._content = {(date, subject, session): sha256 for date, subject, session, sha256 in rows}
+        self._owner = {sha256: key for key, sha256 in self._content.items()}
+
+    def holds(self, file: InboxFile, *, replace: bool) -> bool:
+        """Whether these bytes are ingested as this session.
+
+        Raises:
+            ConflictingRecordingError: the session is known with other content.
+            DuplicateRecordingError: the bytes are known as another session.
+        """
+        key = _key(file)
+        content = self._content.get(key)
+        if content == file.sha256:
+            return True
+        owner = self._owner.get(file.sha256)
+        if owner is not None and owner != key:
+            raise DuplicateRecordingError(
+                where=file.where,
+                expected="a recording that is not in the lake yet",
+                got=f"the same bytes as session {owner[2]!r} of subject {owner[1]!r} on {owner[0]}",
+                remedy="Delete the copy; if it is the other one that is misnamed, see `har ingest --replace`.",
+            )
+        if content is not None and not replace:
+            raise ConflictingRecordingError(
+                where=file.where,
+                expected=f"session {key[2]!r} of subject {key[1]!r} on {key[0]} as it was ingested "
+                f"(sha256 {content[:12]}…)",
+                got=f"other content (sha256 {file.sha256[:12]}…)",
+                remedy="If the new file is right, put it back into the inbox and run `har ingest --replace`; "
+                "if it is another session, rename it.",
+            )
+        return False
+
+    def add(self, file: InboxFile) -> None:
+        self._content[_key(file)] = file.sha256
+        self._owner[file.sha256] = _key(file)
+
+
+def _commit(lake: Lake, landed: Sequence[tuple[InboxFile, Recording]]) -> None:
+    partitions = sorted({(file.date, file.subject) for file, _ in landed})
+    fresh = pl.DataFrame([(*_key(file),) for file, _ in landed], ["date", "subject", "session"], orient="row")
+    now = dt.datetime.now(dt.UTC)
+    rows = pl.DataFrame([_row(file, recording, now) for file, recording in landed], dict(lake.recordings.schema))
+    samples = pl.concat([_others(lake.samples.read(partitions=partitions), fresh), *(r.frame for _, r in landed)])
+    lake.samples.replace(samples.sort("date", "subject", "session", "time"), partitions)
+    recordings = pl.concat([_others(lake.recordings.read(partitions=partitions), fresh), rows])
+    lake.recordings.replace(recordings.sort("date", "subject", "session"), partitions)
+
+
+def _others(frame: pl.DataFrame, fresh: pl.DataFrame) -> pl.DataFrame:
+    return frame.join(fresh, on=["date", "subject", "session"], how="anti")
+
+
+def _row(file: InboxFile, recording: Recording, now: dt.datetime) -> dict[str, Any]:
+    quality = recording.quality
+    return {
+        "date": file.date,
+        "subject": file.subject,
+        "session": file.session,
+        "file": file.where,
+        "sha256": file.sha256,
+        "ingested_at": now,
+        "samples": len(recording.frame),
+        **{name: value for name, value in vars(quality).items() if name != "samples_kept"},
+    }
+
+
+def _set_aside(path: Path, error: RecordingError, settings: Settings) -> Quarantined:
+    inbox = settings.path("inbox")
+    now_at = quarantine(path, error, settings.path("quarantine"), inbox=inbox)
+    return Quarantined(str(path.relative_to(inbox)), now_at, error)
+
+
+def _key(file: InboxFile) -> tuple[dt.date, str, str]:
+    return file.date, file.subject, file.session

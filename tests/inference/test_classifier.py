@@ -1,0 +1,147 @@
+"""The classifier around a real ONNX file: what it answers, and what it refuses by name."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from har.errors import ModelError, ModelMismatchError, WindowError
+from har.inference import Classifier, ModelMetadata
+
+METADATA = ModelMetadata(
+    project="test",
+    network="toy",
+    activities=("walk", "sit"),
+    channels=("accel_x", "accel_y", "accel_z"),
+    units=("m/s^2",) * 3,
+    rate_hz=50.0,
+    length=16,
+    stride=8,
+    feature_names=("accel_x.mean", "accel_y.mean", "accel_z.mean"),
+    temperature=1.25,
+    abstain_below=0.5,
+    git_commit="",
+    data_version="samples@1",
+    split_id="abc",
+    trained_at="2024-01-01T00:00:00+00:00",
+)
+
+
+def toy_model(path: Path, properties: dict[str, str]) -> Path:
+    """Features: the mean per channel; probabilities: a softmax over two fixed sums of them."""
+    weights = numpy_helper.from_array(np.array([[1, -1], [0, 0], [0, 0]], np.float32), "weights")
+    axes = numpy_helper.from_array(np.array([1], np.int64), "axes")
+    graph = helper.make_graph(
+        [
+            helper.make_node("ReduceMean", ["window", "axes"], ["features"], keepdims=0),
+            helper.make_node("MatMul", ["features", "weights"], ["logits"]),
+            helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+        ],
+        "toy",
+        [helper.make_tensor_value_info("window", TensorProto.FLOAT, ["N", 16, 3])],
+        [
+            helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", 2]),
+            helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", 3]),
+        ],
+        [weights, axes],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    helper.set_model_props(model, properties)
+    onnx.save(model, path)
+    return path
+
+
+@pytest.fixture
+def classifier(tmp_path: Path) -> Classifier:
+    return Classifier(toy_model(tmp_path / "model.onnx", METADATA.to_properties()))
+
+
+def test_answers(classifier: Classifier) -> None:
+    window = np.zeros((3, 16, 3), np.float32)
+    window[:, :, 0] = [[2.0], [-2.0], [0.0]]
+    probabilities, features = classifier.predict(window)
+    np.testing.assert_allclose(features[:, 0], [2, -2, 0])
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-6)
+    assert probabilities.argmax(axis=1).tolist()[:2] == [0, 1]
+
+
+def test_no_windows(classifier: Classifier) -> None:
+    probabilities, features = classifier.predict(np.empty((0, 16, 3), np.float32))
+    assert probabilities.shape == (0, 2)
+    assert features.shape == (0, 3)
+
+
+def test_metadata_comes_back_whole(classifier: Classifier) -> None:
+    assert classifier.metadata == METADATA
+
+
+@pytest.mark.parametrize(
+    ("window", "words"),
+    [
+        (np.zeros((1, 15, 3), np.float32), r"shape \(N, 16, 3\).*accel_x, accel_y, accel_z.*\(1, 15, 3\)"),
+        (np.zeros((1, 16, 6), np.float32), r"\(1, 16, 6\)"),
+        (np.zeros((16, 3), np.float32), r"\(16, 3\)"),
+        (np.zeros((1, 16, 3)), "float32 array, but got float64"),
+        ([[1.0]], "but got list"),
+    ],
+)
+def test_wrong_windows_are_refused(classifier: Classifier, window: np.ndarray, words: str) -> None:
+    with pytest.raises(WindowError, match=words):
+        classifier.predict(window)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_the_value_that_is_not_finite_is_named(classifier: Classifier, value: float) -> None:
+    window = np.zeros((4, 16, 3), np.float32)
+    window[2, 5, 1] = value
+    with pytest.raises(
+        WindowError, match=f"window 2, sample 5, channel accel_y: expected finite values, but got {value}"
+    ):
+        classifier.predict(window)
+
+
+def test_no_such_file(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"nothing\.onnx.*har train"):
+        Classifier(tmp_path / "nothing.onnx")
+
+
+def test_broken_file(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(ModelError, match="an ONNX file"):
+        Classifier(tmp_path / "model.onnx")
+
+
+def test_foreign_model(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no har metadata"):
+        Classifier(toy_model(tmp_path / "model.onnx", {}))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("channels", ("accel_x", "accel_z", "accel_y")),
+        ("units", ("g",) * 3),
+        ("rate_hz", 100.0),
+        ("length", 32),
+        ("activities", ("sit", "walk")),
+    ],
+)
+def test_a_model_of_another_project_is_refused_by_name(name: str, value: object) -> None:
+    wanted = {key: getattr(METADATA, key) for key in ("channels", "units", "rate_hz", "length", "activities")}
+    METADATA.require(where="m", **wanted)
+    with pytest.raises(ModelMismatchError, match=f"m, {name}: expected .* project 'test'"):
+        replace(METADATA, **{name: value}).require(where="m", **wanted)
+
+
+def test_imports_nothing_heavier_than_numpy_and_onnxruntime() -> None:
+    code = "import sys, har.inference; print('\\n'.join(sorted({name.split('.')[0] for name in sys.modules})))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert {"numpy", "onnxruntime"} <= set(loaded)
+    assert not {"polars", "torch", "pydantic", "mlflow", "deltalake", "pandera", "sklearn", "rich"} & set(loaded)

@@ -1,0 +1,148 @@
+"""Delta tables: replacing is atomic and repeatable, also under SIGKILL and with two writers."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from har.errors import LakeBusyError, LakeError
+from har.lake import Table
+
+DAY = dt.date(2024, 1, 1)
+NEXT = dt.date(2024, 1, 2)
+SCHEMA = pl.Schema({"date": pl.Date, "subject": pl.String, "value": pl.Int64})
+
+
+def rows(date: dt.date, subject: str, *values: int) -> pl.DataFrame:
+    return pl.DataFrame({"date": date, "subject": subject, "value": list(values)}, schema=SCHEMA)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Table:
+    return Table(tmp_path / "lake" / "things", SCHEMA)
+
+
+def test_empty_before_the_first_write(table: Table) -> None:
+    assert table.version() == -1
+    assert table.partitions() == []
+    assert table.read().schema == SCHEMA
+    assert table.read(version=-1).is_empty()
+
+
+def test_replace_touches_only_what_it_names(table: Table) -> None:
+    first = pl.concat([rows(DAY, "a", 1, 2), rows(DAY, "b", 3), rows(NEXT, "a", 4)])
+    table.replace(first, [(DAY, "a"), (DAY, "b"), (NEXT, "a")])
+    version = table.replace(rows(DAY, "a", 9), [(DAY, "a")])
+    assert version == table.version()
+    assert sorted(table.read()["value"]) == [3, 4, 9]
+    assert sorted(table.read(version=version - 1)["value"]) == [1, 2, 3, 4]
+    assert table.read(partitions=[(DAY, "a")])["value"].to_list() == [9]
+    assert table.partitions() == [(DAY, "a"), (DAY, "b"), (NEXT, "a")]
+
+
+def test_replacing_twice_is_replacing_once(table: Table) -> None:
+    for _ in range(3):
+        table.replace(rows(DAY, "a", 1, 2), [(DAY, "a")])
+    assert table.read()["value"].to_list() == [1, 2]
+
+
+def test_a_partition_can_become_empty(table: Table) -> None:
+    table.replace(pl.concat([rows(DAY, "a", 1), rows(DAY, "b", 2)]), [(DAY, "a"), (DAY, "b")])
+    table.replace(rows(DAY, "a"), [(DAY, "a")])
+    assert table.partitions() == [(DAY, "b")]
+
+
+def test_rows_of_other_partitions_are_refused(table: Table) -> None:
+    with pytest.raises(ValueError, match="not of the partitions"):
+        table.replace(rows(NEXT, "a", 1), [(DAY, "a")])
+
+
+def test_a_quote_in_a_subject_is_no_sql(table: Table) -> None:
+    table.replace(rows(DAY, "o'x", 1), [(DAY, "o'x")])
+    table.replace(rows(DAY, "o'x", 2), [(DAY, "o'x")])
+    assert table.read()["value"].to_list() == [2]
+
+
+def test_unknown_version_is_named(table: Table) -> None:
+    table.replace(rows(DAY, "a", 1), [(DAY, "a")])
+    with pytest.raises(LakeError, match="version 7 of the table"):
+        table.read(version=7)
+
+
+WRITER = """
+import datetime as dt, sys
+import polars as pl
+from pathlib import Path
+from har.lake import Table
+table = Table(Path(sys.argv[1]), pl.Schema({"date": pl.Date, "subject": pl.String, "value": pl.Int64}))
+day = dt.date(2024, 1, 1)
+for turn in range(int(sys.argv[3])):
+    frame = pl.DataFrame({"date": day, "subject": sys.argv[2], "value": list(range(1000))}, schema=table.schema)
+    table.replace(frame, [(day, sys.argv[2])])
+    print(turn, flush=True)
+"""
+
+
+def writer(table: Table, subject: str, turns: int) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", WRITER, str(table.path), subject, str(turns)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def test_two_writers_take_turns(table: Table) -> None:
+    writers = [writer(table, subject, 5) for subject in ("a", "b")]
+    assert [process.wait(60) for process in writers] == [0, 0]
+    for process in writers:
+        assert process.stdout is not None
+        process.stdout.close()
+    counts = table.read().group_by("subject").len().sort("subject")
+    assert counts.rows() == [("a", 1000), ("b", 1000)]
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.013, 0.04, 0.11])
+def test_a_killed_writer_leaves_a_whole_table_and_no_lock(table: Table, delay_s: float) -> None:
+    process = writer(table, "a", 10_000)
+    assert process.stdout is not None
+    process.stdout.readline()
+    time.sleep(delay_s)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait(30)
+    process.stdout.close()
+    assert table.read()["value"].sort().to_list() == list(range(1000))
+    table.replace(rows(DAY, "a", 7), [(DAY, "a")])
+    assert table.read()["value"].to_list() == [7]
+
+
+def test_a_busy_table_says_so(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("har.lake._table._LOCK_TIMEOUT_S", 0.2)
+    table.replace(rows(DAY, "a", 1), [(DAY, "a")])
+    code = (
+        "import sys; from filelock import FileLock; lock = FileLock(sys.argv[1]); lock.acquire(); "
+        "print('held', flush=True); sys.stdin.read()"
+    )
+    lock = table.path.parent / ".things.lock"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(LakeBusyError, match=r"no other writer.*run the same command again"):
+            table.replace(rows(DAY, "a", 2), [(DAY, "a")])
+        holder.communicate()
+    table.replace(rows(DAY, "a", 3), [(DAY, "a")])
+    assert table.read()["value"].to_list() == [3]
+
+
+def test_a_lake_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    # A file where the folder should be stands for a disk that refuses: root ignores permission bits.
+    (tmp_path / "lake").write_text("")
+    table = Table(tmp_path / "lake" / "things", SCHEMA)
+    with pytest.raises(LakeError, match=r"a folder that can be written.*nothing was half written"):
+        table.replace(rows(DAY, "a", 1), [(DAY, "a")])

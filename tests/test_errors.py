@@ -1,0 +1,35 @@
+"""The exception tree: documented whole, and fit to travel between processes."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+
+import pytest
+
+from har import errors
+
+
+def _tree() -> list[type[errors.HarError]]:
+    found = inspect.getmembers(errors, lambda item: inspect.isclass(item) and issubclass(item, errors.HarError))
+    return [cls for _, cls in found]
+
+
+def test_the_docstring_draws_every_class() -> None:
+    assert errors.__doc__ is not None
+    for cls in _tree():
+        assert cls.__name__ in errors.__doc__
+
+
+@pytest.mark.parametrize("cls", _tree())
+def test_message_and_pickle(cls: type[errors.HarError]) -> None:
+    error = cls(where="file.csv", expected="a number", got="'x'", remedy="Mend it.")
+    assert str(error) == "file.csv: expected a number, but got 'x'. Mend it."
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301
+    assert type(again) is cls
+    assert str(again) == str(error)
+
+
+def test_the_line_survives_the_trip() -> None:
+    error = errors.UnitError(where="f", expected="a", got="b", remedy="c.", line=7)
+    assert pickle.loads(pickle.dumps(error)).line == 7  # noqa: S301

@@ -1,0 +1,94 @@
+"""har.toml and HAR_ variables: what is read, what is refused, and in which words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from har.errors import SettingsError
+from har.settings import Settings, load_settings
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def edit(project: Path, old: str, new: str) -> None:
+    text = (project / "har.toml").read_text()
+    assert old in text
+    (project / "har.toml").write_text(text.replace(old, new, 1))
+
+
+def test_reads_the_projects_own_file() -> None:
+    settings = load_settings(ROOT)
+    assert len(settings.sensors.channels) == len(settings.sensors.units)
+    assert settings.length == round(settings.windows.length_s * settings.sensors.rate_hz)
+    assert 1 <= settings.stride <= settings.length
+    assert settings.path("lake") == ROOT / settings.paths.lake
+
+
+def test_found_from_a_folder_below(project: Path) -> None:
+    below = project / "src" / "deep"
+    below.mkdir(parents=True)
+    assert load_settings(below).root == project
+
+
+def test_environment_wins(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HAR_TRAINING__EPOCHS", "3")
+    monkeypatch.setenv("HAR_SENSORS__ACCELEROMETER__UNIT", "mg")
+    monkeypatch.setenv("HAR_SPLIT__HELD_OUT", '["a", "b"]')
+    settings = load_settings(project)
+    assert settings.training.epochs == 3
+    assert settings.sensors.accelerometer is not None
+    assert settings.sensors.accelerometer.to_si == pytest.approx(0.00980665)
+    assert settings.split.held_out == ("a", "b")
+
+
+def test_recorded_settings_ignore_the_environment(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load_settings(project)
+    monkeypatch.setenv("HAR_TRAINING__EPOCHS", "999")
+    again = Settings.from_values(settings.model_dump(mode="json"), root=project)
+    assert again.model_dump() == settings.model_dump()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("epochs =", "epoch =", ["training.epoch", "Did you mean 'epochs'?"]),
+        ("[training]", "[trainings]", ["trainings", "Did you mean 'training'?"]),
+        ("[sensors.accelerometer]", "[sensors.acelerometer]", ["Did you mean 'accelerometer'?"]),
+        ("overlap =", "overlap = 1.0  #", ["windows.overlap", "less than 1", "1.0"]),
+        ("length_s =", "length_s = 0.01  #", ["8 samples at least"]),
+        ('network = "spectral"', 'network = "resnet"', ["training.network", "'resnet'", "dscnn"]),
+        ('timezone = "UTC"', 'timezone = "Mars/Olympus"', ["project.timezone", "Mars/Olympus", "Europe/Vienna"]),
+        ("[project]", "[project", ["TOML"]),
+    ],
+)
+def test_typos_are_named(project: Path, old: str, new: str, words: list[str]) -> None:
+    edit(project, old, new)
+    with pytest.raises(SettingsError) as caught:
+        load_settings(project)
+    for word in [str(project / "har.toml"), *words]:
+        assert word in str(caught.value)
+
+
+def test_unit_of_another_kind_is_refused(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HAR_SENSORS__ACCELEROMETER__UNIT", "rad/s")
+    with pytest.raises(SettingsError, match=r"a unit among g, mg, m/s\^2.*'rad/s'"):
+        load_settings(project)
+
+
+def test_repeated_activity_is_refused(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HAR_ACTIVITIES__NAMES", '["walk", "sit", "walk"]')
+    with pytest.raises(SettingsError, match="'walk' is listed twice"):
+        load_settings(project)
+
+
+def test_unknown_variable_is_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HAR_TRAINNING__EPOCHS", "3")
+    with pytest.raises(SettingsError, match=r"HAR_TRAINNING__EPOCHS.*Did you mean 'training'\?"):
+        load_settings(project)
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"a har.toml here or in a folder above.*HAR_ROOT"):
+        load_settings(tmp_path)
