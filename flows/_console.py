@@ -37,6 +37,7 @@ def bar(title: str, total: int, unit: str) -> Iterator[Advance]:
             progress.update(task, advance=1, **({"note": note} if note else {}))
 
         yield advance
+        progress.update(task, completed=total)
 
 
 def track(items: Sequence[T], title: str, *, unit: str) -> Iterator[T]:

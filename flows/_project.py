@@ -12,7 +12,7 @@ from prefect.states import State
 
 from har.errors import HarError
 from har.lake import Lake
-from har.registry import Registry
+from har.registry import Registry, Version
 from har.settings import Settings, load_settings
 
 
@@ -31,6 +31,11 @@ class Project:
     def registry(self) -> Registry:
         """The registered models."""
         return Registry(self.settings.path("mlflow"), self.settings.project.name)
+
+
+def current_champion(registry: Registry) -> Version | None:
+    """The version that serves, None before the first."""
+    return next((version for version in registry.versions() if "champion" in version.aliases), None)
 
 
 def open_project() -> Project:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import getpass
 import logging
 import os
 import sys
@@ -21,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from har.errors import HarError
+from har.registry import whoami
 from har.settings import load_settings
 
 app = typer.Typer(
@@ -48,7 +48,7 @@ def replay() -> None:
 
     settings = load_settings()
     report = write(settings.path("inbox"), settings)
-    out.print(f"{report.written} files written, {report.unchanged} there already: {settings.path('inbox')}")
+    out.print(f"{report.written} files written, {report.present} there already: {settings.path('inbox')}")
 
 
 @app.command()
@@ -136,14 +136,14 @@ def models() -> None:
 @app.command()
 def promote(version: int, reason: Reason) -> None:
     """Make a version the champion by hand."""
-    _registry().promote(version, reason=reason, who=getpass.getuser(), figures=None)
+    _registry().promote(version, reason=reason, who=whoami(), figures=None)
     out.print(f"Version {version} is the champion. `har score --rescore` scores old days with it.")
 
 
 @app.command()
 def rollback(reason: Reason) -> None:
     """Give the champion's place back to the previous version."""
-    move = _registry().rollback(reason=reason, who=getpass.getuser())
+    move = _registry().rollback(reason=reason, who=whoami())
     out.print(f"Version {move.version} is the champion again. `har score --rescore` scores old days with it.")
 
 
@@ -157,7 +157,7 @@ def reproduce(version: int) -> None:
         result = retrain(_registry(), version, root=settings.root, lake=settings.path("lake"))
     table = Table("figure", "recorded", "reproduced", "equal", title=f"Version {version}")
     for row in result.rows:
-        table.add_row(row.metric, f"{row.recorded:.8f}", f"{row.reproduced:.8f}", "yes" if row.equal else "[red]no[/]")
+        table.add_row(row.metric, _figure(row.recorded), _figure(row.reproduced), "yes" if row.equal else "[red]no[/]")
     out.print(table)
     for note in result.notes:
         out.print(note, highlight=False)
@@ -168,7 +168,7 @@ def reproduce(version: int) -> None:
 @app.command()
 def status() -> None:
     """Say what the lake and the registry hold."""
-    from flows._project import open_project
+    from flows._project import current_champion, open_project
 
     project = open_project()
     table = Table("table", "version", "partitions", "rows")
@@ -177,7 +177,7 @@ def status() -> None:
         rows = part.scan().select("date").collect().height
         table.add_row(name, str(part.version()), str(len(part.partitions())), f"{rows:,}")
     out.print(table)
-    champion = project.registry.find_champion()
+    champion = current_champion(project.registry)
     out.print(f"Champion: {f'version {champion.number}' if champion else 'none yet; train one: har train'}")
     quarantine = project.settings.path("quarantine")
     waiting = sum(1 for path in quarantine.rglob("*") if path.is_file() and path.suffix != ".json")
@@ -194,6 +194,10 @@ def up(
     from infra.local.stack import run_stack
 
     raise typer.Exit(run_stack(load_settings().root, prefect_port=prefect_port, mlflow_port=mlflow_port))
+
+
+def _figure(value: float | None) -> str:
+    return "none" if value is None else f"{value:.8f}"
 
 
 def _registry() -> Any:

@@ -27,7 +27,7 @@ def run_demo(settings: Settings) -> None:
     console.rule(f"{settings.project.name}: demo")
     report = replay(settings.path("inbox"), settings)
     console.print(
-        f"Replayed {report.written + report.unchanged} real recordings as daily uploads "
+        f"Replayed {report.written + report.present} real recordings as daily uploads "
         f"({report.written} new; the dates are assigned)."
     )
     with console.status("Starting a Prefect server …"):

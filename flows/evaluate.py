@@ -13,9 +13,8 @@ from prefect.cache_policies import NO_CACHE
 from flows._console import bar, console
 from flows._project import Project, open_project
 from har.dataset import load_windows
-from har.evaluation import cross_validate, render_report
+from har.evaluation import cross_validate, write_report
 from har.experiment import labelled
-from har.files import write_atomically
 from har.training import Signal
 
 
@@ -36,11 +35,12 @@ def cross_validation(project: Project, network: str, folds: int, seeds: int, key
             batch_size=settings.training.batch_size,
             device=settings.training.device,
             validation=settings.split.validation,
-            on_progress=lambda step: advance(f"accuracy {step.accuracy:6.1%}"),
+            on_progress=lambda step: None if step.accuracy is None else advance(f"accuracy {step.accuracy:6.1%}"),
         )
-    flat = {**result.flat(), "folds": folds, "seeds": seeds, "samples_version": version, "key": key}
-    page = render_report(
+    flat = {**result.flat(), "samples_version": version, "key": key}
+    write_report(
         result.evaluation,
+        settings.path("reports") / "evaluation",
         title=f"{settings.project.name}: cross-validation by subject",
         facts={
             "Network": network,
@@ -48,10 +48,8 @@ def cross_validation(project: Project, network: str, folds: int, seeds: int, key
             "Scheme": f"GroupKFold({folds}) by subject, {seeds} seeds",
             "Mean accuracy": f"{flat['accuracy']:.2%} ± {flat['accuracy_std']:.2%} over seeds",
         },
+        figures=flat,
     )
-    reports = settings.path("reports")
-    write_atomically(reports / "evaluation.html", page)
-    write_atomically(reports / "evaluation.json", json.dumps(flat, indent=1))
     return flat
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,10 @@ from prefect.artifacts import create_link_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from flows._console import bar, console
-from flows._project import IO_RETRIES, Project, open_project
+from flows._project import IO_RETRIES, Project, current_champion, open_project
 from har.experiment import Recipe, challenge, make_recipe, run
-from har.registry import git_state
+from har.files import write_atomically
+from har.registry import git_state, whoami
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,9 @@ def fit_and_export(project: Project, recipe: Recipe) -> Path:
     """Train, export and judge; returns the folder with the model and its figures."""
     folder = project.settings.path("runs") / recipe.key
     epochs = project.settings.training.epochs
-    with bar(f"Training {recipe.network}", epochs, "epochs") as advance:
-        run(recipe, folder, on_epoch=lambda epoch: advance(f"validation {epoch.validation_accuracy:6.1%}"))
+    # An epoch is run twice at most: to find the best one, and to train on everybody up to it.
+    with bar(f"Training {recipe.network}", 2 * epochs, "epochs") as advance:
+        run(recipe, folder, on_epoch=lambda epoch: advance(f"{epoch.phase}, loss {epoch.loss:.3f}"))
     return folder
 
 
@@ -59,16 +61,31 @@ def fit_and_export(project: Project, recipe: Recipe) -> Path:
 def register(project: Project, recipe: Recipe, folder: Path) -> int:
     """Register what `fit_and_export` wrote, and make it the challenger."""
     registry = project.registry
-    version = registry.register_folder(folder, recipe=recipe.to_json(), tags=recipe.tags())
+    metrics: dict[str, float] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    version = registry.register(
+        folder / "model.onnx",
+        params={
+            "network": recipe.network,
+            "seed": recipe.seed,
+            **recipe.settings["training"],
+            **recipe.settings["windows"],
+        },
+        metrics=metrics,
+        recipe=recipe.to_json(),
+        report=folder / "report.html",
+        tags=recipe.tags(),
+    )
     registry.set_challenger(version.number)
-    return int(version.number)
+    page = (folder / "report.html").read_bytes()
+    write_atomically(_report(project, version.number), page)
+    return version.number
 
 
 @task(name="gate", **IO_RETRIES)
 def gate(project: Project, version: int) -> dict[str, Any]:
     """Let the challenger meet the champion on subjects that neither has seen, and move the aliases."""
     registry = project.registry
-    champion = registry.find_champion()
+    champion = current_champion(registry)
     verdict = challenge(
         registry.model_path(version),
         Recipe(**registry.recipe(version)),
@@ -77,8 +94,8 @@ def gate(project: Project, version: int) -> dict[str, Any]:
         champion_recipe=Recipe(**registry.recipe(champion.number)) if champion else None,
         settings=project.settings,
     )
-    move = registry.promote if verdict.promote else registry.reject
-    move(version, reason="; ".join(verdict.reasons), who=f"gate ({getpass.getuser()})", figures=verdict.to_json())
+    decide = registry.promote if verdict.promote else registry.reject
+    decide(version, reason="; ".join(verdict.reasons), who=whoami(), figures=verdict.to_json(), by_gate=True)
     return {"promoted": verdict.promote, "reasons": verdict.reasons}
 
 
@@ -94,18 +111,19 @@ def train(network: str | None = None, seed: int | None = None) -> TrainReport:
     """
     project = open_project()
     recipe = settle_recipe(project, network, seed)
-    known = project.registry.find(recipe_key=recipe.key)
+    versions = project.registry.versions()
+    known = next((version for version in versions if version.tags.get("recipe_key") == recipe.key), None)
     if known is None:
         number = register(project, recipe, fit_and_export(project, recipe))
     else:
         number = known.number
         console.print(f"Version {number} has this recipe already: nothing to train.")
-    decision = project.registry.decision(number)
-    if decision is None:
+    decisions = [move for move in project.registry.log() if move.version == number and move.action != "challenge"]
+    if decisions:
+        promoted, reasons = decisions[-1].champion_after == number, [decisions[-1].reason]
+    else:
         decided = gate(project, number)
         promoted, reasons = decided["promoted"], decided["reasons"]
-    else:
-        promoted, reasons = decision.action == "promote", [decision.reason]
     version = project.registry.version(number)
     report = TrainReport(number, known is None, promoted, tuple(reasons), version.metrics)
     create_table_artifact(
@@ -115,7 +133,11 @@ def train(network: str | None = None, seed: int | None = None) -> TrainReport:
     )
     create_link_artifact(
         key="train-report",
-        link=project.registry.report_path(number).as_uri(),
+        link=_report(project, number).as_uri(),
         description=f"Version {number} on the held-out subjects.",
     )
     return report
+
+
+def _report(project: Project, version: int) -> Path:
+    return project.settings.path("reports") / f"model-{version}.html"

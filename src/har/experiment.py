@@ -1,4 +1,4 @@
-"""A recipe in, a judged model file out: everything that decides a model is in the recipe, so the same one comes out again.
+"""A recipe in, a judged model file out: the recipe holds everything that decides a model, so the same comes out again.
 
 `python -m har.experiment RECIPE.json FOLDER` is how `har reproduce` runs the code of a recorded commit.
 """
@@ -25,7 +25,6 @@ from har.lake import Lake
 from har.settings import Settings
 from har.training import EpochReport, Signal, export, fit
 from har.windows import Split, WindowSet, split_subjects
-
 
 _SECTIONS_THAT_DECIDE = ("recordings", "sensors", "windows", "activities", "split", "training")
 
@@ -274,7 +273,7 @@ def challenge(
             where="gate",
             expected="a held-out subject that the champion was not trained on",
             got=f"{', '.join(recipe.split['held_out'])}, all of whom it saw",
-            remedy="Hold out other subjects (har.toml, split.held_out), or decide by hand: har promote VERSION --reason.",
+            remedy="Hold out others (har.toml, split.held_out), or decide by hand: har promote VERSION --reason WHY.",
         )
     return compare(
         judge(Classifier(challenger, threads=1), windows, judges),

@@ -1,4 +1,4 @@
-"""Delta tables of samples, recordings, predictions and scored partitions: every rewrite is atomic, every read has a version."""
+"""Delta tables of samples, recordings, predictions and scores: every rewrite is atomic, every read has a version."""
 
 from har.lake._lake import Lake, Partition
 from har.lake._table import Table

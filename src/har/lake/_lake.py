@@ -16,53 +16,53 @@ _TIME = pl.Datetime("us", "UTC")
 
 RECORDINGS = pl.Schema(
     {
-        "date": pl.Date,
-        "subject": pl.String,
-        "session": pl.String,
-        "file": pl.String,
-        "sha256": pl.String,
+        "date": pl.Date(),
+        "subject": pl.String(),
+        "session": pl.String(),
+        "file": pl.String(),
+        "sha256": pl.String(),
         "ingested_at": _TIME,
-        "samples": pl.Int64,
-        "samples_read": pl.Int64,
-        "duplicates": pl.Int64,
-        "duplicate_stamps": pl.Int64,
-        "reordered": pl.Int64,
-        "gaps": pl.Int64,
-        "longest_gap_s": pl.Float64,
-        "coverage": pl.Float64,
-        "measured_rate_hz": pl.Float64,
-        "resampled": pl.Boolean,
-        "saturated": pl.Int64,
-        "stuck": pl.Int64,
-        "unlabelled": pl.Int64,
+        "samples": pl.Int64(),
+        "samples_read": pl.Int64(),
+        "duplicates": pl.Int64(),
+        "duplicate_stamps": pl.Int64(),
+        "reordered": pl.Int64(),
+        "gaps": pl.Int64(),
+        "longest_gap_s": pl.Float64(),
+        "coverage": pl.Float64(),
+        "measured_rate_hz": pl.Float64(),
+        "resampled": pl.Boolean(),
+        "saturated": pl.Int64(),
+        "stuck": pl.Int64(),
+        "unlabelled": pl.Int64(),
     }
 )
 """One row per ingested file: where its samples came from, and their quality."""
 
 PREDICTIONS = pl.Schema(
     {
-        "date": pl.Date,
-        "subject": pl.String,
-        "session": pl.String,
+        "date": pl.Date(),
+        "subject": pl.String(),
+        "session": pl.String(),
         "start": _TIME,
         "end": _TIME,
-        "activity": pl.String,
-        "confidence": pl.Float32,
-        "abstained": pl.Boolean,
-        "model_version": pl.Int32,
+        "activity": pl.String(),
+        "confidence": pl.Float32(),
+        "abstained": pl.Boolean(),
+        "model_version": pl.Int32(),
     }
 )
 """One row per window; `end` is the stamp of the first sample after it."""
 
 SCORES = pl.Schema(
     {
-        "date": pl.Date,
-        "subject": pl.String,
-        "model_version": pl.Int32,
-        "content": pl.String,
-        "samples_version": pl.Int64,
-        "windows": pl.Int64,
-        "seconds": pl.Float64,
+        "date": pl.Date(),
+        "subject": pl.String(),
+        "model_version": pl.Int32(),
+        "content": pl.String(),
+        "samples_version": pl.Int64(),
+        "windows": pl.Int64(),
+        "seconds": pl.Float64(),
         "scored_at": _TIME,
     }
 )
@@ -96,6 +96,5 @@ class Lake:
 
 
 def _short(hashes: str) -> str:
-    import hashlib
 
     return hashlib.sha256(hashes.encode()).hexdigest()[:16]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import polars as pl
@@ -38,7 +39,7 @@ class Table:
         return -1 if table is None else table.version()
 
     def scan(self, version: int | None = None, partitions: Iterable[Partition] | None = None) -> pl.LazyFrame:
-        """The table, or some of its partitions, at a version (None: the newest), lazily; empty if nothing was written."""
+        """The table, or some partitions of it, at a version (None: the newest), lazily; empty before the first write."""
         table = self._open(version)
         if table is None:
             return pl.LazyFrame(schema=self.schema)
@@ -76,14 +77,14 @@ class Table:
             LakeError: the disk refuses.
         """
         wanted = sorted(set(partitions))
-        frame = frame.select(self.schema.names()).cast(dict(self.schema))
+        frame = frame.cast(self.schema).select(self.schema.names())
         stray = frame.filter(~_either(wanted))
         if len(stray):
             raise ValueError(f"rows of {stray.row(0)[:2]} are not of the partitions to be replaced")
         with self.lock():
             return self._commit(frame, wanted)
 
-    def lock(self) -> FileLock:
+    def lock(self) -> AbstractContextManager[None]:
         """The writers' lock, re-entrant within a thread; hold it to read, decide and replace as one step."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -97,8 +98,8 @@ class Table:
             try:
                 write_deltalake(
                     str(self.path),
-                    frame.to_arrow(),
-                    mode="overwrite" if exists else "append",
+                    frame,
+                    mode="overwrite",
                     predicate=_sql(partitions) if exists else None,
                     partition_by=["date", "subject"],
                     commit_properties=CommitProperties(custom_metadata={"har.partitions": str(len(partitions))}),
