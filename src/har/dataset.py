@@ -16,6 +16,9 @@ from har.windows import WindowSet, cut
 ORDER = ("date", "subject", "session", "time")
 """How samples are sorted before they are cut."""
 
+SEGMENT = ("date", "subject", "session", "segment")
+"""What names a gap-free run of samples."""
+
 
 def load_windows(lake: Lake, settings: Settings, *, version: int | None = None) -> WindowSet:
     """Every window of the lake at one version of `samples`, with its activity's index (-1: none) and its subject.
@@ -59,7 +62,5 @@ def matrix(frame: pl.DataFrame, channels: Sequence[str]) -> NDArray[np.float32]:
 
 def run_ids(frame: pl.DataFrame) -> NDArray[np.int32]:
     """A number per row that changes wherever date, subject, session or segment does, int32 (n,)."""
-    changes = pl.any_horizontal(
-        pl.col(name) != pl.col(name).shift() for name in ("date", "subject", "session", "segment")
-    )
+    changes = pl.any_horizontal(pl.col(name) != pl.col(name).shift() for name in SEGMENT)
     return frame.select(changes.fill_null(False).cast(pl.Int32).cum_sum()).to_series().to_numpy()

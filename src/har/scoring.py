@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from har.dataset import ORDER, matrix, run_ids
+from har.dataset import ORDER, SEGMENT, matrix, run_ids
 from har.inference import Classifier
 from har.lake import Lake, Partition
 from har.settings import Settings
@@ -126,7 +126,7 @@ def score_chunk(
 
 def predict(frame: pl.DataFrame, settings: Settings, classifier: Classifier, model_version: int) -> pl.DataFrame:
     """Predictions for canonical samples, one row per window, in the order of date, subject, session and start."""
-    frame = _ordered(frame)
+    frame = _in_runs(frame)
     windows = cut(
         matrix(frame, settings.sensors.channels), run_ids(frame), length=settings.length, stride=settings.stride
     )
@@ -139,7 +139,7 @@ def predict(frame: pl.DataFrame, settings: Settings, classifier: Classifier, mod
         pl.Series("confidence", confidence, pl.Float32),
         pl.Series("abstained", confidence < classifier.metadata.abstain_below),
         pl.lit(model_version, pl.Int32).alias("model_version"),
-    )
+    ).sort("date", "subject", "session", "start")
 
 
 def _classify(classifier: Classifier, windows: WindowSet, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -153,18 +153,17 @@ def _classify(classifier: Classifier, windows: WindowSet, batch_size: int) -> tu
     return winners, confidence
 
 
-def _ordered(frame: pl.DataFrame) -> pl.DataFrame:
-    """The samples in `ORDER`; the tables hand them over sorted within a file, so a look mostly replaces the sort."""
-    keys = pl.struct("date", "subject", "session", "time")
-    runs = frame.select(
-        changed=pl.any_horizontal(pl.col(name) != pl.col(name).shift() for name in ORDER[:3]).fill_null(True),
-        forward=(pl.col("time") > pl.col("time").shift()).fill_null(True),
-    )
-    inside = bool(runs.select((pl.col("forward") | pl.col("changed")).all()).item())
-    heads = frame.filter(runs["changed"]).select(ORDER)
-    if inside and heads.equals(heads.sort(ORDER)):
+def _in_runs(frame: pl.DataFrame) -> pl.DataFrame:
+    """The samples with every segment in one piece and in order of time.
+
+    The tables hand them over so, file by file in any order: a look at where segments begin mostly replaces the sort.
+    """
+    changed = np.diff(run_ids(frame)) != 0
+    forward = np.diff(frame["time"].to_physical().to_numpy()) > 0
+    heads = frame[np.flatnonzero(np.concatenate(([True], changed)))] if len(frame) else frame
+    if (forward | changed).all() and heads.select(SEGMENT).is_unique().all():
         return frame
-    return frame.sort(keys)
+    return frame.sort(ORDER)
 
 
 def summarise(predictions: pl.DataFrame, settings: Settings) -> pl.DataFrame:
