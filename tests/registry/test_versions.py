@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import signal
 import subprocess
 import sys
 
@@ -155,42 +157,79 @@ def test_a_moved_project_keeps_its_versions_and_writes_to_its_new_place(registry
     assert not registry.folder.exists()
 
 
-def test_a_first_start_is_silent_and_killed_registrations_leave_no_version(tmp_path, make_model):
-    """Killed while the files are stored, and again just before the version appears; then a clean run."""
-    folder = tmp_path / "mlruns"
-    program = """
-import os, sys
+REGISTER = """
+import os, signal
 from pathlib import Path
-from har.registry import Registry
-from har.registry._backend import connect
-point, folder, model = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
-from har.registry import _catalog
-if point == "files":
-    _catalog.stage = lambda *args, **kwargs: os._exit(9)
+from har.registry import Registry, _backend, _catalog
+import mlflow
+
+def die(*args, **kwargs):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+if point == "database":
+    _backend.Path.replace = die
+elif point == "files":
+    _catalog.stage = die
 elif point == "version":
-    import mlflow
-    mlflow.MlflowClient.create_model_version = lambda *args, **kwargs: os._exit(9)
+    mlflow.MlflowClient.create_model_version = die
 registry = Registry(folder, "wrist")
-print(registry.register(model, params={"a": 1}, metrics={"m": 0.5}, recipe={}, report=None, tags={"seed": 0}).number)
+registry.register(model, params={"a": 1}, metrics={"m": 0.5}, recipe={}, report=None, tags={"seed": 0})
 """
-    model = make_model()
-    runs = [
-        subprocess.run(
-            [sys.executable, "-c", program, point, str(folder), str(model)], capture_output=True, text=True, check=False
-        )
-        for point in ("files", "version")
-    ]
-    assert [run.returncode for run in runs] == [9, 9]
+
+
+def test_killed_registrations_leave_no_version_and_the_next_one_succeeds(tmp_path, make_model, spawn):
+    folder = tmp_path / "mlruns"
     registry = Registry(folder, "wrist")
-    assert registry.versions() == []
-    clean = subprocess.run(
-        [sys.executable, "-c", program, "", str(folder), str(model)], capture_output=True, text=True, check=True
-    )
-    assert (clean.stdout, clean.stderr) == ("1\n", "")
-    assert [run.stdout + run.stderr for run in runs] == ["", ""]
-    assert [version.number for version in registry.versions()] == [1]
+    for point in ("database", "files", "version"):
+        process = spawn(REGISTER, point=point, folder=folder, model=make_model())
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL, point
+        assert registry.versions() == [], point
+    process = spawn(REGISTER, point="", folder=folder, model=make_model())
+    process.join(60)
+    assert process.exitcode == 0
+    assert registry.model_path(1).read_bytes() == make_model().read_bytes()
     statuses = [run.info.status for run in registry._catalog.client.search_runs(["1"])]
     assert sorted(statuses) == ["FINISHED", "FINISHED", "KILLED"]
+    assert sorted(path.name for path in folder.iterdir() if path.name.startswith("mlflow")) == ["mlflow.db"]
+
+
+def test_two_processes_registering_at_once_both_land(folder, registry, make_model, spawn):
+    processes = [spawn(REGISTER, point="", folder=folder, model=make_model(seed)) for seed in (1, 2)]
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert [version.number for version in registry.versions()] == [2, 1]
+    assert len({version.sha256 for version in registry.versions()}) == 2
+
+
+def test_a_first_registration_prints_nothing(tmp_path, make_model):
+    program = """
+import sys
+from pathlib import Path
+from har.registry import Registry
+registry = Registry(Path(sys.argv[1]), "wrist")
+number = registry.register(
+    Path(sys.argv[2]), params={"a": 1}, metrics={"m": 0.5}, recipe={}, report=None, tags={}
+).number
+registry.promote(number, reason="first", who="me")
+"""
+    command = [sys.executable, "-c", program, str(tmp_path / "mlruns"), str(make_model())]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_another_backend_is_named_by_mlflows_own_variable(template, tmp_path, make_model, monkeypatch):
+    elsewhere = tmp_path / "elsewhere.db"
+    shutil.copy(template, elsewhere)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{elsewhere}")
+    registry = Registry(tmp_path / "mlruns", "wrist")
+    number = registry.register(make_model(), params={}, metrics={}, recipe={}, report=None, tags={}).number
+    registry.promote(number, reason="first", who="me")
+    assert not (tmp_path / "mlruns" / "mlflow.db").exists()
+    assert registry.model_path("champion").read_bytes() == make_model().read_bytes()
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert Registry(tmp_path / "mlruns", "wrist").versions() == []
 
 
 def test_a_broken_database_is_named(folder, registry):

@@ -74,7 +74,7 @@ def reproduce(
     """
     recorded = registry.version(version)
     recipe = {**registry.recipe(recorded.number), "lake": str(lake.resolve())}
-    commit = str(recipe.get("git_commit") or recorded.tags.get("git_commit", ""))
+    commit = str(recipe.get("git_commit", recorded.tags.get("git_commit", "")))
     notes = []
     if not commit:
         notes.append("No commit was recorded: the current source was run.")
