@@ -1,5 +1,6 @@
 """A model's answers about labelled windows in; figures, a report and the gate's verdict out."""
 
+from har.evaluation._cross_validation import CrossValidation, Progress, cross_validate
 from har.evaluation._evaluation import (
     AbstentionPoint,
     ClassFigures,
@@ -11,17 +12,23 @@ from har.evaluation._evaluation import (
 from har.evaluation._gate import Verdict, compare
 from har.evaluation._latency import Latency, latency
 from har.evaluation._outcome import Outcome
+from har.evaluation._report import render_report, write_report
 
 __all__ = [
     "AbstentionPoint",
     "ClassFigures",
+    "CrossValidation",
     "Evaluation",
     "Latency",
     "Outcome",
+    "Progress",
     "ReliabilityBin",
     "SubjectFigures",
     "Verdict",
     "compare",
+    "cross_validate",
     "evaluate",
     "latency",
+    "render_report",
+    "write_report",
 ]
