@@ -3,51 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
+from tests_support import HAR_TOML, write_recording
 
+from har.lake import Lake
 from har.settings import Settings, load_settings
 
 for _name in [name for name in os.environ if name.startswith("HAR_")]:
     del os.environ[_name]
-
-HAR_TOML = """
-[project]
-name = "test-project"
-timezone = "UTC"
-
-[recordings]
-time_column = "time"
-time_unit = "iso"
-activity_column = "activity"
-max_gap_s = 0.5
-
-[sensors]
-rate_hz = 50.0
-
-[sensors.accelerometer]
-channels = ["accel_x", "accel_y", "accel_z"]
-unit = "g"
-full_scale = 16.0
-
-[sensors.gyroscope]
-channels = ["gyro_x", "gyro_y", "gyro_z"]
-unit = "rad/s"
-full_scale = 34.9
-
-[windows]
-length_s = 4.0
-overlap = 0.5
-purity = 0.6
-
-[activities]
-names = ["PEN", "ABD", "FEL", "IR", "ER", "TRAP", "ROW"]
-
-[training]
-network = "spectral"
-epochs = 3
-"""
 
 
 @pytest.fixture
@@ -64,3 +31,18 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def settings(project: Path) -> Settings:
     """The settings of `project`."""
     return load_settings(project)
+
+
+Put = Callable[..., Path]
+
+
+@pytest.fixture
+def put(project: Path) -> Put:
+    """`write_recording` into the inbox of `project`."""
+    return partial(write_recording, project / "data" / "inbox")
+
+
+@pytest.fixture
+def lake(settings: Settings) -> Lake:
+    """The empty lake of `project`."""
+    return Lake(settings.path("lake"), settings.sensors.channels)

@@ -15,7 +15,7 @@ DAYS = 5
 
 
 def generate(lake: Lake, settings: Settings, samples: int, seed: int = 0) -> int:
-    """Fill samples and recordings with `samples` rows: gravity that turns, movement, noise. Returns the rows written."""
+    """Fill samples and recordings with about `samples` rows: gravity that turns, movement, noise; returns how many."""
     rng = np.random.default_rng(seed)
     each = samples // (SUBJECTS * DAYS)
     rate = settings.sensors.rate_hz

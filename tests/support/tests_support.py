@@ -1,0 +1,77 @@
+"""What tests of several folders write: a project's settings and made-up recordings."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+HAR_TOML = """
+[project]
+name = "test-project"
+timezone = "UTC"
+
+[recordings]
+time_column = "time"
+time_unit = "iso"
+activity_column = "activity"
+max_gap_s = 0.5
+
+[sensors]
+rate_hz = 50.0
+
+[sensors.accelerometer]
+channels = ["accel_x", "accel_y", "accel_z"]
+unit = "g"
+full_scale = 16.0
+
+[sensors.gyroscope]
+channels = ["gyro_x", "gyro_y", "gyro_z"]
+unit = "rad/s"
+full_scale = 34.9
+
+[windows]
+length_s = 4.0
+overlap = 0.5
+purity = 0.6
+
+[activities]
+names = ["PEN", "ABD", "FEL", "IR", "ER", "TRAP", "ROW"]
+
+[training]
+network = "spectral"
+epochs = 12
+"""
+
+
+def write_recording(
+    inbox: Path,
+    date: str,
+    subject: str,
+    session: str,
+    activity: str | None = None,
+    *,
+    seconds: float = 30,
+    seed: int = 0,
+) -> Path:
+    """Write a CSV of a movement that is this activity's (None: no label), at 50 Hz, in g and rad/s, resting on z."""
+    known = ("PEN", "ABD", "FEL", "IR", "ER", "TRAP", "ROW")
+    number = known.index(activity) if activity in known else 0
+    rng = np.random.default_rng([seed, number, *subject.encode()])
+    rows = int(seconds * 50)
+    time_s = np.arange(rows) / 50
+    turn = 2 * np.pi * (0.4 + 0.3 * number) * time_s
+    movement = np.stack([np.sin(turn + phase) for phase in rng.uniform(0, 6, 6)], axis=1)
+    values = 0.3 * movement + rng.normal(0, 0.03, (rows, 6)) + [0, 0, 1, 0, 0, 0]
+    start = dt.datetime.combine(dt.date.fromisoformat(date), dt.time(9))
+    frame = pl.DataFrame(values, ["accel_x", "accel_y", "accel_z", "gyro_x", "gyro_y", "gyro_z"])
+    stamps = pl.Series("time", [start + dt.timedelta(milliseconds=20 * row) for row in range(rows)])
+    frame = frame.insert_column(0, stamps.dt.to_string("iso:strict"))
+    if activity is not None:
+        frame = frame.with_columns(pl.lit(activity).alias("activity"))
+    path = inbox / date / f"{subject}_{session}.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frame.write_csv(path)
+    return path

@@ -1,0 +1,247 @@
+"""Scoring and experiments on one small lake: what is pending, what is written, and that a recipe repeats itself."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from tests_support import HAR_TOML, write_recording
+
+from har import scoring
+from har.dataset import load_windows
+from har.errors import NotEnoughDataError
+from har.experiment import Experiment, Recipe, challenge, make_recipe, run
+from har.inference import Classifier
+from har.ingestion import ingest_files, plan
+from har.lake import Lake
+from har.settings import Settings, load_settings
+from har.summary import write_summary
+
+SUBJECTS = tuple(f"s{number:02d}" for number in range(1, 7))
+DAYS = ("2024-01-01", "2024-01-02")
+
+
+def ingest(lake: Lake, settings: Settings) -> None:
+    for chunk in plan(settings)[0]:
+        ingest_files(lake, settings, chunk)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Experiment]:
+    """A project with a lake of six subjects and two activities a day, and a model trained on it; treat as read-only."""
+    root = tmp_path_factory.mktemp("trained")
+    (root / "har.toml").write_text(HAR_TOML)
+    settings = load_settings(root)
+    for day, names in zip(DAYS, (("PEN", "ABD", "FEL"), ("ROW", "TRAP")), strict=True):
+        for subject in SUBJECTS:
+            for name in names:
+                write_recording(settings.path("inbox"), day, subject, name.lower(), name, seconds=40)
+    lake = Lake(settings.path("lake"), settings.sensors.channels)
+    ingest(lake, settings)
+    return root, run(make_recipe(settings, lake), root / "run")
+
+
+@pytest.fixture
+def scored(trained: tuple[Path, Experiment], tmp_path: Path) -> tuple[Lake, Settings, Classifier]:
+    """A copy of that project that a test may change, and its model."""
+    root = tmp_path / "copy"
+    shutil.copytree(trained[0], root)
+    settings = load_settings(root)
+    return Lake(root / "lake", settings.sensors.channels), settings, Classifier(root / "run" / "model.onnx", threads=1)
+
+
+def score(lake: Lake, settings: Settings, classifier: Classifier, version: int = 1, **options: bool) -> int:
+    chunks = scoring.plan(lake, scoring.pending(lake, version, **options), limit=20_000)
+    return sum(scoring.score_chunk(lake, settings, classifier, version, chunk).windows for chunk in chunks)
+
+
+def rows(lake: Lake) -> pl.DataFrame:
+    return lake.predictions.read().sort("date", "subject", "session", "start")
+
+
+def test_predictions_are_the_models_own(scored: tuple[Lake, Settings, Classifier]) -> None:
+    lake, settings, classifier = scored
+    assert score(lake, settings, classifier) == len(rows(lake))
+    windows = load_windows(lake, settings)
+    probabilities = classifier.predict(windows.batch()).probabilities
+    predictions = rows(lake)
+    assert len(predictions) == len(windows)
+    names = np.asarray(settings.activities.all)
+    order = lake.samples.read().sort("date", "subject", "session", "time")[windows.starts]
+    assert predictions["start"].to_list() == order["time"].to_list()
+    assert predictions["activity"].to_list() == names[probabilities.argmax(axis=1)].tolist()
+    np.testing.assert_allclose(predictions["confidence"], probabilities.max(axis=1), atol=1e-5)
+    assert ((predictions["end"] - predictions["start"]) == dt.timedelta(seconds=4)).all()
+    assert predictions["abstained"].to_list() == (predictions["confidence"] < 0.5).to_list()
+
+
+def test_what_is_scored_is_not_pending(scored: tuple[Lake, Settings, Classifier]) -> None:
+    lake, settings, classifier = scored
+    assert list(scoring.pending(lake, 1, date=dt.date(2024, 1, 2))) == [(dt.date(2024, 1, 2), s) for s in SUBJECTS]
+    assert score(lake, settings, classifier) > 0
+    assert scoring.pending(lake, 1) == {}
+    assert scoring.pending(lake, 2) == {}
+    assert len(scoring.pending(lake, 2, rescore=True)) == len(DAYS) * len(SUBJECTS)
+
+
+def test_a_day_that_grew_is_pending_again(scored: tuple[Lake, Settings, Classifier]) -> None:
+    lake, settings, classifier = scored
+    score(lake, settings, classifier)
+    write_recording(settings.path("inbox"), DAYS[0], "s03", "late", "IR")
+    ingest(lake, settings)
+    assert list(scoring.pending(lake, 1)) == [(dt.date(2024, 1, 1), "s03")]
+    score(lake, settings, classifier)
+    assert "late" in rows(lake)["session"].to_list()
+    assert scoring.pending(lake, 1) == {}
+
+
+def test_a_recording_shorter_than_a_window_is_scored_once(scored: tuple[Lake, Settings, Classifier]) -> None:
+    lake, settings, classifier = scored
+    write_recording(settings.path("inbox"), "2024-01-03", "s01", "short", "PEN", seconds=2)
+    ingest(lake, settings)
+    score(lake, settings, classifier)
+    assert scoring.pending(lake, 1) == {}
+    assert lake.scores.read(partitions=[(dt.date(2024, 1, 3), "s01")])["windows"].to_list() == [0]
+
+
+def test_scrambled_rows_give_the_same_predictions(scored: tuple[Lake, Settings, Classifier]) -> None:
+    lake, settings, classifier = scored
+    frame = lake.samples.read()
+    straight = scoring.predict(frame, settings, classifier, 1)
+    assert scoring.predict(frame.sample(fraction=1, shuffle=True, seed=0), settings, classifier, 1).equals(straight)
+
+
+SCORE = """
+import sys
+from pathlib import Path
+from har import scoring
+from har.inference import Classifier
+from har.lake import Lake
+from har.settings import load_settings
+settings = load_settings(sys.argv[1])
+lake = Lake(settings.path("lake"), settings.sensors.channels)
+classifier = Classifier(settings.root / "run" / "model.onnx", threads=1)
+for chunk in scoring.plan(lake, scoring.pending(lake, 1), limit=20_000):
+    print("chunk", flush=True)
+    scoring.score_chunk(lake, settings, classifier, 1, chunk)
+"""
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.03, 0.08, 0.15])
+def test_killed_at_any_moment_and_run_again(scored: tuple[Lake, Settings, Classifier], delay_s: float) -> None:
+    lake, settings, classifier = scored
+    process = subprocess.Popen([sys.executable, "-c", SCORE, str(settings.root)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+    time.sleep(delay_s)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait(30)
+    process.stdout.close()
+    score(lake, settings, classifier)
+    clean = Lake(settings.root / "clean", settings.sensors.channels)
+    shutil.copytree(lake.samples.path, clean.samples.path)
+    shutil.copytree(lake.recordings.path, clean.recordings.path)
+    score(clean, settings, classifier)
+    assert rows(lake).equals(rows(clean))
+    columns = ["date", "subject", "model_version", "content", "samples_version", "windows"]
+    tables = [part.scores.read(columns=columns).sort("date", "subject") for part in (lake, clean)]
+    assert tables[0].equals(tables[1])
+
+
+def test_minutes_add_up_to_the_time_covered(scored: tuple[Lake, Settings, Classifier]) -> None:
+    lake, settings, classifier = scored
+    score(lake, settings, classifier)
+    summary = scoring.summarise(lake.predictions.read(), settings)
+    # 40 s recordings, 4 s windows with half overlap: 19 windows cover them whole.
+    per_day = summary.group_by("date", "subject").agg(pl.col("minutes").sum()).sort("date", "subject")
+    expected = [3 * 40 / 60] * len(SUBJECTS) + [2 * 40 / 60] * len(SUBJECTS)
+    assert per_day["minutes"].to_list() == pytest.approx(expected, abs=0.01)
+
+
+def test_the_summary_page_stands_alone(scored: tuple[Lake, Settings, Classifier]) -> None:
+    lake, settings, classifier = scored
+    score(lake, settings, classifier)
+    page = write_summary(lake, settings, dt.date(2024, 1, 1))
+    text = page.read_text()
+    assert all(subject in text for subject in SUBJECTS)
+    assert "src=" not in text
+    assert "href=" not in text
+    table = pl.read_parquet(page.with_suffix(".parquet"))
+    assert table.columns == ["date", "subject", "activity", "minutes", "windows"]
+
+
+def test_it_learns_subjects_it_never_saw(trained: tuple[Path, Experiment]) -> None:
+    experiment = trained[1]
+    assert experiment.metrics["accuracy"] > 0.9
+    assert set(experiment.outcome.subjects) == set(experiment.recipe.split["held_out"])
+    assert Classifier(experiment.model).metadata.data_version == experiment.recipe.data_version
+    assert json.loads((experiment.model.parent / "metrics.json").read_text()) == experiment.metrics
+
+
+def test_the_same_recipe_gives_the_same_figures(trained: tuple[Path, Experiment], tmp_path: Path) -> None:
+    experiment = trained[1]
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text(json.dumps(experiment.recipe.to_json()))
+    command = [sys.executable, "-m", "har.experiment", str(recipe), str(tmp_path / "again")]
+    subprocess.run(
+        command, check=True, cwd=tmp_path, capture_output=True, env={**os.environ, "HAR_TRAINING__EPOCHS": "1"}
+    )
+    again = json.loads((tmp_path / "again" / "metrics.json").read_text())
+    for name, value in experiment.metrics.items():
+        if not name.startswith("latency"):
+            assert again[name] == pytest.approx(value, abs=1e-6), name
+
+
+def test_the_key_names_what_decides(trained: tuple[Path, Experiment]) -> None:
+    recipe = trained[1].recipe
+    assert replace(recipe, lake="/elsewhere").key == recipe.key
+    assert replace(recipe, seed=recipe.seed + 1).key != recipe.key
+    assert replace(recipe, lake_version=recipe.lake_version + 1).key != recipe.key
+    gates = {**recipe.settings, "gates": {**recipe.settings["gates"], "margin": 0.5}}
+    assert replace(recipe, settings=gates).key == recipe.key
+    epochs = {**recipe.settings, "training": {**recipe.settings["training"], "epochs": 99}}
+    assert replace(recipe, settings=epochs).key != recipe.key
+
+
+def test_a_challenger_meets_the_champion_on_subjects_neither_saw(trained: tuple[Path, Experiment]) -> None:
+    root, experiment = trained
+    settings = load_settings(root)
+    model, recipe = experiment.model, experiment.recipe
+    common = {"settings": settings, "metrics": {"latency_us_p99": 100.0}}
+    first = challenge(model, recipe, champion=None, champion_recipe=None, **common)
+    assert first.promote
+    same = challenge(model, recipe, champion=model, champion_recipe=recipe, **common)
+    assert same.promote
+    assert same.difference == 0
+    slow = challenge(
+        model, recipe, champion=None, champion_recipe=None, settings=settings, metrics={"latency_us_p99": 9e4}
+    )
+    assert not slow.promote
+    saw_them = Recipe(
+        **{**recipe.to_json(), "split": {**recipe.split, "train": recipe.split["held_out"], "held_out": []}}
+    )
+    with pytest.raises(NotEnoughDataError, match="a held-out subject that the champion was not trained on"):
+        challenge(model, recipe, champion=model, champion_recipe=saw_them, **common)
+
+
+def test_an_empty_lake_says_what_to_do(lake: Lake, settings: Settings) -> None:
+    with pytest.raises(NotEnoughDataError, match="har ingest"):
+        make_recipe(settings, lake)
+
+
+def test_unlabelled_recordings_cannot_be_trained_on(put, lake: Lake, settings: Settings) -> None:
+    put("2024-01-01", "s01", "a")
+    ingest(lake, settings)
+    with pytest.raises(NotEnoughDataError, match="labelled windows"):
+        make_recipe(settings, lake)
