@@ -149,29 +149,36 @@ def split_gaps(times: NDArray[np.int64], max_gap_s: float) -> NDArray[np.int32]:
     return np.concatenate([[0], np.cumsum(breaks)]).astype(np.int32)
 
 
-def mean_rate_hz(times: NDArray[np.int64]) -> float:
+def measured_rate_hz(times: NDArray[np.int64], max_gap_s: float) -> float:
     """Samples per second while samples come, 0 for a single one.
 
-    The mean interval, without pauses (over 1.5 medians): a median alone would be rounded to the stamps' resolution.
+    Where four of five intervals lie within a quarter of their median, the mean of those: lost samples do not count, and
+    a median alone would be rounded to the stamps' resolution. Where stamps jitter more than that, the mean of all
+    intervals but the gaps.
     """
     intervals = np.diff(times)
-    if not len(intervals):
+    median = np.median(intervals) if len(intervals) else 0
+    usual = np.abs(intervals - median) <= median / 4
+    if not usual.size:
         return 0.0
-    usual = intervals[intervals <= 1.5 * np.median(intervals)]
-    return float(1e6 / usual.mean())
+    if usual.mean() < 0.8:
+        usual = intervals <= max(round(max_gap_s * 1e6), median)
+    return float(1e6 / intervals[usual].mean())
 
 
-def coverage(times: NDArray[np.int64]) -> float:
-    """Share of the time from the first to the last sample in which samples came; a pause counts as one interval."""
-    intervals = np.diff(times)
-    if not len(intervals):
+def coverage(times: NDArray[np.int64], rate_hz: float) -> float:
+    """Share of the time from first to last sample, 0..1, that the samples fill at the rate they come at."""
+    if len(times) < 2:
         return 1.0
-    median = np.median(intervals)
-    return float(np.where(intervals <= 1.5 * median, intervals, median).sum() / intervals.sum())
+    return min(1.0, float(len(times) / (1 + (times[-1] - times[0]) / 1e6 * rate_hz)))
 
 
 def fault_flags(
-    times: NDArray[np.int64], values: NDArray[np.float32], segments: NDArray[np.int32], sensors: Sensors
+    times: NDArray[np.int64],
+    values: NDArray[np.float32],
+    segments: NDArray[np.int32],
+    sensors: Sensors,
+    rate_hz: float,
 ) -> NDArray[np.int8]:
     """Saturated and stuck samples, int8 (n,) bits of `FLAGS`.
 
@@ -185,19 +192,24 @@ def fault_flags(
         for _ in sensor.channels:
             series = values[channel]
             flags[np.abs(series) >= limit] |= FLAGS["saturated"]
-            flags[_constant(times, series, segments, skip_zero=sensor is sensors.gyroscope)] |= FLAGS["stuck"]
+            flags[_constant(times, series, segments, rate_hz, skip_zero=sensor is sensors.gyroscope)] |= FLAGS["stuck"]
             channel += 1
     return flags
 
 
 def _constant(
-    times: NDArray[np.int64], series: NDArray[np.float32], segments: NDArray[np.int32], *, skip_zero: bool
+    times: NDArray[np.int64],
+    series: NDArray[np.float32],
+    segments: NDArray[np.int32],
+    rate_hz: float,
+    *,
+    skip_zero: bool,
 ) -> NDArray[np.bool_]:
     """Samples of runs of one value that last a second, bool (n,)."""
     changes = np.flatnonzero((np.diff(series) != 0) | (np.diff(segments) != 0))
     starts = np.concatenate([[0], changes + 1])
     ends = np.concatenate([changes, [len(series) - 1]])
-    interval = 1e6 / rate if (rate := mean_rate_hz(times)) else 0.0
+    interval = 1e6 / rate_hz if rate_hz else 0.0
     long = (times[ends] - times[starts] + interval >= _STUCK_US) & (ends - starts + 1 >= _STUCK_SAMPLES)
     if skip_zero:
         long &= series[starts] != 0

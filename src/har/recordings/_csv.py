@@ -89,12 +89,16 @@ def _refuse_foreign(head: bytes, zeros: int, where: str) -> None:
             line=1,
         )
     if zeros:
-        kind = "an AppleDouble file" if head.startswith(_APPLE_DOUBLE) else "binary content (zero bytes)"
+        apple = head.startswith(_APPLE_DOUBLE)
         raise NotARecordingError(
             where=where,
             expected="UTF-8 text with one sample a line",
-            got=kind,
-            remedy="Export the recording as UTF-8 CSV, or name a Parquet file .parquet.",
+            got="an AppleDouble file, which macOS leaves beside a copied one"
+            if apple
+            else "binary content (zero bytes)",
+            remedy="Delete it and upload the recording itself."
+            if apple
+            else "Export the recording as UTF-8 CSV, or name a Parquet file .parquet.",
         )
 
 

@@ -16,7 +16,7 @@ from har.recordings._cleaning import (
     check_interval,
     coverage,
     fault_flags,
-    mean_rate_hz,
+    measured_rate_hz,
     order_rows,
     split_gaps,
 )
@@ -42,7 +42,7 @@ class Quality:
         reordered: kept rows that stood after a later one.
         gaps: pauses longer than `recordings.max_gap_s`.
         longest_gap_s: the longest time between neighbouring samples.
-        coverage: share of the time from first to last sample in which samples came, 0..1.
+        coverage: share of the time from first to last sample that the kept ones fill, 0..1.
         measured_rate_hz: samples per second while samples came; 0 for a single sample.
         resampled: whether any segment was brought onto a regular grid.
         saturated, stuck: samples flagged so.
@@ -100,7 +100,7 @@ def read_recording(file: InboxFile, settings: Settings) -> Recording:
     kept = _keep(times, values, labels, order.rows, settings)
     cleaned = _frame(file, kept, settings)
     _check(parsed, order.rows, cleaned, settings)
-    rate = mean_rate_hz(kept.times)
+    rate = measured_rate_hz(kept.times, max_gap_s)
     final, resampled = resample(kept, settings.sensors.rate_hz, rate)
     if resampled:
         cleaned = _frame(file, final, settings)
@@ -113,7 +113,7 @@ def read_recording(file: InboxFile, settings: Settings) -> Recording:
         reordered=order.reordered,
         gaps=int(kept.segments[-1]),
         longest_gap_s=float(np.diff(kept.times).max(initial=0)) / 1e6,
-        coverage=coverage(kept.times),
+        coverage=coverage(kept.times, rate),
         measured_rate_hz=rate,
         resampled=resampled,
         saturated=int(((kept.flags & FLAGS["saturated"]) > 0).sum()),
@@ -132,7 +132,8 @@ def _keep(
 ) -> Samples:
     times, values, labels = times[rows], values[:, rows], labels[rows]
     segments = split_gaps(times, settings.recordings.max_gap_s)
-    return Samples(times, values, labels, fault_flags(times, values, segments, settings.sensors), segments)
+    rate = measured_rate_hz(times, settings.recordings.max_gap_s)
+    return Samples(times, values, labels, fault_flags(times, values, segments, settings.sensors, rate), segments)
 
 
 def _frame(file: InboxFile, samples: Samples, settings: Settings) -> pl.DataFrame:

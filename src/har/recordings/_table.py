@@ -56,7 +56,7 @@ def wanted_columns(header: Sequence[str], settings: Settings, where: str) -> dic
     for name in needed:
         if name in header:
             continue
-        close = difflib.get_close_matches(name.lower(), [column.lower() for column in header], n=1, cutoff=0.7)
+        close = difflib.get_close_matches(name.lower(), [column.lower() for column in header], n=1)
         spelled = next((column for column in header if close and column.lower() == close[0]), "")
         suggestion = f"Did you mean {spelled!r}? " if spelled else ""
         key = "recordings.time_column" if name == needed[0] else "the sensor's channels"
