@@ -41,6 +41,7 @@ def _rotations(count: int, device: torch.device) -> Tensor:
     x, y, z = vector.unbind(1)
     zero = torch.zeros_like(x)
     skew = torch.stack((zero, -z, y, z, zero, -x, -y, x, zero), 1).reshape(count, 3, 3)
-    angle = vector.norm(dim=1).clamp_min(1e-9)[:, None, None]
+    angle = torch.sqrt((vector * vector).sum(1)).clamp_min(1e-9)[:, None, None]
     eye = torch.eye(3, device=device)
-    return eye + torch.sin(angle) / angle * skew + (1 - torch.cos(angle)) / angle**2 * torch.matmul(skew, skew)
+    once, twice = torch.sin(angle) / angle, (1 - torch.cos(angle)) / (angle * angle)
+    return eye + once * skew + twice * torch.matmul(skew, skew)

@@ -5,6 +5,8 @@ Everything is stated in Hz and seconds; a band or lag that the rate or the windo
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -36,6 +38,18 @@ class Descriptors(nn.Module):
     below 25 Hz, per sample). Per pair of series: `corr` (Pearson). Per pair of channels and coherence band: `co_…hz`
     and `quad_…hz`, real and imaginary part of the coherency.
     """
+
+    magnitude: Tensor
+    fourier: Tensor
+    summaries: Tensor
+    pairs: Tensor
+    pairs_first: Tensor
+    pairs_second: Tensor
+    variance: Tensor
+    axes: Tensor
+    axes_first: Tensor
+    axes_second: Tensor
+    axes_turned: Tensor
 
     def __init__(self, signal: Signal) -> None:
         super().__init__()
@@ -81,8 +95,10 @@ class Descriptors(nn.Module):
         floored = variance + FLOOR
         deviation = torch.sqrt(floored)
         spread = variance + SHAPE_FLOOR
-        third = (squared * centred).mean(-1)
-        fourth = (squared * squared).mean(-1)
+        # float32 leaves a rest of the mean in `centred`; it weighs most where a large constant hides a tremble.
+        rest = centred.mean(-1)
+        third = (squared * centred).mean(-1) - 3.0 * rest * variance
+        fourth = (squared * squared).mean(-1) - 4.0 * rest * third
         found = [
             mean.flatten(1),
             torch.log(floored),
@@ -161,7 +177,7 @@ class _Spectrum:
             below = (hz <= high) if high in (nyquist, BAND_EDGES_HZ[-1]) else (hz < high)
             return (hz >= low) & below & (high <= nyquist)
 
-        bands = [pair for pair in zip(BAND_EDGES_HZ, BAND_EDGES_HZ[1:], strict=False) if inside(*pair).any()]
+        bands = [pair for pair in pairwise(BAND_EDGES_HZ) if inside(*pair).any()]
         lags = [(lag, round(lag * rate)) for lag in LAGS_S if 1 <= round(lag * rate) <= length // 2] if len(hz) else []
         # Two lags that fall on one sample are one.
         lags = [(lag, step) for i, (lag, step) in enumerate(lags) if step not in {s for _, s in lags[:i]}]

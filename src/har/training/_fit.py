@@ -161,8 +161,7 @@ def fit(
         trainer = _Trainer(signal, network, epochs, batch_size, where)
         search = trainer.run(learn, check, "search", epochs, tell)
         temperature, accuracy, loss, module = 1.0, None, None, search.module
-        if len(check):
-            assert search.logits is not None
+        if search.logits is not None:
             temperature = fit_temperature(search.logits, check.labels)
             accuracy = float((search.logits.argmax(1) == check.labels).mean())
             loss = log_loss(search.logits / temperature, check.labels)
@@ -210,7 +209,8 @@ class _Trainer:
         module = NETWORKS[self.network](self.signal).to(self.device)
         deviation = self._observe(module, learn)
         recipe = module.recipe
-        steps = max(1, math.ceil(len(learn) / self.batch_size))
+        # Batch normalisation needs two windows a step.
+        steps = max(1, min(math.ceil(len(learn) / self.batch_size), len(learn) // 2))
         optimiser = torch.optim.AdamW(module.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.learning_rate, total_steps=steps * self.epochs)
         averaged = copy.deepcopy(module).eval()
@@ -228,7 +228,7 @@ class _Trainer:
                     label_smoothing=recipe.smoothing,
                 )
                 optimiser.zero_grad()
-                (loss * members.shape[1]).backward()
+                torch.autograd.backward(loss * members.shape[1])
                 optimiser.step()
                 schedule.step()
                 _follow(averaged, module, recipe.average)
@@ -240,22 +240,16 @@ class _Trainer:
                     got=str(total),
                     remedy="Look for values that are no SI readings in the training windows.",
                 )
-            report = EpochReport(phase, epoch, stop, total / len(learn))
-            if len(check):
-                logits = self._logits(averaged, check)
-                report = EpochReport(
-                    phase,
-                    epoch,
-                    stop,
-                    total / len(learn),
-                    log_loss(logits, check.labels),
-                    float((logits.argmax(1) == check.labels).mean()),
-                )
-                assert report.validation_loss is not None
-                if report.validation_loss < least:
-                    least = report.validation_loss
-                    best = _Run(copy.deepcopy(averaged), epoch, logits)
-            tell(report)
+            mean = total / len(learn)
+            if not len(check):
+                tell(EpochReport(phase, epoch, stop, mean))
+                continue
+            logits = self._logits(averaged, check)
+            missed = log_loss(logits, check.labels)
+            if missed < least:
+                least = missed
+                best = _Run(copy.deepcopy(averaged), epoch, logits)
+            tell(EpochReport(phase, epoch, stop, mean, missed, float((logits.argmax(1) == check.labels).mean())))
         return best if len(check) else _Run(averaged, stop, None)
 
     def _observe(self, module: Network, learn: WindowSet) -> Tensor:
@@ -267,7 +261,8 @@ class _Trainer:
                 module.observe(windows)
                 sums += torch.stack((windows.double().mean(1).sum(0), windows.double().square().mean(1).sum(0)))
         mean, square = sums / len(learn)
-        return (square - mean.square()).clamp_min(0).sqrt().float()
+        deviation: Tensor = (square - mean.square()).clamp_min(0).sqrt().float()
+        return deviation
 
     def _batch(self, windows: WindowSet, picks: NDArray[np.integer] | slice) -> tuple[Tensor, Tensor]:
         values = torch.from_numpy(windows.batch(picks)).to(self.device)
@@ -279,7 +274,8 @@ class _Trainer:
             for first in range(0, len(windows), PREDICT_BATCH):
                 values, _ = self._batch(windows, slice(first, first + PREDICT_BATCH))
                 parts.append(module.logits(values, module.describe(values)))
-        return torch.cat(parts).double().cpu().numpy()
+        logits: NDArray[np.float64] = torch.cat(parts).double().cpu().numpy()
+        return logits
 
 
 def _follow(averaged: Network, module: Network, share: float) -> None:

@@ -133,8 +133,8 @@ def _flat(args: Any) -> list[Any]:
 def _now(node: fx.Node, args: Any, kwargs: Any) -> Any:
     if node.op == "call_method":
         return getattr(args[0], str(node.target))(*args[1:], **kwargs)
-    assert callable(node.target)
-    return node.target(*args, **kwargs)
+    call: Callable[..., Any] = node.target  # type: ignore[assignment]
+    return call(*args, **kwargs)
 
 
 def _binary(kind: str) -> Callable[..., str]:

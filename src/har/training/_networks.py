@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,23 @@ from torch.nn import functional
 
 from har.training._descriptors import Descriptors
 from har.training._signal import Signal
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained; one per network, found by subject-wise cross-validation.
+
+    Attributes:
+        learning_rate: peak of the one-cycle schedule of AdamW.
+        weight_decay: of AdamW.
+        smoothing: share of the label given to all classes.
+        average: share of the past in the moving average of the weights, per step.
+    """
+
+    learning_rate: float
+    weight_decay: float
+    smoothing: float
+    average: float
 
 
 class Network(nn.Module):
@@ -47,18 +65,13 @@ class Network(nn.Module):
         return torch.softmax(self.logits(window, features) * self.inverse_temperature, 1), features
 
 
-class Recipe:
-    """How a network is trained; one per network, found by subject-wise cross-validation."""
-
-    def __init__(self, *, learning_rate: float, weight_decay: float, smoothing: float, average: float) -> None:
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.smoothing = smoothing
-        self.average = average
-
-
 class _Scale(nn.Module):
     """(x - mean) / deviation, from running sums in float64 over the training windows, clamped to ±6."""
+
+    shift: Tensor
+    gain: Tensor
+    count: Tensor
+    sums: Tensor
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -70,8 +83,8 @@ class _Scale(nn.Module):
     def observe(self, values: Tensor) -> None:
         """Add rows (N, size)."""
         wide = values.double()
-        self.count += len(wide)
-        self.sums += torch.stack((wide.sum(0), (wide * wide).sum(0)))
+        self.count.add_(len(wide))
+        self.sums.add_(torch.stack((wide.sum(0), (wide * wide).sum(0))))
         mean = self.sums[0] / self.count
         variance = (self.sums[1] / self.count - mean * mean).clamp_min(0)
         # A column that never moved carries nothing: a unit deviation keeps it at zero.
@@ -111,7 +124,7 @@ class Spectral(Network):
         with torch.no_grad():
             standard = self.scale(self.describe(window))
         hidden = torch.relu(self.first(functional.dropout(standard, 0.3, self.training)))
-        hidden = functional.dropout(hidden, 0.5, self.training).unflatten(1, (self.count, self.hidden))
+        hidden = functional.dropout(hidden, 0.5, self.training).reshape(-1, self.count, self.hidden)
         return torch.einsum("nmh,mhk->nmk", hidden, self.second) + self.bias
 
     def logits(self, window: Tensor, features: Tensor) -> Tensor:
@@ -145,11 +158,13 @@ class DsCnn(Network):
 
     def members(self, window: Tensor) -> Tensor:
         """The network by itself, as a single member."""
-        return self.head(functional.dropout(self._embed(window), 0.5, self.training)).unsqueeze(1)
+        logits: Tensor = self.head(functional.dropout(self._embed(window), 0.5, self.training))
+        return logits.unsqueeze(1)
 
     def logits(self, window: Tensor, features: Tensor) -> Tensor:
         """Read the window; the descriptors serve monitoring only."""
-        return self.head(self._embed(window))
+        logits: Tensor = self.head(self._embed(window))
+        return logits
 
     def _embed(self, window: Tensor) -> Tensor:
         maps = self.blocks(self.stem(self.scale(window).transpose(1, 2)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import takewhile
 
 from har.settings import Settings
 
@@ -63,11 +64,17 @@ class Signal:
     @property
     def series(self) -> tuple[str, ...]:
         """Names of all that is described: the channels, then the magnitude of each three-axis sensor."""
-        return (*self.channels, *(self._magnitude(triple) for triple in self.triples))
+        axes = [tuple(self.channels[index] for index in triple) for triple in self.triples]
+        short = [f"{_shared_start(names).rstrip('_')}_norm" for names in axes]
+        return (
+            *self.channels,
+            *(
+                name if name != "_norm" and short.count(name) == 1 and name not in self.channels else "+".join(names)
+                for name, names in zip(short, axes, strict=True)
+            ),
+        )
 
-    def _magnitude(self, triple: tuple[int, int, int]) -> str:
-        stem = self.channels[triple[0]].rstrip("xyzXYZ0123").rstrip("_")
-        name = f"{stem}_norm" if stem else "norm"
-        taken = {*self.channels, *(f"{self.channels[t[0]]}_norm" for t in self.triples)}
-        rivals = [t for t in self.triples if t != triple and self.channels[t[0]].startswith(stem)]
-        return f"{self.channels[triple[0]]}_norm" if name in taken or rivals else name
+
+def _shared_start(names: tuple[str, ...]) -> str:
+    alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
+    return "".join(letters[0] for letters in alike)
