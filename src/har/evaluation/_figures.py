@@ -209,6 +209,8 @@ def _svg(figure: Figure, name: str, description: str) -> str:
     )
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
+    # A style element inside an SVG holds for the whole page; the page says the same for its pictures alone.
+    text = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", text, count=1, flags=re.DOTALL)
     for colour, variable in _VARIABLES.items():
         text = re.sub(rf"\b(fill|stroke): {colour}\b", rf"\1: var({variable})", text)
     text = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", text)

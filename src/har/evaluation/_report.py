@@ -85,16 +85,16 @@ def write_report(
 
 
 def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f} %"
+    return "–" if value is None else f"{100 * value:.1f}\N{NO-BREAK SPACE}%"
 
 
 def _interval(low: float, high: float) -> str:
-    return f"{100 * low:.1f} to {100 * high:.1f} %"
+    return f"{100 * low:.1f} to {100 * high:.1f}\N{NO-BREAK SPACE}%"
 
 
 def _points(value: float) -> str:
-    return f"{100 * value:+.1f}".replace("-", "−") + " points"
+    return f"{100 * value:+.1f}".replace("-", "−") + "\N{NO-BREAK SPACE}points"
 
 
 def _count(value: float) -> str:
-    return f"{value:,.0f}".replace(",", " ")
+    return f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
