@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from har.dataset import ORDER, SEGMENT, matrix, run_ids
+from har.dataset import matrix, run_ids
 from har.inference import Classifier
 from har.lake import Lake, Partition
 from har.settings import Settings
@@ -97,10 +97,13 @@ def score_chunk(
     """Score a chunk's partitions and write predictions and scores."""
     began = time.perf_counter()
     samples_version = lake.samples.version()
-    frame = lake.samples.read(
-        samples_version, chunk.partitions, ["date", "subject", "session", "segment", "time", *lake.channels]
+    columns = ["session", "segment", "time", *lake.channels]
+    predictions = pl.concat(
+        predict(frame, settings, classifier, model_version).with_columns(
+            pl.lit(date).alias("date"), pl.lit(subject).alias("subject")
+        )
+        for (date, subject), frame in lake.samples.each(samples_version, chunk.partitions, columns)
     )
-    predictions = predict(frame, settings, classifier, model_version)
     lake.predictions.replace(predictions, chunk.partitions)
     counts: dict[Partition, int] = {
         (date, subject): count for date, subject, count in predictions.group_by("date", "subject").len().iter_rows()
@@ -125,21 +128,28 @@ def score_chunk(
 
 
 def predict(frame: pl.DataFrame, settings: Settings, classifier: Classifier, model_version: int) -> pl.DataFrame:
-    """Predictions for canonical samples, one row per window, in the order of date, subject, session and start."""
+    """Predictions for one partition's samples, one row per window, in the order of session and start.
+
+    Args:
+        frame: columns session, segment, time and the channels in SI units.
+        settings: window, rate and channels.
+        classifier: the model.
+        model_version: written into every row.
+    """
     frame = _in_runs(frame)
     windows = cut(
         matrix(frame, settings.sensors.channels), run_ids(frame), length=settings.length, stride=settings.stride
     )
     winners, confidence = _classify(classifier, windows, settings.scoring.batch_size)
     period_us = 1e6 / settings.sensors.rate_hz
-    rows = frame.select("date", "subject", "session", pl.col("time").alias("start"))[windows.starts]
+    rows = frame.select("session", pl.col("time").alias("start"))[windows.starts]
     return rows.with_columns(
         (pl.col("start") + pl.duration(microseconds=round(settings.length * period_us))).alias("end"),
         pl.Series("activity", np.asarray(classifier.metadata.activities, object)[winners], pl.String),
         pl.Series("confidence", confidence, pl.Float32),
         pl.Series("abstained", confidence < classifier.metadata.abstain_below),
         pl.lit(model_version, pl.Int32).alias("model_version"),
-    ).sort("date", "subject", "session", "start")
+    ).sort("session", "start")
 
 
 def _classify(classifier: Classifier, windows: WindowSet, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -156,14 +166,14 @@ def _classify(classifier: Classifier, windows: WindowSet, batch_size: int) -> tu
 def _in_runs(frame: pl.DataFrame) -> pl.DataFrame:
     """The samples with every segment in one piece and in order of time.
 
-    The tables hand them over so, file by file in any order: a look at where segments begin mostly replaces the sort.
+    The table hands them over so as a rule: a look at where segments begin mostly replaces the sort.
     """
     changed = np.diff(run_ids(frame)) != 0
     forward = np.diff(frame["time"].to_physical().to_numpy()) > 0
     heads = frame[np.flatnonzero(np.concatenate(([True], changed)))] if len(frame) else frame
-    if (forward | changed).all() and heads.select(SEGMENT).is_unique().all():
+    if (forward | changed).all() and heads.select("session", "segment").is_unique().all():
         return frame
-    return frame.sort(ORDER)
+    return frame.sort("session", "time")
 
 
 def summarise(predictions: pl.DataFrame, settings: Settings) -> pl.DataFrame:

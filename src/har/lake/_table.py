@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from urllib.parse import unquote
 
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, write_deltalake
@@ -55,6 +56,36 @@ class Table:
         """Like `scan`, in memory; rows come in the order they were written within a partition."""
         frame = self.scan(version, partitions)
         return (frame if columns is None else frame.select(list(columns))).collect()
+
+    def each(
+        self, version: int | None, partitions: Iterable[Partition], columns: Iterable[str]
+    ) -> Iterator[tuple[Partition, pl.DataFrame]]:
+        """One partition after the other, in the given order; `columns` without date and subject, which are its name.
+
+        Files are read straight from the log's list of them: half the time of a scan, and memory for one partition.
+        """
+        wanted, columns = list(partitions), list(columns)
+        table = self._open(version)
+        files: dict[Partition, list[str]] = {}
+        for file in [] if table is None else pl.DataFrame(table.get_add_actions(flatten=True)).iter_rows(named=True):
+            if file.get("deletionVector.storageType") is not None:
+                raise LakeError(
+                    where=str(self.path),
+                    expected="a table without deletion vectors",
+                    got=f"one on {file['path']}",
+                    remedy="Another engine deleted rows in place: rewrite the table there (Spark: REORG TABLE).",
+                )
+            path = str(self.path / unquote(file["path"]))
+            files.setdefault((file["partition.date"], file["partition.subject"]), []).append(path)
+        schema = pl.Schema({name: self.schema[name] for name in columns})
+        for partition in wanted:
+            paths = files.get(partition, [])
+            yield (
+                partition,
+                pl.read_parquet(paths, columns=columns, hive_partitioning=False).cast(schema)
+                if paths
+                else pl.DataFrame(schema=schema),
+            )
 
     def partitions(self, version: int | None = None) -> list[Partition]:
         """Every (date, subject) the table holds, sorted; read from the log, not from the data."""

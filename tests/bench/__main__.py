@@ -1,0 +1,202 @@
+"""Measure scoring, windowing and single-window latency; print ratios first and write `reports/bench.json`."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import json
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from har import scoring
+from har.dataset import load_windows
+from har.evaluation import latency
+from har.files import write_atomically
+from har.inference import Classifier, ModelMetadata, granted_cores
+from har.lake import Lake
+from har.settings import Settings, load_settings
+from har.training import Fitted, Signal, export, fit
+from har.windows import cut
+from tests.bench import _torch_loop
+from tests.bench._lake import generate
+
+console = Console()
+PEERS = ((64, 0), (256, 0), (256, 2))
+"""Batch sizes and worker processes that the torch loop is tried with; the fastest one is the peer."""
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--samples", type=int, default=10_000_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--score-only", nargs=2, metavar=("FOLDER", "MODEL"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    settings = load_settings()
+    if arguments.score_only:
+        print(json.dumps(_score_only(settings, *map(Path, arguments.score_only))))
+        return
+    with tempfile.TemporaryDirectory(prefix="har-bench-") as folder:
+        figures = _measure(settings, Path(folder), arguments.samples, arguments.rounds)
+    path = write_atomically(settings.path("reports") / "bench.json", json.dumps(figures, indent=1))
+    _print(figures)
+    console.print(f"The same figures: {path}")
+
+
+def _measure(settings: Settings, folder: Path, samples: int, rounds: int) -> dict[str, Any]:
+    lake = Lake(folder / "lake", settings.sensors.channels)
+    with console.status(f"Generating a lake of {samples:,} samples …"):
+        generate(lake, settings, samples)
+        fitted, model = _model(lake, settings, folder)
+    ours: list[float] = []
+    peers: dict[tuple[int, int], list[float]] = {peer: [] for peer in PEERS}
+    with console.status("Scoring, ours and torch loops in turn …"):
+        for _ in range(rounds):
+            _forget(lake)
+            ours.append(_rate(lambda: score_lake(lake, settings, Classifier(model, threads=1))))
+            for (batch_size, workers), rates in peers.items():
+                target = folder / "peer"
+                rates.append(
+                    _rate(
+                        lambda target=target, batch_size=batch_size, workers=workers: _torch_loop.score(
+                            lake, settings, fitted, target, batch_size=batch_size, workers=workers
+                        )
+                    )
+                )
+        alone = _in_a_process_of_its_own(lake, model)
+    timing = latency(Classifier(model, threads=1), runs=2000)
+    best = max(peers, key=lambda peer: statistics.median(peers[peer]))
+    rate, torch_rate = statistics.median(ours), statistics.median(peers[best])
+    return {
+        "score_vs_torch_loop": round(rate / torch_rate, 2),
+        "score_windows_per_s": round(rate),
+        "torch_loop_windows_per_s": round(torch_rate),
+        "torch_loop_batch_size": best[0],
+        "torch_loop_workers": best[1],
+        "score_process_windows_per_s": round(alone["windows"] / alone["seconds"]),
+        "score_peak_rss_mb": round(alone["peak_rss_mb"]),
+        **_windowing(),
+        "onnx_latency_us_p50": round(timing.p50_us, 1),
+        "onnx_latency_us_p99": round(timing.p99_us, 1),
+        "onnx_batch_windows_per_s": round(timing.batch_windows_per_s),
+        "samples": samples,
+        "cores": granted_cores(),
+        "window": f"{settings.length}x{len(settings.sensors.channels)}",
+        "rounds": rounds,
+    }
+
+
+def score_lake(lake: Lake, settings: Settings, classifier: Classifier) -> int:
+    """The nightly job on an unscored lake: plan, read, window, infer, write, on every core; returns the windows."""
+    chunks = scoring.plan(lake, scoring.pending(lake, 1))
+    with ThreadPoolExecutor(granted_cores()) as pool:
+        done = pool.map(lambda chunk: scoring.score_chunk(lake, settings, classifier, 1, chunk), chunks)
+        return sum(report.windows for report in done)
+
+
+def _model(lake: Lake, settings: Settings, folder: Path) -> tuple[Fitted, Path]:
+    """A model of the default network; its speed does not depend on how much it learned."""
+    windows = load_windows(lake, settings)
+    windows = windows.select(np.flatnonzero(windows.labels >= 0)[::50])
+    subjects = sorted(set(windows.subjects))
+    fitted = fit(windows, subjects[:-2], subjects[-2:], signal=Signal.from_settings(settings), epochs=1)
+    metadata = ModelMetadata(
+        project=settings.project.name,
+        network=fitted.network,
+        activities=settings.activities.all,
+        channels=settings.sensors.channels,
+        units=settings.sensors.units,
+        rate_hz=settings.sensors.rate_hz,
+        length=settings.length,
+        stride=settings.stride,
+        feature_names=fitted.feature_names,
+        temperature=fitted.temperature,
+        abstain_below=settings.scoring.abstain_below,
+        git_commit="",
+        data_version="generated",
+        split_id="",
+        trained_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+    )
+    return fitted, export(fitted, folder / "model.onnx", metadata)
+
+
+def _windowing() -> dict[str, int]:
+    """Windows of 128×6 per CPU second: cut and named, and also copied into batches of 64."""
+    rows = 8_000_000
+    samples = np.zeros((rows, 6), np.float32)
+    labels = np.arange(rows) // 3000 % 7
+    segments = np.arange(rows) // 400_000
+    began = time.process_time()
+    windows = cut(samples, segments, length=128, stride=64, labels=labels, purity=0.6)
+    named = time.process_time()
+    for first in range(0, len(windows), 64):
+        windows.batch(slice(first, first + 64))
+    copied = time.process_time()
+    return {
+        "windowing_windows_per_cpu_s": round(len(windows) / (named - began)),
+        "windowing_with_batches_windows_per_cpu_s": round(len(windows) / (copied - began)),
+    }
+
+
+def _rate(work: Callable[[], int]) -> float:
+    began = time.perf_counter()
+    windows = work()
+    return windows / (time.perf_counter() - began)
+
+
+def _forget(lake: Lake) -> None:
+    for table in (lake.predictions, lake.scores):
+        shutil.rmtree(table.path, ignore_errors=True)
+
+
+def _in_a_process_of_its_own(lake: Lake, model: Path) -> dict[str, float]:
+    """Score in a fresh process, whose memory is scoring's own."""
+    _forget(lake)
+    command = [sys.executable, "-m", "tests.bench", "--score-only", str(lake.folder), str(model)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    figures: dict[str, float] = json.loads(result.stdout)
+    return figures
+
+
+def _score_only(settings: Settings, folder: Path, model: Path) -> dict[str, float]:
+    lake = Lake(folder, settings.sensors.channels)
+    began = time.perf_counter()
+    windows = score_lake(lake, settings, Classifier(model, threads=1))
+    seconds = time.perf_counter() - began
+    return {"windows": windows, "seconds": seconds, "peak_rss_mb": _peak_rss_mb()}
+
+
+def _peak_rss_mb() -> float:
+    """This process's own peak: Linux hands `ru_maxrss` down from the parent, so its high-water mark is read instead."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 * 1024)
+
+
+def _print(figures: dict[str, Any]) -> None:
+    table = Table(title=f"{figures['samples']:,} samples, windows {figures['window']}, {figures['cores']} cores")
+    table.add_column("figure")
+    table.add_column("value", justify="right")
+    for name, value in figures.items():
+        if name not in ("samples", "window", "cores"):
+            table.add_row(name, f"{value:,}" if isinstance(value, int) else str(value))
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()
