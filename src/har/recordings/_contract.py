@@ -86,11 +86,13 @@ def resting_magnitude(frame: pl.LazyFrame, axes: tuple[str, ...]) -> pl.DataFram
     """Each session's |a| in m/s²: `magnitude`, whether it was taken `at_rest`, and whether it is `plausible`.
 
     Rest is a second whose |a| spreads by less than 3 % of its mean, which no unit can disguise; three such seconds make
-    the judgement strict (`RESTING`), with fewer the median over all samples is judged loosely (`MOVING`). Flagged
-    samples do not count, and a session without others is not listed.
+    the judgement strict (`RESTING`), with fewer the median over all samples is judged loosely (`MOVING`). Stuck
+    and interpolated samples do not count, and a session without others is not listed.
     """
     magnitude = pl.sum_horizontal(pl.col(axis).cast(pl.Float64).pow(2) for axis in axes).sqrt()
-    samples = frame.filter(pl.col("flags") == 0).select(*_SESSION, "segment", "time", magnitude=magnitude)
+    # Saturated samples count: in a unit mistaken all of them may lie above full scale.
+    measured = pl.col("flags").and_(FLAGS["stuck"] | FLAGS["interpolated"]) == 0
+    samples = frame.filter(measured).select(*_SESSION, "segment", "time", magnitude=magnitude)
     second = pl.col("time").dt.truncate("1s").alias("second")
     seconds = samples.group_by(*_SESSION, "segment", second).agg(
         mean=pl.col("magnitude").mean(), std=pl.col("magnitude").std(), count=pl.len()

@@ -46,7 +46,8 @@ def read_csv(path: Path, where: str, settings: Settings) -> Parsed:
     channels = settings.sensors.channels
     frame = _parse(layout, columns, numbers=channels)
     if frame is None or _ragged(layout, frame, columns):
-        _check_lines(layout, columns, channels)
+        if not _check_lines(layout, columns, channels):
+            raise _header_only(where)
         # Every line is in order when read leniently: quoted separators, or blanks around numbers.
         texts = _parse(layout, columns, numbers=())
         if texts is None:
@@ -141,9 +142,7 @@ def _without_blank_lines(layout: _Layout, frame: pl.DataFrame, columns: dict[str
     lines = _line_numbers(layout, len(frame))[filled]
     frame = frame.filter(filled)
     if not len(frame):
-        raise EmptyRecordingError(
-            where=layout.where, expected="rows under the header", got="a header only", remedy="Export it again.", line=1
-        )
+        raise _header_only(layout.where)
     activity = settings.recordings.activity_column
     return Parsed(
         where=layout.where,
@@ -172,13 +171,15 @@ def _rows(layout: _Layout) -> Iterator[tuple[int, list[str]]]:
             yield reader.line_num, row
 
 
-def _check_lines(layout: _Layout, columns: dict[str, int], channels: Sequence[str]) -> None:
-    """Raise for the first line that is wrong."""
+def _check_lines(layout: _Layout, columns: dict[str, int], channels: Sequence[str]) -> int:
+    """Raise for the first line that is wrong, or count the rows."""
     width = len(layout.header)
+    rows = 0
     try:
         for line, row in _rows(layout):
             if not row:
                 continue
+            rows += 1
             if len(row) != width:
                 _wrong_width(layout, line, row)
             for name in channels:
@@ -187,6 +188,7 @@ def _check_lines(layout: _Layout, columns: dict[str, int], channels: Sequence[st
         raise _not_utf8(layout.where, _first_undecodable(layout.path)) from error
     except csv.Error as error:
         raise _unreadable(layout.where) from error
+    return rows
 
 
 def _wrong_width(layout: _Layout, line: int, row: list[str]) -> NoReturn:
@@ -229,6 +231,12 @@ def _first_undecodable(path: Path) -> int:
             except UnicodeDecodeError:
                 return number
     return 0
+
+
+def _header_only(where: str) -> EmptyRecordingError:
+    return EmptyRecordingError(
+        where=where, expected="rows under the header", got="a header only", remedy="Export it again.", line=1
+    )
 
 
 def _not_utf8(where: str, line: int) -> NotARecordingError:
