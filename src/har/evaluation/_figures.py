@@ -155,6 +155,7 @@ def _reliability(evaluation: Evaluation) -> Figure:
         [100 * (row.accuracy or 0) for row in filled],
         "o",
         color=SECOND,
+        clip_on=False,
     )
     upper.set(xlim=(0, 100), ylim=(0, 102), ylabel="Accuracy, %")
     total = sum(row.windows for row in evaluation.reliability)
