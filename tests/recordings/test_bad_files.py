@@ -164,7 +164,7 @@ def test_missing_time_column(read, lines) -> None:
 
 
 def test_a_channel_that_is_there_twice(read, lines) -> None:
-    refused(read, edit(lines(), 1, "accel_y", "accel_x").copy(), MissingColumnError, 1)
+    refused(read, edit(lines(), 1, "accel_y", "accel_x"), MissingColumnError, 1)
     content = [lines()[0] + ",accel_x", *(line + ",1" for line in lines()[1:])]
     refused(read, content, NotARecordingError, 1, "accel_x")
 
@@ -211,8 +211,8 @@ def test_stamps_of_another_kind_name_the_setting(read, lines, change) -> None:
     refused(read, nanoseconds, RecordingTimeError, 2, 'time_unit = "ns"', using=seconds)
 
 
-@pytest.mark.parametrize(("start", "lands"), [("2023-12-31T00:00:01", True), ("2024-01-02T23:00:00", True)])
-def test_a_day_of_room_for_time_zones(read, lines, start: str, lands: bool) -> None:
+@pytest.mark.parametrize("start", ["2023-12-31T00:00:01", "2024-01-02T23:00:00"])
+def test_a_day_of_room_for_time_zones(read, lines, start: str) -> None:
     assert read(lines(start=start)).quality.samples_kept == 60
 
 

@@ -170,7 +170,8 @@ def coverage(times: NDArray[np.int64], rate_hz: float) -> float:
     """Share of the time from first to last sample, 0..1, that the samples fill at the rate they come at."""
     if len(times) < 2:
         return 1.0
-    return min(1.0, float(len(times) / (1 + (times[-1] - times[0]) / 1e6 * rate_hz)))
+    expected = 1 + (times[-1] - times[0]) / 1e6 * rate_hz
+    return round(min(1.0, float(len(times) / expected)), 6)
 
 
 def fault_flags(
