@@ -207,11 +207,13 @@ def _registry() -> Any:
 
 
 def _run(flow: Any, **parameters: Any) -> Any:
-    """Run a flow in this process: on the server of PREFECT_API_URL, or on a temporary one."""
-    os.environ.setdefault("PREFECT_HOME", str(load_settings().root / ".prefect"))
-    if "PREFECT_API_URL" not in os.environ:
-        out.print("[dim]No PREFECT_API_URL: Prefect starts a temporary server first, which takes a while.[/]")
-    return flow(**parameters)
+    """Run a flow in this process: on the server of PREFECT_API_URL, on the one of `make up`, or on one for this run."""
+    from flows._server import local_server
+
+    if "PREFECT_API_URL" in os.environ:
+        return flow(**parameters)
+    with local_server(load_settings().root / ".prefect"):
+        return flow(**parameters)
 
 
 @contextlib.contextmanager

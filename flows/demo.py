@@ -12,7 +12,7 @@ from rich.table import Table
 
 from flows._console import console
 from flows._project import Project
-from flows._server import local_server
+from flows._server import starting_server
 from har.files import write_atomically
 from har.recordings import replay
 from har.settings import Settings
@@ -25,18 +25,15 @@ def run_demo(settings: Settings) -> None:
     """Run the whole loop and print what it made; a second run finds everything done."""
     began = time.perf_counter()
     console.rule(f"{settings.project.name}: demo")
-    report = replay(settings.path("inbox"), settings)
-    console.print(
-        f"Replayed {report.written + report.present} real recordings as daily uploads "
-        f"({report.written} new; the dates are assigned)."
-    )
-    with console.status("Starting a Prefect server …"):
-        server = local_server(settings.root / ".prefect")
-        server.__enter__()
-    try:
+    with starting_server(settings.root / ".prefect") as server_is_up:
+        report = replay(settings.path("inbox"), settings)
+        console.print(
+            f"Replayed {report.written + report.present} real recordings as daily uploads "
+            f"({report.written} new; the dates are assigned)."
+        )
+        with console.status("Starting a Prefect server …"):
+            server_is_up()
         figures = _loop(settings)
-    finally:
-        server.__exit__(None, None, None)
     figures["seconds"] = round(time.perf_counter() - began, 1)
     path = write_atomically(settings.path("reports") / "demo.json", json.dumps(figures, indent=1))
     _print(figures, settings)

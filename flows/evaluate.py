@@ -15,6 +15,7 @@ from flows._project import Project, open_project
 from har.dataset import load_windows
 from har.evaluation import cross_validate, write_report
 from har.experiment import labelled
+from har.registry import git_state
 from har.training import Signal
 
 
@@ -30,7 +31,7 @@ def cross_validation(project: Project, network: str, folds: int, seeds: int, key
             signal=Signal.from_settings(settings),
             network=network,
             folds=folds,
-            seeds=seeds,
+            seeds=range(seeds),
             epochs=settings.training.epochs,
             batch_size=settings.training.batch_size,
             device=settings.training.device,
@@ -66,7 +67,8 @@ def evaluate(network: str | None = None, folds: int | None = None, seeds: int = 
     settings = project.settings
     network, folds = network or settings.training.network, folds or settings.split.folds
     values = settings.model_dump(mode="json", include={"sensors", "windows", "activities", "split", "training"})
-    question = [values, network, folds, seeds, project.lake.samples.version()]
+    commit = git_state(settings.root).commit
+    question = [values, network, folds, seeds, project.lake.samples.version(), commit]
     key = hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()[:16]
     known = settings.path("reports") / "evaluation.json"
     flat: dict[str, Any] = json.loads(known.read_text()) if known.exists() else {}

@@ -184,7 +184,7 @@ class Gates(_Section):
 
     margin: float = Field(default=0.02, ge=0, lt=1)
     class_floor: float = Field(default=0.3, ge=0, le=1)
-    latency_ms: float = Field(default=5.0, gt=0)
+    latency_ms: float = Field(default=10.0, gt=0)
 
 
 class Scoring(_Section):

@@ -40,7 +40,7 @@ class Table:
         return -1 if table is None else table.version()
 
     def scan(self, version: int | None = None, partitions: Iterable[Partition] | None = None) -> pl.LazyFrame:
-        """The table, or some partitions of it, at a version (None: the newest), lazily; empty before the first write."""
+        """The table, or some partitions of it, at a version (None: the newest), lazily; empty before a write."""
         table = self._open(version)
         if table is None:
             return pl.LazyFrame(schema=self.schema)
