@@ -38,10 +38,11 @@ up: setup  ## start Prefect server, worker, deployments and MLflow; Ctrl-C stops
 bench: setup  ## measure scoring, windowing and latency; writes reports/bench.json
 	@$(BIN)/python -m tests.bench
 
-lock: setup  ## compile requirements/dev.txt from pyproject.toml
+lock: setup  ## compile the pinned requirements
 	@$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --group dev --no-annotate --no-header --python-version 3.11 \
 	  | sed 's/+cpu$$//' | grep -vE '^(cuda-|triton==|nvidia-)' >requirements/dev.txt.new
 	@mv requirements/dev.txt.new requirements/dev.txt
+	@echo copier | $(BIN)/uv pip compile --quiet - --no-annotate --no-header --python-version 3.11 --output-file requirements/copier.txt
 
 clean:  ## remove what demo and tests made: lake, registry, reports, replayed files
 	rm -rf lake mlruns reports runs data/inbox data/quarantine .prefect

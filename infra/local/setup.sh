@@ -11,7 +11,7 @@ cd "$(dirname "$0")/../.."
 torch=${TORCH:-cpu}
 
 stamp=.venv/.installed
-wanted="$(cat requirements/dev.txt pyproject.toml | cksum) torch=$torch"
+wanted="$(cat requirements/*.txt pyproject.toml | cksum) torch=$torch"
 if [ -x .venv/bin/har ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then exit 0; fi
 
 python=""
@@ -51,6 +51,9 @@ else
     "$uv" pip install --quiet --no-deps --torch-backend cpu "$pin"
 fi
 "$uv" pip install --quiet --no-deps --editable .
+# Copier is a tool of its own: its needs and ours do not have to agree.
+"$uv" venv --quiet --allow-existing --python .venv/bin/python .venv/copier
+VIRTUAL_ENV="$PWD/.venv/copier" "$uv" pip install --quiet --no-deps --requirement requirements/copier.txt
 
 if [ "$torch" = cpu ] && [ "$(uname -s)" = Linux ] && ! .venv/bin/python -c 'import torch; assert torch.version.cuda is None' 2>/dev/null; then
     echo "setup: expected the CPU build of torch, but got another. Remove .venv and name a folder with a CPU wheel in PIP_FIND_LINKS, or ask for CUDA: make setup TORCH=cu130" >&2
