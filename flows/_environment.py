@@ -19,10 +19,14 @@ _NO_CHATTER = {
 }
 
 
+_PATIENCE = {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180"}
+"""Prefect's own 20 s are not enough for a first start on a busy machine."""
+
+
 def quiet_environment(*, chatter: bool = False) -> dict[str, str]:
     """Variables for a process to be started, or for this one before it imports Prefect and MLflow.
 
     Args:
         chatter: leave the log levels alone; telemetry is off either way.
     """
-    return dict(_NO_TELEMETRY) if chatter else {**_NO_TELEMETRY, **_NO_CHATTER}
+    return {**_NO_TELEMETRY, **_PATIENCE, **({} if chatter else _NO_CHATTER)}

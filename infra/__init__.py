@@ -1,0 +1,1 @@
+"""What runs around the project; run from its folder, not installed."""

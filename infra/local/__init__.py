@@ -1,0 +1,1 @@
+"""The stack of one machine: `make up`."""

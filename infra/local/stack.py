@@ -1,0 +1,229 @@
+"""The project's folder in, a running stack out: Prefect server, schedules, one worker and the MLflow page.
+
+    python -m infra.local.stack [--prefect-port 4200] [--mlflow-port 5000]
+
+Everything it starts ends with it, whichever way it ends. Logs go to `.prefect/logs`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from flows._child import Child
+from flows._environment import quiet_environment
+from flows._server import (
+    HOST,
+    ServerError,
+    ended,
+    hold_home,
+    note_server,
+    require_free,
+    server_environment,
+    sigterm_ends_blocks,
+    start_server,
+    wait_for,
+)
+from har.errors import HarError
+from har.settings import Settings, load_settings
+
+WORK_POOL = "local"
+POINTER = "prefect.toml"
+"""Prefect reads the server's address from this file when a command runs in its folder."""
+
+_POINTER_MARK = "# Written by `make up`, removed when it stops"
+_DEPLOY_TIMEOUT_S = 300.0
+_POLL_S = 0.5
+
+
+def run_stack(root: Path, *, prefect_port: int = 4200, mlflow_port: int = 5000) -> int:
+    """Start the stack of the project in `root` and keep it until Ctrl-C or SIGTERM.
+
+    Args:
+        root: the folder of har.toml and prefect.yaml.
+        prefect_port: of Prefect's pages and API; 0 takes a free one.
+        mlflow_port: of MLflow's pages.
+
+    Returns:
+        Exit status: 0 if it was asked to stop.
+
+    Raises:
+        ServerError: a port is taken, another stack runs on this folder, or a part ended by itself.
+    """
+    console = Console()
+    try:
+        with sigterm_ends_blocks(), ExitStack() as stack:
+            parts = _start(root.resolve(), prefect_port, mlflow_port, stack, console)
+            while True:
+                for part in parts:
+                    status = part.poll()
+                    if status is not None:
+                        raise ended(part, status)
+                time.sleep(_POLL_S)
+    except (KeyboardInterrupt, SystemExit):
+        console.print("Stopped.")
+        return 0
+
+
+def _start(root: Path, prefect_port: int, mlflow_port: int, stack: ExitStack, console: Console) -> list[Child]:
+    settings = load_settings(root)
+    home = root / ".prefect"
+    logs = home / "logs"
+    stack.enter_context(hold_home(home))
+    tracking = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if not tracking:
+        require_free(mlflow_port, "Choose another one: `har up --mlflow-port 5001`.")
+    if prefect_port:
+        require_free(prefect_port, "Choose another one: `har up --prefect-port 4201`.")
+    # Only now: what fails above must not say that something is being stopped.
+    stack.callback(console.print, "Stopping …")
+    parts = []
+    with console.status("Starting the Prefect server (a first start prepares its database) …"):
+        server, api = start_server(home, port=prefect_port, log=logs / "server.log", full=True)
+        stack.callback(server.stop)
+        parts.append(server)
+        if not tracking:
+            mlflow = _start_mlflow(settings, mlflow_port, logs / "mlflow.log")
+            stack.callback(mlflow.stop)
+            parts.append(mlflow)
+        wait_for(server, f"{api}/health")
+    environment = {
+        **quiet_environment(chatter=True),
+        **os.environ,
+        **server_environment(home, api),
+        "HAR_ROOT": str(root),
+        # What a flow says belongs on its page, even if the command that started the stack is a quiet one.
+        "PREFECT_LOGGING_LEVEL": "INFO",
+        "PREFECT_WORKER_QUERY_SECONDS": os.environ.get("PREFECT_WORKER_QUERY_SECONDS", "2"),
+    }
+    with console.status("Deploying prefect.yaml …"):
+        _create_work_pool(api)
+        _deploy(root, environment, logs / "deploy.log")
+    with console.status("Starting the worker and MLflow …"):
+        worker = Child(
+            "worker",
+            ["prefect", "worker", "start", "--pool", WORK_POOL, "--type", "process", "--name", WORK_POOL],
+            environment=environment,
+            log=logs / "worker.log",
+            folder=root,
+        )
+        stack.callback(worker.stop)
+        parts.append(worker)
+        if not tracking:
+            tracking = f"http://{HOST}:{mlflow_port}"
+            wait_for(mlflow, f"{tracking}/health")
+    note_server(home, api)
+    found_here = stack.enter_context(_pointer(root, api))
+    _print(console, api, tracking, logs, found_here=found_here)
+    return parts
+
+
+def _start_mlflow(settings: Settings, port: int, log: Path) -> Child:
+    folder = settings.path("mlflow")
+    folder.mkdir(parents=True, exist_ok=True)
+    address = [f"--host={HOST}", f"--port={port}", "--workers=1"]
+    stores = [
+        f"--backend-store-uri=sqlite:///{(folder / 'mlflow.db').as_posix()}",
+        f"--default-artifact-root={folder / 'artifacts'}",
+        "--no-serve-artifacts",
+    ]
+    environment = {
+        **quiet_environment(),
+        **os.environ,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+    return Child("MLflow", ["mlflow", "server", *address, *stores], environment=environment, log=log, folder=folder)
+
+
+def _create_work_pool(api: str) -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.exceptions import ObjectAlreadyExists
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.workers.process import ProcessWorker
+
+    pool = WorkPoolCreate(
+        name=WORK_POOL,
+        type="process",
+        description="Processes on this machine.",
+        base_job_template=ProcessWorker.get_default_base_job_template(),
+    )
+    with temporary_settings({PREFECT_API_URL: api}), get_client(sync_client=True) as client:
+        try:
+            client.create_work_pool(pool)
+        except ObjectAlreadyExists:
+            return
+
+
+def _deploy(root: Path, environment: dict[str, str], log: Path) -> None:
+    command = ["prefect", "--no-prompt", "deploy", "--all"]
+    deployment = Child("`prefect deploy --all`", command, environment=environment, log=log, folder=root)
+    try:
+        status = deployment.wait(_DEPLOY_TIMEOUT_S)
+    except subprocess.TimeoutExpired as error:
+        raise ServerError(
+            where=deployment.name,
+            expected=f"an end within {_DEPLOY_TIMEOUT_S:g} s",
+            got="none",
+            remedy=f"See {log}.",
+        ) from error
+    finally:
+        deployment.stop()
+    if status:
+        raise ended(deployment, status)
+
+
+@contextmanager
+def _pointer(root: Path, api: str) -> Iterator[bool]:
+    """Lead Prefect's commands in this folder to the server; yields False if there is a prefect.toml of other making."""
+    path = root / POINTER
+    if path.exists() and not path.read_text(encoding="utf-8").startswith(_POINTER_MARK):
+        yield False
+        return
+    path.write_text(f'{_POINTER_MARK}.\n[api]\nurl = "{api}"\n', encoding="utf-8")
+    try:
+        yield True
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _print(console: Console, api: str, tracking: str, logs: Path, *, found_here: bool) -> None:
+    addresses = Table("what", "where", title="The local stack runs")
+    addresses.add_row("Prefect: runs, schedules", api.removesuffix("/api"))
+    addresses.add_row("MLflow: models, figures", tracking)
+    addresses.add_row("logs", str(logs))
+    console.print(addresses)
+    console.print("Try, in another terminal:", highlight=False)
+    if found_here:
+        console.print("  cd here: Prefect's commands find the server by prefect.toml. From elsewhere:", style="dim")
+    console.print(f"  export PREFECT_API_URL={api}", soft_wrap=True, highlight=False)
+    for deployment in ("ingest/daily", "train/weekly", "score/nightly"):
+        console.print(f"  .venv/bin/prefect deployment run '{deployment}' --watch", highlight=False)
+    console.print("Ctrl-C stops everything.")
+
+
+def _main() -> int:
+    parser = argparse.ArgumentParser(description="Start Prefect server, worker, deployments and MLflow.")
+    parser.add_argument("--root", type=Path, help="the project's folder; by default this one or the nearest above")
+    parser.add_argument("--prefect-port", type=int, default=4200)
+    parser.add_argument("--mlflow-port", type=int, default=5000)
+    options = parser.parse_args()
+    try:
+        root = load_settings(options.root).root
+        return run_stack(root, prefect_port=options.prefect_port, mlflow_port=options.mlflow_port)
+    except HarError as error:
+        Console(stderr=True).print(f"[red]{type(error).__name__}[/]: {error}", highlight=False, soft_wrap=True)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(_main())
