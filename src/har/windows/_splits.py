@@ -63,7 +63,8 @@ def split_subjects(
             got=f"{len(everyone)} ({', '.join(everyone) or 'none'})",
             remedy="Ingest labelled recordings of more subjects.",
         )
-    judges = tuple(sorted(held_out)) or tuple(sorted(sorted(everyone, key=_draw)[: max(1, round(share * len(everyone)))]))
+    drawn = sorted(everyone, key=_draw)[: max(1, round(share * len(everyone)))]
+    judges = tuple(sorted(held_out or drawn))
     rest = [subject for subject in everyone if subject not in judges]
     if len(rest) < 2:
         raise NotEnoughDataError(
