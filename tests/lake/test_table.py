@@ -146,3 +146,34 @@ def test_a_lake_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     table = Table(tmp_path / "lake" / "things", SCHEMA)
     with pytest.raises(LakeError, match=r"a folder that can be written.*nothing was half written"):
         table.replace(rows(DAY, "a", 1), [(DAY, "a")])
+
+
+FULL_DISK = """
+import datetime as dt, resource, signal, sys
+import numpy as np
+import polars as pl
+from pathlib import Path
+from har.errors import LakeError
+from har.lake import Table
+table = Table(Path(sys.argv[1]), pl.Schema({"date": pl.Date, "subject": pl.String, "value": pl.Int64}))
+day = dt.date(2024, 1, 1)
+noise = np.random.default_rng(0).integers(0, 2**62, 200_000)
+frame = pl.DataFrame({"date": day, "subject": "a", "value": noise}, schema=table.schema)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    table.replace(frame, [(day, "a")])
+except LakeError as error:
+    print(error)
+"""
+
+
+def test_a_disk_that_is_full_loses_nothing(table: Table) -> None:
+    # The kernel refuses writes past a file size limit in the same way as those to a full disk.
+    table.replace(rows(DAY, "a", 1, 2), [(DAY, "a")])
+    done = subprocess.run([sys.executable, "-c", FULL_DISK, str(table.path)], capture_output=True, text=True, check=True)
+    assert "Free space or grant write access" in done.stdout
+    assert table.version() == 0
+    assert table.read()["value"].to_list() == [1, 2]
+    table.replace(rows(DAY, "a", 3), [(DAY, "a")])
+    assert table.read()["value"].to_list() == [3]
