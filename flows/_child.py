@@ -148,7 +148,8 @@ def _end_when_closed(pipe: int) -> None:
     os.read(pipe, 1)
     me = os.getpid()
     family = set(descendants(me))
-    for pid in (me, *family):
+    # Itself last: the signal may end it on the spot.
+    for pid in (*family, me):
         _signal(pid, signal.SIGTERM)
 
     def kill_family() -> None:
@@ -170,6 +171,8 @@ def _run(arguments: list[str]) -> None:
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
+    # A module that does not handle SIGTERM shall still run its exit handlers, ours among them.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     threading.Thread(target=_end_when_closed, args=(pipe,), name="end-with-parent", daemon=True).start()
     sys.argv = arguments
     # As `python -m` in the project's folder would find it; last, so that nothing installed is hidden.

@@ -1,0 +1,118 @@
+"""The repository's own prefect.yaml on a real stack: deployed, scheduled, run by the worker, and stopped as one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from har.lake import Lake
+
+ROOT = Path(__file__).parents[2]
+SCHEDULES = {
+    "ingest/daily": ("ingest-daily", "15 2 * * *"),
+    "score/nightly": ("score-nightly", "0 3 * * *"),
+    "train/weekly": ("train-weekly", "0 4 * * 0"),
+}
+
+
+def _free_port() -> int:
+    with socket.socket() as chosen:
+        chosen.bind(("127.0.0.1", 0))
+        return int(chosen.getsockname()[1])
+
+
+def _ask(api: str, path: str, body: dict[str, Any]) -> Any:
+    request = urllib.request.Request(  # noqa: S310
+        f"{api}/{path}", data=json.dumps(body).encode(), headers={"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        return json.load(answer)
+
+
+def _scheduled(api: str, wanted: int) -> list[dict[str, Any]]:
+    """The scheduled runs, once there are as many as wanted or half a minute has passed."""
+    deadline = time.monotonic() + 30
+    while True:
+        runs = _ask(api, "flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}})
+        if len({run["deployment_id"] for run in runs}) >= wanted or time.monotonic() > deadline:
+            return list(runs)
+        time.sleep(0.5)
+
+
+@pytest.mark.timeout(200)
+def test_a_project_is_deployed_scheduled_run_and_stopped(project: Path, put: Callable[..., Path], lake: Lake) -> None:
+    put("2024-01-01", "s01", "left", "PEN")
+    (project / "prefect.yaml").write_text((ROOT / "prefect.yaml").read_text())
+    (project / "flows").symlink_to(ROOT / "flows")
+    port, mlflow_port = _free_port(), _free_port()
+    api = f"http://127.0.0.1:{port}/api"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]), "COLUMNS": "200"}
+    command = [sys.executable, "-m", "infra.local.stack", "--root", str(project)]
+    command += [f"--prefect-port={port}", f"--mlflow-port={mlflow_port}"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    ) as stack:
+        try:
+            assert stack.stdout is not None
+            printed = ""
+            while "Ctrl-C" not in printed:
+                line = stack.stdout.readline()
+                assert line, f"the stack ended: {printed}"
+                printed += line
+            assert f"export PREFECT_API_URL={api}" in printed
+            assert f"http://127.0.0.1:{mlflow_port}" in printed
+
+            deployments = {
+                f"{_ask(api, 'flows/filter', {'flows': {'id': {'any_': [found['flow_id']]}}})[0]['name']}/"
+                f"{found['name']}": found
+                for found in _ask(api, "deployments/filter", {})
+            }
+            assert sorted(deployments) == sorted(SCHEDULES)
+            for name, (slug, cron) in SCHEDULES.items():
+                (schedule,) = deployments[name]["schedules"]
+                assert (schedule["slug"], schedule["active"]) == (slug, True)
+                assert (schedule["schedule"]["cron"], schedule["schedule"]["timezone"]) == (cron, "UTC")
+                assert deployments[name]["global_concurrency_limit"]["limit"] == 1
+                assert deployments[name]["work_pool_name"] == "local"
+            # A schedule is only worth something if the server plans runs by it.
+            assert len({run["deployment_id"] for run in _scheduled(api, len(SCHEDULES))}) == len(SCHEDULES)
+
+            # No PREFECT_API_URL: the command finds the server by the prefect.toml in the project's folder.
+            client = {name: value for name, value in environment.items() if not name.startswith("PREFECT_")}
+            run = subprocess.run(
+                [sys.executable, "-m", "prefect", "deployment", "run", "ingest/daily", "--watch"],
+                cwd=project,
+                env={**client, "PREFECT_HOME": str(project / "client")},
+                capture_output=True,
+                text=True,
+                timeout=120,
+                check=False,
+            )
+            assert run.returncode == 0, run.stdout + run.stderr
+            assert "Flow run finished successfully" in run.stdout
+            assert lake.samples.read().height > 1000
+
+            family = psutil.Process(stack.pid).children(recursive=True)
+            (worker,) = [part for part in family if "worker" in part.cmdline()]
+            worker.send_signal(signal.SIGKILL)
+            rest = stack.communicate(timeout=40)[0]
+            assert stack.returncode == 1
+            assert "ServerError: worker: expected it to run, but got signal SIGKILL" in rest
+            assert "worker.log ends" in rest
+            left = psutil.wait_procs(family, timeout=5)[1]
+            assert [part for part in left if part.status() != psutil.STATUS_ZOMBIE] == []
+            assert not (project / "prefect.toml").exists()
+        finally:
+            stack.terminate()

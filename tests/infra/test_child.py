@@ -1,0 +1,111 @@
+"""A child takes all it started with it, whether it is stopped or its parent is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flows._child import Child, descendants
+
+AllGone = Callable[..., bool]
+
+FAMILY = """
+    import pathlib, signal, subprocess, sys, time
+    stubborn = "stubborn" in sys.argv
+    if stubborn:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"], start_new_session=True)
+    pathlib.Path("pids").write_text(str(other.pid))
+    print("a last word", flush=True)
+    time.sleep(300)
+"""
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Callable[..., Child]:
+    (tmp_path / "family.py").write_text(textwrap.dedent(FAMILY))
+
+    def make(*arguments: str) -> Child:
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+        return Child("family", arguments, environment=environment, log=tmp_path / "family.log", folder=tmp_path)
+
+    return make
+
+
+def _grandchild(folder: Path) -> int:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if (folder / "pids").exists() and (text := (folder / "pids").read_text()):
+            return int(text)
+        time.sleep(0.02)
+    raise AssertionError("the module did not start its own process")
+
+
+def test_stop_ends_what_the_child_started_even_in_a_session_of_its_own(
+    start: Callable[..., Child], tmp_path: Path, all_gone: AllGone
+) -> None:
+    child = start("family")
+    grandchild = _grandchild(tmp_path)
+    assert grandchild in descendants(child.pid)
+    child.stop()
+    assert all_gone([child.pid, grandchild], within_s=1)
+    assert child.tail() == "a last word"
+
+
+def test_a_child_that_ignores_the_request_is_killed(
+    start: Callable[..., Child], tmp_path: Path, all_gone: AllGone
+) -> None:
+    child = start("family", "stubborn")
+    grandchild = _grandchild(tmp_path)
+    child.stop()
+    assert all_gone([child.pid, grandchild], within_s=1)
+
+
+def test_what_a_killed_child_leaves_behind_is_ended(
+    start: Callable[..., Child], tmp_path: Path, all_gone: AllGone
+) -> None:
+    child = start("family")
+    grandchild = _grandchild(tmp_path)
+    assert child.poll() is None
+    os.kill(child.pid, signal.SIGKILL)
+    assert child.wait(10) == -signal.SIGKILL
+    child.stop()
+    assert all_gone([grandchild], within_s=1)
+
+
+@pytest.mark.usefixtures("start")
+def test_a_killed_parent_leaves_no_child(tmp_path: Path, all_gone: AllGone) -> None:
+    parent_code = """
+        import os, pathlib, sys, time
+        from flows._child import Child
+        folder = pathlib.Path(sys.argv[1])
+        environment = {**os.environ, "PYTHONPATH": str(folder)}
+        child = Child("family", ["family"], environment=environment, log=folder / "log", folder=folder)
+        print(child.pid, flush=True)
+        time.sleep(300)
+    """
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", textwrap.dedent(parent_code), str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        grandchild = _grandchild(tmp_path)
+        parent.kill()
+    assert all_gone([child, grandchild])
+
+
+def test_the_exit_status_is_the_modules(tmp_path: Path) -> None:
+    (tmp_path / "fails.py").write_text("import sys\nassert sys.stdin.read() == ''\nsys.exit(f'no {sys.argv[1]}')\n")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    child = Child("fails", ["fails", "luck"], environment=environment, log=tmp_path / "log")
+    assert child.wait(30) == 1
+    child.stop()
+    assert child.tail() == "no luck"
