@@ -9,9 +9,10 @@ from torch import Tensor
 
 from har.training._signal import Signal
 
-ROTATION_RAD = math.radians(3.0)
+ROTATION_RAD = math.radians(6.0)
 """Standard deviation of the turn about each axis; a heavy one would destroy what tells sitting from standing."""
-SCALE = 0.03
+SCALE = 0.06
+"""Standard deviation of each channel's gain."""
 JITTER = 0.02
 """Standard deviation of white noise, as a share of each channel's own over the training windows."""
 

@@ -148,6 +148,7 @@ def fit(
     _check_shape(windows, signal)
     labelled = windows.select(windows.labels >= 0)
     learn, check = labelled.of(tuple(train)), labelled.of(tuple(validation))
+    _check_labels(labelled, signal)
     missing = _check_classes(learn, signal)
     where = _device(device)
     history: list[EpochReport] = []
@@ -211,7 +212,9 @@ class _Trainer:
         recipe = module.recipe
         # Batch normalisation needs two windows a step.
         steps = max(1, min(math.ceil(len(learn) / self.batch_size), len(learn) // 2))
-        optimiser = torch.optim.AdamW(module.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
+        optimiser = torch.optim.AdamW(
+            module.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
+        )
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.learning_rate, total_steps=steps * self.epochs)
         averaged = copy.deepcopy(module).eval()
         best = _Run(averaged, 0, None)
@@ -297,15 +300,19 @@ def _check_shape(windows: WindowSet, signal: Signal) -> None:
         )
 
 
-def _check_classes(learn: WindowSet, signal: Signal) -> tuple[str, ...]:
-    present = np.unique(learn.labels)
-    if len(present) and present[-1] >= len(signal.activities):
+def _check_labels(labelled: WindowSet, signal: Signal) -> None:
+    largest = int(labelled.labels.max(initial=-1))
+    if largest >= len(signal.activities):
         raise TrainingError(
             where="training labels",
             expected=f"labels below {len(signal.activities)}",
-            got=str(present[-1]),
+            got=str(largest),
             remedy="Take activities and labels from the same har.toml.",
         )
+
+
+def _check_classes(learn: WindowSet, signal: Signal) -> tuple[str, ...]:
+    present = np.unique(learn.labels)
     if len(present) < 2:
         raise NotEnoughDataError(
             where="training windows",

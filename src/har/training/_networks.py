@@ -103,7 +103,7 @@ class Spectral(Network):
     The members share one matrix product per layer, so that an ensemble costs little more to serve than one.
     """
 
-    recipe = Recipe(learning_rate=2e-3, weight_decay=0.05, smoothing=0.1, average=0.99)
+    recipe = Recipe(learning_rate=8e-3, weight_decay=0.05, smoothing=0.1, average=0.98)
 
     def __init__(self, signal: Signal, members: int = 4, hidden: int = 96) -> None:
         super().__init__(signal)
@@ -136,13 +136,13 @@ class Spectral(Network):
 class DsCnn(Network):
     """Depthwise-separable convolutions over time with squeeze and excitation (Howard et al. 2017, Hu et al. 2018)."""
 
-    recipe = Recipe(learning_rate=4e-3, weight_decay=0.05, smoothing=0.1, average=0.99)
+    recipe = Recipe(learning_rate=8e-3, weight_decay=0.05, smoothing=0.1, average=0.95)
 
     def __init__(self, signal: Signal, width: int = 48) -> None:
         super().__init__(signal)
         self.scale = _Scale(len(signal.channels))
         self.stem = nn.Sequential(
-            nn.Conv1d(len(signal.channels), width, 5, stride=2, padding=2, bias=False), nn.BatchNorm1d(width), nn.ReLU()
+            nn.Conv1d(len(signal.channels), width, 9, stride=4, padding=4, bias=False), nn.BatchNorm1d(width), nn.ReLU()
         )
         self.blocks = nn.Sequential(
             _Separable(width, width, 1),
