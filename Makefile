@@ -45,4 +45,4 @@ lock: setup  ## compile the pinned requirements
 	@echo copier | $(BIN)/uv pip compile --quiet - --no-annotate --no-header --python-version 3.11 --output-file requirements/copier.txt
 
 clean:  ## remove what demo and tests made: lake, registry, reports, replayed files
-	rm -rf lake mlruns reports runs data/inbox data/quarantine .prefect
+	rm -rf lake mlruns reports runs data/inbox data/quarantine .prefect prefect.toml

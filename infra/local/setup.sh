@@ -41,7 +41,7 @@ fi
 echo "setup: installing $(grep -c == requirements/dev.txt) pinned packages into .venv (torch: $torch)"
 export VIRTUAL_ENV="$PWD/.venv"
 # The pinned list is complete, so nothing is resolved here and no package can pull in a CUDA build on its own.
-"$uv" pip install --quiet --no-deps --requirement <(grep -v '^torch==' requirements/dev.txt)
+"$uv" pip install --quiet --compile-bytecode --no-deps --requirement <(grep -v '^torch==' requirements/dev.txt)
 pin=$(grep '^torch==' requirements/dev.txt)
 if [ "$torch" != cpu ]; then
     "$uv" pip install --quiet --torch-backend "$torch" "$pin"
