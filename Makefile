@@ -20,7 +20,7 @@ demo: setup  ## replay real recordings, ingest, train, evaluate, register, score
 	@$(BIN)/har demo
 
 test: setup  ## run the tests
-	@$(BIN)/pytest -n auto --dist worksteal
+	@$(BIN)/pytest -n auto --dist loadfile
 
 lint: setup  ## ruff, mypy, import rules
 	@$(BIN)/ruff check .

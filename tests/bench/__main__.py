@@ -180,7 +180,7 @@ def _score_only(settings: Settings, folder: Path, model: Path) -> dict[str, floa
 
 
 def _peak_rss_mb() -> float:
-    """The peak of this process: Linux hands `ru_maxrss` down from the parent, so its high-water mark is read instead."""
+    """The peak of this process: Linux hands `ru_maxrss` down from the parent, so its high-water mark is read."""
     status = Path("/proc/self/status")
     if status.exists():
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))

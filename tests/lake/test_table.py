@@ -171,7 +171,8 @@ except LakeError as error:
 def test_a_disk_that_is_full_loses_nothing(table: Table) -> None:
     # The kernel refuses writes past a file size limit in the same way as those to a full disk.
     table.replace(rows(DAY, "a", 1, 2), [(DAY, "a")])
-    done = subprocess.run([sys.executable, "-c", FULL_DISK, str(table.path)], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", FULL_DISK, str(table.path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "Free space or grant write access" in done.stdout
     assert table.version() == 0
     assert table.read()["value"].to_list() == [1, 2]
