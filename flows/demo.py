@@ -82,7 +82,7 @@ def _print(figures: dict[str, Any], settings: Settings) -> None:
         "Champion", f"version {figures['model_version']}; {figures['held_out_accuracy']:.1%} on held-out subjects"
     )
     table.add_row("Scored", f"{figures['days_scored']} days, {figures['windows_scored']} windows")
-    table.add_row("Speed", f"{figures['windows_per_s']:,} windows/s in the scoring tasks")
+    table.add_row("Speed", f"{figures['windows_per_s']:,} windows/s on these short days; make bench scores a full lake")
     table.add_row("Took", f"{figures['seconds']:.0f} s")
     out.print(table)
     reports = settings.path("reports").relative_to(settings.root)
@@ -90,7 +90,7 @@ def _print(figures: dict[str, Any], settings: Settings) -> None:
         f"Look next:\n"
         f"  {reports}/evaluation.html   how good it is, and on whom it fails\n"
         f"  {reports}/activity/         minutes per activity, a page per day\n"
-        f"  har models                versions, aliases and the promotion log\n"
+        f"  .venv/bin/har models      versions, aliases and the promotion log\n"
         f"  make up                   Prefect and MLflow pages, schedules running",
         highlight=False,
     )

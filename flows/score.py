@@ -54,7 +54,7 @@ def score(date: dt.date | None = None, rescore: bool = False) -> ScoreReport:
     project = open_project()
     champion = project.registry.champion()
     settings = project.settings
-    classifier = Classifier(project.registry.model_path(champion.number), threads=1)
+    classifier = Classifier(project.registry.model_path(champion.number), threads=1, arena=True)
     classifier.metadata.require(
         where=f"model version {champion.number}",
         activities=settings.activities.all,

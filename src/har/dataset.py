@@ -61,6 +61,6 @@ def matrix(frame: pl.DataFrame, channels: Sequence[str]) -> NDArray[np.float32]:
 
 
 def run_ids(frame: pl.DataFrame) -> NDArray[np.int32]:
-    """A number per row that changes wherever date, subject, session or segment does (those there are), int32 (n,)."""
-    changes = pl.any_horizontal(pl.col(name) != pl.col(name).shift() for name in SEGMENT if name in frame.columns)
-    return frame.select(changes.fill_null(False).cast(pl.Int32).cum_sum()).to_series().to_numpy()
+    """A number per row that grows wherever date, subject, session or segment changes (those there are), int32 (n,)."""
+    counters = [pl.col(name).rle_id() for name in SEGMENT if name in frame.columns]
+    return frame.select(pl.sum_horizontal(counters).cast(pl.Int32)).to_series().to_numpy()

@@ -192,7 +192,7 @@ class Scoring(_Section):
 
     abstain_below: float = Field(default=0.5, ge=0, lt=1)
     workers: int = Field(default=0, ge=0)
-    batch_size: int = Field(default=32, ge=1)
+    batch_size: int = Field(default=64, ge=1)
 
 
 class Paths(_Section):

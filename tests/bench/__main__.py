@@ -34,6 +34,8 @@ from tests.bench import _torch_loop
 from tests.bench._lake import generate
 
 console = Console()
+LENGTH = 128
+"""Samples per window, as in most published figures; the project's own length is measured beside it."""
 PEERS = ((64, 0), (256, 0), (256, 2))
 """Batch sizes and worker processes that the torch loop is tried with; the fastest one is the peer."""
 
@@ -58,15 +60,20 @@ def main() -> None:
 
 def _measure(settings: Settings, folder: Path, samples: int, rounds: int) -> dict[str, Any]:
     lake = Lake(folder / "lake", settings.sensors.channels)
+    own, settings = settings, _with_length(settings, LENGTH)
     with console.status(f"Generating a lake of {samples:,} samples …"):
         generate(lake, settings, samples)
-        fitted, model = _model(lake, settings, folder)
+        fitted, model = _model(lake, settings, folder / "model.onnx")
+        _, own_model = _model(lake, own, folder / "own.onnx")
     ours: list[float] = []
+    owns: list[float] = []
     peers: dict[tuple[int, int], list[float]] = {peer: [] for peer in PEERS}
     with console.status("Scoring, ours and torch loops in turn …"):
         for _ in range(rounds):
             _forget(lake)
-            ours.append(_rate(lambda: score_lake(lake, settings, Classifier(model, threads=1))))
+            ours.append(_rate(lambda: score_lake(lake, settings, Classifier(model, threads=1, arena=True))))
+            _forget(lake)
+            owns.append(_rate(lambda: score_lake(lake, own, Classifier(own_model, threads=1, arena=True))))
             for (batch_size, workers), rates in peers.items():
                 target = folder / "peer"
                 rates.append(
@@ -76,7 +83,7 @@ def _measure(settings: Settings, folder: Path, samples: int, rounds: int) -> dic
                         )
                     )
                 )
-        alone = _in_a_process_of_its_own(lake, model)
+        alone = _in_a_process_of_its_own(lake, own_model)
     timing = latency(Classifier(model, threads=1), runs=2000)
     best = max(peers, key=lambda peer: statistics.median(peers[peer]))
     rate, torch_rate = statistics.median(ours), statistics.median(peers[best])
@@ -86,7 +93,8 @@ def _measure(settings: Settings, folder: Path, samples: int, rounds: int) -> dic
         "torch_loop_windows_per_s": round(torch_rate),
         "torch_loop_batch_size": best[0],
         "torch_loop_workers": best[1],
-        "score_process_windows_per_s": round(alone["windows"] / alone["seconds"]),
+        "score_own_windows_per_s": round(statistics.median(owns)),
+        "own_window": f"{own.length}x{len(own.sensors.channels)}",
         "score_peak_rss_mb": round(alone["peak_rss_mb"]),
         **_windowing(),
         "onnx_latency_us_p50": round(timing.p50_us, 1),
@@ -107,7 +115,13 @@ def score_lake(lake: Lake, settings: Settings, classifier: Classifier) -> int:
         return sum(report.windows for report in done)
 
 
-def _model(lake: Lake, settings: Settings, folder: Path) -> tuple[Fitted, Path]:
+def _with_length(settings: Settings, length: int) -> Settings:
+    """The same project with windows of `length` samples and half overlap."""
+    windows = settings.windows.model_copy(update={"length_s": length / settings.sensors.rate_hz, "overlap": 0.5})
+    return settings.model_copy(update={"windows": windows})
+
+
+def _model(lake: Lake, settings: Settings, path: Path) -> tuple[Fitted, Path]:
     """A model of the default network; its speed does not depend on how much it learned."""
     windows = load_windows(lake, settings)
     windows = windows.select(np.flatnonzero(windows.labels >= 0)[::50])
@@ -130,17 +144,17 @@ def _model(lake: Lake, settings: Settings, folder: Path) -> tuple[Fitted, Path]:
         split_id="",
         trained_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
     )
-    return fitted, export(fitted, folder / "model.onnx", metadata)
+    return fitted, export(fitted, path, metadata)
 
 
 def _windowing() -> dict[str, int]:
-    """Windows of 128×6 per CPU second: cut and named, and also copied into batches of 64."""
+    """Windows of six channels per CPU second: cut and named, and also copied into batches of 64."""
     rows = 8_000_000
     samples = np.zeros((rows, 6), np.float32)
     labels = np.arange(rows) // 3000 % 7
     segments = np.arange(rows) // 400_000
     began = time.process_time()
-    windows = cut(samples, segments, length=128, stride=64, labels=labels, purity=0.6)
+    windows = cut(samples, segments, length=LENGTH, stride=LENGTH // 2, labels=labels, purity=0.6)
     named = time.process_time()
     for first in range(0, len(windows), 64):
         windows.batch(slice(first, first + 64))
@@ -174,7 +188,7 @@ def _in_a_process_of_its_own(lake: Lake, model: Path) -> dict[str, float]:
 def _score_only(settings: Settings, folder: Path, model: Path) -> dict[str, float]:
     lake = Lake(folder, settings.sensors.channels)
     began = time.perf_counter()
-    windows = score_lake(lake, settings, Classifier(model, threads=1))
+    windows = score_lake(lake, settings, Classifier(model, threads=1, arena=True))
     seconds = time.perf_counter() - began
     return {"windows": windows, "seconds": seconds, "peak_rss_mb": _peak_rss_mb()}
 

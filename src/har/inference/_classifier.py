@@ -27,17 +27,18 @@ class Classifier:
     Args:
         path: `model.onnx`.
         threads: of ONNX Runtime inside one call; None: as many as the process is granted.
+        arena: keep memory between calls: a little faster, and never smaller again than the largest batch needed.
 
     Raises:
         ModelError: no such file, no ONNX, or not exported by this project.
     """
 
-    def __init__(self, path: Path | str, *, threads: int | None = None) -> None:
+    def __init__(self, path: Path | str, *, threads: int | None = None, arena: bool = False) -> None:
         self.path = Path(path)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = granted_cores() if threads is None else threads
         options.inter_op_num_threads = 1
-        options.enable_cpu_mem_arena = False
+        options.enable_cpu_mem_arena = arena
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         try:
@@ -93,6 +94,10 @@ class Classifier:
                 got=f"shape {window.shape}",
                 remedy="Cut windows with this model's length and channel order.",
             )
+        # A sum of squares is finite only if every value is, and takes a tenth of the time of asking each.
+        flat = window.reshape(-1)
+        if np.isfinite(np.dot(flat, flat)):
+            return
         finite = np.isfinite(window)
         if not finite.all():
             row, sample, channel = (int(i) for i in np.argwhere(~finite)[0])

@@ -124,18 +124,18 @@ class Table:
         return _TableLock(self)
 
     def _commit(self, frame: pl.DataFrame, partitions: list[Partition]) -> int:
-        exists = self._open() is not None
         for attempt in range(_COMMIT_ATTEMPTS):
             try:
+                table = self._open()
                 write_deltalake(
-                    str(self.path),
+                    str(self.path) if table is None else table,
                     frame,
                     mode="overwrite",
-                    predicate=_sql(partitions) if exists else None,
+                    predicate=None if table is None else _sql(partitions),
                     partition_by=["date", "subject"],
                     commit_properties=CommitProperties(custom_metadata={"har.partitions": str(len(partitions))}),
                 )
-                return DeltaTable(str(self.path)).version()
+                return 0 if table is None else table.version()
             except CommitFailedError:  # a writer on another host, which the lock file does not reach
                 if attempt == _COMMIT_ATTEMPTS - 1:
                     raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +37,7 @@ class WindowSet:
     def __len__(self) -> int:
         return len(self.starts)
 
-    @property
+    @cached_property
     def view(self) -> NDArray[np.float32]:
         """Every possible window, (n - T + 1, T, C), as a strided view without a copy."""
         rows, channels = self.samples.shape
