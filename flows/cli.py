@@ -92,7 +92,8 @@ def evaluate(
     from flows.evaluate import evaluate as flow
 
     flat = _run(flow, network=network, folds=folds, seeds=seeds)
-    table = Table(title=f"{flat['network']}, {flat['folds']} folds by subject, {flat['seeds']} seeds")
+    title = f"{flat['network']}, {flat['folds']} folds by subject, {flat['seeds']} seeds"
+    table = Table(title=title, show_header=False)
     for name in ("accuracy", "accuracy_std", "accuracy_low", "accuracy_high", "macro_f1", "subjects", "windows"):
         table.add_row(name, f"{flat[name]:.4f}" if isinstance(flat[name], float) else str(flat[name]))
     out.print(table)
