@@ -95,7 +95,7 @@ def gate(project: Project, version: int) -> dict[str, Any]:
         settings=project.settings,
     )
     decide = registry.promote if verdict.promote else registry.reject
-    decide(version, reason="; ".join(verdict.reasons), who=whoami(), figures=verdict.to_json(), by_gate=True)
+    decide(version, reason=" ".join(verdict.reasons), who=whoami(), figures=verdict.to_json(), by_gate=True)
     return {"promoted": verdict.promote, "reasons": verdict.reasons}
 
 
@@ -129,7 +129,7 @@ def train(network: str | None = None, seed: int | None = None) -> TrainReport:
     create_table_artifact(
         key="train-run",
         table=[{"figure": name, "value": f"{value:.4f}"} for name, value in sorted(report.metrics.items())],
-        description=f"Version {number}, {'promoted' if promoted else 'not promoted'}: {'; '.join(report.reasons)}",
+        description=f"Version {number}, {'promoted' if promoted else 'not promoted'}: {' '.join(report.reasons)}",
     )
     create_link_artifact(
         key="train-report",

@@ -15,6 +15,7 @@ import pytest
 
 from har.ingestion import IngestReport, ingest_files, plan, set_aside
 from har.lake import Lake
+from har.recordings import InboxFile, Recording, read_recording
 from har.settings import Settings
 
 
@@ -123,9 +124,38 @@ def test_the_same_bytes_twice_are_a_duplicate(put, lake: Lake, settings: Setting
     assert "session 'a' of subject 's01' on 2024-01-01" in str(duplicate.error)
 
 
+def test_a_file_that_grows_while_it_is_read_waits(
+    put, lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = put("2024-01-01", "s01", "a", "PEN")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2 - 7])
+
+    def read_while_it_grows(file: InboxFile, settings: Settings) -> Recording:
+        try:
+            return read_recording(file, settings)
+        finally:
+            path.write_bytes(whole)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("har.ingestion.read_recording", read_while_it_grows)
+        report = ingest(lake, settings)
+    assert (report.landed, report.quarantined, report.unfinished) == ([], [], ["2024-01-01/s01_a.csv"])
+    assert ingest(lake, settings).landed == ["2024-01-01/s01_a.csv"]
+
+
+def test_a_file_that_is_gone_since_it_was_listed_stops_nobody(put, lake: Lake, settings: Settings) -> None:
+    put("2024-01-01", "s01", "a", "PEN")
+    gone = put("2024-01-01", "s02", "a", "PEN")
+    [chunk], _ = plan(settings)
+    gone.unlink()
+    assert ingest_files(lake, settings, chunk).landed == ["2024-01-01/s01_a.csv"]
+
+
 INGEST = """
 from har.ingestion import ingest_files, plan
 from har.lake import Lake
+from har.recordings import InboxFile, Recording, read_recording
 from har.settings import load_settings
 settings = load_settings()
 lake = Lake(settings.path("lake"), settings.sensors.channels)

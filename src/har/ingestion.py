@@ -34,9 +34,10 @@ class Quarantined:
 
 @dataclass
 class IngestReport:
-    """What became of some files."""
+    """What became of some files; `unfinished` ones changed while they were read and wait for the next run."""
 
     landed: list[str] = field(default_factory=list)
+    unfinished: list[str] = field(default_factory=list)
     known: list[str] = field(default_factory=list)
     quarantined: list[Quarantined] = field(default_factory=list)
     samples: int = 0
@@ -44,6 +45,7 @@ class IngestReport:
     def add(self, other: IngestReport) -> None:
         """Take another report's counts in."""
         self.landed += other.landed
+        self.unfinished += other.unfinished
         self.known += other.known
         self.quarantined += other.quarantined
         self.samples += other.samples
@@ -90,13 +92,22 @@ def ingest_files(lake: Lake, settings: Settings, files: Sequence[InboxFile], *, 
         known = _Known(lake)
         landed: list[tuple[InboxFile, Recording]] = []
         for file in files:
+            if not file.path.exists():  # another run set it aside since it was listed
+                continue
+            before = _stamp(file.path)
             try:
                 if known.holds(file, replace=replace):
                     report.known.append(file.where)
                     continue
                 recording = read_recording(file, settings)
             except RecordingError as error:
+                if _stamp(file.path) != before:
+                    report.unfinished.append(file.where)
+                    continue
                 report.quarantined.append(_set_aside(file.path, error, settings))
+                continue
+            if _stamp(file.path) != before:
+                report.unfinished.append(file.where)
                 continue
             known.add(file)
             landed.append((file, recording))
@@ -109,7 +120,8 @@ def ingest_files(lake: Lake, settings: Settings, files: Sequence[InboxFile], *, 
 
 def set_aside(settings: Settings, strays: Sequence[StrayFile]) -> IngestReport:
     """Quarantine files whose names say that they are no recordings."""
-    return IngestReport(quarantined=[_set_aside(stray.path, stray.error, settings) for stray in strays])
+    there = [stray for stray in strays if stray.path.exists()]
+    return IngestReport(quarantined=[_set_aside(stray.path, stray.error, settings) for stray in there])
 
 
 class _Known:
@@ -188,6 +200,11 @@ def _set_aside(path: Path, error: RecordingError, settings: Settings) -> Quarant
     inbox = settings.path("inbox")
     now_at = quarantine(path, error, settings.path("quarantine"), inbox=inbox)
     return Quarantined(str(path.relative_to(inbox)), now_at, error)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 def _key(file: InboxFile) -> tuple[dt.date, str, str]:

@@ -191,7 +191,6 @@ class Scoring(_Section):
     """The nightly job."""
 
     abstain_below: float = Field(default=0.5, ge=0, lt=1)
-    workers: int = Field(default=0, ge=0)
     batch_size: int = Field(default=64, ge=1)
 
 
