@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import polars as pl
 import pytest
+from tests_support import run_and_kill, run_until_commit
 
 from har.ingestion import IngestReport, ingest_files, plan, set_aside
 from har.lake import Lake
@@ -165,21 +165,22 @@ for chunk in plan(settings)[0]:
 """
 
 
-@pytest.mark.parametrize("delay_s", [0.0, 0.02, 0.05, 0.1, 0.2])
+@pytest.mark.parametrize(
+    "end",
+    [
+        *(partial(run_and_kill, delay_s=delay_s) for delay_s in (0.0, 0.03, 0.1)),
+        *(partial(run_until_commit, commits=commits) for commits in (1, 2, 3)),
+    ],
+    ids=lambda end: "-".join(f"{name}{value}" for name, value in end.keywords.items()),
+)
 def test_killed_at_any_moment_and_run_again_gives_the_same_tables(
-    put, project: Path, lake: Lake, settings: Settings, delay_s: float
+    put, project: Path, lake: Lake, settings: Settings, end: Callable[[str], None]
 ) -> None:
     for day in ("2024-01-01", "2024-01-02"):
         for subject in ("s01", "s02", "s03"):
             put(day, subject, "a", "PEN", seconds=60)
             put(day, subject, "b", "ABD", seconds=60)
-    process = subprocess.Popen([sys.executable, "-c", INGEST], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    process.stdout.readline()
-    time.sleep(delay_s)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait(30)
-    process.stdout.close()
+    end(INGEST)
     ingest(lake, settings)
     clean = Lake(project / "clean", settings.sensors.channels)
     ingest(clean, settings)

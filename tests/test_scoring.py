@@ -6,17 +6,17 @@ import datetime as dt
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
-from tests_support import HAR_TOML, write_recording
+from tests_support import HAR_TOML, run_and_kill, run_until_commit, write_recording
 
 from har import scoring
 from har.dataset import load_windows
@@ -143,16 +143,19 @@ for chunk in scoring.plan(lake, scoring.pending(lake, 1), limit=20_000):
 """
 
 
-@pytest.mark.parametrize("delay_s", [0.0, 0.03, 0.08, 0.15])
-def test_killed_at_any_moment_and_run_again(scored: tuple[Lake, Settings, Classifier], delay_s: float) -> None:
+@pytest.mark.parametrize(
+    "end",
+    [
+        *(partial(run_and_kill, delay_s=delay_s) for delay_s in (0.0, 0.05)),
+        *(partial(run_until_commit, commits=commits) for commits in (1, 2, 3)),
+    ],
+    ids=lambda end: "-".join(f"{name}{value}" for name, value in end.keywords.items()),
+)
+def test_killed_at_any_moment_and_run_again(
+    scored: tuple[Lake, Settings, Classifier], end: Callable[..., None]
+) -> None:
     lake, settings, classifier = scored
-    process = subprocess.Popen([sys.executable, "-c", SCORE, str(settings.root)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    process.stdout.readline()
-    time.sleep(delay_s)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait(30)
-    process.stdout.close()
+    end(SCORE, str(settings.root))
     score(lake, settings, classifier)
     clean = Lake(settings.root / "clean", settings.sensors.channels)
     shutil.copytree(lake.samples.path, clean.samples.path)

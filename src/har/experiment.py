@@ -23,7 +23,7 @@ from har.files import write_atomically
 from har.inference import Classifier, ModelMetadata
 from har.lake import Lake
 from har.settings import Settings
-from har.training import EpochReport, Signal, export, fit
+from har.training import EpochReport, Fitted, Signal, export, fit
 from har.windows import Split, WindowSet, split_subjects
 
 _SECTIONS_THAT_DECIDE = ("recordings", "sensors", "windows", "activities", "split", "training")
@@ -175,23 +175,8 @@ def run(recipe: Recipe, folder: Path, *, on_epoch: Callable[[EpochReport], None]
         device=settings.training.device,
         on_epoch=on_epoch,
     )
-    trained_at = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    metadata = ModelMetadata(
-        project=settings.project.name,
-        network=recipe.network,
-        activities=settings.activities.all,
-        channels=settings.sensors.channels,
-        units=settings.sensors.units,
-        rate_hz=settings.sensors.rate_hz,
-        length=settings.length,
-        stride=settings.stride,
-        feature_names=tuple(fitted.feature_names),
-        temperature=float(fitted.temperature),
-        abstain_below=settings.scoring.abstain_below,
-        git_commit=recipe.git_commit,
-        data_version=recipe.data_version,
-        split_id=split.id,
-        trained_at=trained_at,
+    metadata = describe(
+        settings, fitted, git_commit=recipe.git_commit, data_version=recipe.data_version, split_id=split.id
     )
     folder.mkdir(parents=True, exist_ok=True)
     model = export(fitted, folder / "model.onnx", metadata)
@@ -215,13 +200,34 @@ def run(recipe: Recipe, folder: Path, *, on_epoch: Callable[[EpochReport], None]
         "Split": split.id,
         "Seed": str(recipe.seed),
         "Git commit": recipe.git_commit or "none recorded",
-        "Trained at": trained_at,
+        "Trained at": metadata.trained_at,
     }
     page = render_report(evaluation, title=f"{settings.project.name}: held-out subjects", facts=facts, latency=timing)
     report = write_atomically(folder / "report.html", page)
     write_atomically(folder / "recipe.json", json.dumps(recipe.to_json(), indent=1))
     write_atomically(folder / "metrics.json", json.dumps(metrics, indent=1))
     return Experiment(recipe, model, outcome, evaluation, timing, metrics, report)
+
+
+def describe(settings: Settings, fitted: Fitted, *, git_commit: str, data_version: str, split_id: str) -> ModelMetadata:
+    """What a network's model file shall say about itself."""
+    return ModelMetadata(
+        project=settings.project.name,
+        network=fitted.network,
+        activities=settings.activities.all,
+        channels=settings.sensors.channels,
+        units=settings.sensors.units,
+        rate_hz=settings.sensors.rate_hz,
+        length=settings.length,
+        stride=settings.stride,
+        feature_names=fitted.feature_names,
+        temperature=fitted.temperature,
+        abstain_below=settings.scoring.abstain_below,
+        git_commit=git_commit,
+        data_version=data_version,
+        split_id=split_id,
+        trained_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+    )
 
 
 def judge(classifier: Classifier, windows: WindowSet, subjects: tuple[str, ...], batch_size: int = 64) -> Outcome:

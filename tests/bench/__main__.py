@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import json
 import resource
 import shutil
@@ -24,8 +23,9 @@ from rich.table import Table
 from har import scoring
 from har.dataset import load_windows
 from har.evaluation import latency
+from har.experiment import describe
 from har.files import write_atomically
-from har.inference import Classifier, ModelMetadata, granted_cores
+from har.inference import Classifier, granted_cores
 from har.lake import Lake
 from har.settings import Settings, load_settings
 from har.training import Fitted, Signal, export, fit
@@ -127,23 +127,7 @@ def _model(lake: Lake, settings: Settings, path: Path) -> tuple[Fitted, Path]:
     windows = windows.select(np.flatnonzero(windows.labels >= 0)[::50])
     subjects = sorted(set(windows.subjects))
     fitted = fit(windows, subjects[:-2], subjects[-2:], signal=Signal.from_settings(settings), epochs=1)
-    metadata = ModelMetadata(
-        project=settings.project.name,
-        network=fitted.network,
-        activities=settings.activities.all,
-        channels=settings.sensors.channels,
-        units=settings.sensors.units,
-        rate_hz=settings.sensors.rate_hz,
-        length=settings.length,
-        stride=settings.stride,
-        feature_names=fitted.feature_names,
-        temperature=fitted.temperature,
-        abstain_below=settings.scoring.abstain_below,
-        git_commit="",
-        data_version="generated",
-        split_id="",
-        trained_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-    )
+    metadata = describe(settings, fitted, git_commit="", data_version="generated", split_id="")
     return fitted, export(fitted, path, metadata)
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import polars as pl
 import pytest
+from tests_support import run_and_kill
 
 from har.errors import LakeBusyError, LakeError
 from har.lake import Table
@@ -82,6 +80,7 @@ import datetime as dt, sys
 import polars as pl
 from pathlib import Path
 from har.lake import Table
+from tests_support import run_and_kill
 table = Table(Path(sys.argv[1]), pl.Schema({"date": pl.Date, "subject": pl.String, "value": pl.Int64}))
 day = dt.date(2024, 1, 1)
 for turn in range(int(sys.argv[3])):
@@ -91,30 +90,17 @@ for turn in range(int(sys.argv[3])):
 """
 
 
-def writer(table: Table, subject: str, turns: int) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", WRITER, str(table.path), subject, str(turns)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-
-
 def test_two_writers_take_turns(table: Table) -> None:
-    writers = [writer(table, subject, 5) for subject in ("a", "b")]
+    commands = [[sys.executable, "-c", WRITER, str(table.path), subject, "5"] for subject in ("a", "b")]
+    writers = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for command in commands]
     assert [process.wait(60) for process in writers] == [0, 0]
-    for process in writers:
-        assert process.stdout is not None
-        process.stdout.close()
     counts = table.read().group_by("subject").len().sort("subject")
     assert counts.rows() == [("a", 1000), ("b", 1000)]
 
 
 @pytest.mark.parametrize("delay_s", [0.0, 0.013, 0.04, 0.11])
 def test_a_killed_writer_leaves_a_whole_table_and_no_lock(table: Table, delay_s: float) -> None:
-    process = writer(table, "a", 10_000)
-    assert process.stdout is not None
-    process.stdout.readline()
-    time.sleep(delay_s)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait(30)
-    process.stdout.close()
+    run_and_kill(WRITER, str(table.path), "a", "10000", delay_s=delay_s)
     assert table.read()["value"].sort().to_list() == list(range(1000))
     table.replace(rows(DAY, "a", 7), [(DAY, "a")])
     assert table.read()["value"].to_list() == [7]
@@ -155,6 +141,7 @@ import polars as pl
 from pathlib import Path
 from har.errors import LakeError
 from har.lake import Table
+from tests_support import run_and_kill
 table = Table(Path(sys.argv[1]), pl.Schema({"date": pl.Date, "subject": pl.String, "value": pl.Int64}))
 day = dt.date(2024, 1, 1)
 noise = np.random.default_rng(0).integers(0, 2**62, 200_000)

@@ -1,8 +1,12 @@
-"""What tests of several folders write: a project's settings and made-up recordings."""
+"""What tests of several folders write and do: a project's settings, made-up recordings, processes that are killed."""
 
 from __future__ import annotations
 
 import datetime as dt
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -75,3 +79,34 @@ def write_recording(
     path.parent.mkdir(parents=True, exist_ok=True)
     frame.write_csv(path)
     return path
+
+
+_DIE_AFTER_COMMITS = """
+import os, signal
+from har.lake import Table
+
+def dying(self, frame, partitions, replace=Table.replace, left=[{commits}]):
+    version = replace(self, frame, partitions)
+    left[0] -= 1
+    if not left[0]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return version
+
+Table.replace = dying
+"""
+
+
+def run_and_kill(code: str, *arguments: str, delay_s: float) -> None:
+    """Run Python code, and kill it this long after its first line of output."""
+    with subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        time.sleep(delay_s)
+        process.kill()
+
+
+def run_until_commit(code: str, *arguments: str, commits: int) -> None:
+    """Run Python code that dies of SIGKILL right after so many commits to the lake, of whichever tables."""
+    whole = _DIE_AFTER_COMMITS.format(commits=commits) + code
+    done = subprocess.run([sys.executable, "-c", whole, *arguments], stdout=subprocess.DEVNULL, check=False)
+    assert done.returncode == -signal.SIGKILL
