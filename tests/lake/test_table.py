@@ -80,7 +80,6 @@ import datetime as dt, sys
 import polars as pl
 from pathlib import Path
 from har.lake import Table
-from tests_support import run_and_kill
 table = Table(Path(sys.argv[1]), pl.Schema({"date": pl.Date, "subject": pl.String, "value": pl.Int64}))
 day = dt.date(2024, 1, 1)
 for turn in range(int(sys.argv[3])):
@@ -141,7 +140,6 @@ import polars as pl
 from pathlib import Path
 from har.errors import LakeError
 from har.lake import Table
-from tests_support import run_and_kill
 table = Table(Path(sys.argv[1]), pl.Schema({"date": pl.Date, "subject": pl.String, "value": pl.Int64}))
 day = dt.date(2024, 1, 1)
 noise = np.random.default_rng(0).integers(0, 2**62, 200_000)
