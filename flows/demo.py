@@ -31,6 +31,11 @@ def run_demo(settings: Settings) -> None:
             f"Replayed {report.written + report.present} real recordings as daily uploads "
             f"({report.written} new; the dates are assigned)."
         )
+        if report.stand_ins:
+            names = ", ".join(f"{activity} as {own}" for own, activity in report.stand_ins.items())
+            console.print(
+                f"[yellow]The sample holds none of this project's activities; for trying out, take[/] {names}."
+            )
         with console.status("Starting a Prefect server …"):
             server_is_up()
         figures = _loop(settings)

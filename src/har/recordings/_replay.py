@@ -32,12 +32,14 @@ class Replay:
         present: files that were there already, with the same content.
         skipped: recordings of activities for which the project has no name.
         dates: the days, in order.
+        stand_ins: the sample's activity behind each of the project's names, where they differ.
     """
 
     written: int
     present: int
     skipped: int
     dates: tuple[dt.date, ...]
+    stand_ins: dict[str, str]
 
 
 def replay(inbox: Path, settings: Settings) -> Replay:
@@ -73,7 +75,8 @@ def replay(inbox: Path, settings: Settings) -> Replay:
         }
         new = _write(path, _table(settings, start, values, activity))
         written, present = written + new, present + (not new)
-    return Replay(written, present, skipped, tuple(sorted(dates)))
+    stand_ins = {own: activity for activity, own in names.items() if own != activity}
+    return Replay(written, present, skipped, tuple(sorted(dates)), stand_ins)
 
 
 def _sources(settings: Settings) -> list[tuple[Sensor, str]]:
