@@ -13,8 +13,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows._console import track
 from flows._project import IO_RETRIES, Project, open_project
 from har.inference import Classifier, granted_cores
-from har.scoring import Chunk, ChunkReport, dates_of, pending, plan, score_chunk
-from har.summary import write_summary
+from har.scoring import Chunk, ChunkReport, pending, plan, score_chunk
+from har.summary import outdated, write_summary
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,12 @@ def score(date: dt.date | None = None, rescore: bool = False) -> ScoreReport:
     chunks = plan(project.lake, pending(project.lake, champion.number, date=date, rescore=rescore))
     runs = [score_partitions.submit(project, classifier, champion.number, chunk) for chunk in chunks]
     reports = [run.result() for run in track(runs, "Scoring", unit="chunks")]
-    dates = dates_of(chunks)
+    dates = outdated(project.lake, settings)
     summaries = summarise_dates(project, dates) if dates else []
     report = ScoreReport(
         model_version=champion.number,
         samples_version=samples_version,
-        days=len(dates),
+        days=len({when for chunk in chunks for when, _ in chunk.partitions}),
         partitions=sum(done.partitions for done in reports),
         windows=sum(done.windows for done in reports),
         seconds=(dt.datetime.now(dt.UTC) - began).total_seconds(),

@@ -26,7 +26,7 @@ from har.inference import Classifier
 from har.ingestion import ingest_files, plan
 from har.lake import Lake
 from har.settings import Settings, load_settings
-from har.summary import write_summary
+from har.summary import outdated, write_summary
 
 SUBJECTS = tuple(f"s{number:02d}" for number in range(1, 7))
 DAYS = ("2024-01-01", "2024-01-02")
@@ -187,6 +187,20 @@ def test_the_summary_page_stands_alone(scored: tuple[Lake, Settings, Classifier]
     assert "href=" not in text
     table = pl.read_parquet(page.with_suffix(".parquet"))
     assert table.columns == ["date", "subject", "activity", "minutes", "windows"]
+
+
+def test_a_summary_is_written_again_only_after_its_day_was_scored_again(
+    scored: tuple[Lake, Settings, Classifier],
+) -> None:
+    lake, settings, classifier = scored
+    score(lake, settings, classifier)
+    days = [dt.date.fromisoformat(day) for day in DAYS]
+    assert outdated(lake, settings) == days
+    for day in days:
+        write_summary(lake, settings, day)
+    assert outdated(lake, settings) == []
+    score(lake, settings, classifier, version=2, rescore=True)
+    assert outdated(lake, settings) == days
 
 
 def test_it_learns_subjects_it_never_saw(trained: tuple[Path, Experiment]) -> None:

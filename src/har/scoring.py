@@ -199,8 +199,3 @@ def summarise(predictions: pl.DataFrame, settings: Settings) -> pl.DataFrame:
         .agg((pl.col("us").sum() / 60e6).round(3).alias("minutes"), pl.len().cast(pl.Int64).alias("windows"))
         .sort("date", "subject", "activity")
     )
-
-
-def dates_of(chunks: Iterable[Chunk]) -> list[dt.date]:
-    """The dates that chunks touch, sorted."""
-    return sorted({date for chunk in chunks for date, _ in chunk.partitions})

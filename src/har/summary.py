@@ -18,6 +18,18 @@ from har.settings import Settings
 UNCERTAIN = "uncertain"
 
 
+def outdated(lake: Lake, settings: Settings) -> list[dt.date]:
+    """Dates that were scored after their summary was written, or have none: also what a killed run left behind."""
+    scored = lake.scores.read(columns=["date", "scored_at"]).group_by("date").agg(pl.col("scored_at").max())
+    folder = settings.path("reports") / "activity"
+
+    def written_at(date: dt.date) -> float:
+        page = folder / f"{date}.html"
+        return page.stat().st_mtime if page.exists() else 0.0
+
+    return sorted(date for date, scored_at in scored.iter_rows() if written_at(date) < scored_at.timestamp())
+
+
 def write_summary(lake: Lake, settings: Settings, date: dt.date) -> Path:
     """Write `activity/<date>.parquet` and `.html` under the reports' folder.
 
