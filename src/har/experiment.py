@@ -71,6 +71,11 @@ class Recipe:
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
+    @property
+    def sides(self) -> Split:
+        """The split, as `har.windows` knows it."""
+        return Split(**{name: tuple(subjects) for name, subjects in self.split.items()})
+
     def tags(self) -> dict[str, str]:
         """What a registered version is looked up by."""
         return {
@@ -78,7 +83,7 @@ class Recipe:
             "network": self.network,
             "seed": str(self.seed),
             "data_version": self.data_version,
-            "split_id": Split(**{name: tuple(subjects) for name, subjects in self.split.items()}).id,
+            "split_id": self.sides.id,
             "git_commit": self.git_commit,
             "git_dirty": str(self.git_dirty).lower(),
         }
@@ -161,7 +166,7 @@ def run(recipe: Recipe, folder: Path, *, on_epoch: Callable[[EpochReport], None]
     settings = Settings.from_values(recipe.settings, root=folder)
     lake = Lake(Path(recipe.lake), settings.sensors.channels)
     windows = labelled(load_windows(lake, settings, version=recipe.lake_version))
-    split = Split(**{name: tuple(subjects) for name, subjects in recipe.split.items()})
+    split = recipe.sides
     signal = Signal.from_settings(settings)
     fitted = fit(
         windows,

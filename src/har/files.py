@@ -1,7 +1,8 @@
-"""Small files, written so that a reader sees the old content or the new one, never a half."""
+"""Files by name: written so that a reader sees the old content or the new one, never a half; and their hash."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -23,3 +24,9 @@ def write_atomically(path: Path, content: str | bytes) -> Path:
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes in hexadecimal digits, read in blocks."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from har.errors import FileNameError, NotARecordingError, RecordingError
+from har.files import file_sha256
 
 SUFFIXES = (".csv", ".parquet")
 _UPLOADING = (".part", ".partial", ".tmp", ".crdownload", ".filepart")
@@ -70,12 +70,6 @@ def inbox_files(inbox: Path, date: dt.date | None = None) -> Inbox:
         except RecordingError as error:
             listing.strays.append(StrayFile(path, error))
     return listing
-
-
-def file_sha256(path: Path) -> str:
-    """Hash of a file's bytes, read in blocks."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _walk(folder: Path) -> Iterator[Path]:

@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 from har.errors import LakeError, RecordingError
-from har.recordings._inbox import file_sha256
+from har.files import file_sha256, write_atomically
 
 
 def quarantine(path: Path, error: RecordingError, folder: Path, *, inbox: Path) -> Path:
@@ -53,19 +53,6 @@ def quarantine(path: Path, error: RecordingError, folder: Path, *, inbox: Path) 
             remedy="Free space or grant write access to both folders, then run it again: nothing was lost.",
         ) from refused
     return target
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a whole file or nothing: a temporary neighbour is synced, then renamed."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _note(target: Path) -> Path:

@@ -15,7 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from har.errors import ConflictingRecordingError, LakeError, SettingsError
-from har.recordings._quarantine import write_atomically
+from har.files import write_atomically
 from har.recordings._sample import ACTIVITIES, RATE_HZ, SampleRecording, sample_recordings
 from har.settings import STANDARD_GRAVITY, Sensor, Settings
 

@@ -6,7 +6,6 @@ described instead: `MLmodel` carries the signature and names it for the `onnx` a
 
 from __future__ import annotations
 
-import hashlib
 import platform
 import shutil
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from har.errors import ModelError, ModelMismatchError
+from har.files import file_sha256
 from har.inference import Classifier, ModelMetadata
 
 FILE_NAME = "model.onnx"
@@ -58,12 +58,6 @@ class ModelFile:
                 remedy="Export the model again with `har train`.",
             )
         return cls(path=path, metadata=metadata, sha256=file_sha256(path))
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def stage(model: ModelFile, folder: Path, *, run_id: str) -> None:

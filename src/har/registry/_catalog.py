@@ -16,7 +16,8 @@ from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 from har.errors import ModelError, RegistryError, UnknownVersionError
-from har.registry._artifact import FILE_NAME, FOLDER, ModelFile, file_sha256, stage
+from har.files import file_sha256
+from har.registry._artifact import FILE_NAME, FOLDER, ModelFile, stage
 from har.registry._backend import ARTIFACTS, DATABASE, artifact_root, asking, connect, is_local
 
 CHAMPION, CHALLENGER, PREVIOUS = ALIASES = ("champion", "challenger", "previous")
