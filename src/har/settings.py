@@ -192,6 +192,23 @@ class Scoring(_Section):
 
     abstain_below: float = Field(default=0.5, ge=0, lt=1)
     batch_size: int = Field(default=64, ge=1)
+    service: str = Field(default="", pattern=r"^(https?://[^\s/]+)?$")
+
+
+class Serving(_Section):
+    """The online service; limits hold for each of its worker processes."""
+
+    workers: int = Field(default=1, ge=1)
+    timeout_s: float = Field(default=1.0, gt=0)
+    max_concurrency: int = Field(default=64, ge=1)
+    max_windows: int = Field(default=256, ge=1)
+    deadline_ms: float = Field(default=250.0, gt=0)
+    breaker_failures: int = Field(default=5, ge=1)
+    breaker_pause_s: float = Field(default=10.0, gt=0)
+    shadow_share: float = Field(default=0.1, ge=0, le=1)
+    log_queue: int = Field(default=4096, ge=1)
+    log_rotate_mb: float = Field(default=16.0, gt=0)
+    log_rotate_s: float = Field(default=60.0, gt=0)
 
 
 class Paths(_Section):
@@ -203,6 +220,8 @@ class Paths(_Section):
     reports: Path = Path("reports")
     runs: Path = Path("runs")
     mlflow: Path = Path("mlruns")
+    bentoml: Path = Path(".bentoml")
+    journal: Path = Path("data/journal")
 
 
 class Settings(BaseSettings):
@@ -219,6 +238,7 @@ class Settings(BaseSettings):
     training: Training = Training()
     gates: Gates = Gates()
     scoring: Scoring = Scoring()
+    serving: Serving = Serving()
     paths: Paths = Paths()
     root: Path = Field(default=Path(), exclude=True)
 

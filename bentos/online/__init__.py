@@ -1,0 +1,1 @@
+"""The online service: windows over HTTP in, activities out, within milliseconds."""
