@@ -1,0 +1,142 @@
+"""What one service serves: a folder with the champion, perhaps its predecessor and a shadow, and the fallback rule."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from har.errors import ModelError
+from har.inference._rule import MagnitudeRule
+
+FORMAT = 1
+_MANIFEST = "package.json"
+_OPTIONAL = ("previous", "shadow")
+
+
+@dataclass(frozen=True, eq=False)
+class Package:
+    """The folder's content, by name.
+
+    Attributes:
+        model: path of the champion's `model.onnx`.
+        version: its version in the registry.
+        previous: path of the champion before it, which answers when the champion fails; None if not packaged.
+        previous_version: its version in the registry.
+        shadow: path of a model that sees a share of the requests without answering any; None if not packaged.
+        shadow_version: its version in the registry.
+        rule: answers when no model does.
+    """
+
+    model: Path
+    version: int
+    previous: Path | None
+    previous_version: int | None
+    shadow: Path | None
+    shadow_version: int | None
+    rule: MagnitudeRule
+
+    @classmethod
+    def read(cls, folder: Path | str) -> Package:
+        """Read what `write` wrote. The model files are not opened.
+
+        Raises:
+            ModelError: the manifest is missing, of another format or unreadable, or it names a model that is not there.
+        """
+        folder = Path(folder)
+        manifest = _manifest(folder / _MANIFEST)
+        version = _version(folder, manifest, "version")
+        versions = {name: _version(folder, manifest, name) for name in _OPTIONAL if manifest.get(name) is not None}
+        paths = {name: folder / f"{name}.onnx" for name in versions}
+        for path in (folder / "model.onnx", *paths.values()):
+            if not path.is_file():
+                raise ModelError(
+                    where=str(path),
+                    expected=f"the model file that {_MANIFEST} names",
+                    got="none",
+                    remedy="Package the champion again: har package.",
+                )
+        return cls(
+            folder / "model.onnx",
+            version,
+            paths.get("previous"),
+            versions.get("previous"),
+            paths.get("shadow"),
+            versions.get("shadow"),
+            MagnitudeRule.from_json(manifest.get("rule"), where=f"{folder / _MANIFEST}, rule"),
+        )
+
+    @classmethod
+    def write(
+        cls,
+        folder: Path | str,
+        *,
+        model: Path,
+        version: int,
+        previous: tuple[Path, int] | None,
+        shadow: tuple[Path, int] | None,
+        rule: MagnitudeRule,
+    ) -> Package:
+        """Copy the models into a new or empty folder and describe them.
+
+        The manifest comes last: a copy that was cut short has none, and is refused.
+
+        Raises:
+            ModelError: the folder holds something already, or a model file is not there.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        present = next(folder.iterdir(), None)
+        if present is not None:
+            raise ModelError(
+                where=str(folder),
+                expected="a new or empty folder",
+                got=f"{present.name} in it",
+                remedy="Write every package into a folder of its own.",
+            )
+        optional = {"previous": previous, "shadow": shadow}
+        files = {"model": model, **{name: pair[0] for name, pair in optional.items() if pair is not None}}
+        for name, source in files.items():
+            try:
+                shutil.copyfile(source, folder / f"{name}.onnx")
+            except FileNotFoundError as error:
+                raise ModelError(
+                    where=str(source), expected="a model file", got="none", remedy="Fetch it from the registry again."
+                ) from error
+        manifest = {
+            "format": FORMAT,
+            "version": version,
+            **{name: None if pair is None else pair[1] for name, pair in optional.items()},
+            "rule": rule.to_json(),
+        }
+        (folder / _MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        return cls.read(folder)
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+            raise ValueError(f"format {manifest.get('format')!r}" if isinstance(manifest, dict) else "no JSON object")
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        raise ModelError(
+            where=str(path),
+            expected=f"a package's manifest, format {FORMAT}",
+            got=str(error) if isinstance(error, ValueError) else "none",
+            remedy="Package the champion: har package.",
+        ) from error
+    return manifest
+
+
+def _version(folder: Path, manifest: dict[str, Any], name: str) -> int:
+    version = manifest.get(name)
+    if not isinstance(version, int) or isinstance(version, bool):
+        raise ModelError(
+            where=f"{folder / _MANIFEST}, {name}",
+            expected="a version number of the registry",
+            got=repr(version),
+            remedy="Package the champion again: har package.",
+        )
+    return version
