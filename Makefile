@@ -2,6 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 BIN := .venv/bin
+PINS := --quiet --no-annotate --no-header --python-version 3.11
 export WHYLOGS_NO_ANALYTICS := 1
 export BENTOML_DO_NOT_TRACK := true
 export DO_NOT_TRACK := true
@@ -39,10 +40,12 @@ bench: setup  ## measure scoring, windowing and latency; writes reports/bench.js
 	@$(BIN)/python -m tests.bench
 
 lock: setup  ## compile the pinned requirements
-	@$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --group dev --no-annotate --no-header --python-version 3.11 \
-	  | sed 's/+cpu$$//' | grep -vE '^(cuda-|triton==|nvidia-)' >requirements/dev.txt.new
+	@$(BIN)/uv pip compile pyproject.toml --all-extras --group dev $(PINS) \
+	  | sed 's/+cpu$$//' | grep -vE '^(cuda-|triton==|nvidia-[^m])' >requirements/dev.txt.new
 	@mv requirements/dev.txt.new requirements/dev.txt
-	@echo copier | $(BIN)/uv pip compile --quiet - --no-annotate --no-header --python-version 3.11 --output-file requirements/copier.txt
+	@for box in online batch; do \
+	  $(BIN)/uv pip compile --group $$box --constraints requirements/dev.txt $(PINS) --output-file requirements/$$box.txt || exit; done
+	@echo copier | $(BIN)/uv pip compile - $(PINS) --output-file requirements/copier.txt
 
-clean:  ## remove what demo and tests made: lake, registry, reports, replayed files
-	rm -rf lake mlruns reports runs data/inbox data/quarantine .prefect prefect.toml
+clean:  ## remove what demo and tests made: lake, registry, bentos, reports, replayed files
+	rm -rf lake mlruns .bentoml reports runs data/inbox data/quarantine data/journal .prefect prefect.toml

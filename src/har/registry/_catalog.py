@@ -218,6 +218,11 @@ class Catalog:
             )
         return path
 
+    def set_tags(self, row: Any, tags: Mapping[str, str]) -> None:
+        """Write tags on a version; those it has under other names stay."""
+        for name, value in tags.items():
+            self.client.set_model_version_tag(self.name, row.version, name, value)
+
     def recipe(self, row: Any) -> dict[str, Any]:
         """The recipe that a version was trained by."""
         path = self._local(row, RECIPE)

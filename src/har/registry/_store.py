@@ -134,6 +134,25 @@ class Registry:
         with self._catalog.asking():
             return self._catalog.recipe(self._catalog.row(version))
 
+    def set_tags(self, version: int, tags: Mapping[str, str]) -> None:
+        """Note something about a version after its registration, such as the bentos that carry it.
+
+        Raises:
+            UnknownVersionError: no such version.
+            RegistryError: a tag of that name says what was registered, and stays.
+        """
+        with self._catalog.asking():
+            row = self._catalog.row(version)
+            for name in tags:
+                if name in ("sha256", "registration", "status") or name in _FROM_METADATA:
+                    raise RegistryError(
+                        where=f"version {version}, tag {name!r}",
+                        expected="a tag that says nothing about where the version came from",
+                        got="one that was written at registration",
+                        remedy="Choose another name.",
+                    )
+            self._catalog.set_tags(row, tags)
+
     def set_challenger(self, version: int, *, reason: str = "registered", who: str = "") -> Promotion:
         """Give the version the alias `challenger`.
 
