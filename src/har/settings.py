@@ -28,6 +28,8 @@ from pydantic_settings import (
 from har.errors import SettingsError
 
 FILE_NAME = "har.toml"
+_NO_SETTINGS = ("HAR_ROOT", "HAR_DATA")
+"""Variables that name folders of the machine: the project's, and the one whose tables a batch service may score."""
 STANDARD_GRAVITY = 9.80665
 """m/s² in one g (CGPM 1901)."""
 
@@ -334,7 +336,7 @@ def _find(start: Path) -> Path:
 def _refuse_unknown_variables() -> None:
     sections = [name for name in Settings.model_fields if name != "root"]
     for variable in os.environ:
-        if not variable.upper().startswith("HAR_") or variable.upper() == "HAR_ROOT":
+        if not variable.upper().startswith("HAR_") or variable.upper() in _NO_SETTINGS:
             continue
         section = variable[4:].split("__")[0].lower()
         if section not in sections:
