@@ -17,12 +17,16 @@
     │   └── ConflictingRecordingError             the same session with other content
     ├── LakeError (OSError)                       the tables cannot be read or written
     │   └── LakeBusyError (TimeoutError)          another writer holds the table
+    ├── ServiceError (OSError)                    a service that scores for this project cannot be reached, or fails
     ├── NotEnoughDataError (LookupError)          no samples, no labels or too few subjects
     ├── TrainingError (RuntimeError)
     │   └── ParityError                           the exported file disagrees with torch
     ├── ModelError (ValueError)                   model.onnx
-    │   └── ModelMismatchError                    made for other channels, units, rate or activities
+    │   ├── ModelMismatchError                    made for other channels, units, rate or activities
+    │   └── DeadlineError (TimeoutError)          a call that took too long
     ├── WindowError (ValueError)                  an array that is no window
+    ├── RequestError (ValueError)                 an HTTP request that the online service refuses
+    ├── PackagingError (RuntimeError)             a bento that cannot be built, or answers otherwise than its model
     ├── EvaluationError (ValueError)              outcomes that cannot be judged, or not against each other
     └── RegistryError (LookupError)
         ├── NoChampionError
@@ -132,6 +136,10 @@ class LakeBusyError(LakeError, TimeoutError):
     """Another writer holds the table."""
 
 
+class ServiceError(HarError, OSError):
+    """A service that scores for this project is not there, is busy, or fails; the next try may succeed."""
+
+
 class NotEnoughDataError(HarError, LookupError):
     """No samples, no labels or too few subjects for what was asked."""
 
@@ -152,8 +160,27 @@ class ModelMismatchError(ModelError):
     """A model file made for other channels, units, rate, window or activities."""
 
 
+class DeadlineError(ModelError, TimeoutError):
+    """A call of the model that took longer than it was given."""
+
+
 class WindowError(HarError, ValueError):
     """An array that is no batch of windows: shape, type or values."""
+
+
+class RequestError(HarError, ValueError):
+    """An HTTP request that cannot be answered; `status` is the code that says so, `where` the field."""
+
+    def __init__(self, *, expected: str, got: str, remedy: str, where: str = "", status: int = 422) -> None:
+        self.status = status
+        super().__init__(expected=expected, got=got, remedy=remedy, where=where)
+
+    def _parts(self) -> dict[str, Any]:
+        return {**super()._parts(), "status": self.status}
+
+
+class PackagingError(HarError, RuntimeError):
+    """A bento cannot be built, or answers otherwise than the model that it carries."""
 
 
 class EvaluationError(HarError, ValueError):

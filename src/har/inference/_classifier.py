@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +11,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from har.errors import ModelError, WindowError
+from har.errors import DeadlineError, ModelError, WindowError
+from har.inference._deadline import Watchdog
 from har.inference._metadata import ModelMetadata
 
 
@@ -60,14 +62,17 @@ class Classifier:
             self._session.get_modelmeta().custom_metadata_map, where=str(path)
         )
 
-    def predict(self, window: NDArray[np.float32]) -> Prediction:
+    def predict(self, window: NDArray[np.float32], *, deadline_s: float | None = None) -> Prediction:
         """Classify windows.
 
         Args:
             window: float32 (N, T, C), m/s² and rad/s, channels in `metadata.channels` order.
+            deadline_s: a call that takes longer is broken off; None: as long as it takes.
 
         Raises:
             WindowError: another shape or type, or a value that is not finite.
+            DeadlineError: the deadline passed.
+            ModelError: ONNX Runtime failed.
         """
         self._check(window)
         if not len(window):
@@ -75,7 +80,41 @@ class Classifier:
                 np.empty((0, len(self.metadata.activities)), np.float32),
                 np.empty((0, len(self.metadata.feature_names)), np.float32),
             )
-        return Prediction(*self._session.run(("probabilities", "features"), {"window": window}))
+        if deadline_s is None:
+            return self._run(window, None)
+        options = onnxruntime.RunOptions()
+        began = time.monotonic()
+        with Watchdog.shared().guard(options, began + deadline_s):
+            try:
+                prediction = self._run(window, options)
+            except ModelError as error:
+                if options.terminate:
+                    raise self._late(deadline_s, "more; it was broken off") from error
+                raise
+        # What could not be broken off in time is late all the same.
+        took = time.monotonic() - began
+        if took > deadline_s:
+            raise self._late(deadline_s, f"{1000 * took:.0f} ms")
+        return prediction
+
+    def _run(self, window: NDArray[np.float32], options: onnxruntime.RunOptions | None) -> Prediction:
+        try:
+            return Prediction(*self._session.run(("probabilities", "features"), {"window": window}, options))
+        except Exception as error:
+            raise ModelError(
+                where=str(self.path),
+                expected="an answer",
+                got=str(error).splitlines()[0],
+                remedy="Roll back: har rollback --reason …",
+            ) from error
+
+    def _late(self, deadline_s: float, got: str) -> DeadlineError:
+        return DeadlineError(
+            where=str(self.path),
+            expected=f"an answer within {1000 * deadline_s:g} ms",
+            got=got,
+            remedy="Send fewer windows at once, or raise serving.deadline_ms.",
+        )
 
     def _check(self, window: NDArray[np.float32]) -> None:
         expected = (self.metadata.length, len(self.metadata.channels))

@@ -1,0 +1,77 @@
+"""Where a service finds its settings and its package: in the project it is run from, or in its own bento."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import yaml
+from bentoml._internal.configuration.containers import BentoMLContainer
+from bentoml.models import BentoModel
+
+from har.errors import ModelError, SettingsError
+from har.inference import Package
+from har.settings import FILE_NAME, Settings, load_settings
+
+_CODE = Path(__file__).resolve().parents[1]
+_BENTO = _CODE.parent / "bento.yaml"
+"""The manifest of the bento that this code was built into; absent in a project."""
+
+
+def settings() -> Settings:
+    """The project's settings; in a bento the ones it was built with, and paths of the project around it or HAR_ROOT.
+
+    Raises:
+        SettingsError: see `har.settings.load_settings`.
+    """
+    if not _BENTO.exists():
+        return load_settings(None if "HAR_ROOT" in os.environ else _CODE)
+    above = (folder for folder in _BENTO.parents if (folder / FILE_NAME).is_file())
+    root = os.environ.get("HAR_ROOT") or next(above, Path.home())
+    return load_settings(_CODE).model_copy(update={"root": Path(root).resolve()})
+
+
+def model(project: Settings) -> BentoModel:
+    """A reference to the packaged model: the one a bento was built with, or the newest of the project's own store.
+
+    Raises:
+        SettingsError: the bento names no model.
+    """
+    _use_the_projects_store(project)
+    if not _BENTO.exists():
+        return BentoModel(f"{project.project.name}:latest")
+    models = yaml.safe_load(_BENTO.read_text(encoding="utf-8")).get("models") or []
+    if not models:
+        raise SettingsError(where=str(_BENTO), expected="a model", got="none", remedy="Build it again: har package.")
+    return BentoModel(models[0]["tag"])
+
+
+def package(reference: BentoModel) -> Package:
+    """What `har package` put into the model store.
+
+    Raises:
+        ModelError: nothing yet, or something else.
+    """
+    stored = reference.stored
+    if stored is None:
+        raise ModelError(
+            where=str(reference.tag),
+            expected=f"a packaged model in {BentoMLContainer.model_store_dir.get()}",
+            got="none",
+            remedy="Package the champion: har package.",
+        )
+    return Package.read(Path(stored.path))
+
+
+def _use_the_projects_store(project: Settings) -> None:
+    """BentoML's home is the project's own folder unless BENTOML_HOME says otherwise; metrics are each service's own."""
+    if "BENTOML_HOME" not in os.environ and not _BENTO.exists():
+        home = project.path("bentoml")
+        for folder in ("bentos", "models", "envs", "tmp"):
+            (home / folder).mkdir(parents=True, exist_ok=True)
+        os.environ["BENTOML_HOME"] = str(home)
+        BentoMLContainer.bentoml_home.set(str(home))
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        # BentoML's own choice is one folder for all services of a home, emptied whenever one of them starts.
+        BentoMLContainer.prometheus_multiproc_dir.set(tempfile.mkdtemp(prefix="har-metrics-"))

@@ -1,0 +1,132 @@
+"""The prediction log: lines wait in a bounded queue, one thread appends them to files, `har collect` takes those away.
+
+A file has the exclusive lock of its writer until it is closed, by rotation, at the end or by the writer's death; a
+file whose lock is free is complete, but for a last line without a newline if the writer died over it.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import fcntl
+import itertools
+import logging
+import os
+import threading
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from bentos.online._metrics import Metrics
+
+logger = logging.getLogger("bentoml.har.journal")
+
+_BUSY_S, _IDLE_S = 0.005, 0.05
+_LINES_AT_ONCE = 16
+"""Few, because the thread keeps requests waiting for the interpreter's lock meanwhile."""
+_RETRY_S = 5.0
+
+
+class Journal:
+    """Appends one JSON object per line; never blocks, and counts what it had to drop.
+
+    Args:
+        folder: where the files go; made if absent.
+        queue: lines that may wait.
+        rotate_bytes: a file larger than this is closed.
+        rotate_s: a file older than this is closed.
+        metrics: counts lines written and dropped.
+    """
+
+    def __init__(self, folder: Path, *, queue: int, rotate_bytes: float, rotate_s: float, metrics: Metrics) -> None:
+        self.folder = folder
+        self._limit, self._rotate_bytes, self._rotate_s = queue, rotate_bytes, rotate_s
+        self._metrics = metrics
+        self._waiting: deque[dict[str, Any]] = deque()
+        self._stopping = threading.Event()
+        self._numbers = itertools.count()
+        self._file: int | None = None
+        self._opened = self._blocked_until = 0.0
+        self._size = 0
+        self._thread = threading.Thread(target=self._write_all, name="journal", daemon=True)
+
+    def start(self) -> None:
+        """Start to write."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write what waits, and close the file."""
+        self._stopping.set()
+        if self._thread.ident is not None:
+            self._thread.join(timeout=10)
+
+    def append(self, line: dict[str, Any]) -> bool:
+        """Queue a line; False if it was dropped. Arrays become base64 of float32, little-endian."""
+        if len(self._waiting) >= self._limit:
+            self._metrics.log_dropped("queue", 1)
+            return False
+        self._waiting.append(line)
+        return True
+
+    def _write_all(self) -> None:
+        while not (self._stopping.is_set() and not self._waiting):
+            lines = [self._waiting.popleft() for _ in range(min(_LINES_AT_ONCE, len(self._waiting)))]
+            if lines:
+                self._write(lines)
+            if self._file is not None and time.monotonic() - self._opened > self._rotate_s:
+                self._close()
+            if not self._stopping.is_set():
+                self._stopping.wait(_BUSY_S if self._waiting else _IDLE_S)
+        self._close()
+
+    def _write(self, lines: list[dict[str, Any]]) -> None:
+        if time.monotonic() < self._blocked_until:
+            self._metrics.log_dropped("disk", len(lines))
+            return
+        content = b"".join(orjson.dumps(line, _base64, orjson.OPT_APPEND_NEWLINE) for line in lines)
+        try:
+            file = self._open() if self._file is None else self._file
+            if os.write(file, content) < len(content):
+                raise OSError("the disk took only a part")
+        except OSError as error:
+            # The rest of a torn line must not be glued to the next one: that goes to a new file.
+            self._close()
+            self._blocked_until = time.monotonic() + _RETRY_S
+            self._metrics.log_dropped("disk", len(lines))
+            logger.warning("prediction log %s: %s; trying again in %g s", self.folder, error, _RETRY_S)
+            return
+        self._size += len(content)
+        self._metrics.log_written(len(lines))
+        if self._size > self._rotate_bytes:
+            self._close()
+
+    def _open(self) -> int:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        name = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}-{next(self._numbers)}.jsonl"
+        # It gets its name only with the lock on it, or a collector could take it for a finished one.
+        hidden = self.folder / f".{name}"
+        file = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o640)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            hidden.rename(self.folder / name)
+        except OSError:
+            os.close(file)
+            raise
+        self._file, self._size, self._opened = file, 0, time.monotonic()
+        return file
+
+    def _close(self) -> None:
+        if self._file is not None:
+            with contextlib.suppress(OSError):  # a full disk may speak up here once more
+                os.close(self._file)
+            self._file = None
+
+
+def _base64(value: object) -> str:
+    if isinstance(value, np.ndarray):
+        return base64.b64encode(np.ascontiguousarray(value, "<f4")).decode()
+    raise TypeError(type(value).__name__)

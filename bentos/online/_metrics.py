@@ -1,0 +1,142 @@
+"""What the online service counts, in Prometheus form; summed over workers by BentoML's `/metrics`."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.multiprocess import mark_process_dead
+
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+_CONFIDENCE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
+BREAKER_STATES = ("closed", "half-open", "open")
+"""By the value of `har_breaker_state`."""
+
+
+class Metrics:
+    """One worker's counters.
+
+    Args:
+        activities: the model's classes, in their order.
+        registry: where they are announced.
+    """
+
+    def __init__(self, activities: tuple[str, ...], registry: CollectorRegistry) -> None:
+        _forget_dead_workers()
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"har_{name}", text, labels, registry=registry)
+
+        self._requests = counter("requests", "Requests by route and status", "route", "status")
+        self._seconds = Histogram(
+            "har_request_seconds", "From arrival to answer", ["route"], buckets=_SECONDS, registry=registry
+        )
+        self._windows = counter("windows", "Windows classified")
+        self._abstained = counter("abstained", "Windows with less confidence than abstain_below")
+        by_activity = counter("predictions", "Windows by predicted activity", "activity")
+        self._by_activity = [by_activity.labels(activity) for activity in activities]
+        self._confidence = Histogram(
+            "har_confidence", "Largest probability of a window", buckets=_CONFIDENCE, registry=registry
+        )
+        self._fallback = counter("fallback", "Requests that the fallback answered", "by", "reason")
+        self._breaker = Gauge(
+            "har_breaker_state",
+            "0 closed, 1 half-open, 2 open; the worst worker's",
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self._breaker.set(0)
+        self._active = Gauge("har_active_requests", "Requests in work", registry=registry, multiprocess_mode="livesum")
+        self._log_written = counter("log_lines", "Lines written to the prediction log")
+        self._log_dropped = counter("log_dropped", "Lines that were not", "reason")
+        self._shadow = counter("shadow_windows", "Windows that the shadow saw too", "agrees")
+        self._shadow_seconds = Histogram(
+            "har_shadow_seconds", "The shadow's inference", buckets=_SECONDS, registry=registry
+        )
+        self._shadow_failed = counter("shadow_failed", "Requests that the shadow failed on, or had no time for", "why")
+        self._model = Gauge(
+            "har_model_info",
+            "1 for the packaged models",
+            ["role", "version", "data_version", "trained_at"],
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self._known: dict[tuple[str, int], Counter] = {}
+        self._timers: dict[str, Histogram] = {}
+
+    def model(self, role: str, version: int, data_version: str, trained_at: str) -> None:
+        """Name a packaged model."""
+        self._model.labels(role, str(version), data_version, trained_at).set(1)
+
+    def request(self, route: str, status: int, seconds: float) -> None:
+        """One answered request."""
+        known = self._known.get((route, status))
+        if known is None:
+            known = self._known[route, status] = self._requests.labels(route, str(status))
+        known.inc()
+        timer = self._timers.get(route)
+        if timer is None:
+            timer = self._timers[route] = self._seconds.labels(route)
+        timer.observe(seconds)
+
+    def active(self, requests: int) -> None:
+        """Requests in work now."""
+        self._active.set(requests)
+
+    def windows(self, chosen: NDArray[np.intp], confidence: NDArray[np.float32], abstained: int) -> None:
+        """Classified windows: index of the activity (N,), its probability (N,), and how many abstained."""
+        self._windows.inc(len(chosen))
+        if abstained:
+            self._abstained.inc(abstained)
+        for index, value in zip(chosen.tolist(), confidence.tolist(), strict=True):
+            self._by_activity[index].inc()
+            self._confidence.observe(value)
+
+    def fallback(self, by: str, reason: str) -> None:
+        """A request that the fallback answered."""
+        self._fallback.labels(by, reason).inc()
+
+    def breaker(self, state: str) -> None:
+        """The breaker's new state."""
+        self._breaker.set(BREAKER_STATES.index(state))
+
+    def log_written(self, lines: int) -> None:
+        """Lines in the prediction log."""
+        self._log_written.inc(lines)
+
+    def log_dropped(self, reason: str, lines: int) -> None:
+        """Lines that found the queue full, or the disk."""
+        self._log_dropped.labels(reason).inc(lines)
+
+    def shadow(self, agreeing: int, windows: int, seconds: float) -> None:
+        """A request that the shadow answered too."""
+        self._shadow.labels("true").inc(agreeing)
+        self._shadow.labels("false").inc(windows - agreeing)
+        self._shadow_seconds.observe(seconds)
+
+    def shadow_failed(self, why: str) -> None:
+        """A request that the shadow did not answer."""
+        self._shadow_failed.labels(why).inc()
+
+
+def _forget_dead_workers() -> None:
+    """A worker that was killed leaves its gauges behind, and an open breaker would stay open for ever."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    for file in Path(folder).glob("gauge_live*_*.db") if folder else ():
+        match = re.search(r"_(\d+)\.db$", file.name)
+        if match and not _alive(int(match[1])):
+            mark_process_dead(int(match[1]), folder)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,428 @@
+"""The online API as a bare ASGI application, in front of BentoML's own.
+
+BentoML's layers cost more than the model does: a schema rebuilt per request, spans, and a timeout whose timers keep
+every request alive. So windows and feedback are answered here, with request ids, limits, log and metrics of their
+own; everything else (pages, `/metrics`, `/healthz`) goes through to BentoML.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import orjson
+from prometheus_client import REGISTRY, CollectorRegistry
+
+from bentos.online._contract import REQUEST_ID, Contract, Windows
+from bentos.online._guard import Guard, Model
+from bentos.online._journal import Journal
+from bentos.online._metrics import Metrics
+from bentos.online._openapi import describe
+from bentos.online._shadow import Shadow
+from har.errors import HarError, RequestError
+from har.inference import Classifier, Package, granted_cores
+from har.settings import Settings
+
+logger = logging.getLogger("bentoml.har")
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_INLINE_WINDOWS = 16
+"""Up to so many windows a hop to a thread takes longer than the inference, which would not be beside it anyway."""
+_REQUEST_ID = re.compile(REQUEST_ID.encode())
+_RETRY_AFTER = (b"retry-after", b"1")
+
+
+class ClientGoneError(Exception):
+    """The client hung up before its request was complete."""
+
+
+def build(
+    package: Package, settings: Settings, *, behind: Asgi | None = None, registry: CollectorRegistry = REGISTRY
+) -> App:
+    """The application over a package.
+
+    Args:
+        package: champion, previous, shadow and rule.
+        settings: `serving`, and where the prediction log goes.
+        behind: answers what this application does not; None: 404.
+        registry: where metrics are announced.
+
+    Raises:
+        ModelError: a model file that cannot be served.
+        ModelMismatchError: one that is not for the champion's windows.
+    """
+    return App(package, settings, behind, registry)
+
+
+class App:
+    """See `build`; one per worker process."""
+
+    def __init__(self, package: Package, settings: Settings, behind: Asgi | None, registry: CollectorRegistry) -> None:
+        serving = settings.serving
+        models = _load(package)
+        champion = models["champion"]
+        metadata = champion.classifier.metadata
+        self._metrics = Metrics(metadata.activities, registry)
+        for role, model in models.items():
+            own = model.classifier.metadata
+            self._metrics.model(role, model.version, own.data_version, own.trained_at)
+        self._guard = Guard(
+            champion,
+            previous=models.get("previous"),
+            rule=package.rule,
+            deadline_s=serving.deadline_ms / 1000,
+            failures=serving.breaker_failures,
+            pause_s=serving.breaker_pause_s,
+            metrics=self._metrics,
+        )
+        self._journal = Journal(
+            settings.path("journal"),
+            queue=serving.log_queue,
+            rotate_bytes=1e6 * serving.log_rotate_mb,
+            rotate_s=serving.log_rotate_s,
+            metrics=self._metrics,
+        )
+        self._shadow = None
+        if "shadow" in models and serving.shadow_share > 0:
+            self._shadow = Shadow(
+                models["shadow"],
+                share=serving.shadow_share,
+                deadline_s=serving.deadline_ms / 1000,
+                journal=self._journal,
+                metrics=self._metrics,
+            )
+        self._contract = Contract(metadata, max_windows=serving.max_windows)
+        self._settings, self._behind = serving, behind
+        self._pool = ThreadPoolExecutor(granted_cores(), thread_name_prefix="inference")
+        self._active, self._ready = 0, False
+        self._prefix, self._count = secrets.token_hex(6), 0
+        self._length_us, self._stride_us = (
+            round(1e6 * samples / metadata.rate_hz) for samples in (metadata.length, metadata.stride)
+        )
+        self._model = orjson.dumps(_describe(models, max_windows=serving.max_windows))
+        self._openapi = orjson.dumps(describe(metadata, version=package.version, max_windows=serving.max_windows))
+        self._posts = {
+            "/predict": (self._predict, self._contract.json_bytes, b"application/json"),
+            "/predict/raw": (self._predict_raw, self._contract.raw_bytes, b"application/octet-stream"),
+            "/feedback": (self._feedback, 16 * 1024, b"application/json"),
+        }
+        self._gets = {
+            "/livez": self._livez,
+            "/readyz": self._readyz,
+            "/model": lambda: (200, self._model),
+            "/docs.json": lambda: (200, self._openapi),
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or hand on."""
+        if scope["type"] == "http":
+            path = scope["path"]
+            if path in self._posts:
+                return await self._post(path, scope, receive, send)
+            if path in self._gets:
+                return await self._get(path, scope, send)
+            if self._behind is None:
+                return await _send(send, 404, _refusal(path, "a path of this API", "another", "GET /docs.json"))
+        elif scope["type"] == "lifespan":
+            return await self._live(scope, receive, send)
+        if self._behind is not None:
+            await self._behind(scope, receive, send)
+        return None
+
+    def start(self) -> None:
+        """Warm up, start the log, and make the garbage collector leave alone what is here to stay."""
+        self._guard.warm_up()
+        self._journal.start()
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(10_000, 50, 1000)
+        self._ready = True
+
+    def stop(self) -> None:
+        """Finish the log."""
+        self._ready = False
+        self._pool.shutdown()
+        if self._shadow is not None:
+            self._shadow.stop()
+        self._journal.stop()
+
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            self.start()
+        except HarError as error:
+            # Without this word, uvicorn would take it that nothing needs starting, and serve.
+            await receive()
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        try:
+            if self._behind is not None:
+                await self._behind(scope, receive, send)
+                return
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        finally:
+            self.stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _post(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+        began = time.perf_counter()
+        headers = dict(scope["headers"])
+        handler, limit, media = self._posts[path]
+        request_id = self._request_id(headers)
+        extra: tuple[tuple[bytes, bytes], ...] = ()
+        if scope["method"] != "POST":
+            status, body = 405, _refusal("method", "POST", scope["method"], f"POST {path}")
+            extra = ((b"allow", b"POST"),)
+        elif self._active >= self._settings.max_concurrency:
+            status = 429
+            body = _refusal(
+                "requests",
+                f"{self._settings.max_concurrency} at once at most",
+                "one more",
+                "Wait as long as Retry-After says; serving.max_concurrency and serving.workers set the limit.",
+            )
+            extra = (_RETRY_AFTER,)
+        else:
+            self._active += 1
+            try:
+                async with asyncio.timeout(self._settings.timeout_s):
+                    # Requests that came in together are counted before the first of them is worked on: so there is
+                    # something to refuse, although the model runs in the loop's own thread.
+                    await asyncio.sleep(0)
+                    content = await _body(headers, receive, limit, media)
+                    status, body = await handler(content, scope, headers, request_id)
+            except RequestError as error:
+                status, body = error.status, _refusal(error.where, error.expected, error.got, error.remedy)
+            except TimeoutError:
+                status = 504
+                body = _refusal(
+                    "request",
+                    f"to be done within {self._settings.timeout_s:g} s, its body's arrival included",
+                    "more",
+                    "Send fewer windows at once, or raise serving.timeout_s.",
+                )
+            except ClientGoneError:
+                return
+            except Exception:
+                logger.exception("request %s", request_id)
+                status, body = 500, _refusal("server", "an answer", "a fault", "See the service's log.")
+            finally:
+                self._active -= 1
+        await _send(send, status, body, (b"x-request-id", request_id.encode()), *extra)
+        self._metrics.request(path, status, time.perf_counter() - began)
+
+    async def _get(self, path: str, scope: Scope, send: Send) -> None:
+        if scope["method"] not in ("GET", "HEAD"):
+            body = _refusal("method", "GET", scope["method"], f"GET {path}")
+            return await _send(send, 405, body, (b"allow", b"GET, HEAD"))
+        status, body = self._gets[path]()
+        self._metrics.active(self._active)
+        return await _send(send, status, body, empty=scope["method"] == "HEAD")
+
+    async def _predict(
+        self, body: bytes, scope: Scope, headers: dict[bytes, bytes], request_id: str
+    ) -> tuple[int, bytes]:
+        return await self._classify(self._contract.json(body), request_id)
+
+    async def _predict_raw(
+        self, body: bytes, scope: Scope, headers: dict[bytes, bytes], request_id: str
+    ) -> tuple[int, bytes]:
+        shape = headers.get(b"x-shape")
+        text = None if shape is None else shape.decode("latin-1")
+        return await self._classify(self._contract.raw(body, scope["query_string"], text), request_id)
+
+    async def _feedback(
+        self, body: bytes, scope: Scope, headers: dict[bytes, bytes], request_id: str
+    ) -> tuple[int, bytes]:
+        feedback = self._contract.feedback(body)
+        line = {
+            "kind": "feedback",
+            "feedback_id": request_id,
+            "received_us": time.time_ns() // 1000,
+            "activity": feedback.activity,
+            "request_id": feedback.request_id,
+            "subject": feedback.subject,
+            "start_us": feedback.start_us,
+            "end_us": feedback.end_us,
+        }
+        if not self._journal.append(line):
+            return 503, _refusal("log", "room in the prediction log", "none", "Send the feedback again later.")
+        return 202, orjson.dumps({"feedback_id": request_id})
+
+    async def _classify(self, windows: Windows, request_id: str) -> tuple[int, bytes]:
+        received_us = time.time_ns() // 1000
+        values = windows.values
+        if len(values) <= _INLINE_WINDOWS:
+            answer = self._guard.predict(values)
+        else:
+            answer = await asyncio.get_running_loop().run_in_executor(self._pool, self._guard.predict, values)
+        metadata = self._contract.metadata
+        names = metadata.activities
+        chosen = answer.probabilities.argmax(axis=1)
+        highest = answer.probabilities.max(axis=1)
+        activities = [names[index] for index in chosen.tolist()]
+        confidence = highest.tolist()
+        abstained = [value < metadata.abstain_below for value in confidence]
+        content = orjson.dumps(
+            {
+                "request_id": request_id,
+                "model_version": answer.version,
+                "fallback": answer.fallback is not None,
+                "predictions": [
+                    {
+                        "activity": activity,
+                        "confidence": value,
+                        "abstained": unsure,
+                        "probabilities": dict(zip(names, row, strict=True)),
+                    }
+                    for activity, value, unsure, row in zip(
+                        activities, confidence, abstained, answer.probabilities.tolist(), strict=True
+                    )
+                ],
+            }
+        )
+        self._metrics.windows(chosen, highest, sum(abstained))
+        start_us = windows.start_us
+        if start_us is None:
+            # Without a word from the client, the last window has just ended.
+            start_us = received_us - self._length_us - (len(values) - 1) * self._stride_us
+        self._journal.append(
+            {
+                "kind": "prediction",
+                "request_id": request_id,
+                "received_us": received_us,
+                "subject": windows.subject,
+                "session": windows.session,
+                "start_us": start_us,
+                "stride_us": self._stride_us,
+                "length_us": self._length_us,
+                "model_version": answer.version,
+                "fallback": answer.fallback,
+                "ms": round(answer.ms, 3),
+                "activity": activities,
+                "confidence": confidence,
+                "abstained": abstained,
+                "features": answer.features,
+            }
+        )
+        if self._shadow is not None and answer.fallback is None:
+            self._shadow.offer(values, activities, request_id=request_id, received_us=received_us)
+        return 200, content
+
+    def _livez(self) -> tuple[int, bytes]:
+        return 200, b'{"status":"alive"}'
+
+    def _readyz(self) -> tuple[int, bytes]:
+        return (200, b'{"status":"ready"}') if self._ready else (503, b'{"status":"warming up"}')
+
+    def _request_id(self, headers: dict[bytes, bytes]) -> str:
+        """The client's, if it is a plain one, or one of our own."""
+        given = headers.get(b"x-request-id")
+        if given is not None and _REQUEST_ID.fullmatch(given):
+            return given.decode()
+        self._count += 1
+        return f"{self._prefix}-{self._count:x}"
+
+
+def _load(package: Package) -> dict[str, Model]:
+    files = {
+        "champion": (package.model, package.version),
+        "previous": (package.previous, package.previous_version),
+        "shadow": (package.shadow, package.shadow_version),
+    }
+    # One thread inside a call: a request has few windows, and it is requests that run beside one another.
+    models = {role: Model(Classifier(path, threads=1), version or 0) for role, (path, version) in files.items() if path}
+    champion = models["champion"].classifier.metadata
+    for model in models.values():
+        model.classifier.metadata.require(
+            where=str(model.classifier.path),
+            activities=champion.activities,
+            channels=champion.channels,
+            units=champion.units,
+            rate_hz=champion.rate_hz,
+            length=champion.length,
+        )
+    return models
+
+
+def _describe(models: dict[str, Model], *, max_windows: int) -> dict[str, Any]:
+    """What `GET /model` says."""
+    metadata = models["champion"].classifier.metadata
+    versions = {role: model.version for role, model in models.items()}
+    return {
+        "project": metadata.project,
+        "version": versions["champion"],
+        "activities": metadata.activities,
+        "channels": metadata.channels,
+        "units": metadata.units,
+        "rate_hz": metadata.rate_hz,
+        "window": {
+            "samples": metadata.length,
+            "seconds": metadata.length / metadata.rate_hz,
+            "stride_samples": metadata.stride,
+        },
+        "abstain_below": metadata.abstain_below,
+        "network": metadata.network,
+        "data_version": metadata.data_version,
+        "git_commit": metadata.git_commit,
+        "trained_at": metadata.trained_at,
+        "previous_version": versions.get("previous"),
+        "shadow_version": versions.get("shadow"),
+        "max_windows": max_windows,
+    }
+
+
+async def _body(headers: dict[bytes, bytes], receive: Receive, limit: int, media: bytes) -> bytes:
+    """The whole body, if it is of the right type and no larger than the limit; it is never held beyond that."""
+    given = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    if given != media:
+        raise RequestError(
+            where="Content-Type",
+            expected=media.decode(),
+            got=given.decode("latin-1")[:80] or "none",
+            remedy=f"Set the header Content-Type: {media.decode()}.",
+            status=415,
+        )
+    announced = headers.get(b"content-length", b"0")
+    size = int(announced) if announced.isdigit() else 0
+    parts = []
+    more = True
+    while more:
+        if size > limit:
+            raise RequestError(
+                where="body",
+                expected=f"{limit} bytes at most",
+                got=f"{size} or more",
+                remedy="Send the windows in several requests, or raise serving.max_windows.",
+                status=413,
+            )
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError
+        parts.append(message.get("body", b""))
+        size = max(size, sum(map(len, parts)))
+        more = message.get("more_body", False)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+async def _send(send: Send, status: int, body: bytes, *headers: tuple[bytes, bytes], empty: bool = False) -> None:
+    size = str(len(body)).encode()
+    own = [(b"content-type", b"application/json"), (b"content-length", size), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": own})
+    await send({"type": "http.response.body", "body": b"" if empty else body})
+
+
+def _refusal(field: str, expected: str, got: str, remedy: str) -> bytes:
+    return orjson.dumps({"error": {"field": field, "expected": expected, "got": got, "remedy": remedy}})
