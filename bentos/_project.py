@@ -38,7 +38,7 @@ def model(project: Settings) -> BentoModel:
     Raises:
         SettingsError: the bento names no model.
     """
-    _use_the_projects_store(project)
+    _own_metrics()
     if not _BENTO.exists():
         return BentoModel(f"{project.project.name}:latest")
     models = yaml.safe_load(_BENTO.read_text(encoding="utf-8")).get("models") or []
@@ -64,14 +64,7 @@ def package(reference: BentoModel) -> Package:
     return Package.read(Path(stored.path))
 
 
-def _use_the_projects_store(project: Settings) -> None:
-    """BentoML's home is the project's own folder unless BENTOML_HOME says otherwise; metrics are each service's own."""
-    if "BENTOML_HOME" not in os.environ and not _BENTO.exists():
-        home = project.path("bentoml")
-        for folder in ("bentos", "models", "envs", "tmp"):
-            (home / folder).mkdir(parents=True, exist_ok=True)
-        os.environ["BENTOML_HOME"] = str(home)
-        BentoMLContainer.bentoml_home.set(str(home))
+def _own_metrics() -> None:
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         # BentoML's own choice is one folder for all services of a home, emptied whenever one of them starts.
         BentoMLContainer.prometheus_multiproc_dir.set(tempfile.mkdtemp(prefix="har-metrics-"))

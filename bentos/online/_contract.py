@@ -24,7 +24,7 @@ SUBJECT = r"^[A-Za-z0-9.-]{1,64}$"
 SESSION = r"^[A-Za-z0-9._-]{1,64}$"
 REQUEST_ID = r"^[A-Za-z0-9._-]{1,64}$"
 
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_FIRST, _LAST = (dt.datetime(year, 1, 1, tzinfo=dt.UTC) for year in (1970, 2200))
 _PATTERNS = {"subject": re.compile(SUBJECT), "session": re.compile(SESSION), "request_id": re.compile(REQUEST_ID)}
 _STAMP = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,6})?\d*([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
 _PLACE = {"subject", "session", "start"}
@@ -78,9 +78,10 @@ class Contract:
         # "true" and "false" are the two words that arrays would take for numbers; one of these letters is in each.
         boolean = (b"u" in body and b"true" in body) or (b"l" in body and b"false" in body)
         values = None if boolean else self._fast(windows)
-        if values is None:
+        if values is None or not _plausible(values):
             values = self._slow(windows)
-        return self._checked(values, content)
+        self._require_count(len(values))
+        return self._placed(values, content)
 
     def raw(self, body: bytes, query: bytes, shape: str | None) -> Windows:
         """The body of `/predict/raw`: float32, little-endian, in C order; `shape` is N,T,C of query or header.
@@ -117,7 +118,11 @@ class Contract:
                 got=f"{len(body)} bytes",
                 remedy="Send the array's bytes in C order: np.asarray(windows, '<f4').tobytes().",
             )
-        return self._checked(np.frombuffer(body, "<f4").reshape(count, length, channels), content)
+        values = np.frombuffer(body, "<f4").reshape(count, length, channels)
+        if not _plausible(values):
+            for w, s, c in np.argwhere(~(np.abs(values) <= LARGEST)).tolist():
+                raise self._impossible(w, s, c, float(values[w, s, c]))
+        return self._placed(values, content)
 
     def feedback(self, body: bytes) -> Feedback:
         """The body of `/feedback`.
@@ -176,16 +181,8 @@ class Contract:
                         raise self._impossible(w, s, c, value)
         return np.array(windows, np.float32)
 
-    def _checked(self, values: NDArray[np.float32], content: dict[str, Any]) -> Windows:
-        self._require_count(len(values))
-        flat = values.reshape(-1)
-        # A sum of squares below the limit's square holds no NaN, no infinity and nothing too large.
-        if not float(np.dot(flat, flat)) <= LARGEST**2:
-            wrong = ~(np.abs(values) <= LARGEST)
-            if wrong.any():
-                w, s, c = (int(i) for i in np.argwhere(wrong)[0])
-                raise self._impossible(w, s, c, float(values[w, s, c]))
-        if len(content) <= 1 and not _PLACE & content.keys():
+    def _placed(self, values: NDArray[np.float32], content: dict[str, Any]) -> Windows:
+        if not _PLACE & content.keys():
             return Windows(values)
         return Windows(values, _string(content, "subject"), _string(content, "session"), _stamp(content, "start"))
 
@@ -207,6 +204,13 @@ class Contract:
             got=str(value) if isinstance(value, float) else _kind(value),
             remedy="Drop or repair the sample before cutting windows.",
         )
+
+
+def _plausible(values: NDArray[np.float32]) -> bool:
+    """Whether no value is NaN, infinite or too large, by the sum of their squares; if False, one may be."""
+    flat = values.reshape(-1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.dot(flat, flat) <= LARGEST**2)
 
 
 def _object(body: bytes, required: set[str], known: set[str]) -> dict[str, Any]:
@@ -283,11 +287,13 @@ def _stamp(content: dict[str, Any], field: str) -> int | None:
             raise ValueError
         zone = "+00:00" if match[2] in "Zz" else match[2]
         stamp = dt.datetime.fromisoformat(f"{value[:10]}T{value[11:19]}{match[1] or ''}{zone}")
-        return (stamp - _EPOCH) // dt.timedelta(microseconds=1)
+        if not _FIRST <= stamp < _LAST:
+            raise ValueError
+        return (stamp - _FIRST) // dt.timedelta(microseconds=1)
     except (ValueError, OverflowError) as error:
         raise RequestError(
             where=field,
-            expected="a time with its zone, such as 2026-01-31T09:00:00.250Z",
+            expected="a time from 1970 to 2199 with its zone, such as 2026-01-31T09:00:00.250Z",
             got=_kind(value),
             remedy="ISO 8601; Z for UTC.",
         ) from error

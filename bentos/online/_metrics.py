@@ -50,7 +50,6 @@ class Metrics:
             multiprocess_mode="livemax",
         )
         self._breaker.set(0)
-        self._active = Gauge("har_active_requests", "Requests in work", registry=registry, multiprocess_mode="livesum")
         self._log_written = counter("log_lines", "Lines written to the prediction log")
         self._log_dropped = counter("log_dropped", "Lines that were not", "reason")
         self._shadow = counter("shadow_windows", "Windows that the shadow saw too", "agrees")
@@ -82,10 +81,6 @@ class Metrics:
         if timer is None:
             timer = self._timers[route] = self._seconds.labels(route)
         timer.observe(seconds)
-
-    def active(self, requests: int) -> None:
-        """Requests in work now."""
-        self._active.set(requests)
 
     def windows(self, chosen: NDArray[np.intp], confidence: NDArray[np.float32], abstained: int) -> None:
         """Classified windows: index of the activity (N,), its probability (N,), and how many abstained."""

@@ -13,7 +13,6 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -22,6 +21,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 
 from bentos.online._contract import REQUEST_ID, Contract, Windows
 from bentos.online._guard import Guard, Model
+from bentos.online._http import Asgi, ClientGoneError, Receive, Scope, Send, answer, read_body, refuse, wrong_method
 from bentos.online._journal import Journal
 from bentos.online._metrics import Metrics
 from bentos.online._openapi import describe
@@ -32,19 +32,9 @@ from har.settings import Settings
 
 logger = logging.getLogger("bentoml.har")
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
-
 _INLINE_WINDOWS = 16
 """Up to so many windows a hop to a thread takes longer than the inference, which would not be beside it anyway."""
 _REQUEST_ID = re.compile(REQUEST_ID.encode())
-_RETRY_AFTER = (b"retry-after", b"1")
-
-
-class ClientGoneError(Exception):
-    """The client hung up before its request was complete."""
 
 
 def build(
@@ -103,7 +93,7 @@ class App:
                 metrics=self._metrics,
             )
         self._contract = Contract(metadata, max_windows=serving.max_windows)
-        self._settings, self._behind = serving, behind
+        self._serving, self._behind = serving, behind
         self._pool = ThreadPoolExecutor(granted_cores(), thread_name_prefix="inference")
         self._active, self._ready = 0, False
         self._prefix, self._count = secrets.token_hex(6), 0
@@ -133,7 +123,7 @@ class App:
             if path in self._gets:
                 return await self._get(path, scope, send)
             if self._behind is None:
-                return await _send(send, 404, _refusal(path, "a path of this API", "another", "GET /docs.json"))
+                return await self._unknown(scope, send)
         elif scope["type"] == "lifespan":
             return await self._live(scope, receive, send)
         if self._behind is not None:
@@ -179,57 +169,71 @@ class App:
     async def _post(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
         headers = dict(scope["headers"])
-        handler, limit, media = self._posts[path]
         request_id = self._request_id(headers)
-        extra: tuple[tuple[bytes, bytes], ...] = ()
-        if scope["method"] != "POST":
-            status, body = 405, _refusal("method", "POST", scope["method"], f"POST {path}")
-            extra = ((b"allow", b"POST"),)
-        elif self._active >= self._settings.max_concurrency:
-            status = 429
-            body = _refusal(
-                "requests",
-                f"{self._settings.max_concurrency} at once at most",
-                "one more",
-                "Wait as long as Retry-After says; serving.max_concurrency and serving.workers set the limit.",
-            )
-            extra = (_RETRY_AFTER,)
-        else:
-            self._active += 1
-            try:
-                async with asyncio.timeout(self._settings.timeout_s):
-                    # Requests that came in together are counted before the first of them is worked on: so there is
-                    # something to refuse, although the model runs in the loop's own thread.
-                    await asyncio.sleep(0)
-                    content = await _body(headers, receive, limit, media)
-                    status, body = await handler(content, scope, headers, request_id)
-            except RequestError as error:
-                status, body = error.status, _refusal(error.where, error.expected, error.got, error.remedy)
-            except TimeoutError:
-                status = 504
-                body = _refusal(
-                    "request",
-                    f"to be done within {self._settings.timeout_s:g} s, its body's arrival included",
-                    "more",
-                    "Send fewer windows at once, or raise serving.timeout_s.",
-                )
-            except ClientGoneError:
-                return
-            except Exception:
-                logger.exception("request %s", request_id)
-                status, body = 500, _refusal("server", "an answer", "a fault", "See the service's log.")
-            finally:
-                self._active -= 1
-        await _send(send, status, body, (b"x-request-id", request_id.encode()), *extra)
+        status = 200
+        try:
+            status, body = await self._limited(path, scope, headers, receive, request_id)
+            await answer(send, status, body, request_id)
+        except RequestError as error:
+            status = error.status
+            await refuse(send, error, request_id)
+        except ClientGoneError:
+            return
+        except Exception:
+            logger.exception("request %s", request_id)
+            status, remedy = 500, "See the service's log."
+            fault = RequestError(where="server", expected="an answer", got="a fault", remedy=remedy, status=status)
+            await refuse(send, fault, request_id)
         self._metrics.request(path, status, time.perf_counter() - began)
 
+    async def _limited(
+        self, path: str, scope: Scope, headers: dict[bytes, bytes], receive: Receive, request_id: str
+    ) -> tuple[int, bytes]:
+        """Answer a request within the limits of method, concurrency, time and size."""
+        handler, limit, media = self._posts[path]
+        if scope["method"] != "POST":
+            raise wrong_method(scope, "POST")
+        serving = self._serving
+        if self._active >= serving.max_concurrency:
+            raise RequestError(
+                where="requests",
+                expected=f"{serving.max_concurrency} at once at most",
+                got="one more",
+                remedy="Come back after Retry-After seconds, or raise serving.workers.",
+                status=429,
+            )
+        self._active += 1
+        try:
+            async with asyncio.timeout(serving.timeout_s):
+                # Requests that came in together are counted before the first of them is worked on: so there is
+                # something to refuse, although the model runs in the loop's own thread.
+                await asyncio.sleep(0)
+                content = await read_body(headers, receive, limit, media)
+                return await handler(content, scope, headers, request_id)
+        except TimeoutError as error:
+            raise RequestError(
+                where="request",
+                expected=f"to be done within {serving.timeout_s:g} s, its body's arrival included",
+                got="more",
+                remedy="Send fewer windows at once, or raise serving.timeout_s.",
+                status=504,
+            ) from error
+        finally:
+            self._active -= 1
+
     async def _get(self, path: str, scope: Scope, send: Send) -> None:
-        if scope["method"] not in ("GET", "HEAD"):
-            body = _refusal("method", "GET", scope["method"], f"GET {path}")
-            return await _send(send, 405, body, (b"allow", b"GET, HEAD"))
-        status, body = self._gets[path]()
-        self._metrics.active(self._active)
-        return await _send(send, status, body, empty=scope["method"] == "HEAD")
+        request_id = self._request_id(dict(scope["headers"]))
+        if scope["method"] in ("GET", "HEAD"):
+            status, body = self._gets[path]()
+            return await answer(send, status, body, request_id, head=scope["method"] == "HEAD")
+        return await refuse(send, wrong_method(scope, "GET, HEAD"), request_id)
+
+    async def _unknown(self, scope: Scope, send: Send) -> None:
+        request_id = self._request_id(dict(scope["headers"]))
+        known = ", ".join([*self._posts, *self._gets])
+        got, remedy = scope["path"][:80], "See /docs.json."
+        error = RequestError(where="path", expected=f"one of {known}", got=got, remedy=remedy, status=404)
+        await refuse(send, error, request_id, head=scope["method"] == "HEAD")
 
     async def _predict(
         self, body: bytes, scope: Scope, headers: dict[bytes, bytes], request_id: str
@@ -258,28 +262,34 @@ class App:
             "end_us": feedback.end_us,
         }
         if not self._journal.append(line):
-            return 503, _refusal("log", "room in the prediction log", "none", "Send the feedback again later.")
+            raise RequestError(
+                where="log",
+                expected="room in the prediction log",
+                got="none",
+                remedy="Send the feedback again after Retry-After seconds.",
+                status=503,
+            )
         return 202, orjson.dumps({"feedback_id": request_id})
 
     async def _classify(self, windows: Windows, request_id: str) -> tuple[int, bytes]:
         received_us = time.time_ns() // 1000
         values = windows.values
         if len(values) <= _INLINE_WINDOWS:
-            answer = self._guard.predict(values)
+            found = self._guard.predict(values)
         else:
-            answer = await asyncio.get_running_loop().run_in_executor(self._pool, self._guard.predict, values)
+            found = await asyncio.get_running_loop().run_in_executor(self._pool, self._guard.predict, values)
         metadata = self._contract.metadata
         names = metadata.activities
-        chosen = answer.probabilities.argmax(axis=1)
-        highest = answer.probabilities.max(axis=1)
+        chosen = found.probabilities.argmax(axis=1)
+        highest = found.probabilities.max(axis=1)
         activities = [names[index] for index in chosen.tolist()]
         confidence = highest.tolist()
         abstained = [value < metadata.abstain_below for value in confidence]
         content = orjson.dumps(
             {
                 "request_id": request_id,
-                "model_version": answer.version,
-                "fallback": answer.fallback is not None,
+                "model_version": found.version,
+                "fallback": found.fallback is not None,
                 "predictions": [
                     {
                         "activity": activity,
@@ -288,7 +298,7 @@ class App:
                         "probabilities": dict(zip(names, row, strict=True)),
                     }
                     for activity, value, unsure, row in zip(
-                        activities, confidence, abstained, answer.probabilities.tolist(), strict=True
+                        activities, confidence, abstained, found.probabilities.tolist(), strict=True
                     )
                 ],
             }
@@ -308,16 +318,16 @@ class App:
                 "start_us": start_us,
                 "stride_us": self._stride_us,
                 "length_us": self._length_us,
-                "model_version": answer.version,
-                "fallback": answer.fallback,
-                "ms": round(answer.ms, 3),
+                "model_version": found.version,
+                "fallback": found.fallback,
+                "ms": round(found.ms, 3),
                 "activity": activities,
                 "confidence": confidence,
                 "abstained": abstained,
-                "features": answer.features,
+                "features": found.features,
             }
         )
-        if self._shadow is not None and answer.fallback is None:
+        if self._shadow is not None and found.fallback is None:
             self._shadow.offer(values, activities, request_id=request_id, received_us=received_us)
         return 200, content
 
@@ -382,47 +392,3 @@ def _describe(models: dict[str, Model], *, max_windows: int) -> dict[str, Any]:
         "shadow_version": versions.get("shadow"),
         "max_windows": max_windows,
     }
-
-
-async def _body(headers: dict[bytes, bytes], receive: Receive, limit: int, media: bytes) -> bytes:
-    """The whole body, if it is of the right type and no larger than the limit; it is never held beyond that."""
-    given = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-    if given != media:
-        raise RequestError(
-            where="Content-Type",
-            expected=media.decode(),
-            got=given.decode("latin-1")[:80] or "none",
-            remedy=f"Set the header Content-Type: {media.decode()}.",
-            status=415,
-        )
-    announced = headers.get(b"content-length", b"0")
-    size = int(announced) if announced.isdigit() else 0
-    parts = []
-    more = True
-    while more:
-        if size > limit:
-            raise RequestError(
-                where="body",
-                expected=f"{limit} bytes at most",
-                got=f"{size} or more",
-                remedy="Send the windows in several requests, or raise serving.max_windows.",
-                status=413,
-            )
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGoneError
-        parts.append(message.get("body", b""))
-        size = max(size, sum(map(len, parts)))
-        more = message.get("more_body", False)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-async def _send(send: Send, status: int, body: bytes, *headers: tuple[bytes, bytes], empty: bool = False) -> None:
-    size = str(len(body)).encode()
-    own = [(b"content-type", b"application/json"), (b"content-length", size), *headers]
-    await send({"type": "http.response.start", "status": status, "headers": own})
-    await send({"type": "http.response.body", "body": b"" if empty else body})
-
-
-def _refusal(field: str, expected: str, got: str, remedy: str) -> bytes:
-    return orjson.dumps({"error": {"field": field, "expected": expected, "got": got, "remedy": remedy}})

@@ -6,7 +6,7 @@ from typing import Any
 
 from _bentoml_sdk import Service
 
-from bentos import _project
+from bentos import _image, _project
 from bentos.online import app
 
 SETTINGS = _project.settings()
@@ -29,6 +29,7 @@ class _Online:
 Online = _Windows(
     name="online",
     inner=_Online,
+    image=_image.image(),
     config={
         "workers": SETTINGS.serving.workers,
         "traffic": {"timeout": 10, "max_concurrency": 64},
