@@ -1,0 +1,242 @@
+"""A Parquet file or a Delta table in, checked samples out, batch by batch: never the whole input in memory."""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote
+
+# One row group ahead of the reader is enough; polars asks once, at its first scan.
+os.environ.setdefault("POLARS_ROW_GROUP_PREFETCH_SIZE", "1")
+
+import polars as pl
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError, TableNotFoundError
+
+from bentos.batch._checks import Checks
+from har.errors import EmptyRecordingError, MalformedRowError, MissingColumnError, NotARecordingError
+from har.lake import Table
+from har.settings import Settings
+
+BATCH_ROWS = 250_000
+"""Samples in one batch: 20 MB in memory, and work enough that the overhead of a batch does not count."""
+
+_MAGIC = b"PAR1"
+_POLARS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+
+
+def parquet_samples(path: Path, settings: Settings, *, rows: int = BATCH_ROWS) -> Iterator[pl.DataFrame]:
+    """Samples of a Parquet file with the columns of the lake's table `samples`; others are ignored.
+
+    `date` may be absent (it then follows from `time` in the project's time zone), `segment` too (it then follows from
+    pauses longer than `recordings.max_gap_s`). Memory: one row group of the file and a few batches.
+
+    Args:
+        path: the file.
+        settings: channels, zone, rate and limits.
+        rows: of a batch.
+
+    Raises:
+        RecordingError: no Parquet, damaged, a column is missing or of another type, or a value is refused.
+    """
+    _require_parquet(path)
+    try:
+        scan = pl.scan_parquet(path, glob=False, hive_partitioning=False)
+        schema = scan.collect_schema()
+    except _POLARS as error:
+        raise _damaged(error) from error
+    frames = scan.select(_columns(schema, settings))
+    yield from Checks(settings).each(_collected(frames, rows))
+
+
+def delta_samples(
+    folder: Path, settings: Settings, *, date: dt.date | None = None, within: Path | None = None
+) -> Iterator[pl.DataFrame]:
+    """Samples of a Delta table partitioned by date and subject, one subject-day after the other.
+
+    Args:
+        folder: the table's.
+        settings: channels, zone, rate and limits.
+        date: this date only; None: all.
+        within: folder that no file of the table may lie outside of; None: no limit.
+
+    Raises:
+        RecordingError: no such table, or a column or value is refused.
+    """
+    table, files = _open(folder, within)
+    schema = pl.scan_delta(table).collect_schema()
+    columns = _columns(schema, settings)
+    partitions = sorted(
+        {(when, subject) for when, subject in files.iter_rows() if date is None or when == date}
+    )
+    if not partitions:
+        got = "none" if date is None else f"none of {date}"
+        raise EmptyRecordingError(
+            where="samples", expected="rows", got=got, remedy="Check the table, or the date that was asked for."
+        )
+    wanted = [name for name in schema.names() if name in (*_TEXT, "time", "segment", *settings.sensors.channels)]
+    wanted = [name for name in wanted if name != "subject"]
+    reader = Table(folder, schema).each(table.version(), partitions, wanted)
+    while True:
+        try:
+            part = next(reader, None)
+        except _POLARS as error:
+            raise _damaged(error) from error
+        if part is None:
+            return
+        (when, subject), frame = part
+        named = frame.with_columns(pl.lit(when, pl.Date).alias("date"), pl.lit(subject).alias("subject"))
+        samples = named.select(columns)
+        if not _is_sorted(samples):
+            samples = samples.sort("session", "time")
+        if len(samples):
+            yield from Checks(settings, of=f" of {when}, subject {subject}").each(iter([samples]))
+
+
+_TEXT = ("subject", "session")
+
+
+def _columns(schema: pl.Schema, settings: Settings) -> list[pl.Expr]:
+    """How the lake's columns are made from these.
+
+    Raises:
+        MissingColumnError: one is absent.
+        MalformedRowError: one is of a type that cannot be meant.
+    """
+    channels = settings.sensors.channels
+    for name in (*_TEXT, "time", *channels):
+        if name not in schema:
+            close = difflib.get_close_matches(name, schema.names(), n=1)
+            raise MissingColumnError(
+                where=name,
+                expected=f"a column {name!r}",
+                got=f"the columns {', '.join(schema.names()[:30]) or '(none)'}",
+                remedy=f"{f'Did you mean {close[0]!r}? ' if close else ''}Name it so in the file.",
+            )
+    for name in _TEXT:
+        _require(isinstance(schema[name], pl.String | pl.Categorical | pl.Enum), name, "text", schema)
+    _require(isinstance(schema["time"], pl.Datetime), "time", "timestamps", schema)
+    for name in channels:
+        _require(schema[name].is_numeric(), name, "numbers", schema)
+    zone = settings.project.timezone
+    time = pl.col("time").dt.cast_time_unit("us")
+    if schema["time"].time_zone is None:  # type: ignore[attr-defined]
+        # An hour that the wall clock skips or repeats becomes null, which the checks refuse.
+        time = time.dt.replace_time_zone(zone, ambiguous="null", non_existent="null")
+    date = time.dt.convert_time_zone(zone).dt.date().alias("date")
+    if "date" in schema:
+        _require(schema["date"] == pl.Date, "date", "dates", schema)
+        date = pl.col("date")
+    columns = [
+        date,
+        *(pl.col(name).cast(pl.String) for name in _TEXT),
+        time.dt.convert_time_zone("UTC").alias("time"),
+        *(pl.col(name).cast(pl.Float32) for name in channels),
+    ]
+    if "segment" in schema:
+        _require(schema["segment"].is_integer(), "segment", "whole numbers", schema)
+        columns.append(pl.col("segment").cast(pl.Int64, strict=False))
+    return columns
+
+
+def _require(holds: bool, name: str, expected: str, schema: pl.Schema) -> None:
+    if not holds:
+        raise MalformedRowError(
+            where=name, expected=expected, got=str(schema[name]), remedy="Write the column with that type."
+        )
+
+
+def _collected(frames: pl.LazyFrame, rows: int) -> Iterator[pl.DataFrame]:
+    batches = frames.collect_batches(chunk_size=rows, maintain_order=True, lazy=True, engine="streaming")
+    while True:
+        try:
+            batch = next(batches, None)
+        except _POLARS as error:
+            raise _damaged(error) from error
+        if batch is None:
+            return
+        yield batch
+
+
+def _require_parquet(path: Path) -> None:
+    size = path.stat().st_size
+    if not size:
+        raise EmptyRecordingError(
+            where="samples", expected="a Parquet file", got="an empty one", remedy="Export or send it again."
+        )
+    with path.open("rb") as stream:
+        head = stream.read(len(_MAGIC))
+        stream.seek(max(0, size - len(_MAGIC)))
+        tail = stream.read()
+    if head != _MAGIC:
+        raise NotARecordingError(
+            where="samples",
+            expected="a Parquet file",
+            got=f"a file that starts with {head!r}",
+            remedy="Write the samples as Parquet; nothing may stand before or after it in the request's body.",
+        )
+    if tail != _MAGIC or size < 12:
+        raise NotARecordingError(
+            where="samples",
+            expected="a whole Parquet file",
+            got=f"one that is cut short, {size} bytes",
+            remedy="Export or send it again.",
+        )
+
+
+def _open(folder: Path, within: Path | None) -> tuple[DeltaTable, pl.DataFrame]:
+    """The table, and date and subject of each of its files."""
+    try:
+        table = DeltaTable(str(folder))
+        actions = pl.DataFrame(table.get_add_actions(flatten=True))
+    except (TableNotFoundError, FileNotFoundError, NotADirectoryError) as error:
+        raise NotARecordingError(
+            where="path", expected="a Delta table", got="none there", remedy="Name the folder that holds _delta_log."
+        ) from error
+    except (OSError, DeltaError) as error:
+        raise _damaged(error) from error
+    by = table.metadata().partition_columns
+    if sorted(by) != ["date", "subject"]:
+        raise NotARecordingError(
+            where="path",
+            expected="a table partitioned by date and subject",
+            got=f"one by {', '.join(by)}" if by else "one without partitions",
+            remedy="Rewrite it with these partition columns, or send it as Parquet files.",
+        )
+    names = actions.select(date="partition.date", subject="partition.subject")
+    if names.schema != {"date": pl.Date, "subject": pl.String} or any(names.null_count().row(0)):
+        raise MalformedRowError(
+            where="date",
+            expected="a date and a subject in every partition",
+            got=f"types {', '.join(map(str, names.dtypes))}, or null",
+            remedy="Write `date` as a date and `subject` as text, and drop partitions without them.",
+        )
+    if within is not None:
+        for path in actions["path"]:
+            if not (folder / unquote(path)).resolve().is_relative_to(within):
+                raise NotARecordingError(
+                    where="path",
+                    expected="files inside the mounted folder",
+                    got="a table that refers to others",
+                    remedy="Copy the table's files into the folder.",
+                )
+    return table, names
+
+
+def _is_sorted(samples: pl.DataFrame) -> bool:
+    same = pl.col("session") == pl.col("session").shift()
+    back = same & (pl.col("time") <= pl.col("time").shift())
+    wrong = back | (pl.col("session") < pl.col("session").shift())
+    return not samples.select(wrong.any()).item()
+
+
+def _damaged(error: BaseException) -> NotARecordingError:
+    return NotARecordingError(
+        where="samples",
+        expected="a table that can be read",
+        got=str(error).splitlines()[0][:200] if str(error) else type(error).__name__,
+        remedy="It is damaged: export or send it again.",
+    )

@@ -1,0 +1,204 @@
+"""Checked samples in, one Parquet file of predictions out, in memory that does not grow with either."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from har.dataset import run_ids
+from har.errors import LakeError
+from har.inference import Classifier, ModelMetadata, Package, granted_cores
+from har.lake import Lake, Partition
+from har.scoring import predict
+from har.settings import Settings
+
+Piece = tuple[Partition, pl.DataFrame]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What became of one input."""
+
+    samples: int
+    windows: int
+
+
+class Scorer:
+    """The packaged champion, ready to score inputs of any size; safe to share between threads.
+
+    One call to ONNX Runtime uses one thread, and as many calls run at once as the process is granted cores.
+
+    Raises:
+        ModelError: the model file cannot be read, or was made for other settings.
+    """
+
+    def __init__(self, package: Package, settings: Settings) -> None:
+        """Load the model and score one window, so that the first request finds it warm."""
+        self.version = package.version
+        self.settings = settings
+        self.schema = Lake(settings.path("lake"), settings.sensors.channels).predictions.schema
+        self._classifier = Classifier(package.model, threads=1, arena=True)
+        self.metadata: ModelMetadata = self._classifier.metadata
+        self.metadata.require(
+            where=f"model version {package.version}",
+            activities=settings.activities.all,
+            channels=settings.sensors.channels,
+            units=settings.sensors.units,
+            rate_hz=settings.sensors.rate_hz,
+            length=settings.length,
+        )
+        self._cores = granted_cores()
+        self._pool = ThreadPoolExecutor(self._cores, thread_name_prefix="score")
+        self._classifier.predict(np.zeros((1, settings.length, len(settings.sensors.channels)), np.float32))
+
+    def describe(self) -> dict[str, object]:
+        """What decides a prediction, for whoever must know that it is the same elsewhere."""
+        return {
+            "version": self.version,
+            "activities": self.metadata.activities,
+            "channels": self.metadata.channels,
+            "units": self.metadata.units,
+            "rate_hz": self.metadata.rate_hz,
+            "length": self.metadata.length,
+            "stride": self.settings.stride,
+            "abstain_below": self.metadata.abstain_below,
+            "network": self.metadata.network,
+            "data_version": self.metadata.data_version,
+            "git_commit": self.metadata.git_commit,
+            "trained_at": self.metadata.trained_at,
+        }
+
+    def score(
+        self,
+        samples: Iterable[pl.DataFrame],
+        target: Path,
+        *,
+        progress: Callable[[Scored], None] = lambda _: None,
+    ) -> Scored:
+        """Score samples and write the lake's columns `predictions`, sorted by date, subject, session and start.
+
+        Args:
+            samples: batches as `parquet_samples` and `delta_samples` give them.
+            target: appears when it is complete, and is not touched before.
+            progress: told after every batch how far it got; an error that it raises ends the work.
+
+        Raises:
+            LakeError: the disk refuses.
+            HarError: what `samples` raises.
+        """
+        done = Scored(0, 0)
+        running: deque[tuple[int, Future[pl.DataFrame]]] = deque()
+        try:
+            with tempfile.TemporaryDirectory(prefix="har-batch-") as folder:
+                parts = _Parts(Path(folder), self.schema)
+
+                def finish_oldest() -> Scored:
+                    rows, future = running.popleft()
+                    predictions = future.result()
+                    parts.add(predictions)
+                    return Scored(done.samples + rows, done.windows + len(predictions))
+
+                for rows, pieces in _cut(samples, self.settings.length, self.settings.stride):
+                    running.append((rows, self._pool.submit(self._predict, pieces)))
+                    if len(running) > self._cores:
+                        done = finish_oldest()
+                        progress(done)
+                while running:
+                    done = finish_oldest()
+                    progress(done)
+                parts.join(target)
+        except (OSError, pl.exceptions.PolarsError) as error:
+            if isinstance(error, LakeError):
+                raise
+            raise LakeError(
+                where=str(target.parent),
+                expected="room for the predictions, there and in the folder for temporary files (TMPDIR)",
+                got=str(error).splitlines()[0] if str(error) else type(error).__name__,
+                remedy="Free space or grant write access, then try again: nothing was half written.",
+            ) from error
+        finally:
+            for _, future in running:
+                future.cancel()
+        return done
+
+    def _predict(self, pieces: list[Piece]) -> pl.DataFrame:
+        if not pieces:
+            return pl.DataFrame(schema=self.schema)
+        found = predict(pieces, self.settings, self._classifier, self.version)
+        absent = [pl.lit(None, dtype).alias(name) for name, dtype in self.schema.items() if name not in found.columns]
+        return found.with_columns(absent).select(self.schema.names()).cast(self.schema)
+
+
+def _cut(samples: Iterable[pl.DataFrame], length: int, stride: int) -> Iterator[tuple[int, list[Piece]]]:
+    """Subject-days in pieces whose windows, put together, are the windows of the whole; with the batch's own rows.
+
+    A segment that may go on in the next batch is continued from the start of its next window.
+    """
+    rest: pl.DataFrame | None = None
+    for batch in samples:
+        frame = batch if rest is None else pl.concat([rest, batch])
+        heads = np.flatnonzero(np.diff(frame.select(pl.struct("date", "subject").rle_id()).to_series(), prepend=0))
+        bounds = [0, *heads.tolist(), len(frame)]
+        days = [frame[first:end] for first, end in zip(bounds[:-1], bounds[1:], strict=True)]
+        day = days.pop()
+        runs = run_ids(day)
+        head = int(np.searchsorted(runs, runs[-1]))
+        count = max(0, (len(day) - head - length) // stride + 1)
+        days.append(day[: head + (count - 1) * stride + length if count else head])
+        rest = day[head + count * stride :]
+        yield len(batch), [((part["date"][0], part["subject"][0]), part) for part in days if len(part)]
+
+
+class _Parts:
+    """Predictions on disk, a file for every subject-day of every batch, until all are there and can be put in order."""
+
+    def __init__(self, folder: Path, schema: pl.Schema) -> None:
+        self._folder = folder
+        self._schema = schema
+        self._files: dict[Partition, list[Path]] = {}
+        self._count = 0
+
+    def add(self, predictions: pl.DataFrame) -> None:
+        days = predictions.partition_by("date", "subject", as_dict=True, maintain_order=True)
+        for key, rows in days.items():
+            date, subject = key
+            assert isinstance(date, dt.date)  # noqa: S101  the schema says so
+            self._files.setdefault((date, str(subject)), []).append(self._write(rows))
+
+    def join(self, target: Path) -> None:
+        """All rows by date, subject, session and start, into a file that appears complete."""
+        ordered = [self._joined(self._files[day]) for day in sorted(self._files)]
+        frame = pl.scan_ipc(ordered, glob=False) if ordered else pl.LazyFrame(schema=self._schema)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+        temporary = Path(name)
+        try:
+            frame.sink_parquet(temporary, maintain_order=True)
+            os.fsync(handle)
+            temporary.chmod(0o644)
+            temporary.replace(target)
+        finally:
+            os.close(handle)
+            temporary.unlink(missing_ok=True)
+
+    def _joined(self, files: list[Path]) -> Path:
+        if len(files) == 1:
+            return files[0]
+        rows = pl.concat([pl.read_ipc(path) for path in files])
+        for path in files:
+            path.unlink()
+        return self._write(rows.sort("session", "start"))
+
+    def _write(self, rows: pl.DataFrame) -> Path:
+        path = self._folder / f"{self._count}.arrow"
+        self._count += 1
+        rows.write_ipc(path)
+        return path
