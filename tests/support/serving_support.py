@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -178,7 +178,7 @@ def listening(app: Any) -> Iterator[str]:
     server = uvicorn.Server(config)
     frozen, thresholds = gc.get_freeze_count(), gc.get_threshold()
     with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread = threading.Thread(target=_run, args=(server, listener), daemon=True)
         thread.start()
         try:
             eventually(lambda: server.started or not thread.is_alive())
@@ -191,6 +191,11 @@ def listening(app: Any) -> Iterator[str]:
             if not frozen:
                 gc.unfreeze()
     assert not thread.is_alive()
+
+
+def _run(server: uvicorn.Server, listener: socket.socket) -> None:
+    with suppress(SystemExit):  # how uvicorn says that the application did not start
+        server.run(sockets=[listener])
 
 
 @dataclass
