@@ -6,6 +6,7 @@ PINS := --quiet --no-annotate --no-header --python-version 3.11
 export WHYLOGS_NO_ANALYTICS := 1
 export BENTOML_DO_NOT_TRACK := true
 export DO_NOT_TRACK := true
+export ORT_DISABLE_TELEMETRY := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 

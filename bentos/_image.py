@@ -6,7 +6,8 @@ import sys
 
 from bentoml.images import Image
 
-_DATA = "/home/bentoml/data"
+_HOME = "/home/bentoml"
+_FOLDERS = " ".join(f"{_HOME}/{name}" for name in ("bentos", "models", "envs", "tmp", "data"))
 _HEALTHY = (
     "import os, urllib.request; "
     "urllib.request.urlopen('http://127.0.0.1:' + os.environ.get('BENTOML_PORT', '3000') + '/readyz', timeout=2)"
@@ -21,9 +22,10 @@ def image() -> Image:
         distro="none",
         python_version=python,
         lock_python_packages=False,
-        # A volume mounted here belongs to the service's user. BentoML knows no health check: it rides on this line.
+        # BentoML creates its folders at start, which a read-only root forbids; in `data`, where a volume may be
+        # mounted, the prediction log lies. The health check, which BentoML does not know, rides on the same command.
         commands=[
-            f"mkdir {_DATA} && chown bentoml:bentoml {_DATA}\n"
+            f"mkdir {_FOLDERS} && chown bentoml:bentoml {_FOLDERS}\n"
             f'HEALTHCHECK --interval=15s --timeout=5s --start-period=20s CMD ["python", "-c", "{_HEALTHY}"]'
         ],
     )

@@ -41,7 +41,7 @@ def model(project: Settings) -> BentoModel:
     _own_metrics()
     if not _BENTO.exists():
         return BentoModel(f"{project.project.name}:latest")
-    models = yaml.safe_load(_BENTO.read_text(encoding="utf-8")).get("models") or []
+    models = yaml.safe_load(_BENTO.read_text(encoding="utf-8"))["services"][0]["models"]
     if not models:
         raise SettingsError(where=str(_BENTO), expected="a model", got="none", remedy="Build it again: har package.")
     return BentoModel(models[0]["tag"])

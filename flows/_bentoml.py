@@ -13,18 +13,10 @@ from pathlib import Path
 
 import click
 
-from flows._environment import quiet_environment
+from flows._bentos import environment
 
 _SETTINGS = "har.toml"
 _DEFAULT = ".bentoml"
-
-
-def environment(store: Path) -> dict[str, str]:
-    """Variables that make BentoML keep models and bentos in `store`, and keep this machine's paths out of them.
-
-    BentoML would otherwise lock itself by the address that it was installed from.
-    """
-    return {"BENTOML_HOME": str(store), "BENTOML_NO_LOCAL_URL": "true", **quiet_environment(chatter=True)}
 
 
 def project_store(start: Path) -> Path | None:

@@ -8,6 +8,7 @@ _NO_TELEMETRY = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "WHYLOGS_NO_ANALYTICS": "1",
     "BENTOML_DO_NOT_TRACK": "true",  # BentoML does not take "1"
+    "ORT_DISABLE_TELEMETRY": "1",  # read when ONNX Runtime is imported; its own call to disable comes too late
 }
 
 _NO_CHATTER = {

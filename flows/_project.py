@@ -43,9 +43,9 @@ def open_project() -> Project:
     return Project(load_settings())
 
 
-async def is_transient(_task: object, _run: TaskRun, state: State[Any]) -> bool:
+def is_transient(_task: object, _run: TaskRun, state: State[Any]) -> bool:
     """Whether a retry may help: the disk or another writer, not bad data or a bug."""
-    error = await state.result(raise_on_failure=False)
+    error = state.data
     return isinstance(error, OSError) or not isinstance(error, HarError | TypeError | ValueError | AssertionError)
 
 

@@ -116,6 +116,24 @@ def score(
 
 
 @app.command()
+def package(
+    version: Annotated[int | None, typer.Option(min=1, help="Another version than the champion.")] = None,
+    shadow: Annotated[
+        int | None, typer.Option(min=1, help="A version that looks on; by default the challenger.")
+    ] = None,
+) -> None:
+    """Build the champion's bentos, the online API and the batch scorer, try them and record them."""
+    from flows.package import package as flow
+
+    report = _run(flow, version=version, shadow=shadow)
+    out.print(
+        f"Version {report.version}: {report.online_tag} and {report.batch_tag}, "
+        f"{'built and tried' if report.built else 'built before'}, {report.seconds:.1f} s.",
+        highlight=False,
+    )
+
+
+@app.command()
 def models() -> None:
     """List the registered versions and the promotion log."""
     registry = _registry()
@@ -139,6 +157,7 @@ def promote(version: int, reason: Reason) -> None:
     """Make a version the champion by hand."""
     _registry().promote(version, reason=reason, who=whoami(), figures=None)
     out.print(f"Version {version} is the champion. `har score --rescore` scores old days with it.")
+    _announce(version)
 
 
 @app.command()
@@ -146,6 +165,7 @@ def rollback(reason: Reason) -> None:
     """Give the champion's place back to the previous version."""
     move = _registry().rollback(reason=reason, who=whoami())
     out.print(f"Version {move.version} is the champion again. `har score --rescore` scores old days with it.")
+    _announce(move.version)
 
 
 @app.command()
@@ -170,6 +190,7 @@ def reproduce(version: int) -> None:
 def status() -> None:
     """Say what the lake and the registry hold."""
     from flows._project import current_champion, open_project
+    from har.packaging import TAGS
 
     project = open_project()
     table = Table("table", "version", "partitions", "rows")
@@ -180,6 +201,9 @@ def status() -> None:
     out.print(table)
     champion = current_champion(project.registry)
     out.print(f"Champion: {f'version {champion.number}' if champion else 'none yet; train one: har train'}")
+    if champion:
+        bentos = [champion.tags[name] for name in TAGS if name in champion.tags]
+        out.print(f"Bentos: {', '.join(bentos) or 'none with it; build them: har package'}", highlight=False)
     quarantine = project.settings.path("quarantine")
     waiting = sum(1 for path in quarantine.rglob("*") if path.is_file() and path.suffix != ".json")
     if waiting:
@@ -199,6 +223,15 @@ def up(
 
 def _figure(value: float | None) -> str:
     return "none" if value is None else f"{value:.8f}"
+
+
+def _announce(version: int) -> None:
+    """Let the local stack, if there is one, package the new champion."""
+    from flows._events import announce_promotion
+
+    trouble = announce_promotion(load_settings(), version)
+    if trouble:
+        Console(stderr=True).print(f"[yellow]{trouble}[/]", highlight=False, soft_wrap=True)
 
 
 def _registry() -> Any:

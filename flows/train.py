@@ -10,11 +10,14 @@ from typing import Any
 from prefect import flow, task
 from prefect.artifacts import create_link_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.events import emit_event
 
 from flows._console import bar, console
+from flows._events import promotion
 from flows._project import IO_RETRIES, Project, current_champion, open_project
 from har.experiment import Recipe, challenge, make_recipe, run
 from har.files import write_atomically
+from har.packaging import TAGS
 from har.registry import git_state, whoami
 
 
@@ -125,6 +128,9 @@ def train(network: str | None = None, seed: int | None = None) -> TrainReport:
         decided = gate(project, number)
         promoted, reasons = decided["promoted"], decided["reasons"]
     version = project.registry.version(number)
+    if promoted and not all(name in version.tags for name in TAGS):
+        # Events can be lost: a champion that nobody packaged is announced again by the next run.
+        emit_event(**promotion(project.settings, number))
     report = TrainReport(number, known is None, promoted, tuple(reasons), version.metrics)
     create_table_artifact(
         key="train-run",

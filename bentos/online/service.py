@@ -27,7 +27,7 @@ class _Online:
 
 
 Online = _Windows(
-    name="online",
+    name=f"{SETTINGS.project.name}-online",
     inner=_Online,
     image=_image.image(),
     config={

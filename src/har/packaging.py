@@ -13,21 +13,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from har.dataset import load_windows
 from har.errors import ModelMismatchError, NotEnoughDataError, RegistryError
 from har.files import file_sha256
 from har.inference import Classifier, MagnitudeRule, ModelMetadata, Package
-from har.lake import Lake
+from har.lake import Lake, Partition
 from har.registry import Registry, Version
 from har.settings import Settings
 from har.windows import WindowSet
+
+TAGS = ("bento_online", "bento_batch")
+"""Tags of a registered version that name the bentos which carry it, once they were tried."""
 
 RULE_WINDOWS = 20_000
 """The fallback rule has a handful of numbers per activity: more windows than this would not change them."""
 
 KNOWN_WINDOWS = 32
+KNOWN_SAMPLES = 50_000
+_SECTIONS_THAT_CUT = ("project", "sensors", "windows", "activities")
 _MUST_AGREE = ("channels", "units", "rate_hz", "length", "activities")
 
 
@@ -153,7 +159,9 @@ def training_windows(lake: Lake, recipe: Mapping[str, Any]) -> WindowSet:
     Raises:
         NotEnoughDataError: there are none.
     """
-    settings = Settings.from_values(recipe["settings"], root=lake.folder)
+    # The other sections may have changed since the version was trained, and do not matter here.
+    cutting = {name: recipe["settings"][name] for name in _SECTIONS_THAT_CUT}
+    settings = Settings.from_values(cutting, root=lake.folder)
     windows = load_windows(lake, settings, version=recipe["lake_version"])
     chosen = windows.select(windows.labels >= 0)
     if not len(chosen):
@@ -164,6 +172,25 @@ def training_windows(lake: Lake, recipe: Mapping[str, Any]) -> WindowSet:
             remedy="Restore the lake from a backup, or train on what it holds now: har train.",
         )
     return chosen
+
+
+def known_samples(lake: Lake) -> tuple[Partition, pl.DataFrame]:
+    """Some samples of the lake's latest subject-day, sorted, for a try: columns session, segment, time and channels.
+
+    Raises:
+        NotEnoughDataError: the lake is empty.
+    """
+    partitions = sorted(lake.contents())
+    if not partitions:
+        raise NotEnoughDataError(
+            where=str(lake.samples.path),
+            expected="ingested samples",
+            got="none",
+            remedy="Put files into the inbox and run `har ingest`.",
+        )
+    columns = ["session", "segment", "time", *lake.channels]
+    ((partition, frame),) = lake.samples.each(lake.samples.version(), partitions[-1:], columns)
+    return partition, frame.sort("session", "time").head(KNOWN_SAMPLES)
 
 
 def code_sha256(root: Path, files: Iterable[Path]) -> str:
