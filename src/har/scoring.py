@@ -104,7 +104,7 @@ def score_chunk(
     *,
     elsewhere: Callable[[Parts], pl.DataFrame] | None = None,
 ) -> ChunkReport:
-    """Score a chunk's partitions and write predictions and scores.
+    """Score a chunk's partitions and write predictions and scores; what the online service predicted stays.
 
     Args:
         lake: where samples are read and predictions written.
@@ -119,7 +119,7 @@ def score_chunk(
     columns = ["session", "segment", "time", *lake.channels]
     parts = lake.samples.each(samples_version, chunk.partitions, columns)
     predictions = elsewhere(parts) if elsewhere else predict(parts, settings, classifier, model_version)
-    lake.predictions.replace(predictions, chunk.partitions)
+    lake.predictions.replace(predictions, chunk.partitions, keep="request_id")
     counts: dict[Partition, int] = {
         (date, subject): count for date, subject, count in predictions.group_by("date", "subject").len().iter_rows()
     }
@@ -178,6 +178,7 @@ def predict(parts: Parts, settings: Settings, classifier: Classifier, model_vers
             pl.Series("confidence", confidence, pl.Float32),
             pl.Series("abstained", confidence < classifier.metadata.abstain_below),
             pl.lit(model_version, pl.Int32).alias("model_version"),
+            pl.lit(None, pl.String).alias("request_id"),
         )
         .sort("date", "subject", "session", "start")
     )

@@ -75,6 +75,118 @@ def test_unknown_version_is_named(table: Table) -> None:
         table.read(version=7)
 
 
+def test_replace_keeps_what_it_is_told_to(tmp_path: Path) -> None:
+    schema = pl.Schema({**SCHEMA, "origin": pl.String})
+    table = Table(tmp_path / "things", schema)
+
+    def part(subject: str, value: int, origin: str | None) -> pl.DataFrame:
+        return pl.DataFrame({"date": [DAY], "subject": [subject], "value": [value], "origin": [origin]}, schema=schema)
+
+    table.replace(pl.concat([part("a", 1, None), part("a", 2, "x"), part("b", 3, "x")]), [(DAY, "a"), (DAY, "b")])
+    table.replace(part("a", 9, None), [(DAY, "a")], keep="origin")
+    assert sorted(table.read()["value"]) == [2, 3, 9]
+    table.replace(part("c", 4, None), [(DAY, "a"), (DAY, "c")], keep="origin")
+    assert table.read().sort("value").rows() == [(DAY, "a", 2, "x"), (DAY, "b", 3, "x"), (DAY, "c", 4, None)]
+
+
+def test_adding_twice_is_adding_once(table: Table) -> None:
+    assert table.add(pl.concat([rows(DAY, "a", 1, 2, 2), rows(DAY, "b", 1)]), ["value"]) == 3
+    version = table.version()
+    assert table.add(pl.concat([rows(DAY, "b", 1), rows(DAY, "a", 2)]), ["value"]) == 0
+    assert table.version() == version
+    assert table.add(pl.concat([rows(DAY, "a", 2, 3), rows(NEXT, "a", 2)]), ["value"]) == 2
+    assert sorted(table.read().select("date", "subject", "value").rows()) == [
+        *((DAY, "a", value) for value in (1, 2, 3)),
+        (DAY, "b", 1),
+        (NEXT, "a", 2),
+    ]
+
+
+def test_a_key_in_time_is_found_wherever_it_lies(tmp_path: Path) -> None:
+    schema = pl.Schema({"date": pl.Date, "subject": pl.String, "at": pl.Datetime("us", "UTC"), "name": pl.String})
+    table = Table(tmp_path / "things", schema)
+
+    def at(*minutes: int) -> pl.DataFrame:
+        stamps = [dt.datetime(2024, 1, 1, 12, minute, tzinfo=dt.UTC) for minute in minutes]
+        return pl.DataFrame({"date": DAY, "subject": "a", "at": stamps, "name": "x"}, schema=schema)
+
+    assert [table.add(at(*minutes), ["name", "at"]) for minutes in [(5, 9), (1,), (7,), (1, 5, 6, 7, 9, 11)]] == [
+        2,
+        1,
+        1,
+        2,
+    ]
+    assert table.read()["at"].dt.minute().sort().to_list() == [1, 5, 6, 7, 9, 11]
+
+
+def test_amend_sets_columns_of_the_rows_it_names(tmp_path: Path) -> None:
+    schema = pl.Schema(
+        {
+            **SCHEMA,
+            "at": pl.Datetime("us", "UTC"),
+            "second": pl.String,
+            "features": pl.List(pl.Float32),
+        }
+    )
+    table = Table(tmp_path / "things", schema)
+    start = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
+    frame = pl.DataFrame(
+        {
+            "date": DAY,
+            "subject": ["a", "a", "o'x"],
+            "value": [1, 2, 1],
+            "at": [start, start + dt.timedelta(seconds=1), start],
+            "second": None,
+            "features": [[1.5, 2.5]] * 3,
+        },
+        schema=schema,
+    )
+    table.add(frame, ["value", "at"])
+    known = frame.select("date", "subject", "value", "at")
+    changes = known[1:].with_columns(pl.Series("second", ["yes", "no"]))
+    stranger = changes[:1].with_columns(pl.lit(77, pl.Int64).alias("value"))
+    assert table.amend(pl.concat([changes, stranger]), ["value", "at"]) == 2
+    assert table.amend(changes[:0], ["value", "at"]) == 0
+    assert table.read().sort("subject", "value").equals(frame.with_columns(pl.Series("second", [None, "yes", "no"])))
+
+
+def test_many_small_files_become_one(table: Table) -> None:
+    for value in range(40):
+        table.add(rows(DAY, "a", value), ["value"])
+    table.add(rows(DAY, "b", 1), ["value"])
+    assert table.compact([(DAY, "a"), (DAY, "b"), (DAY, "nobody")]) == 1
+    assert table.compact([(DAY, "a")]) == 0
+    assert sorted(table.read(partitions=[(DAY, "a")])["value"]) == list(range(40))
+    assert len(list(table.path.glob("date=2024-01-01/subject=b/*.parquet"))) == 1
+
+
+def test_a_table_of_an_older_release_is_read_and_written(tmp_path: Path) -> None:
+    old = Table(tmp_path / "things", SCHEMA)
+    old.replace(pl.concat([rows(DAY, "a", 1, 2), rows(DAY, "b", 3)]), [(DAY, "a"), (DAY, "b")])
+    schema = pl.Schema({**SCHEMA, "origin": pl.String})
+    table = Table(old.path, schema, added=["origin"])
+    assert table.read().schema == schema
+    assert table.read().sort("value").rows() == [(DAY, "a", 1, None), (DAY, "a", 2, None), (DAY, "b", 3, None)]
+    [(_, frame)] = table.each(None, [(DAY, "a")], ["value", "origin"])
+    assert frame.rows() == [(1, None), (2, None)]
+
+    new = rows(DAY, "a", 2, 7).with_columns(pl.lit("x").alias("origin"))
+    assert table.add(new, ["value"]) == 1
+    table.replace(rows(DAY, "b", 4).with_columns(pl.lit(None).alias("origin")), [(DAY, "b")], keep="origin")
+    table.replace(rows(DAY, "a", 8).with_columns(pl.lit("y").alias("origin")), [(DAY, "a")], keep="origin")
+    assert table.read().sort("value").rows() == [(DAY, "b", 4, None), (DAY, "a", 7, "x"), (DAY, "a", 8, "y")]
+    assert table.read(version=0).sort("value")["origin"].to_list() == [None, None, None]
+    frames = dict(table.each(None, table.partitions(), ["value", "origin"]))
+    assert sorted(frames[DAY, "a"].rows()) == [(7, "x"), (8, "y")]
+
+
+def test_a_table_of_other_settings_is_not_read_as_nulls(table: Table) -> None:
+    table.replace(rows(DAY, "a", 1), [(DAY, "a")])
+    other = Table(table.path, pl.Schema({**SCHEMA, "gyro_x": pl.Float32}))
+    with pytest.raises(LakeError, match=r"column 'gyro_x'.*paths\.lake"):
+        other.read()
+
+
 WRITER = """
 import datetime as dt, sys
 import polars as pl

@@ -85,14 +85,14 @@ _DIE_AFTER_COMMITS = """
 import os, signal
 from har.lake import Table
 
-def dying(self, frame, partitions, replace=Table.replace, left=[{commits}]):
-    version = replace(self, frame, partitions)
+def dying(self, write, commit=Table._commit, left=[{commits}]):
+    version = commit(self, write)
     left[0] -= 1
     if not left[0]:
         os.kill(os.getpid(), signal.SIGKILL)
     return version
 
-Table.replace = dying
+Table._commit = dying
 """
 
 

@@ -1,6 +1,9 @@
-"""Delta tables of samples, recordings, predictions and scores: every rewrite is atomic, every read has a version."""
+"""Delta tables of samples, recordings, predictions, scores, requests and labels.
 
-from har.lake._lake import Lake, Partition
+Every rewrite is atomic, every read has a version.
+"""
+
+from har.lake._lake import ONLINE_SESSION, UNKNOWN_SUBJECT, Lake, Partition
 from har.lake._table import Table
 
-__all__ = ["Lake", "Partition", "Table"]
+__all__ = ["ONLINE_SESSION", "UNKNOWN_SUBJECT", "Lake", "Partition", "Table"]

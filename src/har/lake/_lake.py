@@ -7,7 +7,8 @@ from pathlib import Path
 
 import polars as pl
 
-from har.lake._table import Partition, Table
+from har.lake._table import Table
+from har.lake._where import Partition
 from har.recordings import canonical_schema
 
 __all__ = ["Lake", "Partition"]
@@ -50,9 +51,60 @@ PREDICTIONS = pl.Schema(
         "confidence": pl.Float32(),
         "abstained": pl.Boolean(),
         "model_version": pl.Int32(),
+        "request_id": pl.String(),
     }
 )
-"""One row per window; `end` is the stamp of the first sample after it."""
+"""One row per window; `end` is the stamp of the first sample after it.
+
+`request_id` is null in the rows that the nightly job wrote, and names the request of those that the online service
+answered. A subject's day can hold both.
+"""
+
+REQUESTS = pl.Schema(
+    {
+        "date": pl.Date(),
+        "subject": pl.String(),
+        "request_id": pl.String(),
+        "start": _TIME,
+        "model_version": pl.Int32(),
+        "fallback": pl.String(),
+        "ms": pl.Float32(),
+        "features": pl.List(pl.Float32()),
+        "shadow_version": pl.Int32(),
+        "shadow_activity": pl.String(),
+        "shadow_confidence": pl.Float32(),
+        "received_at": _TIME,
+    }
+)
+"""One row per window that the online service answered: how, and what the model saw.
+
+`fallback` is null, "previous" or "rule"; `features` is null where the rule answered; the shadow's columns are null
+where no second model looked. `ms` is the whole request's.
+"""
+
+LABELS = pl.Schema(
+    {
+        "date": pl.Date(),
+        "subject": pl.String(),
+        "start": _TIME,
+        "end": _TIME,
+        "activity": pl.String(),
+        "request_id": pl.String(),
+        "feedback_id": pl.String(),
+        "received_at": _TIME,
+    }
+)
+"""One row per feedback: the true activity of an interval; of rows about one interval the last received holds.
+
+A row whose request is not in `requests` yet has no `start` and no `end`; its date is that of its receipt and its
+subject `UNKNOWN_SUBJECT`. It gets its place when the request arrives.
+"""
+
+UNKNOWN_SUBJECT = "unknown"
+"""The subject of requests that name none."""
+
+ONLINE_SESSION = "online"
+"""The session of requests that name none."""
 
 SCORES = pl.Schema(
     {
@@ -75,8 +127,10 @@ class Lake:
     Attributes:
         samples: canonical samples, see `har.recordings`.
         recordings: one row per ingested file.
-        predictions: one row per scored window.
+        predictions: one row per scored window, by the nightly job or online.
         scores: one row per scored partition.
+        requests: one row per window that was answered online.
+        labels: one row per feedback.
     """
 
     def __init__(self, folder: Path, channels: tuple[str, ...]) -> None:
@@ -84,8 +138,10 @@ class Lake:
         self.channels = channels
         self.samples = Table(folder / "samples", canonical_schema(channels))
         self.recordings = Table(folder / "recordings", RECORDINGS)
-        self.predictions = Table(folder / "predictions", PREDICTIONS)
+        self.predictions = Table(folder / "predictions", PREDICTIONS, added=["request_id"])
         self.scores = Table(folder / "scores", SCORES)
+        self.requests = Table(folder / "requests", REQUESTS)
+        self.labels = Table(folder / "labels", LABELS)
 
     def contents(self) -> dict[Partition, str]:
         """What each partition of samples was made from: one hash over the bytes of its files."""
@@ -96,5 +152,4 @@ class Lake:
 
 
 def _short(hashes: str) -> str:
-
     return hashlib.sha256(hashes.encode()).hexdigest()[:16]

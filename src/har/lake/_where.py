@@ -1,0 +1,49 @@
+"""Which rows are meant: partitions and keys, as polars expressions and as SQL for the Delta engine."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+
+import polars as pl
+
+Partition = tuple[dt.date, str]
+"""A date and a subject."""
+
+
+def either(partitions: Iterable[Partition]) -> pl.Expr:
+    by_date = _by_date(partitions)
+    if not by_date:
+        return pl.lit(False)
+    return pl.any_horizontal(
+        *((pl.col("date") == date) & pl.col("subject").is_in(subjects) for date, subjects in by_date.items())
+    )
+
+
+def sql(partitions: Iterable[Partition], prefix: str = "") -> str:
+    terms = []
+    for date, subjects in _by_date(partitions).items():
+        names = ", ".join("'" + subject.replace("'", "''") + "'" for subject in subjects)
+        terms.append(f"({prefix}date = '{date.isoformat()}' AND {prefix}subject IN ({names}))")
+    return " OR ".join(terms)
+
+
+def partitions_of(frame: pl.DataFrame) -> list[Partition]:
+    return frame.select("date", "subject").unique().rows()
+
+
+def ordered(frame: pl.DataFrame, key: Iterable[str]) -> list[str]:
+    """Key columns whose range says which files can hold a match."""
+    return [name for name in key if frame.schema[name].is_temporal()]
+
+
+def ranges(frame: pl.DataFrame, key: Iterable[str]) -> pl.Expr:
+    ranges = (pl.col(name).is_between(frame[name].min(), frame[name].max()) for name in ordered(frame, key))
+    return pl.all_horizontal(pl.lit(True), *ranges)
+
+
+def _by_date(partitions: Iterable[Partition]) -> dict[dt.date, list[str]]:
+    grouped: dict[dt.date, list[str]] = {}
+    for date, subject in sorted(set(partitions)):
+        grouped.setdefault(date, []).append(subject)
+    return grouped
