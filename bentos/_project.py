@@ -7,7 +7,10 @@ import tempfile
 from pathlib import Path
 
 import yaml
+from bentoml import Model
+from bentoml._internal.bento.bento import BentoModelInfo
 from bentoml._internal.configuration.containers import BentoMLContainer
+from bentoml.exceptions import NotFound
 from bentoml.models import BentoModel
 
 from har.errors import ModelError, SettingsError
@@ -17,6 +20,25 @@ from har.settings import FILE_NAME, Settings, load_settings
 _CODE = Path(__file__).resolve().parents[1]
 _BENTO = _CODE.parent / "bento.yaml"
 """The manifest of the bento that this code was built into; absent in a project."""
+
+
+class PackagedModel(BentoModel):
+    """A reference to a package in the project's store; where there is none, BentoML's commands say how to make one."""
+
+    def to_info(self, alias: str | None = None) -> BentoModelInfo:
+        """What a bento records."""
+        self._require()
+        return super().to_info(alias)
+
+    def resolve(self, base_path: str | Path | None = None) -> Model:
+        """The package, copied below `base_path` if that is given."""
+        self._require()
+        return super().resolve(base_path)
+
+    def _require(self) -> None:
+        # BentoML would look for it in its cloud next, and say only that nobody is logged in there.
+        if self.stored is None:
+            raise NotFound(str(_no_package(self)))
 
 
 def settings() -> Settings:
@@ -40,11 +62,11 @@ def model(project: Settings) -> BentoModel:
     """
     _own_metrics()
     if not _BENTO.exists():
-        return BentoModel(f"{project.project.name}:latest")
+        return PackagedModel(f"{project.project.name}:latest")
     models = yaml.safe_load(_BENTO.read_text(encoding="utf-8"))["services"][0]["models"]
     if not models:
         raise SettingsError(where=str(_BENTO), expected="a model", got="none", remedy="Build it again: har package.")
-    return BentoModel(models[0]["tag"])
+    return PackagedModel(models[0]["tag"])
 
 
 def package(reference: BentoModel) -> Package:
@@ -55,13 +77,17 @@ def package(reference: BentoModel) -> Package:
     """
     stored = reference.stored
     if stored is None:
-        raise ModelError(
-            where=str(reference.tag),
-            expected=f"a packaged model in {BentoMLContainer.model_store_dir.get()}",
-            got="none",
-            remedy="Package the champion: har package.",
-        )
+        raise _no_package(reference)
     return Package.read(Path(stored.path))
+
+
+def _no_package(reference: BentoModel) -> ModelError:
+    return ModelError(
+        where=str(reference.tag),
+        expected=f"a packaged model in {BentoMLContainer.model_store_dir.get()}",
+        got="none",
+        remedy="Package the champion: har package.",
+    )
 
 
 def _own_metrics() -> None:
