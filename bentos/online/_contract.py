@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
-from array import array
+import struct
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -159,9 +159,9 @@ class Contract:
             rows = list(chain.from_iterable(windows))
             if set(map(len, windows)) != {self.length} or set(map(len, rows)) != {self.channels}:
                 return None
-            # array takes numbers only, where numpy would read "1.5" as one.
-            flat = array("f", chain.from_iterable(rows))
-        except (TypeError, OverflowError):
+            # struct takes numbers only, where numpy would read "1.5" as one; and it is faster.
+            flat = struct.pack(f"={len(rows) * self.channels}f", *chain.from_iterable(rows))
+        except (TypeError, OverflowError, struct.error):
             return None
         return np.frombuffer(flat, np.float32).reshape(-1, self.length, self.channels)
 

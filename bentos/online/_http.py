@@ -14,6 +14,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+JSON = b"application/json"
+
 _RETRY = ((b"retry-after", b"1"),)
 _EXTRA = {429: _RETRY, 503: _RETRY}
 
@@ -55,10 +57,19 @@ async def read_body(headers: dict[bytes, bytes], receive: Receive, limit: int, m
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-async def answer(send: Send, status: int, body: bytes, request_id: str, *, head: bool = False, allow: str = "") -> None:
-    """Send JSON; to a HEAD request its headers only."""
+async def answer(
+    send: Send,
+    status: int,
+    body: bytes,
+    request_id: str,
+    *,
+    head: bool = False,
+    allow: str = "",
+    media: bytes = JSON,
+) -> None:
+    """Send an answer; to a HEAD request its headers only."""
     headers = [
-        (b"content-type", b"application/json"),
+        (b"content-type", media),
         (b"content-length", str(len(body)).encode()),
         (b"x-request-id", request_id.encode()),
         *_EXTRA.get(status, ()),

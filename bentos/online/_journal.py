@@ -27,7 +27,7 @@ logger = logging.getLogger("bentoml.har.journal")
 
 _BUSY_S, _IDLE_S = 0.005, 0.05
 _LINES_AT_ONCE = 16
-"""Few, because the thread keeps requests waiting for the interpreter's lock meanwhile."""
+"""Few, because requests wait for the interpreter's lock meanwhile; when more are waiting, an eighth of them."""
 _RETRY_S = 5.0
 
 
@@ -74,7 +74,8 @@ class Journal:
 
     def _write_all(self) -> None:
         while not (self._stopping.is_set() and not self._waiting):
-            lines = [self._waiting.popleft() for _ in range(min(_LINES_AT_ONCE, len(self._waiting)))]
+            waiting = len(self._waiting)
+            lines = [self._waiting.popleft() for _ in range(min(waiting, max(_LINES_AT_ONCE, waiting // 8)))]
             if lines:
                 self._write(lines)
             if self._file is not None and time.monotonic() - self._opened > self._rotate_s:

@@ -10,6 +10,19 @@ from har.inference import ModelMetadata
 _PREDICTION = {"$ref": "#/components/schemas/Prediction"}
 _NAMES = {"subject": SUBJECT, "session": SESSION}
 
+PAGE = b"""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>Activities of windows</title>
+<link rel="stylesheet" href="static_content/swagger-ui.css">
+<link rel="icon" href="data:,">
+<div id="api"></div>
+<script src="static_content/swagger-ui-bundle.js"></script>
+<script>SwaggerUIBundle({url: "docs.json", dom_id: "#api", validatorUrl: null})</script>
+"""
+"""The page of the document, with the viewer that BentoML brings; BentoML's own page would call a tracker."""
+
 
 def describe(metadata: ModelMetadata, *, version: int, max_windows: int) -> dict[str, Any]:
     """OpenAPI 3.1 of the routes for one model."""
@@ -135,6 +148,15 @@ def describe(metadata: ModelMetadata, *, version: int, max_windows: int) -> dict
             "/model": {"get": _get("model", "What is served, and what windows it takes")},
             "/livez": {"get": _get("livez", "Whether the process runs")},
             "/readyz": {"get": _get("readyz", "Whether it has answered a first window")},
+            "/metrics": {
+                "get": {
+                    "operationId": "metrics",
+                    "summary": "Counters and histograms for Prometheus, summed over workers",
+                    "responses": {
+                        "200": {"description": "As asked", "content": {"text/plain": {"schema": {"type": "string"}}}}
+                    },
+                }
+            },
         },
         "components": {
             "schemas": {
@@ -236,4 +258,9 @@ def _parameter(name: str, where: str, schema: dict[str, Any], text: str, example
 
 
 def _stamp() -> dict[str, Any]:
-    return {"type": "string", "format": "date-time"}
+    # The years 1971 to 2198: what a time zone cannot move out of what is accepted.
+    return {
+        "type": "string",
+        "format": "date-time",
+        "pattern": "^(197[1-9]|19[89][0-9]|20[0-9]{2}|21[0-8][0-9]|219[0-8])-",
+    }

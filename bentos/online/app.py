@@ -24,7 +24,7 @@ from bentos.online._guard import Guard, Model
 from bentos.online._http import Asgi, ClientGoneError, Receive, Scope, Send, answer, read_body, refuse, wrong_method
 from bentos.online._journal import Journal
 from bentos.online._metrics import Metrics
-from bentos.online._openapi import describe
+from bentos.online._openapi import PAGE, describe
 from bentos.online._shadow import Shadow
 from har.errors import HarError, RequestError
 from har.inference import Classifier, Package, granted_cores
@@ -32,6 +32,7 @@ from har.settings import Settings
 
 logger = logging.getLogger("bentoml.har")
 
+_MEDIA = {"/": b"text/html; charset=utf-8"}
 _INLINE_WINDOWS = 16
 """Up to so many windows a hop to a thread takes longer than the inference, which would not be beside it anyway."""
 _REQUEST_ID = re.compile(REQUEST_ID.encode())
@@ -112,6 +113,7 @@ class App:
             "/readyz": self._readyz,
             "/model": lambda: (200, self._model),
             "/docs.json": lambda: (200, self._openapi),
+            "/": lambda: (200, PAGE),
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -122,6 +124,8 @@ class App:
                 return await self._post(path, scope, receive, send)
             if path in self._gets:
                 return await self._get(path, scope, send)
+            if path == "/metrics" and scope["method"] not in ("GET", "HEAD"):
+                return await refuse(send, wrong_method(scope, "GET, HEAD"), self._request_id(dict(scope["headers"])))
             if self._behind is None:
                 return await self._unknown(scope, send)
         elif scope["type"] == "lifespan":
@@ -225,7 +229,9 @@ class App:
         request_id = self._request_id(dict(scope["headers"]))
         if scope["method"] in ("GET", "HEAD"):
             status, body = self._gets[path]()
-            return await answer(send, status, body, request_id, head=scope["method"] == "HEAD")
+            return await answer(
+                send, status, body, request_id, head=scope["method"] == "HEAD", media=_MEDIA.get(path, JSON)
+            )
         return await refuse(send, wrong_method(scope, "GET, HEAD"), request_id)
 
     async def _unknown(self, scope: Scope, send: Send) -> None:
