@@ -203,6 +203,111 @@ def test_a_summary_is_written_again_only_after_its_day_was_scored_again(
     assert outdated(lake, settings) == days
 
 
+def online(lake: Lake, subject: str, seconds: list[int], *, day: int = 1, activity: str = "ROW") -> pl.DataFrame:
+    """Rows of 4 s as the online service's requests leave them, from noon on."""
+    starts = [dt.datetime(2024, 1, day, 12, tzinfo=dt.UTC) + dt.timedelta(seconds=second) for second in seconds]
+    return pl.DataFrame(
+        {
+            "date": dt.date(2024, 1, day),
+            "subject": subject,
+            "session": "online",
+            "start": starts,
+            "end": [start + dt.timedelta(seconds=4) for start in starts],
+            "activity": activity,
+            "confidence": 0.9,
+            "abstained": False,
+            "model_version": 1,
+            "request_id": [f"r-{subject}-{second}" for second in seconds],
+        },
+        schema=lake.predictions.schema,
+    )
+
+
+def test_scoring_leaves_online_rows_in_place(scored: tuple[Lake, Settings, Classifier]) -> None:
+    lake, settings, classifier = scored
+    answered = pl.concat([online(lake, "s01", [0, 2]), online(lake, "visitor", [0])])
+    assert lake.predictions.add(answered, ["request_id", "start"]) == 3
+    windows = score(lake, settings, classifier)
+    assert score(lake, settings, classifier, version=2, rescore=True) == windows
+    found = rows(lake)
+    assert found.filter(pl.col("request_id").is_not_null()).equals(answered.sort("subject", "start"))
+    assert found.filter(pl.col("request_id").is_null())["model_version"].to_list() == [2] * windows
+
+
+def test_what_was_answered_online_is_not_counted_twice(scored: tuple[Lake, Settings, Classifier]) -> None:
+    lake, settings, classifier = scored
+    score(lake, settings, classifier)
+    before = scoring.summarise(lake.predictions.read(), settings)
+    lake.predictions.add(online(lake, "s01", [0, 2, 4, 8, 100]), ["request_id", "start"])
+    assert scoring.summarise(lake.predictions.read(), settings).equals(before)
+    # A subject without files that day: 0 to 12 s and 100 to 104 s, however windows overlap or repeat.
+    lake.predictions.add(online(lake, "visitor", [0, 2, 5, 8, 100]), ["request_id", "start"])
+    page = write_summary(lake, settings, dt.date(2024, 1, 1))
+    table = pl.read_parquet(page.with_suffix(".parquet"))
+    assert table.filter(pl.col("subject") == "visitor").rows() == [
+        (dt.date(2024, 1, 1), "visitor", "ROW", pytest.approx(16 / 60, abs=1e-3), 5)
+    ]
+    assert table.filter(pl.col("subject") != "visitor").equals(before.filter(pl.col("date") == dt.date(2024, 1, 1)))
+
+
+def test_online_rows_make_a_summary_outdated(scored: tuple[Lake, Settings, Classifier]) -> None:
+    lake, settings, _ = scored
+    assert outdated(lake, settings) == []
+    lake.predictions.add(online(lake, "visitor", [0], day=9), ["request_id", "start"])
+    assert outdated(lake, settings) == [dt.date(2024, 1, 9)]
+    text = write_summary(lake, settings, dt.date(2024, 1, 9)).read_text()
+    assert "visitor" in text
+    assert outdated(lake, settings) == []
+    lake.predictions.add(online(lake, "visitor", [2], day=9), ["request_id", "start"])
+    assert outdated(lake, settings) == [dt.date(2024, 1, 9)]
+
+
+SCORE_AND_COLLECT = """
+import sys, datetime as dt
+import polars as pl
+from pathlib import Path
+from har.lake import Lake
+lake = Lake(Path(sys.argv[1]), ("accel_x",))
+start = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
+print("ready", flush=True)
+sys.stdin.readline()
+for turn in range(15):
+    row = {
+        "date": start.date(), "subject": "s01", "session": "online", "start": start, "end": start,
+        "activity": "PEN", "confidence": 1.0, "abstained": False, "model_version": turn,
+    }
+    if sys.argv[2] == "score":
+        frame = pl.DataFrame([{**row, "request_id": None}], schema=lake.predictions.schema)
+        lake.predictions.replace(frame, [(start.date(), "s01")], keep="request_id")
+    else:
+        frame = pl.DataFrame([{**row, "request_id": f"r{turn}"}], schema=lake.predictions.schema)
+        lake.predictions.add(frame, ["request_id", "start"])
+"""
+
+
+def test_scoring_and_collecting_at_once_lose_no_rows(lake: Lake) -> None:
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-c", SCORE_AND_COLLECT, str(lake.folder), what],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for what in ("score", "collect")
+    ]
+    for run_ in runs:
+        assert run_.stdout.readline() == "ready\n"
+    for run_ in runs:
+        run_.stdin.write("go\n")
+        run_.stdin.flush()
+    for run_ in runs:
+        run_.communicate(timeout=60)
+        assert run_.returncode == 0
+    found = lake.predictions.read(columns=["request_id", "model_version"]).sort("request_id", nulls_last=False)
+    assert sorted(found["request_id"].drop_nulls()) == sorted(f"r{turn}" for turn in range(15))
+    assert found.filter(pl.col("request_id").is_null())["model_version"].to_list() == [14]
+
+
 def test_it_learns_subjects_it_never_saw(trained: tuple[Path, Experiment]) -> None:
     experiment = trained[1]
     assert experiment.metrics["accuracy"] > 0.9
@@ -232,6 +337,10 @@ def test_the_key_names_what_decides(trained: tuple[Path, Experiment]) -> None:
     assert replace(recipe, lake_version=recipe.lake_version + 1).key != recipe.key
     gates = {**recipe.settings, "gates": {**recipe.settings["gates"], "margin": 0.5}}
     assert replace(recipe, settings=gates).key == recipe.key
+    batches = {**recipe.settings, "scoring": {**recipe.settings["scoring"], "batch_size": 7}}
+    assert replace(recipe, settings=batches).key == recipe.key
+    unsure = {**recipe.settings, "scoring": {**recipe.settings["scoring"], "abstain_below": 0.9}}
+    assert replace(recipe, settings=unsure).key != recipe.key
     epochs = {**recipe.settings, "training": {**recipe.settings["training"], "epochs": 99}}
     assert replace(recipe, settings=epochs).key != recipe.key
 

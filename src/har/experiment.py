@@ -69,6 +69,8 @@ class Recipe:
         content["settings"] = {
             name: section for name, section in self.settings.items() if name in _SECTIONS_THAT_DECIDE
         }
+        # The one setting of another section that is written into the model file.
+        content["abstain_below"] = self.settings["scoring"]["abstain_below"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
     @property

@@ -203,12 +203,11 @@ def summarise(predictions: pl.DataFrame, settings: Settings) -> pl.DataFrame:
     """Minutes per subject and activity of one date or more, from windows that overlap.
 
     A window stands for the time until the next one starts, the last of a run for its whole length. Columns: date,
-    subject, activity ("uncertain" where the model abstained), minutes, windows.
+    subject, activity ("uncertain" where the model abstained), minutes, windows. Only rows that count are read.
     """
-    stride = pl.duration(microseconds=round(settings.stride * 1e6 / settings.sensors.rate_hz))
-    ordered = predictions.sort("date", "subject", "session", "start")
+    ordered = of_record(predictions).sort("date", "subject", "session", "start")
     following = pl.col("start").shift(-1).over("date", "subject", "session")
-    own = pl.when((following - pl.col("start")) <= stride).then(following).otherwise(pl.col("end"))
+    own = pl.min_horizontal(following, "end")
     return (
         ordered.with_columns((own - pl.col("start")).dt.total_microseconds().alias("us"))
         .with_columns(pl.when("abstained").then(pl.lit("uncertain")).otherwise("activity").alias("activity"))
@@ -216,3 +215,12 @@ def summarise(predictions: pl.DataFrame, settings: Settings) -> pl.DataFrame:
         .agg((pl.col("us").sum() / 60e6).round(3).alias("minutes"), pl.len().cast(pl.Int64).alias("windows"))
         .sort("date", "subject", "activity")
     )
+
+
+def of_record(predictions: pl.DataFrame) -> pl.DataFrame:
+    """The rows that count: the nightly job's, or the online service's where a subject's day has none of those.
+
+    The same movement may have been sent to the service and uploaded as a file; it must not be counted twice.
+    """
+    nightly = pl.col("request_id").is_null()
+    return predictions.filter(nightly | ~nightly.any().over("date", "subject"))

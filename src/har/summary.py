@@ -5,6 +5,8 @@ from __future__ import annotations
 import colorsys
 import datetime as dt
 import io
+import os
+import time
 from pathlib import Path
 
 import polars as pl
@@ -12,22 +14,25 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from har.files import write_atomically
 from har.lake import Lake
-from har.scoring import summarise
+from har.scoring import of_record, summarise
 from har.settings import Settings
 
 UNCERTAIN = "uncertain"
 
 
 def outdated(lake: Lake, settings: Settings) -> list[dt.date]:
-    """Dates that were scored after their summary was written, or have none: also what a killed run left behind."""
+    """Dates whose predictions are newer than their summary, or have none: also what a killed run left behind."""
     scored = lake.scores.read(columns=["date", "scored_at"]).group_by("date").agg(pl.col("scored_at").max())
+    newest = {date: scored_at.timestamp() for date, scored_at in scored.iter_rows()}
+    for (date, _), written_at in lake.predictions.written_at().items():  # online ones, which no score stands for
+        newest[date] = max(newest.get(date, 0.0), written_at)
     folder = settings.path("reports") / "activity"
 
-    def written_at(date: dt.date) -> float:
+    def summarised_at(date: dt.date) -> float:
         page = folder / f"{date}.html"
         return page.stat().st_mtime if page.exists() else 0.0
 
-    return sorted(date for date, scored_at in scored.iter_rows() if written_at(date) < scored_at.timestamp())
+    return sorted(date for date, written_at in newest.items() if summarised_at(date) < written_at)
 
 
 def write_summary(lake: Lake, settings: Settings, date: dt.date) -> Path:
@@ -36,18 +41,24 @@ def write_summary(lake: Lake, settings: Settings, date: dt.date) -> Path:
     Returns:
         The page.
     """
+    began = time.time()
     wanted = [partition for partition in lake.predictions.partitions() if partition[0] == date]
-    predictions = lake.predictions.read(partitions=wanted)
+    predictions = of_record(lake.predictions.read(partitions=wanted))
     summary = summarise(predictions, settings)
     folder = settings.path("reports") / "activity"
     table = io.BytesIO()
     summary.write_parquet(table)
     write_atomically(folder / f"{date}.parquet", table.getvalue())
-    return write_atomically(folder / f"{date}.html", _page(summary, settings, date, predictions))
+    page = write_atomically(folder / f"{date}.html", _page(summary, settings, date, predictions))
+    os.utime(page, (began, began))  # what was written while this ran is newer, and makes the page outdated
+    return page
 
 
 def _page(summary: pl.DataFrame, settings: Settings, date: dt.date, predictions: pl.DataFrame) -> str:
-    activities = [*settings.activities.all, UNCERTAIN]
+    known = settings.activities.all
+    # A model of other activities may have answered online.
+    foreign = sorted(set(summary["activity"]) - {*known, UNCERTAIN})
+    activities = [*known, *foreign, UNCERTAIN]
     minutes = {(subject, activity): value for _, subject, activity, value, _ in summary.iter_rows()}
     subjects = summary["subject"].unique().sort().to_list()
     longest = max((sum(minutes.get((s, a), 0.0) for a in activities) for s in subjects), default=0.0)
