@@ -12,6 +12,7 @@ import fcntl
 import itertools
 import logging
 import os
+import secrets
 import threading
 import time
 from collections import deque
@@ -48,6 +49,8 @@ class Journal:
         self._metrics = metrics
         self._waiting: deque[dict[str, Any]] = deque()
         self._stopping = threading.Event()
+        # Containers that share a volume share process ids as well.
+        self._writer = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._numbers = itertools.count()
         self._file: int | None = None
         self._opened = self._blocked_until = 0.0
@@ -107,7 +110,7 @@ class Journal:
 
     def _open(self) -> int:
         self.folder.mkdir(parents=True, exist_ok=True)
-        name = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}-{next(self._numbers)}.jsonl"
+        name = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{self._writer}-{next(self._numbers)}.jsonl"
         # It gets its name only with the lock on it, or a collector could take it for a finished one.
         hidden = self.folder / f".{name}"
         file = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o640)

@@ -21,7 +21,18 @@ from prometheus_client import REGISTRY, CollectorRegistry
 
 from bentos.online._contract import REQUEST_ID, Contract, Windows
 from bentos.online._guard import Guard, Model
-from bentos.online._http import Asgi, ClientGoneError, Receive, Scope, Send, answer, read_body, refuse, wrong_method
+from bentos.online._http import (
+    JSON,
+    Asgi,
+    ClientGoneError,
+    Receive,
+    Scope,
+    Send,
+    answer,
+    read_body,
+    refuse,
+    wrong_method,
+)
 from bentos.online._journal import Journal
 from bentos.online._metrics import Metrics
 from bentos.online._openapi import PAGE, describe
