@@ -11,6 +11,7 @@ import pybreaker
 from numpy.typing import NDArray
 
 from bentos.online._metrics import Metrics
+from bentos.online._models import Model
 from har.errors import DeadlineError, ModelError
 from har.inference import Classifier, MagnitudeRule
 
@@ -25,13 +26,6 @@ class Answer(NamedTuple):
     version: int
     fallback: str | None
     ms: float
-
-
-class Model(NamedTuple):
-    """A packaged model and its number in the registry."""
-
-    classifier: Classifier
-    version: int
 
 
 class Guard:

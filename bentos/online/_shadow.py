@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from bentos.online._guard import Model
 from bentos.online._journal import Journal
 from bentos.online._metrics import Metrics
+from bentos.online._models import Model
 from har.errors import HarError
 
 logger = logging.getLogger("bentoml.har.shadow")

@@ -14,13 +14,12 @@ import re
 import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import orjson
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from bentos.online._contract import REQUEST_ID, Contract, Windows
-from bentos.online._guard import Guard, Model
+from bentos.online._guard import Guard
 from bentos.online._http import (
     JSON,
     Asgi,
@@ -35,10 +34,11 @@ from bentos.online._http import (
 )
 from bentos.online._journal import Journal
 from bentos.online._metrics import Metrics
+from bentos.online._models import describe_models, load
 from bentos.online._openapi import PAGE, describe
 from bentos.online._shadow import Shadow
 from har.errors import HarError, RequestError
-from har.inference import Classifier, Package, granted_cores
+from har.inference import Package, granted_cores
 from har.settings import Settings
 
 logger = logging.getLogger("bentoml.har")
@@ -72,7 +72,7 @@ class App:
 
     def __init__(self, package: Package, settings: Settings, behind: Asgi | None, registry: CollectorRegistry) -> None:
         serving = settings.serving
-        models = _load(package)
+        models = load(package)
         champion = models["champion"]
         metadata = champion.classifier.metadata
         self._metrics = Metrics(metadata.activities, registry)
@@ -112,7 +112,7 @@ class App:
         self._length_us, self._stride_us = (
             round(1e6 * samples / metadata.rate_hz) for samples in (metadata.length, metadata.stride)
         )
-        self._model = orjson.dumps(_describe(models, max_windows=serving.max_windows))
+        self._model = orjson.dumps(describe_models(models, max_windows=serving.max_windows))
         self._openapi = orjson.dumps(describe(metadata, version=package.version, max_windows=serving.max_windows))
         self._posts = {
             "/predict": (self._predict, self._contract.json_bytes, b"application/json"),
@@ -361,51 +361,3 @@ class App:
             return given.decode()
         self._count += 1
         return f"{self._prefix}-{self._count:x}"
-
-
-def _load(package: Package) -> dict[str, Model]:
-    files = {
-        "champion": (package.model, package.version),
-        "previous": (package.previous, package.previous_version),
-        "shadow": (package.shadow, package.shadow_version),
-    }
-    # One thread inside a call: a request has few windows, and it is requests that run beside one another.
-    models = {role: Model(Classifier(path, threads=1), version or 0) for role, (path, version) in files.items() if path}
-    champion = models["champion"].classifier.metadata
-    for model in models.values():
-        model.classifier.metadata.require(
-            where=str(model.classifier.path),
-            activities=champion.activities,
-            channels=champion.channels,
-            units=champion.units,
-            rate_hz=champion.rate_hz,
-            length=champion.length,
-        )
-    return models
-
-
-def _describe(models: dict[str, Model], *, max_windows: int) -> dict[str, Any]:
-    """What `GET /model` says."""
-    metadata = models["champion"].classifier.metadata
-    versions = {role: model.version for role, model in models.items()}
-    return {
-        "project": metadata.project,
-        "version": versions["champion"],
-        "activities": metadata.activities,
-        "channels": metadata.channels,
-        "units": metadata.units,
-        "rate_hz": metadata.rate_hz,
-        "window": {
-            "samples": metadata.length,
-            "seconds": metadata.length / metadata.rate_hz,
-            "stride_samples": metadata.stride,
-        },
-        "abstain_below": metadata.abstain_below,
-        "network": metadata.network,
-        "data_version": metadata.data_version,
-        "git_commit": metadata.git_commit,
-        "trained_at": metadata.trained_at,
-        "previous_version": versions.get("previous"),
-        "shadow_version": versions.get("shadow"),
-        "max_windows": max_windows,
-    }

@@ -273,7 +273,7 @@ def test_other_methods(service: Service, path: str) -> None:
         assert allowed in response.headers["allow"]
 
 
-@pytest.mark.parametrize("path", ["/", "/predict/", "/predict/raw/x", "//predict", "/models", "/%00", "/..%2fmodel"])
+@pytest.mark.parametrize("path", ["/x", "/predict/", "/predict/raw/x", "/x//predict", "/models", "/%00", "/..%2fmodel"])
 def test_other_paths_of_the_service_alone(serve, package, path: str) -> None:
     response = serve(package, alone=True).client.get(path)
     assert response.status_code == 404
