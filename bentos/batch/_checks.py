@@ -84,7 +84,9 @@ class Checks:
                 row = int(batch[name].is_null().arg_max() or 0)
                 remedy = "Delete the row, or fill the column in."
                 if name == "time":
-                    remedy = "Delete the row; a wall clock's hour around a change to or from summer time needs an offset."
+                    remedy = (
+                        "Delete the row; a wall clock's hour around a change to or from summer time needs an offset."
+                    )
                 raise self._error(MalformedRowError, row, name, "a value", "none", remedy)
         for name, limit in self._limits.items():
             values = batch[name].to_numpy()  # a null becomes NaN
@@ -128,9 +130,7 @@ class Checks:
         self._last = joined[-1:]
         return batch if given else batch.with_columns(pl.Series("segment", runs[behind:], pl.Int32))
 
-    def _check_time(
-        self, joined: pl.DataFrame, same: NDArray[np.bool_], steps: NDArray[np.int64], behind: int
-    ) -> None:
+    def _check_time(self, joined: pl.DataFrame, same: NDArray[np.bool_], steps: NDArray[np.int64], behind: int) -> None:
         wrong = same & (steps <= 0)
         if not wrong.any():
             return

@@ -69,9 +69,7 @@ def delta_samples(
     table, files = _open(folder, within)
     schema = pl.scan_delta(table).collect_schema()
     columns = _columns(schema, settings)
-    partitions = sorted(
-        {(when, subject) for when, subject in files.iter_rows() if date is None or when == date}
-    )
+    partitions = sorted({(when, subject) for when, subject in files.iter_rows() if date is None or when == date})
     if not partitions:
         got = "none" if date is None else f"none of {date}"
         raise EmptyRecordingError(
@@ -176,7 +174,7 @@ def _require_parquet(path: Path) -> None:
             where="samples",
             expected="a Parquet file",
             got=f"a file that starts with {head!r}",
-            remedy="Write the samples as Parquet; nothing may stand before or after it in the request's body.",
+            remedy="Write the samples as Parquet; with curl, send them by -F samples=@FILE or --data-binary @FILE.",
         )
     if tail != _MAGIC or size < 12:
         raise NotARecordingError(

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -148,7 +149,7 @@ def _cut(samples: Iterable[pl.DataFrame], length: int, stride: int) -> Iterator[
         frame = batch if rest is None else pl.concat([rest, batch])
         heads = np.flatnonzero(np.diff(frame.select(pl.struct("date", "subject").rle_id()).to_series(), prepend=0))
         bounds = [0, *heads.tolist(), len(frame)]
-        days = [frame[first:end] for first, end in zip(bounds[:-1], bounds[1:], strict=True)]
+        days = [frame[first:end] for first, end in pairwise(bounds)]
         day = days.pop()
         runs = run_ids(day)
         head = int(np.searchsorted(runs, runs[-1]))

@@ -1,0 +1,193 @@
+"""HTTP requests in, a file on disk or a path inside the mounted folder out; refusals as JSON.
+
+BentoML's own file fields read a whole upload into memory, and fetch one that is a URL: requests are read here instead.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from pathlib import Path
+from typing import Any
+
+from python_multipart import FormParser
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import File, parse_options_header
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse
+
+from har.errors import HarError, LakeError, RecordingError, RequestError
+
+FIELD = "samples"
+_LARGEST_JSON = 65_536
+
+
+async def receive(request: Request, folder: Path) -> Path:
+    """Write the uploaded file into `folder`, piece by piece as it comes.
+
+    A form (`curl -F samples=@day.parquet`) holds it in the field `samples`; any other body (`curl --data-binary
+    @day.parquet`) is the file.
+
+    Raises:
+        RequestError: a form that cannot be read, or without that field.
+        LakeError: the disk refuses.
+    """
+    kind, options = parse_options_header(request.headers.get("content-type", ""))
+    try:
+        if kind == b"multipart/form-data":
+            return await _form(request, folder, options.get(b"boundary"))
+        path = folder / FIELD
+        with path.open("wb") as file:
+            async for piece in request.stream():
+                file.write(piece)
+        return path
+    except ClientDisconnect as error:
+        raise RequestError(
+            where=FIELD, expected="the whole file", got="a closed connection", remedy="Send it again.", status=400
+        ) from error
+    except OSError as error:
+        raise LakeError(
+            where=FIELD,
+            expected="room for the upload in the folder for temporary files (TMPDIR)",
+            got=error.strerror or str(error),
+            remedy="Give the service more disk, or mount the samples as a Delta table: POST /score/table.",
+        ) from error
+
+
+async def _form(request: Request, folder: Path, boundary: bytes | None) -> Path:
+    found: dict[str, File] = {}
+    fields: list[str] = []
+
+    def keep(file: File) -> None:
+        name = (file.field_name or b"").decode(errors="replace")
+        fields.append(name)
+        if name == FIELD and name not in found:
+            found[name] = file
+        else:
+            file.close()
+
+    try:
+        parser = FormParser(
+            "multipart/form-data",
+            on_field=lambda field: fields.append((field.field_name or b"").decode(errors="replace")),
+            on_file=keep,
+            boundary=boundary,
+            config={
+                "UPLOAD_DIR": str(folder),
+                "UPLOAD_DELETE_TMP": False,
+                "MAX_MEMORY_FILE_SIZE": 0,
+                "MAX_FIELDS": 16,
+                "MAX_FIELD_SIZE": _LARGEST_JSON,
+            },
+        )
+        async for piece in request.stream():
+            parser.write(piece)
+        parser.finalize()
+    except FormParserError as error:
+        raise _not_a_form(str(error)) from error
+    if FIELD not in found:
+        got = f"the fields {', '.join(map(repr, fields))} without a file of that name" if fields else "no whole field"
+        raise _not_a_form(got)
+    file = found[FIELD]
+    file.close()
+    name = file.actual_file_name
+    if name is None:  # an empty file never left memory
+        empty = folder / FIELD
+        empty.touch()
+        return empty
+    return Path(name.decode())
+
+
+def _not_a_form(got: str) -> RequestError:
+    return RequestError(
+        where=FIELD,
+        expected="a form with one file in the field 'samples'",
+        got=got,
+        remedy="Send it with: curl -F samples=@day.parquet.",
+        status=400,
+    )
+
+
+async def read_table_request(request: Request) -> dict[str, Any]:
+    """The JSON `{"path": "samples", "date": "2024-01-31" or null}`.
+
+    Raises:
+        RequestError: names the field that is missing, unknown or of another type.
+    """
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > _LARGEST_JSON:
+            raise RequestError(
+                where="body",
+                expected=f"at most {_LARGEST_JSON} bytes of JSON",
+                got="more",
+                remedy='Send {"path": "samples"}; files are sent to /score.',
+                status=413,
+            )
+    try:
+        values = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise _bad("body", "JSON", f"{str(error)[:200] or 'none'}", status=400) from error
+    if not isinstance(values, dict):
+        raise _bad("body", "a JSON object", type(values).__name__)
+    unknown = sorted(set(values) - {"path", "date"})
+    if unknown:
+        raise _bad(unknown[0][:100], "only the fields path and date", "another one")
+    path, date = values.get("path"), values.get("date")
+    if not isinstance(path, str) or not path:
+        raise _bad("path", "the folder of a Delta table, relative to the mounted one", repr(path)[:100])
+    if date is not None:
+        try:
+            date = dt.datetime.strptime(date, "%Y-%m-%d").date()
+        except (TypeError, ValueError) as error:
+            raise _bad("date", "a date such as 2024-01-31, or null for all", repr(date)[:100]) from error
+    return {"path": path, "date": date}
+
+
+def _bad(field: str, expected: str, got: str, *, status: int = 422) -> RequestError:
+    remedy = 'Send {"path": "samples", "date": "2024-01-31"}; the date may be left out.'
+    return RequestError(where=field, expected=expected, got=got, remedy=remedy, status=status)
+
+
+def inside(root: Path, path: str) -> Path:
+    """The folder `path` under `root`, resolved.
+
+    Raises:
+        RequestError: it is absolute, leads out of `root` by `..` or a symbolic link, or is not there.
+    """
+    remedy = "Name a table by its path below the folder that is mounted (HAR_DATA)."
+    if Path(path).is_absolute() or ".." in Path(path).parts or "\\" in path or not path.isprintable():
+        raise RequestError(
+            where="path", expected="a relative path without '..'", got=repr(path)[:200], remedy=remedy, status=403
+        )
+    try:
+        found = (root / path).resolve(strict=True)
+    except (OSError, RuntimeError) as error:  # a loop of links
+        raise RequestError(
+            where="path", expected="a Delta table", got=f"nothing at {path[:200]!r}", remedy=remedy, status=404
+        ) from error
+    if not found.is_relative_to(root.resolve()):
+        raise RequestError(
+            where="path",
+            expected="a folder inside the mounted one",
+            got=f"{path[:200]!r}, a link that leads out of it",
+            remedy=remedy,
+            status=403,
+        )
+    return found
+
+
+def refusal(error: HarError) -> JSONResponse:
+    """The answer to a request that cannot be served: 4xx, or 507 where the disk is full."""
+    field, _, _ = error.where.partition(", row ")
+    content: dict[str, Any] = {
+        "field": field or FIELD,
+        "expected": error.expected,
+        "got": error.got,
+        "remedy": error.remedy,
+    }
+    if isinstance(error, RecordingError) and error.line:
+        content["row"] = error.line
+    status = getattr(error, "status", 507 if isinstance(error, LakeError) else 422)
+    return JSONResponse({"error": content}, status_code=status)
