@@ -1,8 +1,9 @@
-"""The main job on the embedded sample: replay, ingest, train, evaluate, register, score; one table at the end."""
+"""The main job on the embedded sample: replay, ingest, train, evaluate, register, score, package and serve."""
 
 from __future__ import annotations
 
 import json
+import statistics
 import time
 from typing import Any
 
@@ -48,6 +49,7 @@ def run_demo(settings: Settings) -> None:
 def _loop(settings: Settings) -> dict[str, Any]:
     from flows.evaluate import evaluate
     from flows.ingest import ingest
+    from flows.package import package
     from flows.score import score
     from flows.train import train
 
@@ -55,6 +57,7 @@ def _loop(settings: Settings) -> dict[str, Any]:
     trained = train()
     evaluation = evaluate(seeds=CROSS_VALIDATION_SEEDS)
     scored = score()
+    packaged = package()
     scores = Project(settings).lake.scores.read()
     return {
         "accuracy": evaluation["accuracy"],
@@ -69,6 +72,38 @@ def _loop(settings: Settings) -> dict[str, Any]:
         "windows_per_s": round(_throughput(scores)),
         "windows_scored_now": scored.windows,
         "model_version": scored.model_version,
+        **_serve(Project(settings), packaged.version, packaged.online_tag),
+    }
+
+
+def _serve(project: Project, version: int, tag: str) -> dict[str, Any]:
+    """Start the online bento, ask it, show what it says, and stop it."""
+    from flows._bentos import serving
+    from flows._tryout import ask
+
+    store = project.settings.path("bentoml")
+    held_out = project.registry.recipe(version)["split"]["held_out"]
+    with console.status(f"Serving bento {tag} …"):
+        began = time.perf_counter()
+        log = store / "logs" / "demo.log"
+        with serving(tag, project.settings.root, store, log=log) as address:
+            ready_s = time.perf_counter() - began
+            asked = ask(project, address, held_out)
+    table = Table(title=f"Held-out subjects, asked of {tag} over HTTP", title_justify="left")
+    for heading in ("subject", "recording", "truth", "answer"):
+        table.add_column(heading)
+    table.add_column("confidence", justify="right")
+    table.add_column("ms", justify="right")
+    for row in asked:
+        colour = "green" if row.activity == row.truth else "red"
+        answer = f"[{colour}]{row.activity}[/]{' (uncertain)' if row.abstained else ''}"
+        table.add_row(row.subject, row.session, row.truth, answer, f"{row.confidence:.2f}", f"{row.ms:.1f}")
+    Console().print(table)
+    return {
+        "online_windows": len(asked),
+        "online_right": sum(row.activity == row.truth for row in asked),
+        "online_ms": round(statistics.median(row.ms for row in asked), 2) if asked else 0.0,
+        "online_ready_s": round(ready_s, 1),
     }
 
 
@@ -88,6 +123,11 @@ def _print(figures: dict[str, Any], settings: Settings) -> None:
     )
     table.add_row("Scored", f"{figures['days_scored']} days, {figures['windows_scored']} windows")
     table.add_row("Speed", f"{figures['windows_per_s']:,} windows/s on these short days; make bench scores a full lake")
+    table.add_row(
+        "Served",
+        f"{figures['online_right']} of {figures['online_windows']} held-out windows right over HTTP, "
+        f"{figures['online_ms']:.1f} ms each; ready {figures['online_ready_s']:.0f} s after the start",
+    )
     table.add_row("Took", f"{figures['seconds']:.0f} s")
     out.print(table)
     reports = settings.path("reports").relative_to(settings.root)
@@ -96,6 +136,7 @@ def _print(figures: dict[str, Any], settings: Settings) -> None:
         f"  {reports}/evaluation.html   how good it is, and on whom it fails\n"
         f"  {reports}/activity/         minutes per activity, a page per day\n"
         f"  .venv/bin/har models      versions, aliases and the promotion log\n"
+        f"  .venv/bin/bentoml serve   the online service; its page: http://127.0.0.1:3000\n"
         f"  make up                   Prefect and MLflow pages, schedules running",
         highlight=False,
     )
