@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, make_asgi_app
-from serving_support import Service, listening, make_rule, set_traps, train_model, write_settings
+from serving_support import Service, listening, make_rule, set_traps, store_package, train_model, write_settings
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
@@ -52,6 +52,12 @@ def make_package(model_files: dict[str, Path], tmp_path_factory: pytest.TempPath
 def package(make_package: MakePackage) -> Package:
     """Champion, previous and shadow."""
     return make_package(previous="previous", shadow="shadow")
+
+
+@pytest.fixture(scope="session")
+def model_store(package: Package, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BentoML home with `package` in its model store."""
+    return store_package(package, tmp_path_factory.mktemp("store") / ".bentoml")
 
 
 def _serve(stack: ExitStack, root: Path) -> Serve:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import gc
 import json
+import os
+import shutil
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +20,7 @@ from typing import Any
 import httpx
 import numpy as np
 import onnx
+import psutil
 import uvicorn
 from onnx import TensorProto, helper, numpy_helper
 from prometheus_client import CollectorRegistry
@@ -252,3 +257,107 @@ def eventually(check: Callable[[], Any], timeout_s: float = 10.0) -> Any:
             return value
         assert time.monotonic() < give_up, f"not within {timeout_s:g} s"
         time.sleep(0.01)
+
+
+@contextmanager
+def bentoml_serving(
+    store: Path, root: Path, *, workers: int = 1, start_s: float = 90.0, **serving: float
+) -> Iterator[Served]:
+    """`bentoml serve` in a project of its own with a copy of this model store; ended with all its processes."""
+    settings = write_settings(root, workers=workers, **serving)
+    shutil.copytree(store, settings.path("bentoml"), symlinks=True)
+    port = free_port()
+    log = root / "serve.log"
+    command = [str(Path(sys.executable).with_name("bentoml")), "serve", "bentos.online.service:Online"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*command, "--host", "127.0.0.1", "--port", str(port)],
+            cwd=CHECKOUT,
+            env=_environment(settings.path("bentoml")) | {"HAR_ROOT": str(root)},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    served = Served(f"http://127.0.0.1:{port}", settings, process.pid, log)
+    try:
+        eventually(lambda: process.poll() is not None or served.ready(), start_s)
+        assert process.poll() is None, log.read_text()[-3000:]
+        yield served
+    finally:
+        served.client.close()
+        family = [process.pid, *served.children()]
+        process.terminate()
+        try:
+            process.wait(20)
+        finally:
+            for pid in family:
+                with suppress(psutil.NoSuchProcess):
+                    psutil.Process(pid).kill()
+            process.wait(5)
+
+
+def store_package(package: Package, home: Path) -> Path:
+    """A BentoML home whose model store holds this package under the project's name."""
+    for folder in ("models", "bentos", "tmp", "envs"):
+        (home / folder).mkdir(parents=True)
+    subprocess.run([sys.executable, "-c", _STORE, str(package.model.parent)], env=_environment(home), check=True)
+    return home
+
+
+def _environment(home: Path) -> dict[str, str]:
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("BENTOML_", "PROMETHEUS_"))}
+    return own | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true", "DO_NOT_TRACK": "true"}
+
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+_STORE = """
+import shutil, sys
+import bentoml
+with bentoml.models.create("test-project") as model:
+    shutil.copytree(sys.argv[1], model.path, dirs_exist_ok=True)
+"""
+
+
+@dataclass
+class Served:
+    """A service behind `bentoml serve`."""
+
+    url: str
+    settings: Settings
+    pid: int
+    log: Path
+    client: httpx.Client = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.client = httpx.Client(base_url=self.url, timeout=10)
+
+    def ready(self) -> bool:
+        """Whether /readyz says so."""
+        try:
+            response = self.client.get("/readyz")
+        except httpx.TransportError:
+            return False
+        assert response.status_code in (200, 503), f"{response.text}\n{self.log.read_text()[-3000:]}"
+        return response.status_code == 200
+
+    def children(self) -> list[int]:
+        """All processes below the one that was started."""
+        with suppress(psutil.NoSuchProcess):
+            return [child.pid for child in psutil.Process(self.pid).children(recursive=True)]
+        return []
+
+    def metrics(self) -> dict[str, float]:
+        """Every sample of /metrics whose name starts with har_, by its text form."""
+        page = self.client.get("/metrics").text
+        return {
+            name: float(value)
+            for name, value in (line.rsplit(" ", 1) for line in page.splitlines() if line.startswith("har_"))
+        }
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port

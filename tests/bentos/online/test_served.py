@@ -1,0 +1,212 @@
+"""The service as it is run: `bentoml serve`, with its worker processes, pages and metrics."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import numpy as np
+import orjson
+import psutil
+import pytest
+from serving_support import ACTIVITIES, OCTETS, Served, bentoml_serving, eventually, movements, read_journal
+
+from har.inference import Classifier, Package
+
+BODY = orjson.dumps({"windows": movements(1).tolist()})
+JSON = {"content-type": "application/json"}
+
+
+@pytest.fixture(scope="module")
+def pair(model_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Two workers; the shadow sees every request."""
+    with bentoml_serving(model_store, tmp_path_factory.mktemp("pair"), workers=2, shadow_share=1.0) as served:
+        yield served
+
+
+def predict(served: Served, windows: np.ndarray) -> dict:
+    """Ask over a new connection, so that either worker may answer."""
+    with httpx.Client(base_url=served.url, timeout=10) as client:
+        response = client.post("/predict", json={"windows": windows.tolist()})
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+def by_each(served: Served) -> list[dict]:
+    """Answers to single windows, until each of two workers has given one; their ids start alike within a worker."""
+    answers: list[dict] = []
+
+    def both() -> bool:
+        answers.append(predict(served, movements(1)))
+        return len({answer["request_id"].split("-")[0] for answer in answers}) == 2
+
+    eventually(both, 30)
+    return answers
+
+
+def test_metrics_are_sums_over_the_workers(pair: Served) -> None:
+    before = pair.metrics()
+    answers = by_each(pair)
+    expected = len(answers)
+
+    def grown(name: str) -> float:
+        return pair.metrics().get(name, 0) - before.get(name, 0)
+
+    eventually(lambda: grown('har_requests_total{route="/predict",status="200"}') == expected)
+    assert grown("har_windows_total") == expected
+    assert grown("har_confidence_count") == expected
+    assert grown('har_request_seconds_count{route="/predict"}') == expected
+    assert sum(grown(f'har_predictions_total{{activity="{name}"}}') for name in ACTIVITIES) == expected
+    eventually(lambda: grown("har_shadow_seconds_count") == expected)
+    eventually(lambda: grown("har_log_lines_total") == 2 * expected)
+
+
+def test_every_metric_that_was_promised_is_on_the_page(pair: Served) -> None:
+    pair.client.post("/predict", content=b"{}", headers=JSON)
+    predict(pair, movements(3))
+    eventually(lambda: pair.metrics().get("har_shadow_seconds_count"))
+    page = pair.client.get("/metrics").text
+    for name in (
+        'har_requests_total{route="/predict",status="200"}',
+        'har_requests_total{route="/predict",status="422"}',
+        'har_request_seconds_bucket{le="0.0005",route="/predict"}',
+        "har_windows_total",
+        'har_predictions_total{activity="WALK"}',
+        "har_confidence_bucket",
+        "har_abstained_total",
+        "har_breaker_state 0.0",
+        "har_log_lines_total",
+        'har_shadow_windows_total{agrees="true"}',
+        "har_shadow_seconds_bucket",
+    ):
+        assert name in page, name
+    # From the start, or an alert on their growth would miss the first of them.
+    for name in ('har_fallback_total{by="rule",reason="open"} 0.0', 'har_log_dropped_total{reason="queue"} 0.0'):
+        assert name in page, name
+    (champion,) = [line for line in page.splitlines() if "har_model_info" in line and 'role="champion"' in line]
+    assert 'version="7"' in champion
+    assert champion.endswith(" 1.0")
+
+
+def test_answers_are_the_classifiers(pair: Served, package: Package) -> None:
+    windows = movements(40, seed=11)
+    expected = Classifier(package.model).predict(windows).probabilities
+    raw = pair.client.post("/predict/raw?shape=40,16,6", content=windows.tobytes(), headers=OCTETS).json()
+    for answer in (predict(pair, windows), raw):
+        got = [[one["probabilities"][name] for name in ACTIVITIES] for one in answer["predictions"]]
+        np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+def test_all_routes_answer(pair: Served) -> None:
+    for path in ("/livez", "/readyz", "/model", "/metrics", "/docs.json", "/"):
+        assert pair.client.get(path).status_code == 200, path
+    assert "text/html" in pair.client.get("/").headers["content-type"]
+    assert pair.client.get("/no/such/page").status_code == 404
+    feedback = pair.client.post("/feedback", json={"activity": "RUN", "request_id": "a-1"})
+    assert feedback.status_code == 202
+    for body in (b"{", b'{"windows": [[[NaN]]]}', b"\x00"):
+        refusal = pair.client.post("/predict", content=body, headers=JSON)
+        assert refusal.status_code == 400
+        assert refusal.json()["error"]["field"].startswith("body")
+
+
+def test_each_worker_writes_its_own_log(pair: Served) -> None:
+    ids = {answer["request_id"] for answer in by_each(pair)}
+    folder = pair.settings.path("journal")
+    eventually(lambda: ids <= {line.get("request_id") for line in read_journal(folder)})
+    writers = {int(path.name.split("-")[1]) for path in folder.glob("*.jsonl")}
+    assert len(writers) == 2
+    assert writers <= set(pair.children())
+
+
+def test_nothing_heavy_is_loaded(pair: Served) -> None:
+    for pid in pair.children():
+        loaded = Path(f"/proc/{pid}/maps").read_text()
+        for name in ("torch", "polars", "pandas", "mlflow", "deltalake", "pyarrow", "sqlalchemy"):
+            assert f"/{name}" not in loaded, name
+
+
+def test_a_killed_worker_is_missed_by_nobody_for_long(pair: Served) -> None:
+    by_each(pair)
+    before = set(pair.children())
+    victim = min(int(path.name.split("-")[1]) for path in pair.settings.path("journal").glob("*.jsonl"))
+    counted = pair.metrics()["har_windows_total"]
+    os.kill(victim, signal.SIGKILL)
+    eventually(lambda: victim not in pair.children() and len(pair.children()) == len(before), 30)
+    for path in pair.settings.path("journal").glob(f"*-{victim}-*.jsonl"):
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # what is dead holds no lock
+
+    def answered() -> bool:
+        try:
+            return len(by_each(pair)) > 0
+        except httpx.TransportError:
+            return False
+
+    eventually(answered, 30)
+    assert pair.metrics()["har_windows_total"] > counted
+    assert pair.metrics()["har_breaker_state"] == 0
+
+
+@pytest.fixture(scope="module")
+def single(model_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One worker, which takes two requests at once."""
+    with bentoml_serving(model_store, tmp_path_factory.mktemp("single"), max_concurrency=2, timeout_s=8.0) as served:
+        yield served
+
+
+def test_over_the_limit_429_while_health_and_metrics_answer(single: Served) -> None:
+    address = urlsplit(single.url)
+    head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(BODY)}\r\n\r\n"
+    with ExitStack() as stack:
+        held = [
+            stack.enter_context(socket.create_connection((address.hostname, address.port), timeout=10))
+            for _ in range(2)
+        ]
+        for connection in held:
+            connection.sendall(head.encode() + BODY[:-1])
+        refusal = eventually(
+            lambda: (one := single.client.post("/predict", content=BODY, headers=JSON)).status_code == 429 and one
+        )
+        assert refusal.headers["retry-after"] == "1"
+        for path in ("/livez", "/readyz", "/metrics"):
+            assert single.client.get(path).status_code == 200
+        for connection in held:
+            connection.sendall(BODY[-1:])
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_small_soak_leaves_memory_as_it_was(single: Served) -> None:
+    raw = movements(1).tobytes()
+
+    def ask(times: int) -> int:
+        for number in range(times):
+            if number % 3:
+                response = single.client.post("/predict", content=BODY, headers=JSON)
+            else:
+                response = single.client.post("/predict/raw?shape=1,16,6", content=raw, headers=OCTETS)
+            assert response.status_code == 200
+        return max(psutil.Process(pid).memory_info().rss for pid in (single.pid, *single.children()))
+
+    ask(1000)
+    before = ask(1000)
+    after = ask(2000)
+    assert after < 1.05 * before
+    assert single.metrics().get('har_log_dropped_total{reason="queue"}', 0) == 0
+
+
+def test_what_was_answered_is_in_the_log_when_the_service_has_stopped(single: Served) -> None:
+    ids = [predict(single, movements(1))["request_id"] for _ in range(50)]
+    process = psutil.Process(single.pid)
+    process.terminate()
+    process.wait(20)
+    lines = read_journal(single.settings.path("journal"))
+    assert [line["request_id"] for line in lines if line["kind"] == "prediction"][-50:] == ids
+    assert "Traceback" not in single.log.read_text()
