@@ -66,20 +66,19 @@ def ask(project: Project, address: str, subjects: list[str]) -> list[Asked]:
 
 
 def _recordings(project: Project, subjects: list[str]) -> list[tuple[str, str, pl.DataFrame]]:
-    """Recordings of one activity without a gap: each subject's first of each activity, a few per subject."""
+    """Recordings of one activity without a gap, a few per subject, spread over activities and placements."""
     chosen = []
     samples = project.lake.samples
     columns = ["session", "segment", "time", "activity", *project.lake.channels]
-    for number, subject in enumerate(subjects):
+    for subject in subjects:
         partitions = [part for part in samples.partitions() if part[1] == subject]
-        of_subject = {}
+        found = []
         for _, frame in samples.each(samples.version(), partitions, columns):
             for (session,), recording in frame.sort("time").group_by("session", maintain_order=True):
                 one = recording.select(pl.col("segment", "activity").n_unique()).row(0) == (1, 1)
                 if one and len(recording) >= project.settings.length and recording["activity"][0] is not None:
-                    of_subject.setdefault(recording["activity"][0], (subject, str(session), recording))
-        found = list(of_subject.values())
-        # Another start for each subject, or all of them would be seen at the same few activities.
-        first = number * _PER_SUBJECT % max(1, len(found))
-        chosen += (found[first:] + found[:first])[:_PER_SUBJECT]
+                    found.append((subject, str(session), recording))
+        few = min(_PER_SUBJECT, len(found))
+        # Where the one subject's choice ends, the next one's begins.
+        chosen += [found[(len(chosen) + number * len(found) // few) % len(found)] for number in range(few)]
     return chosen[:WINDOWS]

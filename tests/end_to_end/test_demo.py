@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tests_support import copy_code
 
 from har.lake import Lake
 from har.settings import load_settings
@@ -42,11 +43,19 @@ def demo(project: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.timeout(400)
+def journal(project: Path) -> list[str]:
+    """The request ids in the prediction log."""
+    files = (project / "data" / "journal").glob("*.jsonl")
+    return [json.loads(line)["request_id"] for path in files for line in path.read_text().splitlines()]
+
+
+@pytest.mark.timeout(900)
 def test_demo_twice(project: Path) -> None:
+    copy_code(project)
     first = demo(project)
     assert "Accuracy by subject" in first
     assert "Look next" in first
+    assert "Held-out subjects, asked of" in first
     figures = json.loads((project / "reports" / "demo.json").read_text())
     assert set(figures) >= KEYS
     assert all(isinstance(value, int | float) for value in figures.values())
@@ -55,6 +64,10 @@ def test_demo_twice(project: Path) -> None:
     assert (figures["days_scored"], figures["windows_scored"], figures["model_version"]) == (7, 2229, 1)
     assert len(list((project / "reports" / "activity").glob("*.html"))) == 7
     assert (project / "reports" / "evaluation.html").exists()
+    assert figures["online_windows"] == 12
+    assert figures["online_right"] >= 8
+    asked = journal(project)
+    assert len(asked) == len(set(asked)) == 12
 
     settings = load_settings(project)
     lake = Lake(settings.path("lake"), settings.sensors.channels)
@@ -65,3 +78,5 @@ def test_demo_twice(project: Path) -> None:
     assert [table.version() for table in tables] == versions
     assert {key: again[key] for key in KEYS - {"seconds"}} == {key: figures[key] for key in KEYS - {"seconds"}}
     assert again["windows_scored_now"] == 0
+    assert sorted(journal(project)) == sorted(2 * asked)
+    assert len(list((project / ".bentoml" / "bentos").glob("*/v1-*"))) == 2

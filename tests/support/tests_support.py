@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 import signal
 import subprocess
 import sys
@@ -48,6 +49,15 @@ names = ["PEN", "ABD", "FEL", "IR", "ER", "TRAP", "ROW"]
 network = "spectral"
 epochs = 12
 """
+
+
+def copy_code(root: Path) -> None:
+    """Put into a project's folder what bentos are built from."""
+    source = Path(__file__).parents[2]
+    for name in ("bentos", "src", "requirements"):
+        shutil.copytree(source / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("bentofile.yaml", ".bentoignore"):
+        shutil.copy2(source / name, root / name)
 
 
 def write_recording(
