@@ -135,8 +135,7 @@ class Scorer:
         if not pieces:
             return pl.DataFrame(schema=self.schema)
         found = predict(pieces, self.settings, self._classifier, self.version)
-        absent = [pl.lit(None, dtype).alias(name) for name, dtype in self.schema.items() if name not in found.columns]
-        return found.with_columns(absent).select(self.schema.names()).cast(self.schema)
+        return found.select(self.schema.names()).cast(self.schema)
 
 
 def _cut(samples: Iterable[pl.DataFrame], length: int, stride: int) -> Iterator[tuple[int, list[Piece]]]:
