@@ -35,8 +35,12 @@ def announce_promotion(settings: Settings, version: int) -> str:
     from flows._server import local_server, running_server
 
     home = settings.root / ".prefect"
-    if "PREFECT_API_URL" in os.environ:
-        server: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
+    if os.environ.get("PREFECT_API_URL"):
+        from prefect.settings import PREFECT_API_URL, temporary_settings
+
+        server: contextlib.AbstractContextManager[Any] = temporary_settings(
+            {PREFECT_API_URL: os.environ["PREFECT_API_URL"]}
+        )
     elif running_server(home):
         server = local_server(home)
     else:

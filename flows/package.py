@@ -41,6 +41,7 @@ PARQUET = "application/vnd.apache.parquet"
 _SOURCES = ("har.toml", *BENTOFILES, "requirements/online.txt", "requirements/batch.txt")
 _BUILD_TIMEOUT_S = 600.0
 _LOCK_TIMEOUT_S = 900.0
+_ANSWER_TIMEOUT_S = 120.0
 _PATIENT = {"HAR_SERVING__TIMEOUT_S": "60", "HAR_SERVING__DEADLINE_MS": "60000"}
 """A try asks whether the answers are right; on a busy machine the fallback would answer in the model's place."""
 
@@ -117,7 +118,11 @@ def try_online(project: Project, version: int, tag: str, windows: NDArray[np.flo
         shape = ",".join(str(size) for size in windows.shape)
         answer = json.loads(
             _post(
-                tag, f"{address}/predict/raw?shape={shape}", windows.astype("<f4").tobytes(), "application/octet-stream"
+                project,
+                tag,
+                f"{address}/predict/raw?shape={shape}",
+                windows.astype("<f4").tobytes(),
+                "application/octet-stream",
             )
         )
     classifier = Classifier(project.registry.model_path(version), threads=1)
@@ -139,7 +144,7 @@ def try_batch(project: Project, version: int, tag: str) -> None:
         upload
     )
     with _tried(project, tag) as address:
-        answer = _post(tag, f"{address}/score", upload.getvalue(), PARQUET)
+        answer = _post(project, tag, f"{address}/score", upload.getvalue(), PARQUET)
     classifier = Classifier(project.registry.model_path(version), threads=1)
     expected = predict([((date, subject), samples)], project.settings, classifier, version)
     found = pl.read_parquet(io.BytesIO(answer))
@@ -248,21 +253,18 @@ def _tried(project: Project, tag: str) -> Iterator[str]:
             ) from error
 
 
-def _post(tag: str, address: str, body: bytes, kind: str) -> bytes:
+def _post(project: Project, tag: str, address: str, body: bytes, kind: str) -> bytes:
     request = urllib.request.Request(address, data=body, headers={"Content-Type": kind})  # noqa: S310
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(request, timeout=120) as answer:
+        with opener.open(request, timeout=_ANSWER_TIMEOUT_S) as answer:
             content: bytes = answer.read()
             return content
     except urllib.error.HTTPError as error:
         words = error.read().decode(errors="replace")
-        raise PackagingError(
-            where=f"bento {tag}, {address}",
-            expected="an answer",
-            got=f"{error.code}: {words}",
-            remedy="Mend the service in bentos/.",
-        ) from error
+        raise _differs(project, tag, "an answer to known windows", f"{error.code}: {words}") from error
+    except OSError as error:
+        raise _differs(project, tag, "an answer to known windows", str(error)) from error
 
 
 def _compare(project: Project, tag: str, found: NDArray[Any], expected: NDArray[np.float32]) -> None:

@@ -17,14 +17,18 @@ from typing import Any
 import psutil
 import pytest
 
+from flows._events import announce_promotion
 from har.lake import Lake
+from har.settings import load_settings
 
 ROOT = Path(__file__).parents[2]
 SCHEDULES = {
     "ingest/daily": ("ingest-daily", "15 2 * * *"),
     "score/nightly": ("score-nightly", "0 3 * * *"),
     "train/weekly": ("train-weekly", "0 4 * * 0"),
+    "collect/hourly": ("collect-hourly", "10 * * * *"),
 }
+ON_EVENTS = ("package/champion",)
 
 
 def _free_port() -> int:
@@ -51,8 +55,21 @@ def _scheduled(api: str, wanted: int) -> list[dict[str, Any]]:
         time.sleep(0.5)
 
 
-@pytest.mark.timeout(200)
-def test_a_project_is_deployed_scheduled_run_and_stopped(project: Path, put: Callable[..., Path], lake: Lake) -> None:
+def _run_of(api: str, deployment: str) -> dict[str, Any]:
+    """The deployment's first run, once it has ended or a minute and a half has passed."""
+    deadline = time.monotonic() + 90
+    while True:
+        runs = _ask(api, "flow_runs/filter", {"deployments": {"id": {"any_": [deployment]}}})
+        if runs and runs[0]["state"]["type"] in ("COMPLETED", "FAILED", "CRASHED"):
+            return dict(runs[0])
+        assert time.monotonic() < deadline, f"no run, or none that ended: {runs}"
+        time.sleep(0.5)
+
+
+@pytest.mark.timeout(280)
+def test_a_project_is_deployed_scheduled_run_and_stopped(
+    project: Path, put: Callable[..., Path], lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     put("2024-01-01", "s01", "left", "PEN")
     (project / "prefect.yaml").write_text((ROOT / "prefect.yaml").read_text())
     (project / "flows").symlink_to(ROOT / "flows")
@@ -79,13 +96,15 @@ def test_a_project_is_deployed_scheduled_run_and_stopped(project: Path, put: Cal
                 f"{found['name']}": found
                 for found in _ask(api, "deployments/filter", {})
             }
-            assert sorted(deployments) == sorted(SCHEDULES)
+            assert sorted(deployments) == sorted([*SCHEDULES, *ON_EVENTS])
+            for name in deployments:
+                assert deployments[name]["global_concurrency_limit"]["limit"] == 1
+                assert deployments[name]["work_pool_name"] == "local"
+            assert [deployments[name]["schedules"] for name in ON_EVENTS] == [[]]
             for name, (slug, cron) in SCHEDULES.items():
                 (schedule,) = deployments[name]["schedules"]
                 assert (schedule["slug"], schedule["active"]) == (slug, True)
                 assert (schedule["schedule"]["cron"], schedule["schedule"]["timezone"]) == (cron, "UTC")
-                assert deployments[name]["global_concurrency_limit"]["limit"] == 1
-                assert deployments[name]["work_pool_name"] == "local"
             # A schedule is only worth something if the server plans runs by it.
             assert len({run["deployment_id"] for run in _scheduled(api, len(SCHEDULES))}) == len(SCHEDULES)
 
@@ -103,6 +122,14 @@ def test_a_project_is_deployed_scheduled_run_and_stopped(project: Path, put: Cal
             assert run.returncode == 0, run.stdout + run.stderr
             assert "Flow run finished successfully" in run.stdout
             assert lake.samples.read().height > 1000
+
+            # The news of a promotion, as `har promote` sends it, starts the packaging; nothing serves in this project.
+            with monkeypatch.context() as patch:
+                patch.setenv("PREFECT_API_URL", api)
+                assert announce_promotion(load_settings(project), 1) == ""
+            packaging = _run_of(api, deployments["package/champion"]["id"])
+            assert packaging["state"]["type"] == "FAILED"
+            assert "Train one: har train" in packaging["state"]["message"]
 
             family = psutil.Process(stack.pid).children(recursive=True)
             (worker,) = [part for part in family if "worker" in part.cmdline()]
