@@ -1,4 +1,7 @@
-"""Measure scoring, windowing and single-window latency; print ratios first and write `reports/bench.json`."""
+"""Measure scoring, windowing, single-window latency and the online service; write `reports/bench.json`.
+
+`--soak` asks something else, whether the service's memory stays flat, and says so by its exit status.
+"""
 
 from __future__ import annotations
 
@@ -30,12 +33,11 @@ from har.lake import Lake
 from har.settings import Settings, load_settings
 from har.training import Fitted, Signal, export, fit
 from har.windows import cut
-from tests.bench import _torch_loop
+from tests.bench import _load, _online, _soak, _torch_loop
 from tests.bench._lake import generate
+from tests.bench._project import LENGTH, with_length
 
 console = Console()
-LENGTH = 128
-"""Samples per window, as in most published figures; the project's own length is measured beside it."""
 PEERS = ((64, 0), (256, 0), (256, 2))
 """Batch sizes and worker processes that the torch loop is tried with; the fastest one is the peer."""
 
@@ -45,22 +47,49 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=10_000_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--online-rounds", type=int, default=5)
+    parser.add_argument("--only", choices=("scoring", "online"), help="measure these and keep the file's other figures")
+    parser.add_argument("--soak", type=int, nargs="?", const=200_000, metavar="REQUESTS", help="200,000 by default")
     parser.add_argument("--score-only", nargs=2, metavar=("FOLDER", "MODEL"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     settings = load_settings()
     if arguments.score_only:
         print(json.dumps(_score_only(settings, *map(Path, arguments.score_only))))
         return
+    path = settings.path("reports") / "bench.json"
+    figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="har-bench-") as folder:
-        figures = _measure(settings, Path(folder), arguments.samples, arguments.rounds)
-    path = write_atomically(settings.path("reports") / "bench.json", json.dumps(figures, indent=1))
+        if arguments.soak is not None:
+            sys.exit(_soak_test(Path(folder), arguments.soak))
+        if arguments.only is not None and path.exists():
+            figures = json.loads(path.read_text())
+        if arguments.only != "online":
+            figures |= _measure(settings, Path(folder), arguments.samples, arguments.rounds)
+        if arguments.only != "scoring":
+            figures |= _measure_online(Path(folder) / "online", arguments.online_rounds)
+    write_atomically(path, json.dumps(figures, indent=1))
     _print(figures)
     console.print(f"The same figures: {path}")
 
 
+def _measure_online(folder: Path, rounds: int) -> dict[str, Any]:
+    if not _load.available():
+        console.print(_load.MISSING)
+        return {}
+    folder.mkdir()
+    return _online.measure(folder, rounds=rounds, console=console)
+
+
+def _soak_test(folder: Path, requests: int) -> int:
+    if not _load.available():
+        console.print(_load.MISSING)
+        return 2
+    return int(_soak.soak(folder, requests, console=console) > _soak.LARGEST_GROWTH)
+
+
 def _measure(settings: Settings, folder: Path, samples: int, rounds: int) -> dict[str, Any]:
     lake = Lake(folder / "lake", settings.sensors.channels)
-    own, settings = settings, _with_length(settings, LENGTH)
+    own, settings = settings, with_length(settings, LENGTH)
     with console.status(f"Generating a lake of {samples:,} samples …"):
         generate(lake, settings, samples)
         fitted, model = _model(lake, settings, folder / "model.onnx")
@@ -113,12 +142,6 @@ def score_lake(lake: Lake, settings: Settings, classifier: Classifier) -> int:
     with ThreadPoolExecutor(granted_cores()) as pool:
         done = pool.map(lambda chunk: scoring.score_chunk(lake, settings, classifier, 1, chunk), chunks)
         return sum(report.windows for report in done)
-
-
-def _with_length(settings: Settings, length: int) -> Settings:
-    """The same project with windows of `length` samples and half overlap."""
-    windows = settings.windows.model_copy(update={"length_s": length / settings.sensors.rate_hz, "overlap": 0.5})
-    return settings.model_copy(update={"windows": windows})
 
 
 def _model(lake: Lake, settings: Settings, path: Path) -> tuple[Fitted, Path]:
@@ -187,7 +210,10 @@ def _peak_rss_mb() -> float:
 
 
 def _print(figures: dict[str, Any]) -> None:
-    table = Table(title=f"{figures['samples']:,} samples, windows {figures['window']}, {figures['cores']} cores")
+    title = ""
+    if "samples" in figures:
+        title = f"{figures['samples']:,} samples, windows {figures['window']}, {figures['cores']} cores"
+    table = Table(title=title)
     table.add_column("figure")
     table.add_column("value", justify="right")
     for name, value in figures.items():
