@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -123,6 +124,25 @@ def test_once_open_a_stalling_model_costs_nothing_more(serve: Serve, make_packag
         assert service.predict(trapped(SLOW))["fallback"] is True
     assert time.perf_counter() - began < 1.0
     assert service.metric("har_fallback_total", by="rule", reason="open") == 10
+
+
+def test_a_stalling_batch_holds_up_neither_health_nor_small_requests(serve: Serve, make_package: MakePackage) -> None:
+    service = serve(make_package("trapped"), **{**BREAKER, "deadline_ms": 1500.0})
+    batch = threading.Thread(target=service.predict, args=(trapped(SLOW, 64),))
+    batch.start()
+    time.sleep(0.2)
+    with httpx.Client(base_url=service.url, timeout=10) as client:
+        for path in ("/livez", "/readyz"):
+            began = time.perf_counter()
+            assert client.get(path).status_code == 200
+            assert time.perf_counter() - began < 0.5, path
+        began = time.perf_counter()
+        answer = client.post("/predict", json={"windows": movements(1).tolist()})
+        assert time.perf_counter() - began < 0.5
+    assert answer.json()["fallback"] is False
+    assert batch.is_alive()
+    batch.join(10)
+    assert service.metric("har_fallback_total", by="rule", reason="deadline") == 1
 
 
 def test_if_the_previous_model_fails_too_the_rule_answers(serve: Serve, make_package: MakePackage) -> None:
