@@ -140,7 +140,7 @@ class Lake:
         self.recordings = Table(folder / "recordings", RECORDINGS)
         self.predictions = Table(folder / "predictions", PREDICTIONS, added=["request_id"])
         self.scores = Table(folder / "scores", SCORES)
-        self.requests = Table(folder / "requests", REQUESTS)
+        self.requests = Table(folder / "requests", REQUESTS, measured=True)
         self.labels = Table(folder / "labels", LABELS)
 
     def contents(self) -> dict[Partition, str]:
