@@ -74,6 +74,20 @@ def test_registering_the_same_file_and_recipe_again_is_the_same_version(registry
     assert len(registry.versions()) == 2
 
 
+def test_tags_can_be_added_to_a_version_except_those_that_say_where_it_came_from(registry, register):
+    number = register()
+    registry.set_tags(number, {"bento_online": "wrist-online:v1"})
+    registry.set_tags(number, {"bento_online": "wrist-online:v2"})
+    tags = registry.version(number).tags
+    assert tags["bento_online"] == "wrist-online:v2"
+    for name in ("sha256", "git_commit", "status"):
+        with pytest.raises(RegistryError, match="written at registration"):
+            registry.set_tags(number, {"bento_online": "wrist-online:v3", name: "other"})
+    assert registry.version(number).tags == tags
+    with pytest.raises(UnknownVersionError):
+        registry.set_tags(9, {"bento_online": "wrist-online:v1"})
+
+
 def test_a_changed_model_file_is_refused(registry, register):
     number = register()
     path = registry.model_path(number)
