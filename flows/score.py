@@ -12,6 +12,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows._console import track
 from flows._project import IO_RETRIES, Project, open_project
+from flows._remote import BatchService
 from har.inference import Classifier, granted_cores
 from har.scoring import Chunk, ChunkReport, pending, plan, score_chunk
 from har.summary import outdated, write_summary
@@ -31,9 +32,18 @@ class ScoreReport:
 
 
 @task(name="score-chunk", task_run_name="score {chunk.partitions[0][0]} ({chunk.samples} samples)", **IO_RETRIES)
-def score_partitions(project: Project, classifier: Classifier, model_version: int, chunk: Chunk) -> ChunkReport:
-    """Score some partitions and commit them."""
-    return score_chunk(project.lake, project.settings, classifier, model_version, chunk)
+def score_partitions(
+    project: Project, classifier: Classifier, model_version: int, chunk: Chunk, service: BatchService | None
+) -> ChunkReport:
+    """Score some partitions, here or by the service, and commit them."""
+    elsewhere = service.predict if service else None
+    return score_chunk(project.lake, project.settings, classifier, model_version, chunk, elsewhere=elsewhere)
+
+
+@task(name="check-service", **IO_RETRIES)
+def check_service(service: BatchService) -> None:
+    """Refuse a batch service that does not serve the champion."""
+    service.require_champion()
 
 
 @task(name="summarise", **IO_RETRIES)
@@ -45,6 +55,8 @@ def summarise_dates(project: Project, dates: list[dt.date]) -> list[Path]:
 @flow(name="score", task_runner=ThreadPoolTaskRunner(max_workers=granted_cores()))  # type: ignore[arg-type]
 def score(date: dt.date | None = None, rescore: bool = False) -> ScoreReport:
     """Score what is new, then write predictions and each day's summary.
+
+    Where `scoring.service` names a batch bento, it predicts in place of this process, with the same results.
 
     Args:
         date: this date only; by default every date with something to score.
@@ -63,9 +75,12 @@ def score(date: dt.date | None = None, rescore: bool = False) -> ScoreReport:
         rate_hz=settings.sensors.rate_hz,
         length=settings.length,
     )
+    service = BatchService(settings, champion.number) if settings.scoring.service else None
+    if service:
+        check_service(service)
     samples_version = project.lake.samples.version()
     chunks = plan(project.lake, pending(project.lake, champion.number, date=date, rescore=rescore))
-    runs = [score_partitions.submit(project, classifier, champion.number, chunk) for chunk in chunks]
+    runs = [score_partitions.submit(project, classifier, champion.number, chunk, service) for chunk in chunks]
     reports = [run.result() for run in track(runs, "Scoring", unit="chunks")]
     dates = outdated(project.lake, settings)
     summaries = summarise_dates(project, dates) if dates else []

@@ -1,0 +1,149 @@
+"""The nightly flow with a batch service that really listens: the same rows as without, and no other model's."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from serving_support import listening
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from tests_support import write_recording
+
+from flows._bentos import environment, serving
+from flows._project import open_project
+from flows._remote import BatchService
+from flows.ingest import ingest
+from flows.score import score
+from flows.train import train
+from har.errors import ModelMismatchError, RequestError, ServiceError
+from har.inference import MagnitudeRule, Package
+from har.settings import Settings, load_settings
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@contextmanager
+def batch_service(settings: Settings, version: int, folder: Path) -> Iterator[str]:
+    """Package a registered version and serve the project's batch service with it."""
+    windows = np.random.default_rng(0).normal(0, 1, (70, settings.length, 6)).astype(np.float32)
+    labels = np.arange(70) % len(settings.activities.all)
+    names = settings.activities.all
+    Package.write(
+        folder / "package",
+        model=open_project().registry.model_path(1),
+        version=version,
+        previous=None,
+        shadow=None,
+        rule=MagnitudeRule.fit(windows, labels, units=settings.sensors.units, activities=names),
+    )
+    store = folder / "store"
+    store.mkdir()
+    build = [sys.executable, "-m", "flows._build", settings.project.name, f"v{version}", str(folder / "package")]
+    build += [str(ROOT), str(folder / "tags.json")]
+    subprocess.run(build, check=True, capture_output=True, cwd=ROOT, env={**os.environ, **environment(store)})
+    variables = {"HAR_ROOT": str(settings.root)}
+    log = folder / "serve.log"
+    with serving("bentos.batch.service:Batch", ROOT, store, log=log, settings=variables) as address:
+        yield address
+
+
+def predictions() -> pl.DataFrame:
+    return open_project().lake.predictions.read().sort("date", "subject", "session", "start")
+
+
+@pytest.fixture
+def scored(server: str, two_days: Settings) -> Settings:
+    """A project with a champion, version 1, whose two days were scored in the flow's own process."""
+    write_recording(two_days.path("inbox"), "2024-01-02", "s07", "short", None, seconds=2)
+    ingest()
+    train()
+    score()
+    return two_days
+
+
+def test_the_service_gives_the_rows_of_the_flows_own_process(
+    scored: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = predictions()
+    assert len(own) > 300
+    lake = open_project().lake
+    shutil.rmtree(lake.predictions.path)
+    shutil.rmtree(lake.scores.path)
+    with batch_service(scored, 1, tmp_path) as address:
+        monkeypatch.setenv("HAR_SCORING__SERVICE", address)
+        report = score()
+        assert (report.windows, report.partitions) == (len(own), 13)
+        assert predictions().equals(own)
+        assert score().windows == 0
+        log = (tmp_path / "serve.log").read_text()
+        assert "path=/score," in log
+
+        other = load_settings().model_copy(update={"windows": scored.windows.model_copy(update={"overlap": 0.75})})
+        with pytest.raises(ModelMismatchError, match="stride: expected 50, but got 100"):
+            BatchService(other, 1).require_champion()
+        partition = lake.samples.partitions()[0]
+        columns = ["session", "segment", "time", *lake.channels]
+        bad = lake.samples.read(partitions=[partition], columns=columns).with_columns(accel_x=pl.lit(1e9, pl.Float32))
+        with pytest.raises(RequestError, match=r"accel_x: expected at most"):
+            BatchService(load_settings(), 1).predict([(partition, bad)])
+        with pytest.raises(ModelMismatchError, match="expected version 2, the champion, but got version 1"):
+            BatchService(load_settings(), 2).predict([(partition, bad.with_columns(accel_x=pl.lit(0, pl.Float32)))])
+        assert len(BatchService(load_settings(), 1).predict([(partition, bad.clear())])) == 0
+
+
+def test_another_version_than_the_champion_is_refused(
+    scored: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = predictions()
+    with batch_service(scored, 5, tmp_path) as address:
+        monkeypatch.setenv("HAR_SCORING__SERVICE", address)
+        with pytest.raises(ModelMismatchError, match="expected version 1, the champion, but got version 5"):
+            score(rescore=True)
+    assert predictions().equals(before)
+
+
+def test_a_service_that_is_not_there_can_be_tried_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    monkeypatch.setenv("HAR_SCORING__SERVICE", f"http://127.0.0.1:{port}")
+    with pytest.raises(ServiceError, match=r"scoring\.service") as caught:
+        BatchService(load_settings(), 1).require_champion()
+    assert isinstance(caught.value, OSError)
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "kind"),
+    [
+        (429, '{"error": "Too many requests"}', ServiceError),
+        (503, "", ServiceError),
+        (504, '{"error": "late"}', ServiceError),
+        (404, "Not Found", RequestError),
+        (200, "<html>", ServiceError),
+        (200, '{"version": "x"}', ServiceError),
+        (200, "[]", ServiceError),
+    ],
+)
+def test_only_what_may_pass_is_tried_again(
+    status: int, content: str, kind: type[Exception], project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def answer(_: Request) -> Response:
+        return Response(content, status)
+
+    with listening(Starlette(routes=[Route("/model", answer)])) as address:
+        monkeypatch.setenv("HAR_SCORING__SERVICE", address)
+        with pytest.raises(kind):
+            BatchService(load_settings(), 1).require_champion()
