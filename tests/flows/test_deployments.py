@@ -66,7 +66,7 @@ def _run_of(api: str, deployment: str) -> dict[str, Any]:
         time.sleep(0.5)
 
 
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(400)
 def test_a_project_is_deployed_scheduled_run_and_stopped(
     project: Path, put: Callable[..., Path], lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
