@@ -145,6 +145,16 @@ def test_a_stalling_batch_holds_up_neither_health_nor_small_requests(serve: Serv
     assert service.metric("har_fallback_total", by="rule", reason="deadline") == 1
 
 
+def test_a_model_slower_than_the_whole_request_may_be_is_504(serve: Serve, make_package: MakePackage) -> None:
+    service = serve(make_package("trapped"), **{**BREAKER, "deadline_ms": 1000.0, "timeout_s": 0.3})
+    began = time.perf_counter()
+    response = service.client.post("/predict", json={"windows": trapped(SLOW, 64).tolist()})
+    assert time.perf_counter() - began < 0.9
+    assert response.status_code == 504
+    assert response.json()["error"]["field"] == "request"
+    assert service.lines() == []
+
+
 def test_if_the_previous_model_fails_too_the_rule_answers(serve: Serve, make_package: MakePackage) -> None:
     service = serve(make_package("trapped", previous="trapped"), **BREAKER)
     for fault in (FAILS, SLOW, NOT_A_NUMBER):
