@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import threading
 import time
 from typing import NamedTuple
 
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 from bentos.online._metrics import Metrics
 from bentos.online._models import Model
 from har.errors import DeadlineError, ModelError
-from har.inference import Classifier, MagnitudeRule
+from har.inference import Classifier, MagnitudeRule, Prediction
 
 logger = logging.getLogger("bentoml.har.guard")
 
@@ -55,6 +57,7 @@ class Guard:
         self._champion, self._previous, self._rule = champion, previous, rule
         self._deadline_s = deadline_s
         self._metrics = metrics
+        self._trying = threading.Lock()
         self._breaker = pybreaker.CircuitBreaker(
             fail_max=failures, reset_timeout=pause_s, throw_new_error_on_trip=False, listeners=[_Listener(metrics)]
         )
@@ -76,7 +79,7 @@ class Guard:
         """Classify windows, float32 (N, T, C), finite."""
         began = time.perf_counter()
         try:
-            answer = self._breaker.call(self._ask, self._champion.classifier, window)
+            answer = self._through_breaker(window)
             return Answer(*answer, self._champion.version, None, 1000 * (time.perf_counter() - began))
         except pybreaker.CircuitBreakerError:
             reason = "open"
@@ -86,6 +89,25 @@ class Guard:
             logger.warning("%s", error)
             reason = "error"
         return self._fall_back(window, reason, began)
+
+    def _through_breaker(self, window: NDArray[np.float32]) -> Prediction:
+        # The breaker holds a lock over what it calls. One slow batch must not keep every other request waiting for
+        # it, so a closed breaker is told of the outcome, and an open one lets a single call try.
+        if self._breaker.current_state != pybreaker.STATE_CLOSED:
+            if not self._trying.acquire(blocking=False):
+                raise pybreaker.CircuitBreakerError("another call is trying the model")
+            try:
+                return self._breaker.call(self._ask, self._champion.classifier, window)
+            finally:
+                self._trying.release()
+        try:
+            answer = self._ask(self._champion.classifier, window)
+        except ModelError as error:
+            self._breaker.call(_fail, error)
+            raise
+        with contextlib.suppress(pybreaker.CircuitBreakerError):  # it opened meanwhile; this answer is good
+            self._breaker.call(_succeed)
+        return answer
 
     def _fall_back(self, window: NDArray[np.float32], reason: str, began: float) -> Answer:
         if self._previous is not None:
@@ -100,9 +122,7 @@ class Guard:
         probabilities = self._rule.predict(window)
         return Answer(probabilities, None, self._champion.version, "rule", 1000 * (time.perf_counter() - began))
 
-    def _ask(
-        self, classifier: Classifier, window: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _ask(self, classifier: Classifier, window: NDArray[np.float32]) -> Prediction:
         prediction = classifier.predict(window, deadline_s=self._deadline_s)
         if not np.isfinite(prediction.probabilities.sum()):
             raise ModelError(
@@ -112,6 +132,14 @@ class Guard:
                 remedy="Roll back: har rollback --reason …",
             )
         return prediction
+
+
+def _succeed() -> None:
+    pass
+
+
+def _fail(error: ModelError) -> None:
+    raise error
 
 
 class _Listener(pybreaker.CircuitBreakerListener):

@@ -64,6 +64,16 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livemax",
         )
+        # A series that appears with its first event has no increase to alert on.
+        for by in ("previous", "rule"):
+            for reason in ("open", "error", "deadline"):
+                self._fallback.labels(by, reason)
+        for reason in ("queue", "disk"):
+            self._log_dropped.labels(reason)
+        for agrees in ("true", "false"):
+            self._shadow.labels(agrees)
+        for why in ("busy", "error"):
+            self._shadow_failed.labels(why)
         self._known: dict[tuple[str, int], Counter] = {}
         self._timers: dict[str, Histogram] = {}
 
