@@ -116,6 +116,24 @@ def score(
 
 
 @app.command()
+def collect() -> None:
+    """Bring the online service's prediction log and feedback into the lake; bad lines are set aside."""
+    from flows.collect import collect as flow
+
+    report = _run(flow)
+    out.print(
+        f"{report.requests} windows and {report.labels} labels of {report.files} log files collected, "
+        f"{len(report.bad)} bad lines, {report.torn} torn ones."
+    )
+    if report.open:
+        out.print(f"{report.open} files are still being written; the next run takes the rest.")
+    if report.waiting:
+        out.print(f"{report.waiting} labels wait for their requests.")
+    if report.unmatched:
+        out.print(f"[yellow]{report.unmatched} answers of a shadow model[/] belong to no request in the lake.")
+
+
+@app.command()
 def package(
     version: Annotated[int | None, typer.Option(min=1, help="Another version than the champion.")] = None,
     shadow: Annotated[
@@ -194,7 +212,7 @@ def status() -> None:
 
     project = open_project()
     table = Table("table", "version", "partitions", "rows")
-    for name in ("samples", "recordings", "predictions", "scores"):
+    for name in ("samples", "recordings", "predictions", "scores", "requests", "labels"):
         part = getattr(project.lake, name)
         rows = part.scan().select("date").collect().height
         table.add_row(name, str(part.version()), str(len(part.partitions())), f"{rows:,}")
@@ -208,6 +226,12 @@ def status() -> None:
     waiting = sum(1 for path in quarantine.rglob("*") if path.is_file() and path.suffix != ".json")
     if waiting:
         out.print(f"[yellow]{waiting} files in quarantine[/]: {quarantine}")
+    journal = project.settings.path("journal")
+    logs, bad = (sum(1 for _ in journal.glob(f"*.{ending}")) for ending in ("jsonl", "jsonl.bad"))
+    if logs:
+        out.print(f"{logs} log files of the online service to collect: {journal}")
+    if bad:
+        out.print(f"[yellow]{bad} files of bad log lines[/]: {journal}")
 
 
 @app.command()
