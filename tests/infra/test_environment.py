@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 from flows._environment import quiet_environment
@@ -23,3 +26,12 @@ def test_the_makefile_exports_no_other_values() -> None:
     exported = dict(re.findall(r"^export (\w+) := (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert exported
     assert exported.items() <= quiet_environment(chatter=True).items()
+
+
+def test_onnx_runtime_leaves_no_trace_of_telemetry_even_where_nothing_was_set(tmp_path: Path) -> None:
+    # It keeps a device's name and a queue of reports in the home folder once a session exists.
+    code = "import har.inference, onnxruntime; onnxruntime.SessionOptions(); onnxruntime.get_available_providers()"
+    environment = {name: value for name, value in os.environ.items() if name not in quiet_environment()}
+    home = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    subprocess.run([sys.executable, "-c", code], env={**environment, **home}, check=True)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

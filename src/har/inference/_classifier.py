@@ -7,6 +7,9 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+# ONNX Runtime reports to its makers unless this is set before it is imported; its own call to stop comes too late.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
