@@ -204,7 +204,8 @@ class Reader:
             lines: each a JSON object.
             first: the number of the first one in its file.
         """
-        found: dict[str, list[tuple[int, dict[str, Any]]]] = {"prediction": [], "shadow": [], "feedback": []}
+        found: dict[str, list[dict[str, Any]]] = {"prediction": [], "shadow": [], "feedback": []}
+        rows: dict[str, list[int]] = {kind: [] for kind in found}
         faults: dict[int, str] = {}
         parse = _LINE.validate_json
         for row, line in enumerate(lines):
@@ -213,14 +214,19 @@ class Reader:
             except ValidationError as error:
                 faults[row] = _reason(error)
             else:
-                found[entry["kind"]].append((row, entry))
+                kind = entry["kind"]
+                found[kind].append(entry)
+                rows[kind].append(row)
         for kind, schema, blocks in (
             ("prediction", _PREDICTION, self._predictions),
             ("shadow", _SHADOW, self._shadows),
         ):
             if found[kind]:
-                blocks.append(_Block.of(found[kind], schema, faults))
-        self._feedback.append(_frame([entry for _, entry in found["feedback"]], _FEEDBACK))
+                block, odd = _Block.of(found[kind], schema)
+                blocks.append(block)
+                faults.update({rows[kind][index]: reason for index, reason in odd})
+        if found["feedback"]:
+            self._feedback.append(_frame(found["feedback"], _FEEDBACK))
         return [Fault(first + row, reason, lines[row]) for row, reason in sorted(faults.items())]
 
     def tables(self) -> Entries:
@@ -242,9 +248,8 @@ class _Block:
     values: pl.DataFrame
 
     @classmethod
-    def of(cls, found: list[tuple[int, dict[str, Any]]], schema: _Columns, faults: dict[int, str]) -> _Block:
-        """Convert entries; those that contradict themselves are left out and go into `faults` by their row."""
-        entries = [entry for _, entry in found]
+    def of(cls, entries: list[dict[str, Any]], schema: _Columns) -> tuple[_Block, list[tuple[int, str]]]:
+        """Convert entries; those that contradict themselves are left out, and named by position and reason."""
         lists = [name for name in _OF_A_WINDOW if name in entries[0]]
         counts = np.array([[len(entry[name]) for entry in entries] for name in lists], np.int64)
         uneven = (counts != counts[0]).any(axis=0)
@@ -257,8 +262,8 @@ class _Block:
             late = stamps[0] + (counts[0] - 1) * stamps[1] + stamps[2] >= _YEAR_10000
             reasons = np.where(late & (reasons == ""), "start_us: expected an end before the year 10000", reasons)
         good = reasons == ""
-        if not good.all():
-            faults.update({found[index][0]: str(reasons[index]) for index in np.flatnonzero(~good)})
+        odd_ones = [(int(index), str(reasons[index])) for index in np.flatnonzero(~good)]
+        if odd_ones:
             lines = lines.filter(pl.Series(good))
             entries = [entries[index] for index in np.flatnonzero(good)]
         # Lists of Python lists are slow to convert, so their values are strung together.
@@ -268,7 +273,7 @@ class _Block:
                 for name in lists
             ]
         )
-        return cls(lines, values)
+        return cls(lines, values), odd_ones
 
     @classmethod
     def joined(cls, blocks: list[_Block]) -> _Block:

@@ -147,9 +147,10 @@ class Table:
         names = ["date", "subject", *key]
         frame = frame.cast(self.schema).select(self.schema.names())
         with self.lock():
-            new = frame.unique(names, keep="first", maintain_order=True)
-            known = self.scan(partitions=partitions_of(new)).filter(ranges(new, key)).select(names).collect()
-            new = new.join(known, on=names, how="anti", maintain_order="left")
+            keys = frame.select(names).with_row_index("row").unique(names, keep="first", maintain_order=True)
+            known = self.scan(partitions=partitions_of(keys)).filter(ranges(keys, key)).select(names).collect()
+            rows = keys.join(known, on=names, how="anti", maintain_order="left")["row"]
+            new = frame if len(rows) == len(frame) else frame[rows]
             if len(new):
                 parts = new["date"].n_unique()
                 self._commit(lambda table: self._write(table, new, mode="append", partitions=parts))
