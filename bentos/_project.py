@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import tempfile
 from pathlib import Path
@@ -91,6 +92,12 @@ def _no_package(reference: BentoModel) -> ModelError:
 
 
 def _own_metrics() -> None:
+    """A folder for this service's metrics, removed when it ends; its workers inherit it by the environment."""
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         # BentoML's own choice is one folder for all services of a home, emptied whenever one of them starts.
-        BentoMLContainer.prometheus_multiproc_dir.set(tempfile.mkdtemp(prefix="har-metrics-"))
+        BentoMLContainer.prometheus_multiproc_dir.set(_metrics_folder().name)
+
+
+@functools.cache
+def _metrics_folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="har-metrics-", ignore_cleanup_errors=True)
