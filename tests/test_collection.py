@@ -269,7 +269,12 @@ def test_a_large_log_is_committed_in_parts(log: Log, lake: Lake, monkeypatch: py
 
 
 def test_files_come_in_the_order_they_were_written(log: Log) -> None:
-    names = ["20240101T120000-77-9.jsonl", "20240101T120000-77-10.jsonl", "20240102T000000-5-0.jsonl"]
+    names = [
+        "20240101T120000-77-0a1b2c3d-9.jsonl",
+        "20240101T120000-77-0a1b2c3d-10.jsonl",
+        "20240102T000000-5-99999999-0.jsonl",
+        "mended.jsonl",
+    ]
     for name in reversed(names):
         (log.folder / name).write_bytes(b"")
     (log.folder / ".20240103T000000-5-0.jsonl").write_bytes(b"")

@@ -80,7 +80,7 @@ class CollectReport:
 
 
 def journal_files(folder: Path) -> list[Path]:
-    """The log's files, oldest first; their names are `<stamp>-<process>-<number>.jsonl`."""
+    """The log's files, oldest first; their names are `<stamp>-<writer>-<number>.jsonl`."""
     return sorted((path for path in folder.glob("*.jsonl") if not path.name.startswith(".")), key=_age)
 
 
@@ -307,6 +307,7 @@ def _waiting(lake: Lake) -> pl.DataFrame:
     return lake.labels.scan().filter(pl.col("start").is_null()).collect()
 
 
-def _age(path: Path) -> tuple[str, str, int, str]:
-    stamp, process, number = (*path.stem.split("-"), "", "", "")[:3]
-    return stamp, process, int(number) if number.isdigit() else 0, path.name
+def _age(path: Path) -> tuple[str, int, str]:
+    stamp, _, writer = path.stem.partition("-")
+    number = writer.rpartition("-")[2]
+    return stamp, int(number) if number.isdecimal() else 0, path.name
