@@ -32,6 +32,7 @@ class _Cell:
     requests: str
     busy: list[Load] = field(default_factory=list)
     alone: list[Load] = field(default_factory=list)
+    cpu_us: list[float] = field(default_factory=list)
 
     @property
     def rate(self) -> float:
@@ -84,6 +85,10 @@ def measure(folder: Path, *, rounds: int = 5, seconds: int = 3, console: Console
         ),
         "online_requests_per_s": round(cells["json"].rate),
         "online_raw_requests_per_s": round(cells["raw"].rate),
+        "online_cpu_us": round(statistics.median(cells["json"].cpu_us)),
+        "online_raw_cpu_us": round(statistics.median(cells["raw"].cpu_us)),
+        "bare_json_cpu_us": round(statistics.median(cells["bare_json"].cpu_us)),
+        "bare_raw_cpu_us": round(statistics.median(cells["bare_raw"].cpu_us)),
         "online_p50_ms_c1": round(cells["json"].p_ms("p50"), 3),
         "online_p99_ms_c1": round(cells["json"].p_ms("p99"), 3),
         "bare_json_requests_per_s": round(cells["bare_json"].rate),
@@ -159,7 +164,10 @@ def _load_all(
         # There and back, so that what changes on the machine meanwhile favours nobody.
         turn = list(cells.values())[:: 1 if number % 2 == 0 else -1]
         for cell in turn:
+            before = servers[cell.server].cpu_s()
             cell.busy.append(send(cell, CONNECTIONS, seconds))
+            spent = servers[cell.server].cpu_s() - before
+            cell.cpu_us.append(1e6 * spent / cell.busy[-1].requests)
         for cell in turn:
             cell.alone.append(send(cell, 1, seconds))
         project.empty_journal()
@@ -172,7 +180,13 @@ def _ratio(mine: _Cell, theirs: _Cell) -> float:
 def _print(console: Console, cells: dict[str, _Cell]) -> None:
     table = Table(title=f"One 128×6 window a request, one worker each, {granted_cores()} cores, wrk among them")
     table.add_column("server")
-    for title in (f"requests/s ({CONNECTIONS} connections)", "least – most", "p50 ms (1 connection)", "p99 ms"):
+    for title in (
+        f"requests/s ({CONNECTIONS} connections)",
+        "least – most",
+        "CPU µs",
+        "p50 ms (1 connection)",
+        "p99 ms",
+    ):
         table.add_column(title, justify="right")
     for cell in cells.values():
         rates = [load.rate for load in cell.busy]
@@ -180,6 +194,7 @@ def _print(console: Console, cells: dict[str, _Cell]) -> None:
             cell.name,
             f"{cell.rate:,.0f}",
             f"{min(rates):,.0f} – {max(rates):,.0f}",
+            f"{statistics.median(cell.cpu_us):,.0f}",
             f"{cell.p_ms('p50'):.2f}",
             f"{cell.p_ms('p99'):.2f}",
         )

@@ -35,6 +35,11 @@ class Server:
     ready_s: float
     process: psutil.Process
 
+    def cpu_s(self) -> float:
+        """Processor time so far, of all its processes; it depends less on what else the machine does than rates do."""
+        family = [self.process, *self.process.children(recursive=True)]
+        return float(sum(sum(member.cpu_times()[:2]) for member in family))
+
     def supervisor_rss_mb(self) -> float:
         """Memory of the process that was started."""
         return float(self.process.memory_info().rss / 1e6)
