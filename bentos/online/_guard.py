@@ -105,8 +105,9 @@ class Guard:
         except ModelError as error:
             self._breaker.call(_fail, error)
             raise
-        with contextlib.suppress(pybreaker.CircuitBreakerError):  # it opened meanwhile; this answer is good
-            self._breaker.call(_succeed)
+        if self._breaker.fail_counter:
+            with contextlib.suppress(pybreaker.CircuitBreakerError):  # it opened meanwhile; this answer is good
+                self._breaker.call(_succeed)
         return answer
 
     def _fall_back(self, window: NDArray[np.float32], reason: str, began: float) -> Answer:

@@ -6,8 +6,6 @@ import os
 import re
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.multiprocess import mark_process_dead
 
@@ -38,7 +36,7 @@ class Metrics:
         self._windows = counter("windows", "Windows classified")
         self._abstained = counter("abstained", "Windows with less confidence than abstain_below")
         by_activity = counter("predictions", "Windows by predicted activity", "activity")
-        self._by_activity = [by_activity.labels(activity) for activity in activities]
+        self._by_activity = {activity: by_activity.labels(activity) for activity in activities}
         self._confidence = Histogram(
             "har_confidence", "Largest probability of a window", buckets=_CONFIDENCE, registry=registry
         )
@@ -92,13 +90,13 @@ class Metrics:
             timer = self._timers[route] = self._seconds.labels(route)
         timer.observe(seconds)
 
-    def windows(self, chosen: NDArray[np.intp], confidence: NDArray[np.float32], abstained: int) -> None:
-        """Classified windows: index of the activity (N,), its probability (N,), and how many abstained."""
-        self._windows.inc(len(chosen))
+    def windows(self, activities: list[str], confidence: list[float], abstained: int) -> None:
+        """Classified windows: each one's activity and its probability, and how many abstained."""
+        self._windows.inc(len(activities))
         if abstained:
             self._abstained.inc(abstained)
-        for index, value in zip(chosen.tolist(), confidence.tolist(), strict=True):
-            self._by_activity[index].inc()
+        for activity, value in zip(activities, confidence, strict=True):
+            self._by_activity[activity].inc()
             self._confidence.observe(value)
 
     def fallback(self, by: str, reason: str) -> None:

@@ -297,10 +297,9 @@ class App:
             found = await asyncio.get_running_loop().run_in_executor(self._pool, self._guard.predict, values)
         metadata = self._contract.metadata
         names = metadata.activities
-        chosen = found.probabilities.argmax(axis=1)
-        highest = found.probabilities.max(axis=1)
-        activities = [names[index] for index in chosen.tolist()]
-        confidence = highest.tolist()
+        rows = found.probabilities.tolist()
+        confidence = [max(row) for row in rows]
+        activities = [names[row.index(value)] for row, value in zip(rows, confidence, strict=True)]
         abstained = [value < metadata.abstain_below for value in confidence]
         content = orjson.dumps(
             {
@@ -314,13 +313,11 @@ class App:
                         "abstained": unsure,
                         "probabilities": dict(zip(names, row, strict=True)),
                     }
-                    for activity, value, unsure, row in zip(
-                        activities, confidence, abstained, found.probabilities.tolist(), strict=True
-                    )
+                    for activity, value, unsure, row in zip(activities, confidence, abstained, rows, strict=True)
                 ],
             }
         )
-        self._metrics.windows(chosen, highest, sum(abstained))
+        self._metrics.windows(activities, confidence, sum(abstained))
         start_us = windows.start_us
         if start_us is None:
             # Without a word from the client, the last window has just ended.

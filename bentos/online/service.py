@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from _bentoml_sdk import Service
@@ -17,6 +18,8 @@ class _Windows(Service[Any]):
     """A service whose windows do not pass through BentoML's layers; see `bentos.online.app`."""
 
     def to_asgi(self, is_main: bool = True) -> app.Asgi:
+        # uvicorn would compose a line per request for BentoML's handler, whose level drops it: 50 µs each.
+        logging.getLogger("uvicorn.access").propagate = False
         return app.build(_project.package(MODEL), SETTINGS, behind=super().to_asgi(is_main))
 
 

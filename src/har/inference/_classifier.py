@@ -87,13 +87,16 @@ class Classifier:
             return self._run(window, None)
         options = onnxruntime.RunOptions()
         began = time.monotonic()
-        with Watchdog.shared().guard(options, began + deadline_s):
-            try:
-                prediction = self._run(window, options)
-            except ModelError as error:
-                if options.terminate:
-                    raise self._late(deadline_s, "more; it was broken off") from error
-                raise
+        watchdog = Watchdog.shared()
+        watchdog.guard(options, began + deadline_s)
+        try:
+            prediction = self._run(window, options)
+        except ModelError as error:
+            if options.terminate:
+                raise self._late(deadline_s, "more; it was broken off") from error
+            raise
+        finally:
+            watchdog.release(options)
         # What could not be broken off in time is late all the same.
         took = time.monotonic() - began
         if took > deadline_s:

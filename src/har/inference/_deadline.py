@@ -6,15 +6,13 @@ in time costs two dictionary writes, where waking a thread for each would cost m
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import threading
 import time
-from collections.abc import Iterator
 
 import onnxruntime
 
-_TICK_S = 0.01
+_TICK_S = 0.025
 
 
 class Watchdog:
@@ -29,15 +27,13 @@ class Watchdog:
         """The one of this process."""
         return _shared()
 
-    @contextlib.contextmanager
-    def guard(self, options: onnxruntime.RunOptions, due: float) -> Iterator[None]:
-        """Watch a run until the block ends; `due` is a time of `time.monotonic`."""
-        key = id(options)
-        self._guarded[key] = (due, options)
-        try:
-            yield
-        finally:
-            del self._guarded[key]
+    def guard(self, options: onnxruntime.RunOptions, due: float) -> None:
+        """Watch a run until `release`; `due` is a time of `time.monotonic`."""
+        self._guarded[id(options)] = (due, options)
+
+    def release(self, options: onnxruntime.RunOptions) -> None:
+        """The run has ended."""
+        del self._guarded[id(options)]
 
     def _watch(self) -> None:
         while True:
