@@ -197,7 +197,9 @@ def _lock_is_free(stream: BinaryIO) -> bool:
 def _commit(lake: Lake, entries: Entries, report: CollectReport) -> None:
     windows, shadows = entries.windows, entries.shadows
     same = ["request_id", "window", "received_at"]
-    windows = windows.join(shadows.unique(same, keep="first"), on=same, how="left", maintain_order="left")
+    # Keys alone are joined: the features are most of the bytes, and would be copied.
+    seen = windows.select(same).join(shadows.unique(same, keep="first"), on=same, how="left", maintain_order="left")
+    windows = windows.hstack(seen.drop(same))
     if len(windows):
         report.predictions += lake.predictions.add(windows.select(lake.predictions.schema.names()), _KEY)
         new = lake.requests.add(windows.select(lake.requests.schema.names()), _KEY)
@@ -206,7 +208,7 @@ def _commit(lake: Lake, entries: Entries, report: CollectReport) -> None:
         lake.predictions.compact(touched)
         lake.requests.compact(touched)
         if new == len(windows):  # else some were written by an earlier run, maybe before their shadow came
-            shadows = shadows.join(windows, on=same, how="anti")
+            shadows = shadows.join(seen, on=same, how="anti")
     if len(shadows):
         _amend(lake, shadows, report)
     if len(entries.feedback) or len(windows):

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
+from operator import itemgetter
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
@@ -204,8 +203,11 @@ class Reader:
             lines: each a JSON object.
             first: the number of the first one in its file.
         """
-        found: dict[str, list[dict[str, Any]]] = {"prediction": [], "shadow": [], "feedback": []}
-        rows: dict[str, list[int]] = {kind: [] for kind in found}
+        found = {
+            "prediction": _Gathered(_PREDICTION, ("activity", "confidence", "abstained")),
+            "shadow": _Gathered(_SHADOW, ("activity", "confidence")),
+            "feedback": _Gathered(_FEEDBACK, ()),
+        }
         faults: dict[int, str] = {}
         parse = _LINE.validate_json
         for row, line in enumerate(lines):
@@ -214,19 +216,13 @@ class Reader:
             except ValidationError as error:
                 faults[row] = _reason(error)
             else:
-                kind = entry["kind"]
-                found[kind].append(entry)
-                rows[kind].append(row)
-        for kind, schema, blocks in (
-            ("prediction", _PREDICTION, self._predictions),
-            ("shadow", _SHADOW, self._shadows),
-        ):
-            if found[kind]:
-                block, odd = _Block.of(found[kind], schema)
-                blocks.append(block)
-                faults.update({rows[kind][index]: reason for index, reason in odd})
-        if found["feedback"]:
-            self._feedback.append(_frame(found["feedback"], _FEEDBACK))
+                if not found[entry["kind"]].take(row, entry):
+                    faults[row] = "activity, confidence, abstained: expected one entry per window in each"
+        self._shadows.append(found["shadow"].block())
+        self._feedback.append(found["feedback"].block().lines)
+        predictions, odd = _decoded(found["prediction"].block())
+        self._predictions.append(predictions)
+        faults.update(odd)
         return [Fault(first + row, reason, lines[row]) for row, reason in sorted(faults.items())]
 
     def tables(self) -> Entries:
@@ -236,44 +232,50 @@ class Reader:
         return Entries(
             _windows(_Block.joined(predictions)) if predictions else pl.DataFrame(schema=WINDOWS),
             _shadows(_Block.joined(shadows)) if shadows else pl.DataFrame(schema=SHADOWS),
-            _feedback(pl.concat([_frame([], _FEEDBACK), *feedback])),
+            _feedback(pl.concat(feedback)) if feedback else pl.DataFrame(schema=FEEDBACK),
         )
+
+
+class _Gathered:
+    """Entries of one kind, taken apart at once: objects that live on cost the garbage collector a look at each."""
+
+    def __init__(self, schema: _Columns, lists: tuple[str, ...]) -> None:
+        self._schema, self._lists = schema, lists
+        self._pick = itemgetter(*schema)
+        self._rows: list[int] = []
+        self._counts: list[int] = []
+        self._lines: list[tuple[Any, ...]] = []
+        self._values: dict[str, list[Any]] = {name: [] for name in lists}
+
+    def take(self, row: int, entry: dict[str, Any]) -> bool:
+        """Take an entry; False if its lists are not of one length."""
+        counts = [len(entry[name]) for name in self._lists] or [0]
+        if counts.count(counts[0]) < len(counts):
+            return False
+        self._rows.append(row)
+        self._counts.append(counts[0])
+        self._lines.append(self._pick(entry))
+        for name, values in self._values.items():
+            values.extend(entry[name])
+        return True
+
+    def block(self) -> _Block:
+        """What was taken."""
+        columns = zip(*self._lines, strict=True) if self._lines else ([] for _ in self._schema)
+        lines = [
+            pl.Series(name, column, kind) for (name, kind), column in zip(self._schema.items(), columns, strict=True)
+        ]
+        own = [pl.Series("row", self._rows, pl.Int64), pl.Series("windows", self._counts, pl.Int64)]
+        values = [pl.Series(name, values, _OF_A_WINDOW[name]) for name, values in self._values.items()]
+        return _Block(pl.DataFrame([*lines, *own]), pl.DataFrame(values))
 
 
 @dataclass(frozen=True)
 class _Block:
-    """Lines about windows: a row per line, with the number of its `windows`, and a row per window."""
+    """A row per line, with its place in what was read and the number of its `windows`; a row of values per window."""
 
     lines: pl.DataFrame
     values: pl.DataFrame
-
-    @classmethod
-    def of(cls, entries: list[dict[str, Any]], schema: _Columns) -> tuple[_Block, list[tuple[int, str]]]:
-        """Convert entries; those that contradict themselves are left out, and named by position and reason."""
-        lists = [name for name in _OF_A_WINDOW if name in entries[0]]
-        counts = np.array([[len(entry[name]) for entry in entries] for name in lists], np.int64)
-        uneven = (counts != counts[0]).any(axis=0)
-        lines = _frame(entries, schema).with_columns(pl.Series("windows", counts[0]))
-        reasons = np.where(uneven, f"{', '.join(lists)}: expected one entry per window in each", "")
-        if "features" in schema:
-            lines, odd = _decoded(lines)
-            reasons = np.where(odd & ~uneven, "features: expected base64 of float32, as many for every window", reasons)
-            stamps = lines.select("start_us", "stride_us", "length_us").to_numpy().astype(np.float64).T
-            late = stamps[0] + (counts[0] - 1) * stamps[1] + stamps[2] >= _YEAR_10000
-            reasons = np.where(late & (reasons == ""), "start_us: expected an end before the year 10000", reasons)
-        good = reasons == ""
-        odd_ones = [(int(index), str(reasons[index])) for index in np.flatnonzero(~good)]
-        if odd_ones:
-            lines = lines.filter(pl.Series(good))
-            entries = [entries[index] for index in np.flatnonzero(good)]
-        # Lists of Python lists are slow to convert, so their values are strung together.
-        values = pl.DataFrame(
-            [
-                pl.Series(name, list(chain.from_iterable([entry[name] for entry in entries])), _OF_A_WINDOW[name])
-                for name in lists
-            ]
-        )
-        return cls(lines, values), odd_ones
 
     @classmethod
     def joined(cls, blocks: list[_Block]) -> _Block:
@@ -289,18 +291,24 @@ class _Block:
         return lines.hstack(self.values).with_columns(pl.Series("window", number, pl.Int32))
 
 
-def _frame(entries: list[dict[str, Any]], schema: _Columns) -> pl.DataFrame:
-    return pl.DataFrame([pl.Series(name, [entry[name] for entry in entries], kind) for name, kind in schema.items()])
-
-
-def _decoded(lines: pl.DataFrame) -> tuple[pl.DataFrame, NDArray[np.bool_]]:
-    """Features as bytes, their number for `each` window, and which lines' cannot be."""
-    given = lines["features"].is_not_null().to_numpy()
+def _decoded(block: _Block) -> tuple[_Block, dict[int, str]]:
+    """Features as bytes, and their number for `each` window; what cannot be is left out and named, by row."""
+    lines = block.lines
     features = lines["features"].str.decode("base64", strict=False)
-    each = features.bin.size().cast(pl.Float64) / (4 * lines["windows"])
+    each = (features.bin.size().cast(pl.Float64) / (4 * lines["windows"])).alias("each")
     numbers = each.fill_null(0).to_numpy()
-    odd = given & ((numbers < 1) | (numbers != np.floor(numbers)))
-    return lines.with_columns(features, each.alias("each")), odd
+    odd = lines["features"].is_not_null().to_numpy() & ((numbers < 1) | (numbers != np.floor(numbers)))
+    start, stride, length = lines.select("start_us", "stride_us", "length_us").to_numpy().astype(np.float64).T
+    late = start + (lines["windows"].to_numpy() - 1) * stride + length >= _YEAR_10000
+    lines = lines.with_columns(features, each)
+    if not (odd | late).any():
+        return _Block(lines, block.values), {}
+    faults = dict.fromkeys(lines["row"].filter(pl.Series(late)), "start_us: expected an end before the year 10000")
+    reason = "features: expected base64 of float32, as many for every window"
+    faults |= dict.fromkeys(lines["row"].filter(pl.Series(odd)), reason)
+    good = ~(odd | late)
+    kept = np.repeat(good, lines["windows"].to_numpy())
+    return _Block(lines.filter(pl.Series(good)), block.values.filter(pl.Series(kept))), faults
 
 
 def _windows(block: _Block) -> pl.DataFrame:
