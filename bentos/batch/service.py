@@ -16,10 +16,11 @@ import polars as pl
 from bentoml.validators import ContentType
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from bentos import _image, _project
+from bentos._page import PAGE
 from bentos.batch import Scored, Scorer, delta_samples, parquet_samples
 from bentos.batch._http import inside, read_table_request, receive, refusal
 from har.errors import HarError
@@ -165,4 +166,8 @@ async def _model(_: Request) -> JSONResponse:
     return JSONResponse(scorer().describe())
 
 
-Batch.mount_asgi_app(Starlette(routes=[Route("/model", _model)]), name="model")
+async def _page(_: Request) -> HTMLResponse:
+    return HTMLResponse(PAGE)
+
+
+Batch.mount_asgi_app(Starlette(routes=[Route("/model", _model), Route("/", _page)]), name="model")

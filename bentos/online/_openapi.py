@@ -10,19 +10,6 @@ from har.inference import ModelMetadata
 _PREDICTION = {"$ref": "#/components/schemas/Prediction"}
 _NAMES = {"subject": SUBJECT, "session": SESSION}
 
-PAGE = b"""<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>Activities of windows</title>
-<link rel="stylesheet" href="static_content/swagger-ui.css">
-<link rel="icon" href="data:,">
-<div id="api"></div>
-<script src="static_content/swagger-ui-bundle.js"></script>
-<script>SwaggerUIBundle({url: "docs.json", dom_id: "#api", validatorUrl: null})</script>
-"""
-"""The page of the document, with the viewer that BentoML brings; BentoML's own page would call a tracker."""
-
 
 def describe(metadata: ModelMetadata, *, version: int, max_windows: int) -> dict[str, Any]:
     """OpenAPI 3.1 of the routes for one model."""

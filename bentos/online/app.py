@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 import orjson
 from prometheus_client import REGISTRY, CollectorRegistry
 
+from bentos._page import PAGE
 from bentos.online._contract import REQUEST_ID, Contract, Windows
 from bentos.online._guard import Guard
 from bentos.online._http import (
@@ -35,7 +36,7 @@ from bentos.online._http import (
 from bentos.online._journal import Journal
 from bentos.online._metrics import Metrics
 from bentos.online._models import describe_models, load
-from bentos.online._openapi import PAGE, describe
+from bentos.online._openapi import describe
 from bentos.online._shadow import Shadow
 from har.errors import HarError, RequestError
 from har.inference import Package, granted_cores

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +16,7 @@ import numpy as np
 import psutil
 import pytest
 from serving_support import eventually, movements, write_settings
+from tests_support import copy_code
 
 from har.inference import Classifier, Package
 
@@ -43,14 +43,6 @@ def run(*command: str, cwd: Path, **variables: str) -> str:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
-
-
-def copy_code(root: Path) -> None:
-    """The code of this project, without its data and tools."""
-    for name in ("bentos", "src", "requirements"):
-        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("bentofile.yaml", ".bentoignore"):
-        shutil.copy2(ROOT / name, root / name)
 
 
 def files_in(folder: Path) -> set[str]:

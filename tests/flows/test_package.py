@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 from prefect import flow, task
 from prefect.client.orchestration import get_client
-from tests_support import HAR_TOML, write_recording
+from tests_support import HAR_TOML, copy_code, write_recording
 
 from flows._child import descendants
 from flows._events import PROMOTED, announce_promotion
@@ -49,10 +48,7 @@ def trained(server: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("packaged") / "project"
     root.mkdir()
     (root / "har.toml").write_text(HAR_TOML)
-    for name in ("bentos", "src", "requirements"):
-        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("bentofile.yaml", ".bentoignore"):
-        shutil.copy2(ROOT / name, root / name)
+    copy_code(root)
     for subject in ("s01", "s02", "s03", "s04", "s05", "s06"):
         for activity in ("PEN", "ROW"):
             write_recording(root / "data" / "inbox", "2024-01-01", subject, activity.lower(), activity, seconds=40)

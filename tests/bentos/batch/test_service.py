@@ -145,6 +145,7 @@ def test_no_pickle(client: httpx.Client) -> None:
 
 def test_what_it_says_about_itself(client: httpx.Client, batch_settings: Settings) -> None:
     model = client.get("/model").json()
+    assert "googletagmanager" not in client.get("/").text
     assert (model["version"], model["length"], model["stride"]) == (7, batch_settings.length, batch_settings.stride)
     assert model["channels"] == list(batch_settings.sensors.channels)
     for page in ("/livez", "/readyz", "/metrics"):
