@@ -8,6 +8,7 @@ from typing import Any
 from prefect import flow, task
 from prefect.artifacts import create_table_artifact
 from prefect.states import Completed, State
+from rich.markup import escape
 
 from flows._console import console, track
 from flows._project import IO_RETRIES, Project, open_project
@@ -62,7 +63,7 @@ def ingest(date: dt.date | None = None, replace: bool = False) -> State[Any]:
         description="Files that could not be ingested; each has a JSON beside it.",
     )
     for bad in report.quarantined:
-        console.print(f"[yellow]quarantined[/] {bad.file}: {bad.error}", highlight=False)
+        console.print(f"[yellow]quarantined[/] {escape(f'{bad.file}: {bad.error}')}", highlight=False)
     return Completed(
         name="CompletedWithWarnings",
         message=f"{len(report.quarantined)} files went to {project.settings.paths.quarantine}: "

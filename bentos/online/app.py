@@ -269,9 +269,10 @@ class App:
         self, body: bytes, scope: Scope, headers: dict[bytes, bytes], request_id: str
     ) -> tuple[int, bytes]:
         feedback = self._contract.feedback(body)
+        feedback_id = self._own_id()  # a client may give several feedbacks the same request id
         line = {
             "kind": "feedback",
-            "feedback_id": request_id,
+            "feedback_id": feedback_id,
             "received_us": time.time_ns() // 1000,
             "activity": feedback.activity,
             "request_id": feedback.request_id,
@@ -287,7 +288,7 @@ class App:
                 remedy="Send the feedback again after Retry-After seconds.",
                 status=503,
             )
-        return 202, orjson.dumps({"feedback_id": request_id})
+        return 202, orjson.dumps({"feedback_id": feedback_id})
 
     async def _classify(self, windows: Windows, request_id: str) -> tuple[int, bytes]:
         received_us = time.time_ns() // 1000
@@ -357,5 +358,8 @@ class App:
         given = headers.get(b"x-request-id")
         if given is not None and _REQUEST_ID.fullmatch(given):
             return given.decode()
+        return self._own_id()
+
+    def _own_id(self) -> str:
         self._count += 1
         return f"{self._prefix}-{self._count:x}"
