@@ -63,7 +63,8 @@ def ingest(date: dt.date | None = None, replace: bool = False) -> State[Any]:
         description="Files that could not be ingested; each has a JSON beside it.",
     )
     for bad in report.quarantined:
-        console.print(f"[yellow]quarantined[/] {escape(f'{bad.file}: {bad.error}')}", highlight=False)
+        words = escape(f"{bad.file}: {bad.error}")  # an error quotes what may look like markup
+        console.print(f"[yellow]quarantined[/] {words}", highlight=False)
     return Completed(
         name="CompletedWithWarnings",
         message=f"{len(report.quarantined)} files went to {project.settings.paths.quarantine}: "
