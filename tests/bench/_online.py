@@ -38,6 +38,10 @@ class _Cell:
     def rate(self) -> float:
         return statistics.median(load.rate for load in self.busy)
 
+    @property
+    def spread(self) -> float:
+        return statistics.median(load.p99_us / load.p50_us for load in self.alone)
+
     def p_ms(self, which: str) -> float:
         return statistics.median(getattr(load, f"{which}_us") for load in self.alone) / 1000
 
@@ -80,9 +84,8 @@ def measure(folder: Path, *, rounds: int = 5, seconds: int = 3, console: Console
     _print(console, cells)
     return {
         **{key: round(_ratio(cells[mine], cells[theirs]), 2) for key, (mine, theirs) in _PAIRS.items()},
-        "online_p99_over_p50_c1": round(
-            statistics.median(load.p99_us / load.p50_us for load in cells["json"].alone), 2
-        ),
+        "online_p99_over_p50_c1": round(cells["json"].spread, 2),
+        "bare_p99_over_p50_c1": round(cells["bare_json"].spread, 2),
         "online_requests_per_s": round(cells["json"].rate),
         "online_raw_requests_per_s": round(cells["raw"].rate),
         "online_cpu_us": round(statistics.median(cells["json"].cpu_us)),

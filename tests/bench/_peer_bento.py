@@ -1,23 +1,17 @@
-"""Peer: a typed asynchronous endpoint as BentoML's documentation shows it; only its access log is off, as ours is."""
+"""Peer: a typed asynchronous endpoint as BentoML's documentation shows it; only its access log is off, as ours is.
+
+Of the types that were tried these are the fastest: nested lists in cost a tenth more, a model out half as much again.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import bentoml
 import numpy as np
-from bentoml.validators import DType
-from pydantic import BaseModel
+from bentoml.validators import DType, Shape
 
 from tests.bench._peer import classify
-
-
-class Prediction(BaseModel):
-    """Of one window."""
-
-    activity: str
-    confidence: float
-    probabilities: dict[str, float]
 
 
 @bentoml.service(workers=1, traffic={"timeout": 10}, logging={"access": {"enabled": False}})
@@ -25,6 +19,6 @@ class Stock:
     """The same model, behind all of BentoML's layers."""
 
     @bentoml.api
-    async def predict(self, windows: Annotated[np.ndarray, DType("float32")]) -> list[Prediction]:
-        """Classify windows."""
-        return [Prediction.model_construct(**row) for row in classify(windows)]
+    async def predict(self, windows: Annotated[np.ndarray, DType("float32"), Shape((1, 128, 6))]) -> dict[str, Any]:
+        """Classify a window."""
+        return {"predictions": classify(windows)}
