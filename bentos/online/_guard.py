@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import threading
 import time
 from typing import NamedTuple
@@ -125,7 +126,7 @@ class Guard:
 
     def _ask(self, classifier: Classifier, window: NDArray[np.float32]) -> Prediction:
         prediction = classifier.predict(window, deadline_s=self._deadline_s)
-        if not np.isfinite(prediction.probabilities.sum()):
+        if not math.isfinite(sum(prediction.probabilities.ravel().tolist())):
             raise ModelError(
                 where=str(classifier.path),
                 expected="finite probabilities",

@@ -1,11 +1,17 @@
-"""What the online service counts, in Prometheus form; summed over workers by BentoML's `/metrics`."""
+"""What the online service counts, in Prometheus form; summed over workers by BentoML's `/metrics`.
+
+A counter that workers share is a write to a mapped file each time: a twentieth of a request, if each request did its
+own. So requests are noted in plain Python and written a few times a second.
+"""
 
 from __future__ import annotations
 
 import os
 import re
+from collections import defaultdict
 from pathlib import Path
 
+import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.multiprocess import mark_process_dead
 
@@ -72,32 +78,37 @@ class Metrics:
             self._shadow.labels(agrees)
         for why in ("busy", "error"):
             self._shadow_failed.labels(why)
-        self._known: dict[tuple[str, int], Counter] = {}
-        self._timers: dict[str, Histogram] = {}
+        self._noted = _Notes()
 
     def model(self, role: str, version: int, data_version: str, trained_at: str) -> None:
         """Name a packaged model."""
         self._model.labels(role, str(version), data_version, trained_at).set(1)
 
     def request(self, route: str, status: int, seconds: float) -> None:
-        """One answered request."""
-        known = self._known.get((route, status))
-        if known is None:
-            known = self._known[route, status] = self._requests.labels(route, str(status))
-        known.inc()
-        timer = self._timers.get(route)
-        if timer is None:
-            timer = self._timers[route] = self._seconds.labels(route)
-        timer.observe(seconds)
+        """Note an answered request; from the event loop's thread, as `windows` and `flush`."""
+        self._noted.answered[route, status] += 1
+        self._noted.seconds[route].append(seconds)
 
     def windows(self, activities: list[str], confidence: list[float], abstained: int) -> None:
-        """Classified windows: each one's activity and its probability, and how many abstained."""
-        self._windows.inc(len(activities))
-        if abstained:
-            self._abstained.inc(abstained)
-        for activity, value in zip(activities, confidence, strict=True):
-            self._by_activity[activity].inc()
-            self._confidence.observe(value)
+        """Note classified windows: each one's activity and its probability, and how many abstained."""
+        for activity in activities:
+            self._noted.activities[activity] += 1
+        self._noted.confidence += confidence
+        self._noted.abstained += abstained
+
+    def flush(self) -> None:
+        """Write what was noted."""
+        noted, self._noted = self._noted, _Notes()
+        for (route, status), count in noted.answered.items():
+            self._requests.labels(route, str(status)).inc(count)
+        for route, seconds in noted.seconds.items():
+            _observe(self._seconds.labels(route), seconds)
+        if noted.confidence:
+            self._windows.inc(len(noted.confidence))
+            self._abstained.inc(noted.abstained)
+            _observe(self._confidence, noted.confidence)
+        for activity, count in noted.activities.items():
+            self._by_activity[activity].inc(count)
 
     def fallback(self, by: str, reason: str) -> None:
         """A request that the fallback answered."""
@@ -124,6 +135,25 @@ class Metrics:
     def shadow_failed(self, why: str) -> None:
         """A request that the shadow did not answer."""
         self._shadow_failed.labels(why).inc()
+
+
+class _Notes:
+    """What happened since the last flush."""
+
+    def __init__(self) -> None:
+        self.answered: defaultdict[tuple[str, int], int] = defaultdict(int)
+        self.seconds: defaultdict[str, list[float]] = defaultdict(list)
+        self.activities: defaultdict[str, int] = defaultdict(int)
+        self.confidence: list[float] = []
+        self.abstained = 0
+
+
+def _observe(histogram: Histogram, values: list[float]) -> None:
+    """`observe` for many values; the client has no public way to it."""
+    places = np.searchsorted(histogram._upper_bounds, values)
+    for place, count in zip(*np.unique_counts(places), strict=True):
+        histogram._buckets[place].inc(int(count))
+    histogram._sum.inc(sum(values))
 
 
 def _forget_dead_workers() -> None:

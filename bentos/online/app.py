@@ -44,6 +44,7 @@ from har.settings import Settings
 
 logger = logging.getLogger("bentoml.har")
 
+_FLUSH_S = 0.25
 _MEDIA = {"/": b"text/html; charset=utf-8"}
 _INLINE_WINDOWS = 16
 """Up to so many windows a hop to a thread takes longer than the inference, which would not be beside it anyway."""
@@ -136,8 +137,11 @@ class App:
                 return await self._post(path, scope, receive, send)
             if path in self._gets:
                 return await self._get(path, scope, send)
-            if path == "/metrics" and scope["method"] not in ("GET", "HEAD"):
-                return await refuse(send, wrong_method(scope, "GET, HEAD"), self._request_id(dict(scope["headers"])))
+            if path.rstrip("/") == "/metrics":
+                self.flush()
+                if scope["method"] not in ("GET", "HEAD"):
+                    error = wrong_method(scope, "GET, HEAD")
+                    return await refuse(send, error, self._request_id(dict(scope["headers"])))
             if self._behind is None:
                 return await self._unknown(scope, send)
         elif scope["type"] == "lifespan":
@@ -155,8 +159,13 @@ class App:
         gc.set_threshold(10_000, 50, 1000)
         self._ready = True
 
+    def flush(self) -> None:
+        """Bring the metrics up to this moment; the service does so by itself four times a second."""
+        self._metrics.flush()
+
     def stop(self) -> None:
-        """Finish the log."""
+        """Finish the log and the metrics."""
+        self.flush()
         self._ready = False
         self._pool.shutdown()
         if self._shadow is not None:
@@ -171,6 +180,7 @@ class App:
             await receive()
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
+        flushing = asyncio.ensure_future(self._flush_for_ever())
         try:
             if self._behind is not None:
                 await self._behind(scope, receive, send)
@@ -179,8 +189,14 @@ class App:
             await send({"type": "lifespan.startup.complete"})
             await receive()
         finally:
+            flushing.cancel()
             self.stop()
         await send({"type": "lifespan.shutdown.complete"})
+
+    async def _flush_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(_FLUSH_S)
+            self.flush()
 
     async def _post(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()

@@ -230,6 +230,7 @@ class Service:
 
     def metric(self, name: str, **labels: str) -> float:
         """A metric's value now; 0 if it was never touched."""
+        self.app.flush()
         return self.registry.get_sample_value(name, labels) or 0.0
 
     def lines(self, kind: str | None = None) -> list[dict[str, Any]]:
