@@ -268,6 +268,10 @@ def _run(flow: Any, **parameters: Any) -> Any:
     """Run a flow in this process: on the server of PREFECT_API_URL, on the one of `make up`, or on one for this run."""
     from flows._server import local_server
 
+    # What goes wrong in a run ends the command, with words or a traceback: Prefect's own would be a second one.
+    for name in ("prefect.flow_runs", "prefect.task_runs"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
     if "PREFECT_API_URL" in os.environ:
         return flow(**parameters)
     with local_server(load_settings().root / ".prefect"):
