@@ -69,11 +69,7 @@ def score(date: dt.date | None = None, rescore: bool = False) -> ScoreReport:
     classifier = Classifier(project.registry.model_path(champion.number), threads=1, arena=True)
     classifier.metadata.require(
         where=f"model version {champion.number}",
-        activities=settings.activities.all,
-        channels=settings.sensors.channels,
-        units=settings.sensors.units,
-        rate_hz=settings.sensors.rate_hz,
-        length=settings.length,
+        **settings.model_input,
     )
     service = BatchService(settings, champion.number) if settings.scoring.service else None
     if service:

@@ -51,11 +51,7 @@ class Scorer:
         self.metadata: ModelMetadata = self._classifier.metadata
         self.metadata.require(
             where=f"model version {package.version}",
-            activities=settings.activities.all,
-            channels=settings.sensors.channels,
-            units=settings.sensors.units,
-            rate_hz=settings.sensors.rate_hz,
-            length=settings.length,
+            **settings.model_input,
         )
         self._cores = granted_cores()
         self._pool = ThreadPoolExecutor(self._cores, thread_name_prefix="score")

@@ -221,11 +221,7 @@ def describe(settings: Settings, fitted: Fitted, *, git_commit: str, data_versio
     return ModelMetadata(
         project=settings.project.name,
         network=fitted.network,
-        activities=settings.activities.all,
-        channels=settings.sensors.channels,
-        units=settings.sensors.units,
-        rate_hz=settings.sensors.rate_hz,
-        length=settings.length,
+        **settings.model_input,
         stride=settings.stride,
         feature_names=fitted.feature_names,
         temperature=fitted.temperature,

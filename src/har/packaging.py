@@ -106,11 +106,7 @@ def require_fit(registry: Registry, choice: Choice, settings: Settings) -> None:
     """
     _metadata(registry, choice.version).require(
         where=f"model version {choice.version.number}",
-        activities=settings.activities.all,
-        channels=settings.sensors.channels,
-        units=settings.sensors.units,
-        rate_hz=settings.sensors.rate_hz,
-        length=settings.length,
+        **settings.model_input,
     )
 
 

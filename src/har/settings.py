@@ -232,6 +232,7 @@ class Settings(BaseSettings):
     """One project's settings, with `root`, the folder that `har.toml` lies in."""
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True, env_prefix="HAR_", env_nested_delimiter="__")
+    reads_environment: ClassVar[bool] = True
 
     project: Project
     recordings: Recordings = Recordings()
@@ -265,6 +266,17 @@ class Settings(BaseSettings):
         """Samples between two windows' starts."""
         return max(1, round(self.length * (1 - self.windows.overlap)))
 
+    @property
+    def model_input(self) -> dict[str, Any]:
+        """What a model must have been made for, as `ModelMetadata.require` takes it."""
+        return {
+            "activities": self.activities.all,
+            "channels": self.sensors.channels,
+            "units": self.sensors.units,
+            "rate_hz": self.sensors.rate_hz,
+            "length": self.length,
+        }
+
     def path(self, name: str) -> Path:
         """One of `paths`, absolute."""
         relative: Path = getattr(self.paths, name)
@@ -285,20 +297,11 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment wins over what `load_settings` read from the file."""
-        return env_settings, init_settings
+        return (env_settings, init_settings) if cls.reads_environment else (init_settings,)
 
 
 class _RecordedSettings(Settings):
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings,)
+    reads_environment: ClassVar[bool] = False
 
 
 def load_settings(start: Path | str | None = None) -> Settings:
