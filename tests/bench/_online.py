@@ -62,13 +62,13 @@ _PAIRS = {
 }
 
 
-def measure(folder: Path, *, rounds: int = 5, seconds: int = 3, console: Console) -> dict[str, Any]:
+def measure(folder: Path, *, rounds: int = 9, seconds: int = 2, console: Console) -> dict[str, Any]:
     """Serve, load, compare.
 
     Args:
         folder: an empty one, for everything that is made.
         rounds: every server has its turn in each; ratios are taken within a round, then their median.
-        seconds: of load, per turn.
+        seconds: of load, per turn; short ones, so that a pair of turns meets the same machine.
         console: says what is going on.
     """
     with console.status("Making a package to serve …"):
@@ -172,7 +172,7 @@ def _load_all(
             spent = servers[cell.server].cpu_s() - before
             cell.cpu_us.append(1e6 * spent / cell.busy[-1].requests)
         for cell in turn:
-            cell.alone.append(send(cell, 1, seconds))
+            cell.alone.append(send(cell, 1, 1))
         project.empty_journal()
 
 
