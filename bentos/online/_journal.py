@@ -26,7 +26,7 @@ from bentos.online._metrics import Metrics
 
 logger = logging.getLogger("bentoml.har.journal")
 
-_TICK_S = 0.05
+_TICK_S = 0.2
 """Lines wait so long, and are then written in one go: waking the thread for each costs more than the line itself."""
 _RETRY_S = 5.0
 
@@ -77,12 +77,16 @@ class Journal:
 
     def _write_all(self) -> None:
         while not (self._stopping.is_set() and not self._waiting):
-            lines = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            lines, size = [], 0
+            while self._waiting and size <= self._rotate_bytes:
+                lines.append(self._waiting.popleft())
+                size += len(lines[-1])
             if lines:
                 self._write(lines)
             if self._file is not None and time.monotonic() - self._opened > self._rotate_s:
                 self._close()
-            self._stopping.wait(_TICK_S)
+            if size <= self._rotate_bytes:
+                self._stopping.wait(_TICK_S)
         self._close()
 
     def _write(self, lines: list[bytes]) -> None:
