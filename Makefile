@@ -37,7 +37,7 @@ format: setup  ## let ruff rewrite what it can
 up: setup  ## start Prefect server, worker, deployments and MLflow; Ctrl-C stops them
 	@$(BIN)/har up
 
-bench: setup  ## measure scoring, windowing and latency; writes reports/bench.json
+bench: setup  ## measure scoring, windowing, latency and the online service; writes reports/bench.json
 	@$(BIN)/python -m tests.bench
 
 lock: setup  ## compile the pinned requirements
