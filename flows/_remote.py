@@ -13,7 +13,7 @@ import httpx
 import polars as pl
 
 from har.errors import HarError, ModelMismatchError, RequestError, ServiceError
-from har.lake import Lake
+from har.lake import PREDICTIONS
 from har.scoring import Parts
 from har.settings import Settings
 
@@ -89,7 +89,7 @@ class BatchService:
         with tempfile.TemporaryDirectory(prefix="har-score-") as folder:
             samples, predictions = Path(folder, "samples.parquet"), Path(folder, "predictions.parquet")
             if not self._write(parts, samples):
-                return self._empty()
+                return pl.DataFrame(schema=PREDICTIONS)
             with (
                 samples.open("rb") as body,
                 self._asking() as client,
@@ -126,10 +126,6 @@ class BatchService:
         if frames:
             pl.concat(frames).write_parquet(path, compression="lz4", row_group_size=_ROW_GROUP)
         return bool(frames)
-
-    def _empty(self) -> pl.DataFrame:
-        lake = Lake(self.settings.path("lake"), self.settings.sensors.channels)
-        return pl.DataFrame(schema=lake.predictions.schema)
 
     @contextmanager
     def _asking(self) -> Iterator[httpx.Client]:

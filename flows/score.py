@@ -67,10 +67,7 @@ def score(date: dt.date | None = None, rescore: bool = False) -> ScoreReport:
     champion = project.registry.champion()
     settings = project.settings
     classifier = Classifier(project.registry.model_path(champion.number), threads=1, arena=True)
-    classifier.metadata.require(
-        where=f"model version {champion.number}",
-        **settings.model_input,
-    )
+    classifier.metadata.require(where=f"model version {champion.number}", **settings.model_input)
     service = BatchService(settings, champion.number) if settings.scoring.service else None
     if service:
         check_service(service)

@@ -18,7 +18,7 @@ import polars as pl
 from har.dataset import run_ids
 from har.errors import LakeError
 from har.inference import Classifier, ModelMetadata, Package, granted_cores
-from har.lake import Lake, Partition
+from har.lake import PREDICTIONS, Partition
 from har.scoring import predict
 from har.settings import Settings
 
@@ -46,13 +46,10 @@ class Scorer:
         """Load the model and score one window, so that the first request finds it warm."""
         self.version = package.version
         self.settings = settings
-        self.schema = Lake(settings.path("lake"), settings.sensors.channels).predictions.schema
+        self.schema = PREDICTIONS
         self._classifier = Classifier(package.model, threads=1, arena=True)
         self.metadata: ModelMetadata = self._classifier.metadata
-        self.metadata.require(
-            where=f"model version {package.version}",
-            **settings.model_input,
-        )
+        self.metadata.require(where=f"model version {package.version}", **settings.model_input)
         self._cores = granted_cores()
         self._pool = ThreadPoolExecutor(self._cores, thread_name_prefix="score")
         self._classifier.predict(np.zeros((1, settings.length, len(settings.sensors.channels)), np.float32))

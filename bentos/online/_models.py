@@ -30,14 +30,7 @@ def load(package: Package) -> dict[str, Model]:
     models = {role: Model(Classifier(path, threads=1), version or 0) for role, (path, version) in files.items() if path}
     champion = models["champion"].classifier.metadata
     for model in models.values():
-        model.classifier.metadata.require(
-            where=str(model.classifier.path),
-            activities=champion.activities,
-            channels=champion.channels,
-            units=champion.units,
-            rate_hz=champion.rate_hz,
-            length=champion.length,
-        )
+        model.classifier.metadata.require(where=str(model.classifier.path), **champion.model_input)
     return models
 
 

@@ -16,7 +16,7 @@ import polars as pl
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from har.lake import ONLINE_SESSION, UNKNOWN_SUBJECT
+from har.lake import ONLINE_SESSION, PREDICTIONS, UNKNOWN_SUBJECT
 
 _YEAR_1, _YEAR_10000 = -62_135_596_800_000_000, 253_402_300_800_000_000
 _DAY_US = 86_400_000_000
@@ -121,16 +121,7 @@ _OF_A_WINDOW: _Columns = {"activity": pl.String(), "confidence": pl.Float32(), "
 
 WINDOWS = pl.Schema(
     {
-        "date": pl.Date(),
-        "subject": pl.String(),
-        "session": pl.String(),
-        "start": _TIME,
-        "end": _TIME,
-        "activity": pl.String(),
-        "confidence": pl.Float32(),
-        "abstained": pl.Boolean(),
-        "model_version": pl.Int32(),
-        "request_id": pl.String(),
+        **PREDICTIONS,
         "window": pl.Int32(),
         "fallback": pl.String(),
         "ms": pl.Float32(),

@@ -34,7 +34,6 @@ RULE_WINDOWS = 20_000
 KNOWN_WINDOWS = 32
 KNOWN_SAMPLES = 50_000
 _SECTIONS_THAT_CUT = ("project", "sensors", "windows", "activities")
-_MUST_AGREE = ("channels", "units", "rate_hz", "length", "activities")
 
 
 @dataclass(frozen=True)
@@ -104,10 +103,7 @@ def require_fit(registry: Registry, choice: Choice, settings: Settings) -> None:
     Raises:
         ModelMismatchError: names what differs.
     """
-    _metadata(registry, choice.version).require(
-        where=f"model version {choice.version.number}",
-        **settings.model_input,
-    )
+    _metadata(registry, choice.version).require(where=f"model version {choice.version.number}", **settings.model_input)
 
 
 def write_package(folder: Path, registry: Registry, lake: Lake, choice: Choice) -> tuple[Package, NDArray[np.float32]]:
@@ -200,11 +196,8 @@ def _metadata(registry: Registry, version: Version) -> ModelMetadata:
 
 
 def _difference(wanted: ModelMetadata, found: ModelMetadata) -> tuple[str, object, object] | None:
-    for name in _MUST_AGREE:
-        pair = getattr(wanted, name), getattr(found, name)
-        if pair[0] != pair[1]:
-            return name, *pair
-    return None
+    own, other = wanted.model_input, found.model_input
+    return next(((name, own[name], other[name]) for name in own if own[name] != other[name]), None)
 
 
 def _companion(registry: Registry, main: Version, metadata: ModelMetadata, other: Version | None) -> Version | None:

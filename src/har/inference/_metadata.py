@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from har.errors import ModelError, ModelMismatchError
 
@@ -84,6 +85,11 @@ class ModelMetadata:
             value = json.loads(raw)
             values[field.name] = tuple(value) if isinstance(value, list) else value
         return cls(**values)  # type: ignore[arg-type]
+
+    @property
+    def model_input(self) -> dict[str, Any]:
+        """What another model must share to see the same windows, and name the same activities: see `require`."""
+        return {name: getattr(self, name) for name in ("channels", "units", "rate_hz", "length", "activities")}
 
     def require(
         self,

@@ -3,7 +3,7 @@
 Every rewrite is atomic, every read has a version.
 """
 
-from har.lake._lake import ONLINE_SESSION, UNKNOWN_SUBJECT, Lake, Partition
+from har.lake._lake import ONLINE_SESSION, PREDICTIONS, UNKNOWN_SUBJECT, Lake, Partition
 from har.lake._table import Table
 
-__all__ = ["ONLINE_SESSION", "UNKNOWN_SUBJECT", "Lake", "Partition", "Table"]
+__all__ = ["ONLINE_SESSION", "PREDICTIONS", "UNKNOWN_SUBJECT", "Lake", "Partition", "Table"]
