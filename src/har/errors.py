@@ -27,6 +27,7 @@
     ├── WindowError (ValueError)                  an array that is no window
     ├── RequestError (ValueError)                 an HTTP request that the online service refuses
     ├── PackagingError (RuntimeError)             a bento that cannot be built, or answers otherwise than its model
+    ├── MonitoringError (ValueError)              a profile, reference or report that cannot be read or compared
     ├── EvaluationError (ValueError)              outcomes that cannot be judged, or not against each other
     └── RegistryError (LookupError)
         ├── NoChampionError
@@ -181,6 +182,10 @@ class RequestError(HarError, ValueError):
 
 class PackagingError(HarError, RuntimeError):
     """A bento cannot be built, or answers otherwise than the model that it carries."""
+
+
+class MonitoringError(HarError, ValueError):
+    """A profile, a reference or a day's report that cannot be read, made or compared."""
 
 
 class EvaluationError(HarError, ValueError):

@@ -1,9 +1,9 @@
-"""Delta tables of samples, recordings, predictions, scores, requests and labels.
+"""Delta tables of samples, recordings, predictions, scores, requests, labels, profiles and decisions.
 
 Every rewrite is atomic, every read has a version.
 """
 
-from har.lake._lake import ONLINE_SESSION, PREDICTIONS, UNKNOWN_SUBJECT, Lake, Partition
+from har.lake._lake import EVERYONE, ONLINE_SESSION, PREDICTIONS, UNKNOWN_SUBJECT, Lake, Partition
 from har.lake._table import Table
 
-__all__ = ["ONLINE_SESSION", "PREDICTIONS", "UNKNOWN_SUBJECT", "Lake", "Partition", "Table"]
+__all__ = ["EVERYONE", "ONLINE_SESSION", "PREDICTIONS", "UNKNOWN_SUBJECT", "Lake", "Partition", "Table"]

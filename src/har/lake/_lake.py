@@ -36,6 +36,8 @@ RECORDINGS = pl.Schema(
         "saturated": pl.Int64(),
         "stuck": pl.Int64(),
         "unlabelled": pl.Int64(),
+        "placement": pl.String(),
+        "device": pl.String(),
     }
 )
 """One row per ingested file: where its samples came from, and their quality."""
@@ -120,6 +122,83 @@ SCORES = pl.Schema(
 )
 """One row per scored partition: by which model, and from which content; written after its predictions."""
 
+PROFILES = pl.Schema(
+    {
+        "date": pl.Date(),
+        "subject": pl.String(),
+        "placement": pl.String(),
+        "device": pl.String(),
+        "online": pl.Boolean(),
+        "days": pl.Int32(),
+        "windows": pl.Int64(),
+        "model_version": pl.Int32(),
+        "profile": pl.Binary(),
+        "made_at": _TIME,
+    }
+)
+"""One row per date, subject, placement and device, and for online windows one more: what the model saw there.
+
+`profile` is a `har.monitoring.Profile`. Days that are long past are merged: `date` is then the month's first and
+`days` how many it holds, else 1. `placement` and `device` are "" where the files name none.
+"""
+
+EVERYONE = "everyone"
+"""The subject of rows that are about a whole day."""
+
+DRIFT = pl.Schema(
+    {
+        "date": pl.Date(),
+        "subject": pl.String(),
+        "model_version": pl.Int32(),
+        "score": pl.Float64(),
+        "alarmed": pl.Boolean(),
+        "confirmed": pl.Boolean(),
+        "since": pl.Date(),
+        "report": pl.String(),
+        "made_at": _TIME,
+    }
+)
+"""One row per monitored day, subject `EVERYONE`: `report` is the whole `har.monitoring.DayReport` as JSON."""
+
+DECISIONS = pl.Schema(
+    {
+        "date": pl.Date(),
+        "subject": pl.String(),
+        "decision_id": pl.String(),
+        "action": pl.String(),
+        "reasons": pl.List(pl.String()),
+        "event": pl.String(),
+        "payload": pl.String(),
+        "model_version": pl.Int32(),
+        "decided_at": _TIME,
+        "emitted_at": _TIME,
+        "handled_at": _TIME,
+        "outcome": pl.String(),
+    }
+)
+"""The policy's log, one row per decision, subject `EVERYONE`; `date` is the day that was judged.
+
+`payload` is JSON. A row with an `event` and no `handled_at` is still to be heard: the next run sends it again.
+"""
+
+LABEL_REQUESTS = pl.Schema(
+    {
+        "date": pl.Date(),
+        "subject": pl.String(),
+        "session": pl.String(),
+        "start": _TIME,
+        "end": _TIME,
+        "request_id": pl.String(),
+        "rank": pl.Int32(),
+        "activity": pl.String(),
+        "confidence": pl.Float32(),
+        "reason": pl.String(),
+        "decision_id": pl.String(),
+        "asked_at": _TIME,
+    }
+)
+"""Windows whose labels would help most, ranked from 1 within a decision; `activity` is what the model believes."""
+
 
 class Lake:
     """The tables under one folder.
@@ -131,17 +210,25 @@ class Lake:
         scores: one row per scored partition.
         requests: one row per window that was answered online.
         labels: one row per feedback.
+        profiles: what the model saw, per day, subject, placement and device.
+        drift: one report per monitored day.
+        decisions: what the monitoring policy decided, and what came of it.
+        label_requests: windows whose labels are asked for.
     """
 
     def __init__(self, folder: Path, channels: tuple[str, ...]) -> None:
         self.folder = folder
         self.channels = channels
         self.samples = Table(folder / "samples", canonical_schema(channels))
-        self.recordings = Table(folder / "recordings", RECORDINGS)
+        self.recordings = Table(folder / "recordings", RECORDINGS, added=["placement", "device"])
         self.predictions = Table(folder / "predictions", PREDICTIONS, added=["request_id"])
         self.scores = Table(folder / "scores", SCORES)
         self.requests = Table(folder / "requests", REQUESTS, measured=True)
         self.labels = Table(folder / "labels", LABELS)
+        self.profiles = Table(folder / "profiles", PROFILES, measured=True)
+        self.drift = Table(folder / "drift", DRIFT)
+        self.decisions = Table(folder / "decisions", DECISIONS)
+        self.label_requests = Table(folder / "label_requests", LABEL_REQUESTS)
 
     def contents(self) -> dict[Partition, str]:
         """What each partition of samples was made from: one hash over the bytes of its files."""

@@ -1,0 +1,113 @@
+"""`har.toml` and `HAR_…` variables in, settings out, or an error that names the file, the key and the way out."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_settings import SettingsError as SourceError
+from pydantic_settings import TomlConfigSettingsSource
+
+from har.errors import SettingsError
+from har.settings._settings import Settings
+
+FILE_NAME = "har.toml"
+_NO_SETTINGS = ("HAR_ROOT", "HAR_DATA")
+"""Variables that name folders of the machine: the project's, and the one whose tables a batch service may score."""
+
+
+def load_settings(start: Path | str | None = None) -> Settings:
+    """Read `har.toml` from `start` (a folder or the file itself; default: here or the nearest folder above).
+
+    Raises:
+        SettingsError: no file, no TOML, an unknown key or an impossible value; each named.
+    """
+    path = _find(Path(start) if start is not None else Path(os.environ.get("HAR_ROOT") or Path.cwd()))
+    try:
+        content = TomlConfigSettingsSource(Settings, path)()
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(
+            where=str(path), expected="TOML", got=str(error), remedy="Mend the line; strings need quotes."
+        ) from error
+    _refuse_unknown_variables()
+    try:
+        return Settings(**{**content, "root": path.parent.resolve()})
+    except (ValidationError, SourceError) as error:
+        raise _explain(path, error) from error
+
+
+def _find(start: Path) -> Path:
+    if start.is_file():
+        return start
+    for folder in (start.resolve(), *start.resolve().parents):
+        if (folder / FILE_NAME).is_file():
+            return folder / FILE_NAME
+    raise SettingsError(
+        where=str(start),
+        expected=f"a {FILE_NAME} here or in a folder above",
+        got="none",
+        remedy="Change to the project's folder, or name it in HAR_ROOT.",
+    )
+
+
+def _refuse_unknown_variables() -> None:
+    sections = [name for name in Settings.model_fields if name != "root"]
+    for variable in os.environ:
+        if not variable.upper().startswith("HAR_") or variable.upper() in _NO_SETTINGS:
+            continue
+        section = variable[4:].split("__")[0].lower()
+        if section not in sections:
+            raise SettingsError(
+                where=f"environment variable {variable}",
+                expected="HAR_<SECTION>__<KEY> with a section of har.toml",
+                got=f"section {section!r}",
+                remedy=_suggest(section, sections) or f"Sections: {', '.join(sections)}.",
+            )
+
+
+def _explain(path: Path, error: ValidationError | SourceError) -> SettingsError:
+    if isinstance(error, SourceError):
+        return SettingsError(
+            where="HAR_ variables",
+            expected="a value (JSON for lists)",
+            got=str(error),
+            remedy="Mend or unset the variable.",
+        )
+    first = error.errors()[0]
+    keys = [str(part) for part in first["loc"]]
+    where = f"{path}, {'.'.join(keys)}" if keys else str(path)
+    if first["type"] == "extra_forbidden":
+        known = list(_keys_at(Settings, keys[:-1]))
+        return SettingsError(
+            where=where,
+            expected="a known key",
+            got=f"{keys[-1]!r}",
+            remedy=_suggest(keys[-1], known) or f"Known here: {', '.join(known)}.",
+        )
+    if first["type"] == "missing":
+        return SettingsError(where=where, expected="a value", got="none", remedy=f"Add {'.'.join(keys)}.")
+    got = repr(first["input"]) if not isinstance(first["input"], dict) else "this combination"
+    expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    return SettingsError(
+        where=where, expected=expected, got=got, remedy="Mend the value in har.toml, or the HAR_ variable that sets it."
+    )
+
+
+def _keys_at(model: Any, keys: list[str]) -> Iterator[str]:
+    for key in keys:
+        if key.isdigit():
+            continue
+        annotation = model.model_fields[key].annotation
+        arguments = [part for part in getattr(annotation, "__args__", ()) if hasattr(part, "model_fields")]
+        model = arguments[0] if arguments else annotation
+    yield from (name for name in model.model_fields if name != "root")
+
+
+def _suggest(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"Did you mean {close[0]!r}?" if close else ""

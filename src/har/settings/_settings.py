@@ -1,0 +1,105 @@
+"""One project's settings as one frozen value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from har.settings._sections import (
+    Activities,
+    Drift,
+    Gates,
+    Monitoring,
+    Paths,
+    Project,
+    Recordings,
+    Retraining,
+    Scoring,
+    Sensors,
+    Serving,
+    Split,
+    Training,
+    Windows,
+)
+
+
+class Settings(BaseSettings):
+    """One project's settings, with `root`, the folder that `har.toml` lies in."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, env_prefix="HAR_", env_nested_delimiter="__")
+    reads_environment: ClassVar[bool] = True
+
+    project: Project
+    recordings: Recordings = Recordings()
+    sensors: Sensors
+    windows: Windows
+    activities: Activities
+    split: Split = Split()
+    training: Training = Training()
+    gates: Gates = Gates()
+    scoring: Scoring = Scoring()
+    serving: Serving = Serving()
+    monitoring: Monitoring = Monitoring()
+    drift: Drift = Drift()
+    retraining: Retraining = Retraining()
+    paths: Paths = Paths()
+    root: Path = Field(default=Path(), exclude=True)
+
+    @model_validator(mode="after")
+    def _window_is_long_enough(self) -> Settings:
+        if self.length < 8:
+            raise ValueError(
+                f"windows of 8 samples at least; windows.length_s {self.windows.length_s} "
+                f"at {self.sensors.rate_hz} Hz makes {self.length}"
+            )
+        return self
+
+    @property
+    def length(self) -> int:
+        """Samples per window."""
+        return round(self.windows.length_s * self.sensors.rate_hz)
+
+    @property
+    def stride(self) -> int:
+        """Samples between two windows' starts."""
+        return max(1, round(self.length * (1 - self.windows.overlap)))
+
+    @property
+    def model_input(self) -> dict[str, Any]:
+        """What a model must have been made for, as `ModelMetadata.require` takes it."""
+        return {
+            "activities": self.activities.all,
+            "channels": self.sensors.channels,
+            "units": self.sensors.units,
+            "rate_hz": self.sensors.rate_hz,
+            "length": self.length,
+        }
+
+    def path(self, name: str) -> Path:
+        """One of `paths`, absolute."""
+        relative: Path = getattr(self.paths, name)
+        return (self.root / relative).resolve()
+
+    @classmethod
+    def from_values(cls, values: dict[str, Any], *, root: Path) -> Settings:
+        """Settings from recorded values alone, whatever the environment says now."""
+        return _RecordedSettings(**{**values, "root": root})
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over what `load_settings` read from the file."""
+        return (env_settings, init_settings) if cls.reads_environment else (init_settings,)
+
+
+class _RecordedSettings(Settings):
+    reads_environment: ClassVar[bool] = False
