@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -23,25 +22,22 @@ from flows._child import Child
 from flows._environment import quiet_environment
 from flows._server import (
     HOST,
-    ServerError,
     ended,
     hold_home,
     note_server,
     require_free,
-    server_environment,
     sigterm_ends_blocks,
     start_server,
     wait_for,
 )
+from flows._worker import deploy, start_worker
 from har.errors import HarError
 from har.settings import Settings, load_settings
 
-WORK_POOL = "local"
 POINTER = "prefect.toml"
 """Prefect reads the server's address from this file when a command runs in its folder."""
 
 _POINTER_MARK = "# Written by `make up`, removed when it stops"
-_DEPLOY_TIMEOUT_S = 300.0
 _POLL_S = 0.5
 
 
@@ -96,26 +92,10 @@ def _start(root: Path, prefect_port: int, mlflow_port: int, stack: ExitStack, co
             stack.callback(mlflow.stop)
             parts.append(mlflow)
         wait_for(server, f"{api}/health")
-    environment = {
-        **quiet_environment(chatter=True),
-        **os.environ,
-        **server_environment(home, api),
-        "HAR_ROOT": str(root),
-        # What a flow says belongs on its page, even if the command that started the stack is a quiet one.
-        "PREFECT_LOGGING_LEVEL": "INFO",
-        "PREFECT_WORKER_QUERY_SECONDS": os.environ.get("PREFECT_WORKER_QUERY_SECONDS", "2"),
-    }
     with console.status("Deploying prefect.yaml …"):
-        _create_work_pool(api)
-        _deploy(root, environment, logs / "deploy.log")
+        deploy(root, home, api)
     with console.status("Starting the worker and MLflow …"):
-        worker = Child(
-            "worker",
-            ["prefect", "worker", "start", "--pool", WORK_POOL, "--type", "process", "--name", WORK_POOL],
-            environment=environment,
-            log=logs / "worker.log",
-            folder=root,
-        )
+        worker = start_worker(root, home, api)
         stack.callback(worker.stop)
         parts.append(worker)
         if not tracking:
@@ -142,44 +122,6 @@ def _start_mlflow(settings: Settings, port: int, log: Path) -> Child:
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
     return Child("MLflow", ["mlflow", "server", *address, *stores], environment=environment, log=log, folder=folder)
-
-
-def _create_work_pool(api: str) -> None:
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.actions import WorkPoolCreate
-    from prefect.exceptions import ObjectAlreadyExists
-    from prefect.settings import PREFECT_API_URL, temporary_settings
-    from prefect.workers.process import ProcessWorker
-
-    pool = WorkPoolCreate(
-        name=WORK_POOL,
-        type="process",
-        description="Processes on this machine.",
-        base_job_template=ProcessWorker.get_default_base_job_template(),
-    )
-    with temporary_settings({PREFECT_API_URL: api}), get_client(sync_client=True) as client:
-        try:
-            client.create_work_pool(pool)
-        except ObjectAlreadyExists:
-            return
-
-
-def _deploy(root: Path, environment: dict[str, str], log: Path) -> None:
-    command = ["prefect", "--no-prompt", "deploy", "--all"]
-    deployment = Child("`prefect deploy --all`", command, environment=environment, log=log, folder=root)
-    try:
-        status = deployment.wait(_DEPLOY_TIMEOUT_S)
-    except subprocess.TimeoutExpired as error:
-        raise ServerError(
-            where=deployment.name,
-            expected=f"an end within {_DEPLOY_TIMEOUT_S:g} s",
-            got="none",
-            remedy=f"See {log}.",
-        ) from error
-    finally:
-        deployment.stop()
-    if status:
-        raise ended(deployment, status)
 
 
 @contextmanager
