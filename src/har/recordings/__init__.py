@@ -7,6 +7,7 @@ cut into gap-free segments. A file that cannot be read so raises a `RecordingErr
 from har.recordings._canonical import FLAGS, canonical_schema
 from har.recordings._contract import sample_contract
 from har.recordings._inbox import Inbox, InboxFile, StrayFile, inbox_files
+from har.recordings._practice import replay_round
 from har.recordings._quarantine import quarantine
 from har.recordings._reading import Quality, Recording, read_recording
 from har.recordings._replay import Replay, replay
@@ -26,6 +27,7 @@ __all__ = [
     "quarantine",
     "read_recording",
     "replay",
+    "replay_round",
     "sample_contract",
     "sample_recordings",
 ]
