@@ -55,8 +55,12 @@ def local_server(home: Path, *, port: int = 0, log: Path | None = None) -> Itera
 
 
 @contextlib.contextmanager
-def starting_server(home: Path, *, port: int = 0, log: Path | None = None) -> Iterator[Callable[[], str]]:
+def starting_server(
+    home: Path, *, port: int = 0, log: Path | None = None, full: bool = False
+) -> Iterator[Callable[[], str]]:
     """As `local_server`, but yields at once: call the result to wait for the server and get its URL.
+
+    `full` also starts the pages, the scheduler and the triggers, which deployments need.
 
     The start is bound by one core (imports and migrations), so there is time for other work until then.
     """
@@ -68,7 +72,7 @@ def starting_server(home: Path, *, port: int = 0, log: Path | None = None) -> It
         else:
             stack.callback(found.release)
             stack.enter_context(sigterm_ends_blocks())
-            server, url = start_server(home, port=port, log=log)
+            server, url = start_server(home, port=port, log=log, full=full)
             stack.callback(server.stop)
             stack.callback((home / _NOTE).unlink, missing_ok=True)
             ready = partial(_await_server, server, url, home)

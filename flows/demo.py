@@ -1,4 +1,7 @@
-"""The main job on the embedded sample: replay, ingest, train, evaluate, register, score, package and serve."""
+"""The main job on the embedded sample, in two acts.
+
+First: replay, ingest, train, evaluate, register, score, package and serve. Second: see `flows._second_act`.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ from rich.table import Table
 
 from flows._console import console
 from flows._project import Project
+from flows._second_act import FIRST as SECOND_ACT
+from flows._second_act import run_second_act
 from flows._server import starting_server
 from har.files import write_atomically
 from har.recordings import replay
@@ -26,7 +31,8 @@ def run_demo(settings: Settings) -> None:
     """Run the whole loop and print what it made; a second run finds everything done."""
     began = time.perf_counter()
     console.rule(f"{settings.project.name}: demo")
-    with starting_server(settings.root / ".prefect") as server_is_up:
+    home = settings.root / ".prefect"
+    with starting_server(home, full=True) as server_is_up:
         report = replay(settings.path("inbox"), settings)
         console.print(
             f"Replayed {report.written + report.present} real recordings as daily uploads "
@@ -38,15 +44,18 @@ def run_demo(settings: Settings) -> None:
                 f"[yellow]The sample holds none of this project's activities; for trying out, take[/] {names}."
             )
         with console.status("Starting a Prefect server …"):
-            server_is_up()
-        figures = _loop(settings)
+            api = server_is_up()
+        project = Project(settings)
+        figures = _first_act(project)
+        console.rule("Second act: the watch is turned")
+        figures |= run_second_act(project, home, api)
     figures["seconds"] = round(time.perf_counter() - began, 1)
     path = write_atomically(settings.path("reports") / "demo.json", json.dumps(figures, indent=1))
     _print(figures, settings)
     console.print(f"The same figures: {path}")
 
 
-def _loop(settings: Settings) -> dict[str, Any]:
+def _first_act(project: Project) -> dict[str, Any]:
     from flows.evaluate import evaluate
     from flows.ingest import ingest
     from flows.package import package
@@ -54,12 +63,18 @@ def _loop(settings: Settings) -> dict[str, Any]:
     from flows.train import train
 
     ingest()
+    lake = project.lake
+    known = project.settings.path("reports") / "demo.json"
+    if known.is_file() and lake.recordings.read(columns=["date"]).filter(pl.col("date") >= SECOND_ACT).height:
+        # The lake has moved on: a model trained now would be another one.
+        console.print(f"The first act is over; its figures are in {known}.")
+        return {**json.loads(known.read_text(encoding="utf-8")), "windows_scored_now": 0}
     trained = train()
     evaluation = evaluate(seeds=CROSS_VALIDATION_SEEDS)
     scored = score()
     packaged = package()
-    scores = Project(settings).lake.scores.read()
-    return {
+    scores = lake.scores.read()
+    figures = {
         "accuracy": evaluation["accuracy"],
         "accuracy_low": evaluation["accuracy_low"],
         "accuracy_high": evaluation["accuracy_high"],
@@ -72,8 +87,10 @@ def _loop(settings: Settings) -> dict[str, Any]:
         "windows_per_s": round(_throughput(scores)),
         "windows_scored_now": scored.windows,
         "model_version": scored.model_version,
-        **_serve(Project(settings), packaged.version, packaged.online_tag),
+        **_serve(project, packaged.version, packaged.online_tag),
     }
+    write_atomically(known, json.dumps(figures, indent=1))
+    return figures
 
 
 def _serve(project: Project, version: int, tag: str) -> dict[str, Any]:
@@ -128,12 +145,24 @@ def _print(figures: dict[str, Any], settings: Settings) -> None:
         f"{figures['online_right']} of {figures['online_windows']} held-out windows right over HTTP, "
         f"{figures['online_ms']:.1f} ms each; ready {figures['online_ready_s']:.0f} s after the start",
     )
+    table.add_row(
+        "Watch turned",
+        f"accuracy {figures['loop_accuracy_before']:.1%} → {figures['loop_accuracy_turned']:.1%}, confirmed on day "
+        f"{figures['loop_days_to_alarm']}; {figures['loop_false_alarms']} false alarms on the days before",
+    )
+    table.add_row(
+        "Retrained by itself",
+        f"version {figures['loop_model_version']} after {figures['loop_retraining_s']:.0f} s; accuracy back to "
+        f"{figures['loop_accuracy_after']:.1%}",
+    )
     table.add_row("Took", f"{figures['seconds']:.0f} s")
     out.print(table)
     reports = settings.path("reports").relative_to(settings.root)
     out.print(
         f"Look next:\n"
         f"  {reports}/evaluation.html   how good it is, and on whom it fails\n"
+        f"  {reports}/loop.html         the second act: accuracy and drift, day by day\n"
+        f"  {reports}/drift/index.html  drift reports, a page per day\n"
         f"  {reports}/activity/         minutes per activity, a page per day\n"
         f"  .venv/bin/har models      versions, aliases and the promotion log\n"
         f"  .venv/bin/bentoml serve   the online service; its page: http://127.0.0.1:3000\n"

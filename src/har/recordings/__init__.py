@@ -10,10 +10,11 @@ from har.recordings._inbox import Inbox, InboxFile, StrayFile, inbox_files
 from har.recordings._practice import replay_round
 from har.recordings._quarantine import quarantine
 from har.recordings._reading import Quality, Recording, read_recording
-from har.recordings._replay import Replay, replay
+from har.recordings._replay import FIRST_DAY, Replay, replay
 from har.recordings._sample import SampleRecording, sample_recordings
 
 __all__ = [
+    "FIRST_DAY",
     "FLAGS",
     "Inbox",
     "InboxFile",
