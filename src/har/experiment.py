@@ -9,8 +9,8 @@ import datetime as dt
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,9 @@ class Recipe:
         seed: of weights, batches and augmentation.
         git_commit: of the code, "" if unknown.
         git_dirty: whether the code had changes that are in no commit.
+        regimes: ISO dates at which a new distribution began, oldest first: drift that a model was trained on after.
+        labels_version: version of `labels`, the feedback; -1: none.
+        trained_to: ISO date of the newest windows; "" in recipes that did not record it.
     """
 
     settings: dict[str, Any]
@@ -52,6 +55,9 @@ class Recipe:
     seed: int
     git_commit: str = ""
     git_dirty: bool = False
+    regimes: list[str] = field(default_factory=list)
+    labels_version: int = -1
+    trained_to: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
@@ -59,13 +65,19 @@ class Recipe:
 
     @property
     def data_version(self) -> str:
-        """The table and its version, such as `samples@7`."""
-        return f"samples@{self.lake_version}"
+        """The tables and their versions, such as `samples@7`, or `samples@7, labels@2` with feedback."""
+        feedback = f", labels@{self.labels_version}" if self.labels_version >= 0 else ""
+        return f"samples@{self.lake_version}{feedback}"
 
     @property
     def key(self) -> str:
         """Twelve hexadecimal digits that name exactly this recipe; where things lie does not count."""
-        content = {name: value for name, value in self.to_json().items() if name != "lake"}
+        content = {name: value for name, value in self.to_json().items() if name not in ("lake", "trained_to")}
+        # Recipes from before there were these keep the key that they were registered under.
+        if not self.regimes:
+            del content["regimes"]
+        if self.labels_version < 0:
+            del content["labels_version"]
         content["settings"] = {
             name: section for name, section in self.settings.items() if name in _SECTIONS_THAT_DECIDE
         }
@@ -88,6 +100,7 @@ class Recipe:
             "split_id": self.sides.id,
             "git_commit": self.git_commit,
             "git_dirty": str(self.git_dirty).lower(),
+            **({"trained_to": self.trained_to} if self.trained_to else {}),
         }
 
 
@@ -112,18 +125,33 @@ def make_recipe(
     seed: int | None = None,
     git_commit: str = "",
     git_dirty: bool = False,
+    regimes: Sequence[dt.date] = (),
+    held_out: Sequence[str] = (),
 ) -> Recipe:
     """Settle everything that decides the model, from the settings and what the lake holds now.
 
+    Args:
+        settings: the project's.
+        lake: read at its newest versions, which the recipe names.
+        network: by default the settings'.
+        seed: by default the settings'.
+        git_commit: of the code.
+        git_dirty: whether the code had changes that are in no commit.
+        regimes: first days of new distributions: the champion's, and that of the drift to be trained on.
+        held_out: who judges: the champion's judges, when it shall be met on a new distribution. Those without labelled
+            windows are left out; empty: the settings decide.
+
     Raises:
-        NotEnoughDataError: no labelled windows, or too few subjects.
+        NotEnoughDataError: no labelled windows, too few subjects, or none of `held_out` has labelled windows.
     """
-    version = lake.samples.version()
-    windows = labelled(load_windows(lake, settings, version=version))
+    version, labels_version = lake.samples.version(), lake.labels.version()
+    every = load_windows(lake, settings, version=version, labels_version=labels_version)
+    windows = labelled(every)
     seed = settings.training.seed if seed is None else seed
+    present = np.unique(windows.subjects).tolist()
     split = split_subjects(
-        np.unique(windows.subjects).tolist(),
-        held_out=settings.split.held_out,
+        present,
+        held_out=_still_there(held_out, present) if held_out else settings.split.held_out,
         share=settings.split.held_out_share,
         validation=settings.split.validation,
         seed=seed,
@@ -137,7 +165,22 @@ def make_recipe(
         seed=seed,
         git_commit=git_commit,
         git_dirty=git_dirty,
+        regimes=[date.isoformat() for date in sorted(set(regimes))],
+        labels_version=labels_version,
+        trained_to=str(every.dates.max()),
     )
+
+
+def _still_there(held_out: Sequence[str], present: Sequence[str]) -> list[str]:
+    found = [subject for subject in held_out if subject in present]
+    if not found:
+        raise NotEnoughDataError(
+            where="split by subject",
+            expected=f"labelled windows of a subject that the champion did not train on ({', '.join(held_out)})",
+            got="none",
+            remedy="Ingest labelled recordings of one of them, or train without a look at the champion: har train.",
+        )
+    return found
 
 
 def labelled(windows: WindowSet) -> WindowSet:
@@ -167,7 +210,8 @@ def run(recipe: Recipe, folder: Path, *, on_epoch: Callable[[EpochReport], None]
     """
     settings = Settings.from_values(recipe.settings, root=folder)
     lake = Lake(Path(recipe.lake), settings.sensors.channels)
-    windows = labelled(load_windows(lake, settings, version=recipe.lake_version))
+    every = load_windows(lake, settings, version=recipe.lake_version, labels_version=recipe.labels_version)
+    windows = labelled(every)
     split = recipe.sides
     signal = Signal.from_settings(settings)
     fitted = fit(
@@ -274,7 +318,12 @@ def challenge(
         NotEnoughDataError: the champion saw every subject that the challenger was to be judged on.
     """
     lake = Lake(Path(recipe.lake), settings.sensors.channels)
-    windows = load_windows(lake, Settings.from_values(recipe.settings, root=settings.root), version=recipe.lake_version)
+    windows = load_windows(
+        lake,
+        Settings.from_values(recipe.settings, root=settings.root),
+        version=recipe.lake_version,
+        labels_version=recipe.labels_version,
+    )
     seen = {*champion_recipe.split["train"], *champion_recipe.split["validation"]} if champion_recipe else set()
     judges = tuple(subject for subject in recipe.split["held_out"] if subject not in seen)
     if not judges:

@@ -154,7 +154,9 @@ def training_windows(lake: Lake, recipe: Mapping[str, Any]) -> WindowSet:
     # The other sections may have changed since the version was trained, and do not matter here.
     cutting = {name: recipe["settings"][name] for name in _SECTIONS_THAT_CUT}
     settings = Settings.from_values(cutting, root=lake.folder)
-    windows = load_windows(lake, settings, version=recipe["lake_version"])
+    windows = load_windows(
+        lake, settings, version=recipe["lake_version"], labels_version=recipe.get("labels_version", -1)
+    )
     chosen = windows.select(windows.labels >= 0)
     if not len(chosen):
         raise NotEnoughDataError(

@@ -15,13 +15,16 @@ from typing import Any
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
-from har.errors import ModelError, RegistryError, UnknownVersionError
+from har.errors import HarError, ModelError, RegistryError, UnknownVersionError
 from har.files import file_sha256
 from har.registry._artifact import FILE_NAME, FOLDER, ModelFile, stage
 from har.registry._backend import ARTIFACTS, DATABASE, artifact_root, asking, connect, is_local
 
 CHAMPION, CHALLENGER, PREVIOUS = ALIASES = ("champion", "challenger", "previous")
 RECIPE = "recipe.json"
+ARTIFACT = "artifact."
+"""Tags whose name starts so hold the SHA-256 of a file that was registered with the version."""
+_BESIDE = "report"
 _COMPLETE = {"status": "complete"}
 _HEAD = "promotions_head"
 _REGISTRAR = "har.registrar"
@@ -156,8 +159,7 @@ class Catalog:
         params: Mapping[str, Any],
         metrics: Mapping[str, float],
         recipe: str,
-        report: Path | None,
-        extra_artifacts: Iterable[Path],
+        artifacts: Iterable[Path],
         tags: Mapping[str, str],
     ) -> int:
         """Store a run and, last and in one step, the version that points to it; the version's number."""
@@ -180,8 +182,8 @@ class Catalog:
                 client.log_artifacts(run_id, str(folder / FOLDER), FOLDER)
                 (folder / RECIPE).write_text(recipe)
                 client.log_artifact(run_id, str(folder / RECIPE))
-            for path in (*([report] if report else []), *extra_artifacts):
-                client.log_artifact(run_id, str(path), "report")
+            for path in artifacts:
+                client.log_artifact(run_id, str(path), _BESIDE)
         except BaseException:
             client.set_terminated(run_id, "FAILED")
             raise
@@ -197,25 +199,32 @@ class Catalog:
 
     def verified(self, row: Any) -> Path:
         """The version's model file on this machine, fetched if need be, its hash compared with the registered one."""
-        path = self._local(row, f"{FOLDER}/{FILE_NAME}")
-        if path is None:
-            path = self._fetched(row)
-        where = f"version {row.version}, {path}"
-        if not path.is_file():
-            raise ModelError(
-                where=where,
-                expected="the registered model file",
-                got="none",
-                remedy="Restore it from a backup, or train again: har train.",
+        path = self._at_hand(row, f"{FOLDER}/{FILE_NAME}", row.tags["sha256"])
+        _check(
+            row,
+            path,
+            row.tags["sha256"],
+            ModelError,
+            "the registered model file",
+            gone="Restore it from a backup, or train again: har train.",
+            changed="The file was changed after training: restore it from a backup, or roll back: har rollback.",
+        )
+        return path
+
+    def artifact(self, row: Any, name: str) -> Path:
+        """A file that was registered with the version, on this machine, its hash compared with the registered one."""
+        digest = row.tags.get(f"{ARTIFACT}{name}")
+        if digest is None:
+            known = ", ".join(sorted(tag.removeprefix(ARTIFACT) for tag in row.tags if tag.startswith(ARTIFACT)))
+            raise RegistryError(
+                where=f"version {row.version}",
+                expected=f"a file {name!r} that was registered with it",
+                got=known or "none: it is from before such files were kept",
+                remedy="Train and promote a version that has one: har train.",
             )
-        found = file_sha256(path)
-        if found != row.tags["sha256"]:
-            raise ModelError(
-                where=where,
-                expected=f"the bytes that were registered (SHA-256 {row.tags['sha256'][:12]}…)",
-                got=f"others ({found[:12]}…)",
-                remedy="The file was changed after training: restore it from a backup, or roll back: har rollback.",
-            )
+        path = self._at_hand(row, f"{_BESIDE}/{name}", digest)
+        remedy = "Restore it from a backup, or train again: har train."
+        _check(row, path, digest, RegistryError, f"the registered file {name!r}", gone=remedy, changed=remedy)
         return path
 
     def set_tags(self, row: Any, tags: Mapping[str, str]) -> None:
@@ -287,16 +296,33 @@ class Catalog:
             return Path(url2pathname(address.path) if address.scheme else source).parent / name
         return None
 
-    def _fetched(self, row: Any) -> Path:
-        """A remote version's file in this folder's cache, complete or absent."""
-        kept: Path = self.folder / "cache" / row.tags["sha256"] / FILE_NAME
+    def _at_hand(self, row: Any, name: str, digest: str) -> Path:
+        """The run's file, or a copy in this folder's cache where it lies elsewhere: complete or absent."""
+        path = self._local(row, name)
+        if path is not None:
+            return path
+        kept: Path = self.folder / "cache" / digest / Path(name).name
         if kept.is_file():
             return kept
         kept.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
-            got = self.client.download_artifacts(row.run_id, f"{FOLDER}/{FILE_NAME}", folder)
+            got = self.client.download_artifacts(row.run_id, name, folder)
             os.replace(got, kept)  # noqa: PTH105  a string comes from MLflow
         return kept
+
+
+def _check(row: Any, path: Path, digest: str, kind: type[HarError], what: str, *, gone: str, changed: str) -> None:
+    where = f"version {row.version}, {path}"
+    if not path.is_file():
+        raise kind(where=where, expected=what, got="none", remedy=gone)
+    found = file_sha256(path)
+    if found != digest:
+        raise kind(
+            where=where,
+            expected=f"the bytes that were registered (SHA-256 {digest[:12]}…)",
+            got=f"others ({found[:12]}…)",
+            remedy=changed,
+        )
 
 
 def as_text(value: Any) -> str:

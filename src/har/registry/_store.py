@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from har.errors import NoChampionError, RegistryError
+from har.files import file_sha256
 from har.registry._artifact import ModelFile
 from har.registry._backend import locked
-from har.registry._catalog import CHALLENGER, CHAMPION, PREVIOUS, Catalog, Version, as_text
+from har.registry._catalog import ARTIFACT, CHALLENGER, CHAMPION, PREVIOUS, Catalog, Version, as_text
 from har.registry._moves import Moves
 from har.registry._promotions import Promotion, whoami
 
@@ -56,7 +57,7 @@ class Registry:
             metrics: flat; `reproduce` compares them.
             recipe: everything a retraining needs, as JSON can hold it.
             report: an HTML report, if there is one.
-            extra_artifacts: more files to keep with the run.
+            extra_artifacts: more files to keep with the version, each under its own name; `artifact` gives them back.
             tags: seed, git_dirty …; what the model file's metadata knows is filled in.
 
         Raises:
@@ -64,13 +65,14 @@ class Registry:
             ModelMismatchError: another project's model.
         """
         checked = ModelFile.check(Path(model), project=self.name)
-        artifacts = tuple(Path(path) for path in extra_artifacts)
-        for path in (*artifacts, *([report] if report else [])):
+        artifacts = {Path(path).name: Path(path) for path in (*extra_artifacts, *([report] if report else []))}
+        for path in artifacts.values():
             _require_file(path)
         recipe_text = json.dumps(recipe, indent=2, sort_keys=True)
         registration = hashlib.sha256(f"{checked.sha256}\n{recipe_text}".encode()).hexdigest()
         known = {name: getattr(checked.metadata, name) for name in _FROM_METADATA}
         fixed = {"sha256": checked.sha256, "registration": registration}
+        fixed |= {f"{ARTIFACT}{name}": file_sha256(path) for name, path in artifacts.items()}
         all_tags = {name: as_text(value) for name, value in {**known, **tags, **fixed}.items()}
         with self._catalog.asking(), locked(self.folder / "register.lock", timeout_s=600):
             for row in self._catalog.rows():
@@ -81,8 +83,7 @@ class Registry:
                 params=params,
                 metrics=metrics,
                 recipe=recipe_text,
-                report=report,
-                extra_artifacts=artifacts,
+                artifacts=artifacts.values(),
                 tags=all_tags,
             )
         return self.version(number)
@@ -129,6 +130,21 @@ class Registry:
         with self._catalog.asking():
             return self._catalog.verified(self._catalog.row(version))
 
+    def artifact(self, version: int | str, name: str) -> Path:
+        """A local path of a file that was registered with the version, its bytes checked.
+
+        Args:
+            version: its number or alias.
+            name: such as "reference.json" or "report.html".
+
+        Raises:
+            UnknownVersionError: no such version.
+            RegistryError: none of that name was registered with it, or the file is gone or was changed.
+        """
+        self._moves.settle()
+        with self._catalog.asking():
+            return self._catalog.artifact(self._catalog.row(version), name)
+
     def recipe(self, version: int | str) -> dict[str, Any]:
         """The recipe that the version was trained by."""
         with self._catalog.asking():
@@ -144,7 +160,7 @@ class Registry:
         with self._catalog.asking():
             row = self._catalog.row(version)
             for name in tags:
-                if name in ("sha256", "registration", "status") or name in _FROM_METADATA:
+                if name in ("sha256", "registration", "status", *_FROM_METADATA) or name.startswith(ARTIFACT):
                     raise RegistryError(
                         where=f"version {version}, tag {name!r}",
                         expected="a tag that says nothing about where the version came from",

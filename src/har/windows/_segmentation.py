@@ -25,6 +25,8 @@ class WindowSet:
         labels: int16 (N,), index of the activity, -1 where there is none.
         segments: int32 (N,), the segment each window lies in.
         subjects: str (N,), who wore the sensor.
+        recordings: int32 (N,), the recording each window lies in; segments of one recording differ, this does not.
+        dates: datetime64[D] (N,), the recording's date; NaT where it is not known.
     """
 
     samples: NDArray[np.float32]
@@ -33,6 +35,8 @@ class WindowSet:
     labels: NDArray[np.int16]
     segments: NDArray[np.int32]
     subjects: NDArray[np.str_]
+    recordings: NDArray[np.int32]
+    dates: NDArray[np.datetime64]
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -60,6 +64,8 @@ class WindowSet:
             labels=self.labels[index],
             segments=self.segments[index],
             subjects=self.subjects[index],
+            recordings=self.recordings[index],
+            dates=self.dates[index],
         )
 
     def of(self, subjects: tuple[str, ...]) -> WindowSet:
@@ -76,6 +82,8 @@ def cut(
     labels: NDArray[np.integer] | None = None,
     purity: float = 0.5,
     subjects: NDArray[np.str_] | str = "",
+    recordings: NDArray[np.integer] | None = None,
+    dates: NDArray[np.datetime64] | None = None,
 ) -> WindowSet:
     """Cut each segment into windows of `length` samples, `stride` apart; a remainder shorter than a window is left out.
 
@@ -87,6 +95,8 @@ def cut(
         labels: (n,), index of each sample's activity, negative where unlabelled; None: all unlabelled.
         purity: share of the window's samples that the majority label must reach; else the window counts as unlabelled.
         subjects: (n,) or one name for all.
+        recordings: (n,), a number per recording, which may have several segments; None: a segment is a recording.
+        dates: datetime64[D] (n,); None: not known.
 
     Raises:
         WindowError: lengths that do not agree.
@@ -106,6 +116,8 @@ def cut(
         labels=_majority(labels, starts, length, purity),
         segments=run_of_start,
         subjects=np.full(len(starts), subjects) if isinstance(subjects, str) else subjects[starts],
+        recordings=run_of_start if recordings is None else recordings[starts].astype(np.int32),
+        dates=np.full(len(starts), "NaT", "datetime64[D]") if dates is None else dates[starts],
     )
 
 
