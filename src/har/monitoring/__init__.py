@@ -10,14 +10,19 @@ from har.monitoring._day import (
     QualityAlarm,
     SliceScore,
 )
+from har.monitoring._profile import CONFIDENCE, QUALITY, Profile, chosen_features
 
 __all__ = [
+    "CONFIDENCE",
+    "QUALITY",
     "Action",
     "DayReport",
     "Decision",
     "Distribution",
     "FeatureScore",
     "Performance",
+    "Profile",
     "QualityAlarm",
     "SliceScore",
+    "chosen_features",
 ]
