@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import datetime as dt
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import polars as pl
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from har.errors import NotEnoughDataError
 from har.feedback import Feedback
-from har.lake import Lake
+from har.lake import Lake, Partition
 from har.settings import Settings
 from har.windows import WindowSet, cut
 
@@ -22,6 +23,8 @@ RECORDING = ("date", "subject", "session")
 
 SEGMENT = (*RECORDING, "segment")
 """What names a gap-free run of samples."""
+
+_PLACE = ("date", "subject", "session", "start", "activity")
 
 
 def load_windows(
@@ -64,6 +67,115 @@ def load_windows(
         recordings=run_ids(frame.select(RECORDING)),
         dates=frame["date"].to_numpy().astype("datetime64[D]"),
     )
+
+
+def window_labels(
+    lake: Lake,
+    settings: Settings,
+    *,
+    version: int | None = None,
+    labels_version: int | None = None,
+    partitions: Collection[Partition] | None = None,
+) -> pl.DataFrame:
+    """Every labelled window and its activity, as `load_windows` would cut and name it, without reading a sensor.
+
+    Args:
+        lake: the tables.
+        settings: how windows are cut, and the activities.
+        version: of `samples`; None: the newest.
+        labels_version: of `labels`; None: the newest, -1: no feedback.
+        partitions: of these subject-days only.
+
+    Returns:
+        date, subject, session, start and activity, one row per window.
+    """
+    feedback = Feedback(lake, settings.activities.all, labels_version)
+    parts = [pl.DataFrame(schema={name: lake.predictions.schema[name] for name in _PLACE})]
+    columns = ["session", "segment", "time", "activity"]
+    for (date, subject), frame in lake.samples.each(
+        version, _with_labels(lake, feedback, version, partitions), columns
+    ):
+        ordered = frame.sort("session", "time").with_columns(pl.lit(subject).alias("subject"))
+        windows = cut(
+            np.empty((len(ordered), 0), np.float32),
+            run_ids(ordered.drop("subject")),
+            length=settings.length,
+            stride=settings.stride,
+            labels=_labels(ordered, settings, feedback),
+            purity=settings.windows.purity,
+        )
+        known = windows.select(windows.labels >= 0)
+        rows = ordered.select(pl.lit(date, pl.Date).alias("date"), "subject", "session", pl.col("time").alias("start"))[
+            known.starts
+        ]
+        parts.append(rows.with_columns(_names(known, settings)).select(_PLACE))
+    return pl.concat(parts)
+
+
+def told_labels(windows: pl.DataFrame, lake: Lake, settings: Settings) -> pl.DataFrame:
+    """The activity of windows of which the lake holds no samples, from feedback alone.
+
+    Args:
+        windows: date, subject, session and start of each, such as predictions of the online service.
+        lake: the feedback.
+        settings: how long windows are, and the activities.
+
+    Returns:
+        As `window_labels`: those to which feedback gives a label.
+    """
+    feedback = Feedback(lake, settings.activities.all, subjects=windows["subject"].unique())
+    length_us = round(1e6 * settings.length / settings.sensors.rate_hz)
+    told = feedback.rows.select("subject", pl.col("start").alias("from"), pl.col("end").alias("to")).unique()
+    ends = windows.select("date", "subject", "session", "start").with_columns(
+        (pl.col("start") + pl.duration(microseconds=length_us)).alias("end")
+    )
+    near = (
+        ends.with_row_index("row")
+        .join_where(
+            told,
+            pl.col("subject") == pl.col("subject_right"),
+            pl.col("start") < pl.col("to"),
+            pl.col("end") > pl.col("from"),
+        )
+        .unique("row")
+        .sort("row")
+    )
+    # Each window as the samples it was made of: what counts as labelled is then the same as everywhere else.
+    stamps = np.arange(settings.length) * (1e6 / settings.sensors.rate_hz)
+    moments = near["start"].to_physical().to_numpy()[:, None] + np.rint(stamps).astype(np.int64)
+    count = len(near)
+    labels = feedback.over(
+        near["subject"].gather(np.repeat(np.arange(count), settings.length)),
+        pl.Series(moments.reshape(-1)).cast(lake.predictions.schema["start"]),
+        np.full(moments.size, -1, np.int16),
+    )
+    cuts = cut(
+        np.empty((moments.size, 0), np.float32),
+        np.repeat(np.arange(count), settings.length),
+        length=settings.length,
+        stride=settings.length,
+        labels=labels,
+        purity=settings.windows.purity,
+    )
+    known = cuts.select(cuts.labels >= 0)
+    return near[known.segments].with_columns(_names(known, settings)).select(_PLACE)
+
+
+def _with_labels(
+    lake: Lake, feedback: Feedback, version: int | None, partitions: Collection[Partition] | None
+) -> list[Partition]:
+    """Subject-days that can hold a labelled window: those whose files have labels, or that feedback is about."""
+    files = lake.recordings.scan(partitions=partitions).filter(pl.col("unlabelled") < pl.col("samples"))
+    # A recording's date is that of its time zone, a feedback's that of UTC.
+    days = (feedback.rows["date"] + dt.timedelta(days=shift) for shift in (-1, 0, 1))
+    near = [feedback.rows.select(day.alias("date"), "subject") for day in days]
+    wanted = set(pl.concat([files.select("date", "subject").collect(), *near]).rows())
+    there = wanted & set(lake.samples.partitions(version))
+    return sorted(there if partitions is None else there & set(partitions))
+
+
+def _names(windows: WindowSet, settings: Settings) -> pl.Series:
+    return pl.Series("activity", np.asarray(settings.activities.all)[windows.labels], pl.String)
 
 
 def matrix(frame: pl.DataFrame, channels: Sequence[str]) -> NDArray[np.float32]:

@@ -91,6 +91,12 @@ class Table:
             return []
         return sorted((dt.date.fromisoformat(part["date"]), part["subject"]) for part in table.partitions())
 
+    def changed_since(self, version: int) -> list[Partition]:
+        """Partitions whose files are other ones than at that version, sorted; read from the log, not from the data."""
+        now, then = (self._files(table) if table else {} for table in (self._open(), self._open(version)))
+        paths = [{where: {file["path"] for file in group} for where, group in files.items()} for files in (now, then)]
+        return sorted(where for where in {*now, *then} if paths[0].get(where) != paths[1].get(where))
+
     def written_at(self) -> dict[Partition, float]:
         """When each partition's newest file was written, in seconds since 1970; read from the log."""
         table = self._open()

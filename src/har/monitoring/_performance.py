@@ -1,0 +1,64 @@
+"""Stored predictions and the labels that have come in, how good the champion is in service out."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection
+
+import numpy as np
+import polars as pl
+
+from har.lake import Lake
+from har.monitoring._day import Performance
+from har.monitoring._truth import bounds, predictions_of_record, with_truth
+from har.settings import Settings
+
+
+def measure(
+    lake: Lake,
+    settings: Settings,
+    *,
+    date: dt.date,
+    model_version: int,
+    expected: float,
+    seen: Collection[str],
+    days: int | None = None,
+) -> Performance | None:
+    """The champion's accuracy on windows of the last days whose labels have come.
+
+    Only subjects that it was not trained on count: the figure to compare with is that of its held-out subjects. The
+    interval is a bootstrap over subjects, or over recordings where there are fewer than three subjects.
+
+    Args:
+        lake: predictions, samples and feedback.
+        settings: how windows are cut; `drift.min_windows` and `retraining.accuracy_drop`.
+        date: the last day.
+        model_version: the champion's; other versions' predictions are left out.
+        expected: its accuracy on its held-out subjects, 0 … 1.
+        seen: subjects that it was trained or calibrated on.
+        days: so many days up to `date`; None: `drift.of_days`.
+
+    Returns:
+        None with fewer than `drift.min_windows` such windows, or fewer than three recordings.
+    """
+    first = date - dt.timedelta(days=(settings.drift.of_days if days is None else days) - 1)
+    answered = predictions_of_record(lake, first, date).filter(
+        (pl.col("model_version") == model_version) & ~pl.col("subject").is_in(list(seen))
+    )
+    known = with_truth(answered, lake, settings) if len(answered) else answered
+    if len(known) < settings.drift.min_windows:
+        return None
+    right = known.select(pl.col("activity") == pl.col("truth")).to_series().cast(pl.Float64).to_numpy()
+    subjects = known["subject"].to_numpy().astype(str)
+    recordings = known.select(pl.concat_str("date", "subject", "session", separator="/")).to_series()
+    interval = bounds(right, subjects, (97.5,)) or bounds(right, recordings.to_numpy().astype(str), (97.5,))
+    if interval is None:
+        return None
+    return Performance(
+        windows=len(known),
+        subjects=len(np.unique(subjects)),
+        accuracy=float(right.mean()),
+        expected=expected,
+        high=interval[0],
+        dropped=bool(interval[0] < expected - settings.retraining.accuracy_drop),
+    )

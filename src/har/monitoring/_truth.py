@@ -1,0 +1,53 @@
+"""Predictions in, those out whose true activity has become known, with it."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from har.dataset import told_labels, window_labels
+from har.lake import Lake
+from har.scoring import of_record
+from har.settings import Settings
+
+LEAST_GROUPS = 3
+"""With fewer, resampling them tells nothing about the next one."""
+
+_KEY = ["date", "subject", "session", "start"]
+
+
+def predictions_of_record(lake: Lake, first: dt.date, last: dt.date) -> pl.DataFrame:
+    """Predictions of these dates that count: the nightly job's, or the service's where a subject's day has no others.
+
+    Rows are sorted by date, subject, session and start.
+    """
+    found = lake.predictions.scan().filter(pl.col("date").is_between(first, last)).collect()
+    return of_record(found).sort(_KEY)
+
+
+def with_truth(predictions: pl.DataFrame, lake: Lake, settings: Settings) -> pl.DataFrame:
+    """Those of the rows that have a label, as `truth`, in the same order."""
+    days = predictions.select("date", "subject").unique().rows()
+    online = predictions.filter(pl.col("request_id").is_not_null())
+    labels = window_labels(lake, settings, partitions=days)
+    if len(online):
+        # The lake may hold samples of the same time, cut elsewhere: the service's windows keep to the feedback.
+        told = told_labels(online.unique(_KEY, maintain_order=True), lake, settings)
+        labels = pl.concat([told, labels]).unique(_KEY, keep="first", maintain_order=True)
+    return predictions.join(labels.rename({"activity": "truth"}), on=_KEY, how="inner", maintain_order="left")
+
+
+def bounds(
+    values: NDArray[np.float64], groups: NDArray[np.str_], percentiles: tuple[float, ...], *, seed: int = 0
+) -> tuple[float, ...] | None:
+    """Percentiles of the mean under resampling of whole groups (cluster bootstrap); None: fewer than three groups."""
+    names, group = np.unique(groups, return_inverse=True)
+    if len(names) < LEAST_GROUPS:
+        return None
+    random = np.random.default_rng(seed)
+    weights = random.multinomial(len(names), np.full(len(names), 1 / len(names)), size=2000)
+    means = (weights @ np.bincount(group, values)) / (weights @ np.bincount(group))
+    return tuple(float(value) for value in np.percentile(means, percentiles))
