@@ -9,7 +9,7 @@ from har.evaluation._evaluation import (
     SubjectFigures,
     evaluate,
 )
-from har.evaluation._gate import Verdict, compare
+from har.evaluation._gate import Verdict, compare, compare_after_drift
 from har.evaluation._latency import Latency, latency
 from har.evaluation._outcome import Outcome
 from har.evaluation._report import render_report, write_report
@@ -26,6 +26,7 @@ __all__ = [
     "SubjectFigures",
     "Verdict",
     "compare",
+    "compare_after_drift",
     "cross_validate",
     "evaluate",
     "latency",

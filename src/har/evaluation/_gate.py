@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from har.errors import NotEnoughDataError
 from har.evaluation import _metrics as metrics
@@ -30,7 +31,11 @@ class Verdict:
         low: one-sided 95 % lower bound of the difference, from a paired bootstrap over subjects; None without a
             champion, or with fewer than three subjects.
         high: one-sided 95 % upper bound, likewise.
-        checks: `accuracy`, `class_floor` and `latency`; True: passed.
+        checks: `accuracy`, `class_floor` and `latency`; True: passed. After a drift `accuracy_old` and `accuracy_new`
+            stand in place of `accuracy`.
+        old: after a drift, the figures on the windows before it: windows, subjects, challenger, champion (accuracies),
+            difference, low, high; those that could not be had are None.
+        new: likewise on the windows since.
     """
 
     promote: bool
@@ -39,6 +44,8 @@ class Verdict:
     low: float | None
     high: float | None
     checks: dict[str, bool]
+    old: dict[str, float | None] | None = None
+    new: dict[str, float | None] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
@@ -77,6 +84,137 @@ def compare(
         NotEnoughDataError: no windows.
         EvaluationError: the two outcomes are not about the same windows.
     """
+    _require_windows(challenger)
+    difference = low = high = None
+    if champion is None:
+        own = _percent(_accuracy(challenger))
+        accuracy_ok, accuracy_reason = True, f"There is no champion to compare with; accuracy is {own}."
+    else:
+        require_same_windows(challenger, champion, where="gate")
+        difference, low, high = _difference(challenger, champion, resamples, seed)
+        accuracy_ok = (difference if low is None else low) >= -margin - _ROUNDING
+        accuracy_reason = _explain_difference(challenger, champion, difference, low, margin, accuracy_ok)
+    own_checks, own_reasons = _alone(challenger, class_floor, latency_ms_limit, latency_ms_p99)
+    checks = {"accuracy": bool(accuracy_ok), **own_checks}
+    return Verdict(
+        promote=all(checks.values()),
+        reasons=[accuracy_reason, *own_reasons],
+        difference=difference,
+        low=low,
+        high=high,
+        checks=checks,
+    )
+
+
+def compare_after_drift(
+    challenger: Outcome,
+    champion: Outcome,
+    is_new: NDArray[np.bool_],
+    *,
+    old_margin: float,
+    class_floor: float,
+    latency_ms_limit: float,
+    latency_ms_p99: float,
+    least_windows: int,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Verdict:
+    """Judge a challenger that was trained because the world changed; all four checks must pass.
+
+    * old: on the windows before the drift it is non-inferior to the champion within `old_margin`.
+    * new: on the windows since then it is better: the difference lies above 0, and so does its lower bound.
+    * class floor and latency: as `compare` has them, over all windows.
+
+    Bounds are one-sided, 95 %, from a paired bootstrap over subjects; with fewer than three subjects the difference
+    itself decides. A side with fewer than `least_windows` windows cannot be judged, and its check fails.
+
+    Args:
+        challenger: its outcome on the held-out windows.
+        champion: its outcome on the same windows.
+        is_new: bool (N,), which of the windows are of the new distribution.
+        old_margin: how far below the champion's accuracy the challenger's may lie on the old one, 0 … 1.
+        class_floor: least recall of every activity present, 0 … 1.
+        latency_ms_limit: largest 99th percentile allowed.
+        latency_ms_p99: the challenger's 99th percentile.
+        least_windows: of either side.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
+
+    Raises:
+        NotEnoughDataError: no windows.
+        EvaluationError: the two outcomes are not about the same windows.
+    """
+    _require_windows(challenger)
+    require_same_windows(challenger, champion, where="gate")
+    whole = _figures(challenger, champion, resamples, seed)
+    checks, reasons, sides = {}, [], {}
+    for name, chosen, least in (("old", ~is_new, -old_margin), ("new", is_new, 0.0)):
+        side = _figures(challenger.select(chosen), champion.select(chosen), resamples, seed)
+        checks[f"accuracy_{name}"], reason = _judge_side(name, side, least, least_windows)
+        reasons.append(reason)
+        sides[name] = side
+    own_checks, own_reasons = _alone(challenger, class_floor, latency_ms_limit, latency_ms_p99)
+    checks |= own_checks
+    return Verdict(
+        promote=all(checks.values()),
+        reasons=[*reasons, *own_reasons],
+        difference=whole["difference"],
+        low=whole["low"],
+        high=whole["high"],
+        checks=checks,
+        old=sides["old"],
+        new=sides["new"],
+    )
+
+
+_SIDES = {"old": "the days before the drift", "new": "the days since the drift began"}
+
+
+def _judge_side(name: str, side: dict[str, float | None], least: float, least_windows: int) -> tuple[bool, str]:
+    where = _SIDES[name]
+    windows, subjects, difference = side["windows"] or 0, side["subjects"] or 0, side["difference"]
+    if difference is None or windows < least_windows:
+        return False, (
+            f"It cannot be judged on the {name} distribution: held-out subjects have {windows:g} labelled windows of "
+            f"{where}, and {least_windows} are needed."
+        )
+    low = side["low"]
+    bound = difference if low is None else low
+    figures = (
+        f"accuracy {_percent(side['challenger'] or 0)} against the champion's {_percent(side['champion'] or 0)}, "
+        f"{_points(difference)} ({_basis(int(subjects), low)}; {windows:g} windows)"
+    )
+    if name == "old":
+        passed = bound >= least - _ROUNDING
+        word = "Non-inferior within" if passed else "Not shown to lie within"
+        return passed, f"{word} the margin of {_points(least)} on {where}: {figures}."
+    passed = difference > _ROUNDING and bound > _ROUNDING
+    return passed, f"{'Better' if passed else 'Not shown to be better'} on {where}: {figures}."
+
+
+def _figures(challenger: Outcome, champion: Outcome, resamples: int, seed: int) -> dict[str, float | None]:
+    found: dict[str, float | None] = dict.fromkeys(("challenger", "champion", "difference", "low", "high"))
+    found |= {"windows": len(challenger), "subjects": len(np.unique(challenger.subjects))}
+    if len(challenger):
+        found["challenger"], found["champion"] = _accuracy(challenger), _accuracy(champion)
+        found["difference"], found["low"], found["high"] = _difference(challenger, champion, resamples, seed)
+    return found
+
+
+def _alone(
+    challenger: Outcome, class_floor: float, latency_ms_limit: float, latency_ms_p99: float
+) -> tuple[dict[str, bool], list[str]]:
+    """The checks that need no champion."""
+    floor_ok, floor_reason = _class_floor(challenger, class_floor)
+    latency_ok = latency_ms_p99 <= latency_ms_limit
+    latency_reason = (
+        f"The 99th percentile of one window takes {latency_ms_p99:.2f} ms, "
+        f"{'within' if latency_ok else 'above'} the limit of {latency_ms_limit:g} ms."
+    )
+    return {"class_floor": floor_ok, "latency": bool(latency_ok)}, [floor_reason, latency_reason]
+
+
+def _require_windows(challenger: Outcome) -> None:
     if not len(challenger):
         raise NotEnoughDataError(
             where="gate",
@@ -84,30 +222,10 @@ def compare(
             got="none",
             remedy="Ingest labelled recordings of the subjects that judge (split.held_out in har.toml).",
         )
-    difference = low = high = None
-    if champion is None:
-        own = _percent(float((challenger.answers == challenger.labels).mean()))
-        accuracy_ok, accuracy_reason = True, f"There is no champion to compare with; accuracy is {own}."
-    else:
-        require_same_windows(challenger, champion, where="gate")
-        difference, low, high = _difference(challenger, champion, resamples, seed)
-        accuracy_ok = (difference if low is None else low) >= -margin - _ROUNDING
-        accuracy_reason = _explain_difference(challenger, champion, difference, low, margin, accuracy_ok)
-    floor_ok, floor_reason = _class_floor(challenger, class_floor)
-    latency_ok = latency_ms_p99 <= latency_ms_limit
-    latency_reason = (
-        f"The 99th percentile of one window takes {latency_ms_p99:.2f} ms, "
-        f"{'within' if latency_ok else 'above'} the limit of {latency_ms_limit:g} ms."
-    )
-    checks = {"accuracy": bool(accuracy_ok), "class_floor": floor_ok, "latency": bool(latency_ok)}
-    return Verdict(
-        promote=all(checks.values()),
-        reasons=[accuracy_reason, floor_reason, latency_reason],
-        difference=difference,
-        low=low,
-        high=high,
-        checks=checks,
-    )
+
+
+def _accuracy(outcome: Outcome) -> float:
+    return float((outcome.answers == outcome.labels).mean())
 
 
 def _difference(
@@ -128,19 +246,24 @@ def _difference(
 def _explain_difference(
     challenger: Outcome, champion: Outcome, difference: float, low: float | None, margin: float, passed: bool
 ) -> str:
-    own, its = (float((outcome.answers == outcome.labels).mean()) for outcome in (challenger, champion))
-    figures = f"accuracy {_percent(own)} against the champion's {_percent(its)}, {_points(difference)}"
-    if low is None:
-        count = len(np.unique(challenger.subjects))
-        basis = f"the difference itself, as {count} held-out subject{'s are' if count > 1 else ' is'} too few to bound"
-        bound = difference
-    else:
-        basis = f"with 95 % confidence no less than {_points(low)} for new subjects"
-        bound = low
+    figures = (
+        f"accuracy {_percent(_accuracy(challenger))} against the champion's {_percent(_accuracy(champion))}, "
+        f"{_points(difference)}"
+    )
+    bound = difference if low is None else low
+    basis = _basis(len(np.unique(challenger.subjects)), low)
     if not passed:
         return f"Not shown to lie within the margin of {_points(-margin)}: {figures} ({basis})."
     word = "Better" if bound > 0 else f"Non-inferior within the margin of {_points(-margin)}"
     return f"{word}: {figures} ({basis})."
+
+
+def _basis(subjects: int, low: float | None) -> str:
+    """What the bound of a difference rests on."""
+    if low is None:
+        few = f"{subjects} held-out subject{'s are' if subjects > 1 else ' is'} too few to bound"
+        return f"the difference itself, as {few}"
+    return f"with 95 % confidence no less than {_points(low)} for new subjects"
 
 
 def _class_floor(outcome: Outcome, floor: float) -> tuple[bool, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +69,15 @@ class Outcome:
     def confidence(self) -> NDArray[np.float32]:
         """The probability of that answer, (N,)."""
         return np.asarray(self.probabilities.max(axis=1, initial=0.0), np.float32)
+
+    def select(self, index: NDArray[np.integer] | NDArray[np.bool_]) -> Outcome:
+        """The chosen windows."""
+        return replace(
+            self,
+            labels=self.labels[index],
+            probabilities=self.probabilities[index],
+            subjects=self.subjects[index],
+        )
 
     @classmethod
     def concatenate(cls, parts: Sequence[Outcome]) -> Outcome:

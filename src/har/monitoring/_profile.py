@@ -205,6 +205,15 @@ def chosen_features(names: Sequence[str], settings: Monitoring) -> tuple[str, ..
     return chosen
 
 
+def require_whylogs() -> None:
+    """Make sure, before long work, that profiles can be made at its end.
+
+    Raises:
+        MonitoringError: whylogs is not installed; says what to do.
+    """
+    _whylogs()
+
+
 @functools.cache
 def _whylogs() -> SimpleNamespace:
     """The names of whylogs that are used here; importing it takes a second, so it is done when first needed."""
