@@ -10,19 +10,32 @@ from har.monitoring._day import (
     QualityAlarm,
     SliceScore,
 )
-from har.monitoring._profile import CONFIDENCE, QUALITY, Profile, chosen_features
+from har.monitoring._facts import gather_facts
+from har.monitoring._labels import ask
+from har.monitoring._performance import measure
+from har.monitoring._policy import STARTS_TRAINING, Facts, decide
+from har.monitoring._probation import ProbationVerdict
+from har.monitoring._profile import CONFIDENCE, QUALITY, Profile, chosen_features, require_whylogs
 
 __all__ = [
     "CONFIDENCE",
     "QUALITY",
+    "STARTS_TRAINING",
     "Action",
     "DayReport",
     "Decision",
     "Distribution",
+    "Facts",
     "FeatureScore",
     "Performance",
+    "ProbationVerdict",
     "Profile",
     "QualityAlarm",
     "SliceScore",
+    "ask",
     "chosen_features",
+    "decide",
+    "gather_facts",
+    "measure",
+    "require_whylogs",
 ]
