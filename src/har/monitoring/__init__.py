@@ -12,10 +12,23 @@ from har.monitoring._day import (
 )
 from har.monitoring._facts import gather_facts
 from har.monitoring._labels import ask
+from har.monitoring._log import (
+    DecisionRow,
+    decisions,
+    find_decision,
+    mark,
+    note_decision,
+    reports,
+    store_report,
+    unheard,
+)
 from har.monitoring._performance import measure
 from har.monitoring._policy import STARTS_TRAINING, Facts, decide
 from har.monitoring._probation import ProbationVerdict
 from har.monitoring._profile import CONFIDENCE, QUALITY, Profile, chosen_features, require_whylogs
+from har.monitoring._reference import Reference, make_reference
+from har.monitoring._training import reference_of
+from har.monitoring._watch import SubjectDay, watch_day
 
 __all__ = [
     "CONFIDENCE",
@@ -24,6 +37,7 @@ __all__ = [
     "Action",
     "DayReport",
     "Decision",
+    "DecisionRow",
     "Distribution",
     "Facts",
     "FeatureScore",
@@ -31,11 +45,21 @@ __all__ = [
     "ProbationVerdict",
     "Profile",
     "QualityAlarm",
+    "Reference",
     "SliceScore",
+    "SubjectDay",
     "ask",
     "chosen_features",
     "decide",
+    "decisions",
+    "find_decision",
     "gather_facts",
+    "make_reference",
+    "mark",
     "measure",
+    "note_decision",
+    "reports",
+    "reference_of",
     "require_whylogs",
+    "watch_day",
 ]

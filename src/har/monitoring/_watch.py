@@ -1,0 +1,344 @@
+"""A day's profiles and the model's reference in, the day's report out; pure: no lake, no clock.
+
+A subject's day is as far from the reference as its worst quantity. All subjects together are compared as one mixture,
+which the differences between persons leave sooner than a shift that they share. 1 is the alarm level everywhere.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from har.errors import MonitoringError
+from har.monitoring._calibration import LEAST_LEVEL, shrink
+from har.monitoring._day import (
+    DayReport,
+    Distribution,
+    FeatureScore,
+    Kind,
+    Performance,
+    QualityAlarm,
+    SliceScore,
+)
+from har.monitoring._diagnosis import diagnose, verdict
+from har.monitoring._profile import CONFIDENCE, Profile
+from har.monitoring._reference import Reference, Stratum
+from har.monitoring._scores import ACTIVITY, hellinger, profile_shares, psi, stretched
+from har.settings import Drift
+
+_WORST = 5
+By = Literal["everyone", "subject", "placement", "device"]
+
+
+@dataclass(frozen=True)
+class SubjectDay:
+    """What the model saw of a subject on one day, at one placement with one device; `online` or by the nightly job."""
+
+    subject: str
+    placement: str
+    device: str
+    online: bool
+    profile: Profile
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A subject, or several together, against the reference.
+
+    Attributes:
+        shares: the mean over its subjects, float64 (Q, B).
+        reference: what they are compared with, float64 (Q, B).
+        scores: per quantity, 1 is the alarm level, float64 (Q,).
+        windows: how many.
+        subjects: how many.
+    """
+
+    shares: NDArray[np.float64]
+    reference: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    windows: int
+    subjects: int
+
+    @property
+    def score(self) -> float:
+        """The worst quantity's."""
+        return float(self.scores.max())
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """One subject's windows of the day: shares (Q, B), how many, and the strata they may be compared with."""
+
+    shares: NDArray[np.float64]
+    windows: int
+    strata: tuple[Stratum, ...]
+
+
+def watch_day(
+    date: dt.date,
+    model_version: int,
+    reference: Reference,
+    days: Sequence[SubjectDay],
+    history: Sequence[DayReport],
+    settings: Drift,
+    *,
+    performance: Performance | None = None,
+    quality: Sequence[QualityAlarm] = (),
+) -> DayReport:
+    """Judge one day.
+
+    Args:
+        date: the day.
+        model_version: the model that saw it, and whose reference this is.
+        reference: of this version.
+        days: the day's profiles; one subject may have several.
+        history: earlier reports; those of another version or of later dates do not count.
+        settings: when a day alarms, and when drift is confirmed.
+        performance: goes into the report as it is.
+        quality: goes into the report as it is.
+
+    Raises:
+        MonitoringError: a profile of other features than the reference's.
+    """
+    for day in days:
+        _check(reference, day)
+    enough = _with_enough(days, settings)
+    seen = _by_subject(reference, enough)
+    judged = len(seen) >= settings.min_subjects
+    subjects = {name: judge([one], settings.false_alarms) for name, one in seen.items()}
+    everyone = judge(list(seen.values()), settings.false_alarms) if seen else None
+    alarming = [name for name, one in subjects.items() if one.score >= 1]
+    needed = max(settings.min_subjects, _too_many(len(subjects), settings.false_alarms))
+    # A judged day has subjects, so everyone is somebody.
+    alarmed = judged and everyone is not None and (everyone.score >= 1 or len(alarming) >= needed)
+    confirmed, since = _persistent(date, model_version, judged, alarmed, history, settings)
+    slices = _slices(reference, enough, subjects, everyone, settings)
+    features = _features(reference, everyone, [day.profile for day in enough]) if everyone else ()
+    diagnosis = diagnose(reference.features, features, slices) if alarmed else ""
+    return DayReport(
+        date=date,
+        model_version=model_version,
+        subjects=len(seen),
+        windows=sum(one.windows for one in seen.values()),
+        judged=judged,
+        score=everyone.score if everyone else 0.0,
+        alarmed=alarmed,
+        confirmed=confirmed,
+        since=since,
+        features=features,
+        distributions=_distributions(reference, everyone, features) if everyone else (),
+        slices=slices,
+        quality=tuple(quality),
+        performance=performance,
+        diagnosis=diagnosis,
+        verdict=verdict(
+            judged=judged,
+            alarmed=alarmed,
+            confirmed=confirmed,
+            since=since,
+            subjects=len(seen),
+            alarming=len(alarming),
+            diagnosis=diagnosis,
+            settings=settings,
+        ),
+    )
+
+
+def judge(seen: Sequence[_Seen], false_alarms: float) -> Judged:
+    """Score subjects together, one at least; each is compared with the regime nearest to it."""
+    nearest = [_nearest(one, false_alarms) for one in seen]
+    count = len(seen)
+    # A column without a finite value says nothing about drift; that it has none is data quality's to say.
+    mean = np.mean([_filled(one, stratum) for one, stratum in zip(seen, nearest, strict=True)], axis=0)
+    expected = np.mean([stratum.shares for stratum in nearest], axis=0)
+    limits = np.mean([_limits(one, stratum, false_alarms) for one, stratum in zip(seen, nearest, strict=True)], axis=0)
+    others = min(stratum.level.subjects for stratum in nearest)
+    limits = np.maximum(limits * shrink(count, others), LEAST_LEVEL)
+    return Judged(
+        shares=mean,
+        reference=expected,
+        scores=stretched(hellinger(mean, expected)) / limits,
+        windows=sum(one.windows for one in seen),
+        subjects=count,
+    )
+
+
+def see(reference: Reference, profiles: Sequence[Profile], placement: str) -> _Seen:
+    """One subject's windows, from one placement or ("") several."""
+    names = (*reference.features, CONFIDENCE)
+    profile = Profile.merge(profiles)
+    shares = profile_shares(profile, names, reference.edges, reference.activities)
+    return _Seen(shares, profile.windows, reference.strata_for(placement))
+
+
+def _filled(one: _Seen, stratum: Stratum) -> NDArray[np.float64]:
+    return np.where(np.isnan(one.shares), stratum.shares, one.shares)
+
+
+def _limits(one: _Seen, stratum: Stratum, false_alarms: float) -> NDArray[np.float64]:
+    level = stratum.level
+    return level.at(one.windows, false_alarms) + level.excess_at(one.windows)
+
+
+def _nearest(one: _Seen, false_alarms: float) -> Stratum:
+    def score(stratum: Stratum) -> float:
+        distance = stretched(hellinger(_filled(one, stratum), stratum.shares))
+        return float((distance / _limits(one, stratum, false_alarms)).max())
+
+    return min(one.strata, key=score)
+
+
+def _check(reference: Reference, day: SubjectDay) -> None:
+    missing = [name for name in (*reference.features, CONFIDENCE) if name not in day.profile.names]
+    strange = [name for name in day.profile.activities if name not in reference.activities]
+    if missing or strange:
+        raise MonitoringError(
+            where=f"profile of {day.subject}",
+            expected=f"the {len(reference.features)} features and {len(reference.activities)} activities of the "
+            "reference",
+            got=f"none called {missing[0]!r}" if missing else f"another activity, {strange[0]!r}",
+            remedy="Score the day with the model that the reference belongs to: har score --rescore.",
+        )
+
+
+def _with_enough(days: Sequence[SubjectDay], settings: Drift) -> list[SubjectDay]:
+    windows: dict[str, int] = {}
+    for day in days:
+        windows[day.subject] = windows.get(day.subject, 0) + day.profile.windows
+    return [day for day in days if windows[day.subject] >= settings.min_windows]
+
+
+def _by_subject(reference: Reference, days: Sequence[SubjectDay]) -> dict[str, _Seen]:
+    found = {}
+    for subject in sorted({day.subject for day in days}):
+        own = [day for day in days if day.subject == subject]
+        places = {day.placement for day in own}
+        found[subject] = see(reference, [day.profile for day in own], places.pop() if len(places) == 1 else "")
+    return found
+
+
+def _too_many(subjects: int, false_alarms: float) -> int:
+    """The least number of alarmed subjects that is rarer than `false_alarms` when each alarms that often by chance."""
+    chance, seen = (1.0 - false_alarms) ** subjects, 0
+    total = chance
+    while total < 1.0 - false_alarms:
+        seen += 1
+        chance *= (subjects - seen + 1) / seen * false_alarms / (1.0 - false_alarms)
+        total += chance
+    return seen + 1
+
+
+def _persistent(
+    date: dt.date,
+    model_version: int,
+    judged: bool,
+    alarmed: bool,
+    history: Sequence[DayReport],
+    settings: Drift,
+) -> tuple[bool, dt.date | None]:
+    """Whether drift is confirmed, and since when; a day that is not judged leaves both as they were."""
+    known = {one.date: one for one in history if one.model_version == model_version and one.date < date and one.judged}
+    earlier = [known[day] for day in sorted(known)]
+    recent = [(one.date, one.alarmed) for one in earlier] + ([(date, alarmed)] if judged else [])
+    alarms = [day for day, alarm in recent[-settings.of_days :] if alarm]
+    if len(alarms) < settings.days:
+        return False, None
+    before = earlier[-1] if earlier else None
+    if before is not None and before.confirmed and before.since is not None:
+        return True, before.since
+    return True, alarms[0]
+
+
+def _slices(
+    reference: Reference,
+    days: Sequence[SubjectDay],
+    subjects: dict[str, Judged],
+    everyone: Judged | None,
+    settings: Drift,
+) -> tuple[SliceScore, ...]:
+    if everyone is None:
+        return ()
+    found = [_slice("subject", name, one, reference) for name, one in subjects.items()]
+    for by in ("placement", "device"):
+        values = sorted({getattr(day, by) for day in days})
+        if len(values) < 2:
+            continue
+        for value in values:
+            seen = _by_subject(reference, [day for day in days if getattr(day, by) == value])
+            part = [one for one in seen.values() if one.windows >= settings.min_windows]
+            if part:
+                found.append(_slice(by, value, judge(part, settings.false_alarms), reference))
+    found.sort(key=lambda one: -one.score)
+    return (_slice("everyone", "everyone", everyone, reference), *found)
+
+
+def _slice(by: By, name: str, judged: Judged, reference: Reference) -> SliceScore:
+    order = np.argsort(-judged.scores, kind="stable")
+    reached = max(1, int((judged.scores >= 1).sum()))
+    return SliceScore(
+        by=by,
+        name=name,
+        subjects=judged.subjects,
+        windows=judged.windows,
+        score=judged.score,
+        alarmed=judged.score >= 1,
+        worst=tuple(reference.quantities[index] for index in order[: min(reached, _WORST)]),
+    )
+
+
+def _features(reference: Reference, everyone: Judged, profiles: Sequence[Profile]) -> tuple[FeatureScore, ...]:
+    together = Profile.merge(profiles)
+    distances = hellinger(everyone.shares, everyone.reference)
+    indices = psi(everyone.shares, everyone.reference)
+    rows = []
+    for index, name in enumerate(reference.quantities):
+        shift, spread = _moved(reference, everyone, together, index)
+        kind: Kind = "activity" if name.startswith(ACTIVITY) else "confidence" if name == CONFIDENCE else "input"
+        score = float(everyone.scores[index])
+        rows.append(
+            FeatureScore(
+                name=name,
+                kind=kind,
+                hellinger=float(distances[index]),
+                psi=float(indices[index]),
+                shift=shift,
+                spread=spread,
+                score=score,
+                alarmed=score >= 1,
+            )
+        )
+    return tuple(sorted(rows, key=lambda row: -row.score))
+
+
+def _moved(reference: Reference, everyone: Judged, together: Profile, index: int) -> tuple[float, float]:
+    """Shift in the reference's standard deviations and spread over the reference's; for an activity, of its share."""
+    if index > len(reference.features):
+        day, expected = everyone.shares[index, 0], everyone.reference[index, 0]
+        return float((day - expected) / max(np.sqrt(expected * (1 - expected)), 0.01)), 1.0
+    low, median, high = together.quantiles(reference.quantities[index], (0.25, 0.5, 0.75))
+    if not np.isfinite(median):
+        return 0.0, 1.0
+    deviation = max(float(reference.deviation[index]), 1e-9)
+    return float((median - reference.median[index]) / deviation), float(
+        (high - low) / max(float(reference.spread[index]), 1e-9)
+    )
+
+
+def _distributions(
+    reference: Reference, everyone: Judged, features: Sequence[FeatureScore]
+) -> tuple[Distribution, ...]:
+    """Of the worst numeric quantities; what lies beyond the reference's extremes is counted into its outermost bins."""
+    found = []
+    for name in [one.name for one in features if one.kind != "activity"][:_WORST]:
+        index = reference.quantities.index(name)
+        inner = []
+        for rows in (everyone.reference, everyone.shares):
+            row = rows[index]
+            inner.append((float(row[0] + row[1]), *map(float, row[2:-2]), float(row[-2] + row[-1])))
+        found.append(Distribution(name, tuple(map(float, reference.edges[index])), inner[0], inner[1]))
+    return tuple(found)
