@@ -64,9 +64,24 @@ def load_windows(
         labels=_labels(frame, settings, Feedback(lake, settings.activities.all, labels_version)),
         purity=settings.windows.purity,
         subjects=frame["subject"].to_numpy().astype(str),
-        recordings=run_ids(frame.select(RECORDING)),
+        recordings=_numbers(frame),
         dates=frame["date"].to_numpy().astype("datetime64[D]"),
     )
+
+
+def placements(lake: Lake, windows: WindowSet, *, version: int | None = None) -> NDArray[np.str_]:
+    """Where the sensor of each of `load_windows`' windows was worn, "" where no file says so, str (N,).
+
+    Args:
+        lake: the tables.
+        windows: of the whole lake at `version`, or some of them.
+        version: of `samples`, as the windows were loaded; None: the newest.
+    """
+    worn = lake.recordings.read(columns=[*RECORDING, "placement"]).unique(RECORDING, keep="last")
+    order = lake.samples.scan(version).select(RECORDING).unique().collect().sort(RECORDING)
+    names = order.join(worn, on=RECORDING, how="left", maintain_order="left")["placement"].fill_null("")
+    found: NDArray[np.str_] = names.to_numpy().astype(str)[windows.recordings]
+    return found
 
 
 def window_labels(
@@ -190,6 +205,12 @@ def run_ids(frame: pl.DataFrame) -> NDArray[np.int32]:
     """A number per row that grows wherever date, subject, session or segment changes (those there are), int32 (n,)."""
     counters = [pl.col(name).rle_id() for name in SEGMENT if name in frame.columns]
     return frame.select(pl.sum_horizontal(counters).cast(pl.Int32)).to_series().to_numpy()
+
+
+def _numbers(frame: pl.DataFrame) -> NDArray[np.int32]:
+    """Each row's recording as its place in the order of recordings, int32 (n,)."""
+    changed = np.diff(run_ids(frame.select(RECORDING)), prepend=0) != 0
+    return np.cumsum(changed, dtype=np.int32)
 
 
 def _labels(frame: pl.DataFrame, settings: Settings, feedback: Feedback) -> NDArray[np.int16]:

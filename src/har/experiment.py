@@ -6,102 +6,39 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from har.dataset import load_windows
+from har.dataset import load_windows, placements
 from har.errors import NotEnoughDataError
-from har.evaluation import Evaluation, Latency, Outcome, Verdict, compare, evaluate, latency, render_report
+from har.evaluation import (
+    Evaluation,
+    Latency,
+    Outcome,
+    Verdict,
+    compare,
+    compare_after_drift,
+    evaluate,
+    latency,
+    render_report,
+)
 from har.files import write_atomically
 from har.inference import Classifier, ModelMetadata
 from har.lake import Lake
-from har.settings import Settings
+from har.monitoring import reference_of, require_whylogs
+from har.recipe import Recipe as Recipe
+from har.settings import Monitoring, Settings
 from har.training import EpochReport, Fitted, Signal, export, fit
-from har.windows import Split, WindowSet, split_subjects
+from har.windows import WindowSet, split_subjects
 
-_SECTIONS_THAT_DECIDE = ("recordings", "sensors", "windows", "activities", "split", "training")
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What decides a model: settings, data version, split, seed and code.
-
-    Attributes:
-        settings: all of har.toml, as JSON values.
-        lake: folder of the tables.
-        lake_version: version of `samples`.
-        split: subjects of each side.
-        network: the network's name.
-        seed: of weights, batches and augmentation.
-        git_commit: of the code, "" if unknown.
-        git_dirty: whether the code had changes that are in no commit.
-        regimes: ISO dates at which a new distribution began, oldest first: drift that a model was trained on after.
-        labels_version: version of `labels`, the feedback; -1: none.
-        trained_to: ISO date of the newest windows; "" in recipes that did not record it.
-    """
-
-    settings: dict[str, Any]
-    lake: str
-    lake_version: int
-    split: dict[str, list[str]]
-    network: str
-    seed: int
-    git_commit: str = ""
-    git_dirty: bool = False
-    regimes: list[str] = field(default_factory=list)
-    labels_version: int = -1
-    trained_to: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain values."""
-        return dict(vars(self))
-
-    @property
-    def data_version(self) -> str:
-        """The tables and their versions, such as `samples@7`, or `samples@7, labels@2` with feedback."""
-        feedback = f", labels@{self.labels_version}" if self.labels_version >= 0 else ""
-        return f"samples@{self.lake_version}{feedback}"
-
-    @property
-    def key(self) -> str:
-        """Twelve hexadecimal digits that name exactly this recipe; where things lie does not count."""
-        content = {name: value for name, value in self.to_json().items() if name not in ("lake", "trained_to")}
-        # Recipes from before there were these keep the key that they were registered under.
-        if not self.regimes:
-            del content["regimes"]
-        if self.labels_version < 0:
-            del content["labels_version"]
-        content["settings"] = {
-            name: section for name, section in self.settings.items() if name in _SECTIONS_THAT_DECIDE
-        }
-        # The one setting of another section that is written into the model file.
-        content["abstain_below"] = self.settings["scoring"]["abstain_below"]
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
-
-    @property
-    def sides(self) -> Split:
-        """The split, as `har.windows` knows it."""
-        return Split(**{name: tuple(subjects) for name, subjects in self.split.items()})
-
-    def tags(self) -> dict[str, str]:
-        """What a registered version is looked up by."""
-        return {
-            "recipe_key": self.key,
-            "network": self.network,
-            "seed": str(self.seed),
-            "data_version": self.data_version,
-            "split_id": self.sides.id,
-            "git_commit": self.git_commit,
-            "git_dirty": str(self.git_dirty).lower(),
-            **({"trained_to": self.trained_to} if self.trained_to else {}),
-        }
+REFERENCE = "reference.json"
+"""The file that `har.monitoring.Reference.read` takes; the version's artifact of that name."""
 
 
 @dataclass(frozen=True)
@@ -200,15 +137,30 @@ def labelled(windows: WindowSet) -> WindowSet:
     return chosen
 
 
-def run(recipe: Recipe, folder: Path, *, on_epoch: Callable[[EpochReport], None] | None = None) -> Experiment:
+def run(
+    recipe: Recipe,
+    folder: Path,
+    *,
+    on_epoch: Callable[[EpochReport], None] | None = None,
+    monitoring: Monitoring | None = None,
+) -> Experiment:
     """Train, export and judge on the held-out subjects; writes model.onnx, report.html, recipe.json and metrics.json.
+
+    Where monitoring is enabled, `reference.json` is written beside them: what drift is measured against.
 
     Args:
         recipe: what to train.
         folder: gets the files.
         on_epoch: called after every epoch.
+        monitoring: what the reference holds, which decides nothing about the model; None: as the recipe's settings say.
+
+    Raises:
+        MonitoringError: monitoring is enabled and whylogs is not installed; before anything is trained.
     """
     settings = Settings.from_values(recipe.settings, root=folder)
+    monitoring = monitoring or settings.monitoring
+    if monitoring.enabled:
+        require_whylogs()
     lake = Lake(Path(recipe.lake), settings.sensors.channels)
     every = load_windows(lake, settings, version=recipe.lake_version, labels_version=recipe.labels_version)
     windows = labelled(every)
@@ -255,6 +207,11 @@ def run(recipe: Recipe, folder: Path, *, on_epoch: Callable[[EpochReport], None]
     }
     page = render_report(evaluation, title=f"{settings.project.name}: held-out subjects", facts=facts, latency=timing)
     report = write_atomically(folder / "report.html", page)
+    if monitoring.enabled:
+        seen = every.of((*split.train, *split.validation))
+        worn = placements(lake, seen, version=recipe.lake_version)
+        made = reference_of(classifier, seen, monitoring, regimes=recipe.regimes, placements=worn, seed=recipe.seed)
+        made.write(folder / REFERENCE)
     write_atomically(folder / "recipe.json", json.dumps(recipe.to_json(), indent=1))
     write_atomically(folder / "metrics.json", json.dumps(metrics, indent=1))
     return Experiment(recipe, model, outcome, evaluation, timing, metrics, report)
@@ -306,13 +263,17 @@ def challenge(
 ) -> Verdict:
     """Judge a challenger against the champion, on the challenger's held-out subjects that the champion never saw.
 
+    A challenger that was trained on a distribution which the champion does not know (its recipe has another regime)
+    must be no worse on the days before it, within `gates.old_margin`, and better on the days since. Any other must be
+    no worse on all of them together, within `gates.margin`.
+
     Args:
         challenger: its model file.
         recipe: its recipe: names the data version and the subjects.
         metrics: its figures; `latency_us_p99` is read.
         champion: the champion's model file, None if there is none.
         champion_recipe: names the subjects that the champion saw.
-        settings: gates.
+        settings: gates; `drift.min_windows` is the least number of labelled windows before and since a drift.
 
     Raises:
         NotEnoughDataError: the champion saw every subject that the challenger was to be judged on.
@@ -333,20 +294,33 @@ def challenge(
             got=f"{', '.join(recipe.split['held_out'])}, all of whom it saw",
             remedy="Hold out others (har.toml, split.held_out), or decide by hand: har promote VERSION --reason WHY.",
         )
-    return compare(
-        judge(Classifier(challenger, threads=1), windows, judges),
-        None if champion is None else judge(Classifier(champion, threads=1), windows, judges),
-        margin=settings.gates.margin,
-        class_floor=settings.gates.class_floor,
-        latency_ms_limit=settings.gates.latency_ms,
-        latency_ms_p99=metrics["latency_us_p99"] / 1000,
+    held_out = labelled(windows.of(judges))
+    own = judge(Classifier(challenger, threads=1), held_out, judges)
+    its = None if champion is None else judge(Classifier(champion, threads=1), held_out, judges)
+    gates = settings.gates
+    common: dict[str, Any] = {
+        "class_floor": gates.class_floor,
+        "latency_ms_limit": gates.latency_ms,
+        "latency_ms_p99": metrics["latency_us_p99"] / 1000,
+    }
+    new = [date for date in recipe.regimes if champion_recipe and date not in champion_recipe.regimes]
+    if its is None or not new:
+        return compare(own, its, margin=gates.margin, **common)
+    return compare_after_drift(
+        own,
+        its,
+        held_out.dates >= np.datetime64(min(new)),
+        old_margin=gates.old_margin,
+        least_windows=settings.drift.min_windows,
+        **common,
     )
 
 
 def main(arguments: list[str]) -> None:
-    """Run one recipe from a file."""
+    """Run one recipe from a file, for its figures: a reference is not among them, and its package need not be there."""
     recipe, folder = arguments
-    run(Recipe(**json.loads(Path(recipe).read_text(encoding="utf-8"))), Path(folder))
+    recorded = Recipe(**json.loads(Path(recipe).read_text(encoding="utf-8")))
+    run(recorded, Path(folder), monitoring=Monitoring(enabled=False))
 
 
 if __name__ == "__main__":

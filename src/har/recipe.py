@@ -1,0 +1,87 @@
+"""Everything that decides a model, as plain values: the same recipe gives the same model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from har.windows import Split
+
+_SECTIONS_THAT_DECIDE = ("recordings", "sensors", "windows", "activities", "split", "training")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What decides a model: settings, data version, split, seed and code.
+
+    Attributes:
+        settings: all of har.toml, as JSON values.
+        lake: folder of the tables.
+        lake_version: version of `samples`.
+        split: subjects of each side.
+        network: the network's name.
+        seed: of weights, batches and augmentation.
+        git_commit: of the code, "" if unknown.
+        git_dirty: whether the code had changes that are in no commit.
+        regimes: ISO dates at which a new distribution began, oldest first: drift that a model was trained on after.
+        labels_version: version of `labels`, the feedback; -1: none.
+        trained_to: ISO date of the newest windows; "" in recipes that did not record it.
+    """
+
+    settings: dict[str, Any]
+    lake: str
+    lake_version: int
+    split: dict[str, list[str]]
+    network: str
+    seed: int
+    git_commit: str = ""
+    git_dirty: bool = False
+    regimes: list[str] = field(default_factory=list)
+    labels_version: int = -1
+    trained_to: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return dict(vars(self))
+
+    @property
+    def data_version(self) -> str:
+        """The tables and their versions, such as `samples@7`, or `samples@7, labels@2` with feedback."""
+        feedback = f", labels@{self.labels_version}" if self.labels_version >= 0 else ""
+        return f"samples@{self.lake_version}{feedback}"
+
+    @property
+    def key(self) -> str:
+        """Twelve hexadecimal digits that name exactly this recipe; where things lie does not count."""
+        content = {name: value for name, value in self.to_json().items() if name not in ("lake", "trained_to")}
+        # Recipes from before there were these keep the key that they were registered under.
+        if not self.regimes:
+            del content["regimes"]
+        if self.labels_version < 0:
+            del content["labels_version"]
+        content["settings"] = {
+            name: section for name, section in self.settings.items() if name in _SECTIONS_THAT_DECIDE
+        }
+        # The one setting of another section that is written into the model file.
+        content["abstain_below"] = self.settings["scoring"]["abstain_below"]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+    @property
+    def sides(self) -> Split:
+        """The split, as `har.windows` knows it."""
+        return Split(**{name: tuple(subjects) for name, subjects in self.split.items()})
+
+    def tags(self) -> dict[str, str]:
+        """What a registered version is looked up by."""
+        return {
+            "recipe_key": self.key,
+            "network": self.network,
+            "seed": str(self.seed),
+            "data_version": self.data_version,
+            "split_id": self.sides.id,
+            "git_commit": self.git_commit,
+            "git_dirty": str(self.git_dirty).lower(),
+            **({"trained_to": self.trained_to} if self.trained_to else {}),
+        }
