@@ -6,9 +6,14 @@ import asyncio
 import contextlib
 import datetime as dt
 import os
-from typing import Any
+import uuid
+from typing import TYPE_CHECKING, Any
 
+from har.errors import HarError
 from har.settings import Settings
+
+if TYPE_CHECKING:
+    from har.monitoring import DecisionRow
 
 PROMOTED = "har.model.promoted"
 _TIMEOUT_S = 20.0
@@ -16,14 +21,30 @@ _TIMEOUT_S = 20.0
 
 def promotion(settings: Settings, version: int) -> dict[str, Any]:
     """The event that a version serves from now on, as `prefect.events.emit_event` takes it."""
+    return {"event": PROMOTED, "resource": _resource(settings, "model"), "payload": {"version": version}}
+
+
+def of_decision(settings: Settings, row: DecisionRow) -> dict[str, Any]:
+    """The event of a decision; however often it is sent, it has one id."""
     return {
-        "event": PROMOTED,
-        "resource": {
-            "prefect.resource.id": f"har.model.{settings.project.name}",
-            "prefect.resource.name": settings.project.name,
-        },
-        "payload": {"version": version},
+        "event": row.event,
+        "resource": _resource(settings, "monitoring"),
+        "payload": {**row.payload, "decision": row.decision_id, "date": row.date.isoformat()},
+        "id": uuid.uuid5(uuid.NAMESPACE_URL, f"har.decision.{settings.project.name}.{row.decision_id}.{row.attempts}"),
     }
+
+
+def send(event: dict[str, Any]) -> str:
+    """Send an event to the server of Prefect's settings and wait until it has it.
+
+    Returns:
+        Why it did not arrive; "" if it did.
+    """
+    try:
+        asyncio.run(asyncio.wait_for(_send(event), _TIMEOUT_S))
+    except Exception as error:  # noqa: BLE001  whatever is wrong with the server, what happened has happened
+        return f"{type(error).__name__}: {error}"
+    return ""
 
 
 def announce_promotion(settings: Settings, version: int) -> str:
@@ -47,12 +68,17 @@ def announce_promotion(settings: Settings, version: int) -> str:
         return ""
     try:
         with server:
-            asyncio.run(asyncio.wait_for(_send(promotion(settings, version)), _TIMEOUT_S))
-    except Exception as error:  # noqa: BLE001  the promotion is done; whatever is wrong with the server cannot undo it
-        return (
-            f"The Prefect server did not take the news ({type(error).__name__}: {error}). Package by hand: har package."
-        )
-    return ""
+            why_not = send(promotion(settings, version))
+    except HarError as error:
+        why_not = str(error)
+    return f"The Prefect server did not take the news ({why_not}). Package by hand: har package." if why_not else ""
+
+
+def _resource(settings: Settings, kind: str) -> dict[str, str]:
+    return {
+        "prefect.resource.id": f"har.{kind}.{settings.project.name}",
+        "prefect.resource.name": settings.project.name,
+    }
 
 
 async def _send(values: dict[str, Any]) -> None:

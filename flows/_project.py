@@ -9,6 +9,7 @@ from typing import Any
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import TaskRun
 from prefect.states import State
+from prefect.variables import Variable
 
 from har.errors import HarError
 from har.lake import Lake
@@ -41,6 +42,12 @@ def current_champion(registry: Registry) -> Version | None:
 def open_project() -> Project:
     """The project of the working directory, or of HAR_ROOT."""
     return Project(load_settings())
+
+
+def retraining_is_on() -> bool:
+    """Whether trainings may start by themselves: `prefect variable set har_retraining off` forbids it at once."""
+    value = Variable.get("har_retraining", default="on")
+    return str(value).strip().lower() not in ("off", "false", "no", "0")
 
 
 def is_transient(_task: object, _run: TaskRun, state: State[Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,11 @@ from prefect.events import emit_event
 
 from flows._console import bar, console
 from flows._events import promotion
-from flows._project import IO_RETRIES, Project, current_champion, open_project
-from har.experiment import Recipe, challenge, make_recipe, run
+from flows._project import IO_RETRIES, Project, current_champion, open_project, retraining_is_on
+from har.errors import MonitoringError
+from har.experiment import REFERENCE, Recipe, challenge, make_recipe, run
 from har.files import write_atomically
+from har.monitoring import LAKE_TO, DecisionRow, find_decision, mark
 from har.packaging import TAGS
 from har.registry import git_state, whoami
 
@@ -41,11 +44,19 @@ class TrainReport:
 
 
 @task(name="settle-recipe", **IO_RETRIES)
-def settle_recipe(project: Project, network: str | None, seed: int | None) -> Recipe:
-    """Fix data version, split, seed and commit."""
+def settle_recipe(project: Project, network: str | None, seed: int | None, since: dt.date | None = None) -> Recipe:
+    """Fix data version, split, seed and commit; `since` is the first day of a drift to be trained on."""
     git = git_state(project.settings.root)
+    champion = current_champion(project.registry)
+    known = Recipe(**project.registry.recipe(champion.number)) if champion else None
     return make_recipe(
-        project.settings, project.lake, network=network, seed=seed, git_commit=git.commit, git_dirty=git.dirty
+        project.settings,
+        project.lake,
+        network=network,
+        seed=seed,
+        git_commit=git.commit,
+        git_dirty=git.dirty,
+        **(known.continued(since) if known else {}),
     )
 
 
@@ -61,10 +72,11 @@ def fit_and_export(project: Project, recipe: Recipe) -> Path:
 
 
 @task(name="register", **IO_RETRIES)
-def register(project: Project, recipe: Recipe, folder: Path) -> int:
+def register(project: Project, recipe: Recipe, folder: Path, reason: str | None) -> int:
     """Register what `fit_and_export` wrote, and make it the challenger."""
     registry = project.registry
     metrics: dict[str, float] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    reference = folder / REFERENCE
     version = registry.register(
         folder / "model.onnx",
         params={
@@ -76,16 +88,17 @@ def register(project: Project, recipe: Recipe, folder: Path) -> int:
         metrics=metrics,
         recipe=recipe.to_json(),
         report=folder / "report.html",
-        tags=recipe.tags(),
+        extra_artifacts=[reference] if reference.is_file() else [],
+        tags={**recipe.tags(), **({"reason": reason} if reason else {})},
     )
-    registry.set_challenger(version.number)
+    registry.set_challenger(version.number, reason=reason or "registered")
     page = (folder / "report.html").read_bytes()
     write_atomically(_report(project, version.number), page)
     return version.number
 
 
 @task(name="gate", **IO_RETRIES)
-def gate(project: Project, version: int) -> dict[str, Any]:
+def gate(project: Project, version: int, reason: str | None) -> dict[str, Any]:
     """Let the challenger meet the champion on subjects that neither has seen, and move the aliases."""
     registry = project.registry
     champion = current_champion(registry)
@@ -98,34 +111,84 @@ def gate(project: Project, version: int) -> dict[str, Any]:
         settings=project.settings,
     )
     decide = registry.promote if verdict.promote else registry.reject
-    decide(version, reason=" ".join(verdict.reasons), who=whoami(), figures=verdict.to_json(), by_gate=True)
+    # A promotion's moment is the clock's; what is watched from then on are the days after the lake's newest.
+    newest = max(date for date, _ in project.lake.samples.partitions())
+    figures = {**verdict.to_json(), LAKE_TO: newest.isoformat()}
+    words = [*([f"Trained because: {reason}."] if reason else []), *verdict.reasons]
+    decide(version, reason=" ".join(words), who=whoami(), figures=figures, by_gate=True)
     return {"promoted": verdict.promote, "reasons": verdict.reasons}
 
 
 @flow(name="train")
-def train(network: str | None = None, seed: int | None = None) -> TrainReport:
+def train(
+    network: str | None = None,
+    seed: int | None = None,
+    since: dt.date | None = None,
+    decision: str | None = None,
+    reason: str | None = None,
+) -> TrainReport:
     """Train a challenger on the lake's labelled windows and let it meet the champion.
 
     The same recipe (data version, settings, split, seed, commit) is trained once; asked again, its version is reported.
+    Started for a decision of `monitor`, it says in the log of decisions what came of it, and does nothing for one that
+    is handled, or while `prefect variable set har_retraining off` holds.
 
     Args:
         network: `spectral` or `dscnn`; by default har.toml's.
         seed: by default har.toml's.
+        since: first day of a new distribution: the gate then judges on the days before and on those since.
+        decision: id of the decision that started this.
+        reason: in words; goes into the promotion log.
     """
     project = open_project()
-    recipe = settle_recipe(project, network, seed)
+    if decision is None:
+        return _train(project, network, seed, since, reason)
+    row = find_decision(project.lake, decision)
+    if row is None:
+        raise MonitoringError(
+            where="train, decision",
+            expected="a decision in the lake's log",
+            got=repr(decision),
+            remedy="Leave it out to train by hand.",
+        )
+    if row.handled_at is None and not retraining_is_on():
+        _handled(project, row, "switched off")
+        row = find_decision(project.lake, decision) or row
+    if row.handled_at is not None:
+        console.print(f"Decision {decision} is handled: {row.outcome}.")
+        champion = project.registry.champion()
+        return TrainReport(champion.number, False, False, (row.outcome,), champion.metrics)
+    mark(project.lake, [row], attempts=row.attempts + 1)
+    try:
+        report = _train(project, network, seed, since, f"{reason or row.action} (decision {decision})")
+    except Exception as error:
+        mark(project.lake, [row], outcome=f"failed: {type(error).__name__}: {error}")
+        raise
+    said = "promoted" if report.promoted else f"rejected: {' '.join(report.reasons)}"
+    _handled(project, row, f"version {report.version} {said}")
+    return report
+
+
+def _handled(project: Project, row: DecisionRow, outcome: str) -> None:
+    mark(project.lake, [row], handled_at=dt.datetime.now(dt.UTC), outcome=outcome)
+
+
+def _train(
+    project: Project, network: str | None, seed: int | None, since: dt.date | None, reason: str | None
+) -> TrainReport:
+    recipe = settle_recipe(project, network, seed, since)
     versions = project.registry.versions()
     known = next((version for version in versions if version.tags.get("recipe_key") == recipe.key), None)
     if known is None:
-        number = register(project, recipe, fit_and_export(project, recipe))
+        number = register(project, recipe, fit_and_export(project, recipe), reason)
     else:
         number = known.number
         console.print(f"Version {number} has this recipe already: nothing to train.")
-    decisions = [move for move in project.registry.log() if move.version == number and move.action != "challenge"]
-    if decisions:
-        promoted, reasons = decisions[-1].champion_after == number, [decisions[-1].reason]
+    moves = [move for move in project.registry.log() if move.version == number and move.action != "challenge"]
+    if moves:
+        promoted, reasons = moves[-1].champion_after == number, [moves[-1].reason]
     else:
-        decided = gate(project, number)
+        decided = gate(project, number, reason)
         promoted, reasons = decided["promoted"], decided["reasons"]
     version = project.registry.version(number)
     if promoted and not all(name in version.tags for name in TAGS):

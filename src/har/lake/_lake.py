@@ -173,12 +173,14 @@ DECISIONS = pl.Schema(
         "decided_at": _TIME,
         "emitted_at": _TIME,
         "handled_at": _TIME,
+        "attempts": pl.Int32(),
         "outcome": pl.String(),
     }
 )
 """The policy's log, one row per decision, subject `EVERYONE`; `date` is the day that was judged.
 
-`payload` is JSON. A row with an `event` and no `handled_at` is still to be heard: the next run sends it again.
+`payload` is JSON. A row with an `event` and no `handled_at` is still to be heard: the next run sends it again;
+`attempts` counts the trainings that were begun for it.
 """
 
 LABEL_REQUESTS = pl.Schema(

@@ -64,7 +64,9 @@ def replay_round(inbox: Path, settings: Settings, date: dt.date, *, turned: bool
         table = pl.concat(tables).drop(settings.recordings.activity_column)
         _write(inbox / date.isoformat() / f"{subject}_{wrist}.parquet", table)
     time = pl.Datetime("us", "UTC")
-    schema = pl.Schema({"subject": pl.String, "session": pl.String, "start": time, "end": time, "activity": pl.String})
+    schema = pl.Schema(
+        {"subject": pl.String(), "session": pl.String(), "start": time, "end": time, "activity": pl.String()}
+    )
     return pl.DataFrame(rows, schema, orient="row")
 
 
