@@ -207,6 +207,7 @@ def run(
     }
     page = render_report(evaluation, title=f"{settings.project.name}: held-out subjects", facts=facts, latency=timing)
     report = write_atomically(folder / "report.html", page)
+    (folder / REFERENCE).unlink(missing_ok=True)
     if monitoring.enabled:
         seen = every.of((*split.train, *split.validation))
         worn = placements(lake, seen, version=recipe.lake_version)

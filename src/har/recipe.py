@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 from dataclasses import dataclass, field
@@ -72,6 +73,20 @@ class Recipe:
     def sides(self) -> Split:
         """The split, as `har.windows` knows it."""
         return Split(**{name: tuple(subjects) for name, subjects in self.split.items()})
+
+    def continued(self, since: dt.date | None) -> dict[str, Any]:
+        """What `make_recipe` takes over from the champion's recipe.
+
+        Args:
+            since: first day of a drift to be trained on; None: there is none.
+
+        Returns:
+            `regimes`, those of this recipe and the new one; and `held_out`, so that the champion can be met on the
+            subjects that it does not know. Nothing as long as there was no drift: the settings decide.
+        """
+        known = [dt.date.fromisoformat(date) for date in self.regimes]
+        new = [since] if since is not None and all(since > date for date in known) else []
+        return {"regimes": [*known, *new], "held_out": self.split["held_out"]} if known or new else {}
 
     def tags(self) -> dict[str, str]:
         """What a registered version is looked up by."""

@@ -24,7 +24,7 @@ from har.monitoring._log import (
 )
 from har.monitoring._performance import measure
 from har.monitoring._policy import STARTS_TRAINING, Facts, decide
-from har.monitoring._probation import ProbationVerdict
+from har.monitoring._probation import LAKE_TO, ProbationVerdict, watch_probation
 from har.monitoring._profile import CONFIDENCE, QUALITY, Profile, chosen_features, require_whylogs
 from har.monitoring._reference import Reference, make_reference
 from har.monitoring._training import reference_of
@@ -32,6 +32,7 @@ from har.monitoring._watch import SubjectDay, watch_day
 
 __all__ = [
     "CONFIDENCE",
+    "LAKE_TO",
     "QUALITY",
     "STARTS_TRAINING",
     "Action",
@@ -58,8 +59,9 @@ __all__ = [
     "mark",
     "measure",
     "note_decision",
-    "reports",
     "reference_of",
+    "reports",
     "require_whylogs",
     "watch_day",
+    "watch_probation",
 ]
