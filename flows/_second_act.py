@@ -24,6 +24,7 @@ from flows._project import Project, current_champion
 from flows._server import ServerError
 from flows._worker import deploy, start_worker
 from har.files import write_atomically
+from har.labelling import add_labels
 from har.monitoring import LoopDay, loop_table, render_loop
 from har.packaging import TAGS
 from har.recordings import FIRST_DAY, replay_round
@@ -111,18 +112,10 @@ class _Story:
         """Hand in the exercise log of the drifted days, and look at the last of them again."""
         from flows.monitor import monitor
 
-        now = dt.datetime.now(dt.UTC)
-        log = pl.concat(self._truth[-len(self.turned) :])
-        rows = log.with_columns(
-            pl.col("start").dt.date().alias("date"),
-            # A label holds up to its end, and the last sample's stamp is one period before that.
-            pl.col("end") + pl.duration(microseconds=round(1e6 / self.project.settings.sensors.rate_hz)),
-            pl.lit(None, pl.String).alias("request_id"),
-            pl.format("log-{}-{}-{}", "subject", "session", "start").alias("feedback_id"),
-            pl.lit(now).alias("received_at"),
-        )
-        labels = self.project.lake.labels
-        added = labels.add(rows.select(labels.schema.names()), ["feedback_id"])
+        # A label holds up to its end, and the last sample's stamp is one period before that.
+        period = pl.duration(microseconds=round(1e6 / self.project.settings.sensors.rate_hz))
+        log = pl.concat(self._truth[-len(self.turned) :]).with_columns(pl.col("end") + period)
+        added = add_labels(self.project.lake, log)
         if added:
             console.print(f"{day}: labels were asked for; the exercise log of the turned days is handed in.")
             monitor(date=day, again=True)

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from har.errors import HarError
+from har.files import write_atomically
 from har.registry import whoami
 from har.settings import load_settings
 
@@ -131,6 +132,51 @@ def collect() -> None:
         out.print(f"{report.waiting} labels wait for their requests.")
     if report.unmatched:
         out.print(f"[yellow]{report.unmatched} answers of a shadow model[/] belong to no request in the lake.")
+
+
+@app.command()
+def monitor(
+    date: Date = None,
+    again: Annotated[bool, typer.Option(help="Also a day that was judged before; with --date.")] = False,
+) -> None:
+    """Compare the scored days with what the champion was trained on, report, decide and say so."""
+    from flows.monitor import monitor as flow
+
+    report = _run(flow, date=date.date() if date else None, again=again)
+    alarmed = sum(day.alarmed for day in report.days)
+    out.print(f"{len(report.days)} days judged by the reference of version {report.model_version}, {alarmed} alarmed.")
+    for row in report.decisions:
+        out.print(f"  {row.date}  {row.action}: {row.reasons[0]}", highlight=False, markup=False)
+    if report.unsent:
+        out.print(f"[yellow]{report.unsent} events could not be sent;[/] the next run sends them.")
+    if report.index:
+        out.print(f"Page: {report.index}", highlight=False)
+
+
+@app.command()
+def labels(
+    take: Annotated[Path | None, typer.Argument(help="A CSV with subject, start, end and activity to take in.")] = None,
+    ask: Annotated[Path | None, typer.Option("--out", help="Write the windows asked for to this CSV.")] = None,
+) -> None:
+    """Show the windows whose labels would help most, write them to a CSV, or take labels from one."""
+    from flows._project import open_project
+    from har.labelling import add_labels, open_questions, read_answers
+
+    project = open_project()
+    if take is not None:
+        answers = read_answers(take, project.settings)
+        out.print(f"{add_labels(project.lake, answers)} labels are new, of {len(answers)} in {take}.", highlight=False)
+        return
+    questions = open_questions(project.lake)
+    if ask is not None:
+        write_atomically(ask, questions.write_csv())
+        out.print(f"{len(questions)} windows to label: {ask}. Fill in the column activity, then: har labels {ask}")
+        return
+    table = Table("subject", "start", "end", "believed", "confidence", title="Labels that would help most")
+    for row in questions.iter_rows(named=True):
+        stamps = [f"{row[name]:%Y-%m-%d %H:%M:%S}" for name in ("start", "end")]
+        table.add_row(row["subject"], *stamps, row["believed"], f"{row['confidence']:.2f}")
+    out.print(table)
 
 
 @app.command()

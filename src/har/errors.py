@@ -28,6 +28,7 @@
     ├── RequestError (ValueError)                 an HTTP request that the online service refuses
     ├── PackagingError (RuntimeError)             a bento that cannot be built, or answers otherwise than its model
     ├── MonitoringError (ValueError)              a profile, reference or report that cannot be read or compared
+    ├── LabelError (ValueError)                   a table of labels that cannot be taken
     ├── EvaluationError (ValueError)              outcomes that cannot be judged, or not against each other
     └── RegistryError (LookupError)
         ├── NoChampionError
@@ -186,6 +187,10 @@ class PackagingError(HarError, RuntimeError):
 
 class MonitoringError(HarError, ValueError):
     """A profile, a reference or a day's report that cannot be read, made or compared."""
+
+
+class LabelError(HarError, ValueError):
+    """A table of labels that cannot be taken; nothing of it was."""
 
 
 class EvaluationError(HarError, ValueError):
