@@ -148,7 +148,14 @@ def _print(console: Console, api: str, tracking: str, logs: Path, *, found_here:
     if found_here:
         console.print("  cd here: Prefect's commands find the server by prefect.toml. From elsewhere:", style="dim")
     console.print(f"  export PREFECT_API_URL={api}", soft_wrap=True, highlight=False)
-    for deployment in ("ingest/daily", "train/weekly", "score/nightly", "package/champion", "collect/hourly"):
+    for deployment in (
+        "ingest/daily",
+        "train/weekly",
+        "score/nightly",
+        "monitor/daily",
+        "package/champion",
+        "collect/hourly",
+    ):
         console.print(f"  .venv/bin/prefect deployment run '{deployment}' --watch", highlight=False)
     console.print("Ctrl-C stops everything.")
 
