@@ -1,0 +1,68 @@
+"""Subject, session and activity from where a file lies: `{subject}/{session}_{activity}.csv`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from har.errors import FileNameError, SettingsError
+
+_FIELD = re.compile(r"\{(\w+)\}|(\*)")
+FIELDS = ("subject", "session", "activity", "placement", "device")
+
+
+class PathPattern:
+    """A pattern for paths under the imported folder.
+
+    `{subject}`, `{session}`, `{activity}`, `{placement}` and `{device}` stand for what they name, `*` for anything
+    within a name; a field that occurs twice must read the same. A pattern of fewer folders is held against the end.
+
+    Raises:
+        SettingsError: another field.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.fields: list[str] = []
+        parts, last = [], 0
+        for match in _FIELD.finditer(text):
+            parts.append(re.escape(text[last : match.start()]))
+            parts.append(self._group(match[1]) if match[1] else "[^/]*")
+            last = match.end()
+        parts.append(re.escape(text[last:]))
+        self._regex = re.compile(f"(?:.*/)?{''.join(parts)}")
+
+    def _group(self, name: str) -> str:
+        if name not in FIELDS:
+            raise SettingsError(
+                where="har import, option pattern",
+                expected=f"fields among {', '.join(f'{{{one}}}' for one in FIELDS)}",
+                got=f"{{{name}}}",
+                remedy="Use * for a part that means nothing.",
+            )
+        if name in self.fields:
+            return f"(?P={name})"
+        self.fields.append(name)
+        return f"(?P<{name}>[^/]+?)"
+
+    def parse(self, path: Path, root: Path) -> dict[str, str]:
+        """The fields' values for a file under `root` (or for `root` itself).
+
+        Raises:
+            FileNameError: the path does not fit.
+        """
+        relative = path.absolute() if root == path else path.relative_to(root)
+        match = self._regex.fullmatch(relative.as_posix())
+        if match is None:
+            raise FileNameError(
+                where=str(path),
+                expected=f"a path like {self.text}",
+                got=relative.as_posix(),
+                remedy="Say how paths are made up: -o 'pattern={subject}/{session}.csv', for example.",
+            )
+        return match.groupdict()
+
+
+def plain(text: str, *, underscore: bool = False) -> str:
+    """A name as inbox files may carry it: other characters than letters, digits, '.' and '-' become '-'."""
+    return re.sub(r"[^A-Za-z0-9._-]+" if underscore else r"[^A-Za-z0-9.-]+", "-", text).strip("-") or "-"

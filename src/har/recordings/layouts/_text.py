@@ -1,0 +1,144 @@
+"""Delimited text as it is met in the wild: rows that are cut short are left out and counted, never filled in."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from har.errors import EmptyRecordingError, MalformedRowError, MissingColumnError, NotARecordingError
+
+CUT = "rows cut short"
+NOT_A_NUMBER = "rows with a value that is no number"
+TRAILING = "rows with a separator too many at their end"
+_ENDING = re.compile(rb"[ \t]*;[ \t;]*(?=\r?$)", re.MULTILINE)
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The rows of a text file that are whole.
+
+    Attributes:
+        where: the file, as messages name it.
+        frame: the wanted columns; numbers as Float64, others as String, stripped, null where empty.
+        numbers: int64 (n,), each row's number among all rows of the file, from 0; those left out are numbered too.
+        faults: what was left out, and how often.
+    """
+
+    where: str
+    frame: pl.DataFrame
+    numbers: NDArray[np.int64]
+    faults: Counter[str] = field(default_factory=Counter)
+
+    def keep(self, mask: NDArray[np.bool_], fault: str) -> Rows:
+        """These rows without those that `mask` leaves out, which count as `fault`."""
+        if mask.all():
+            return self
+        faults = self.faults + Counter({fault: int((~mask).sum())})
+        return Rows(self.where, self.frame.filter(mask), self.numbers[mask], faults)
+
+    def xyz(self, columns: Sequence[str]) -> NDArray[np.float64]:
+        """Three of the columns as float64 (n, 3)."""
+        return self.frame.select(columns).to_numpy()
+
+
+def text_rows(
+    path: Path,
+    where: str,
+    *,
+    numbers: Sequence[str],
+    texts: Sequence[str] = (),
+    header: Sequence[str] | None = None,
+    separator: str | None = None,
+) -> Rows:
+    """Read columns of a delimited UTF-8 file.
+
+    Args:
+        path: the file.
+        where: what messages call it.
+        numbers: columns that a whole row must have as finite numbers.
+        texts: columns that may be empty.
+        header: the columns' names, if the file does not have them.
+        separator: between two fields; None: ';' or tab or ',', whichever the first line has most of.
+
+    Raises:
+        NotARecordingError: not text, or a Git-LFS pointer; EmptyRecordingError: no row; MissingColumnError: a column
+        is absent; MalformedRowError: no row is whole.
+    """
+    content = path.read_bytes()
+    faults: Counter[str] = Counter()
+    head = content[:65536].split(b"\n", 1)[0].decode("utf-8-sig", errors="replace").strip()
+    separator = separator or max(",", ";", "\t", key=head.count)
+    if separator != ";" and b";" in content:
+        content, count = _ENDING.subn(b"", content)
+        faults[TRAILING] += count
+    frame = _parse(content, where, separator, header)
+    wanted = [*numbers, *texts]
+    for name in wanted:
+        if name not in frame.columns:
+            raise MissingColumnError(
+                where=where,
+                expected=f"a column {name!r}",
+                got=f"the columns {', '.join(column or '(unnamed)' for column in frame.columns[:30])}",
+                remedy="Check that it is a file of this layout, and the options that name columns.",
+                line=1,
+            )
+    filled = ~frame.select(pl.all_horizontal(pl.all().is_null())).to_series().to_numpy()
+    frame = frame.filter(filled).select(pl.col(wanted).str.strip_chars())
+    if not len(frame):
+        raise EmptyRecordingError(where=where, expected="rows", got="none", remedy="Export or copy it again.")
+    rows = number_rows(where, frame, numbers)
+    faults += rows.faults
+    return Rows(where, rows.frame.with_columns(pl.col(texts).replace("", None)), rows.numbers, faults)
+
+
+def number_rows(where: str, frame: pl.DataFrame, numbers: Sequence[str]) -> Rows:
+    """The rows of a table whose `numbers` are all there and finite, as Float64; the others are counted as faults.
+
+    Raises:
+        MalformedRowError: none is; the message shows the first row.
+    """
+    cast = frame.with_columns(pl.col(numbers).cast(pl.Float64, strict=False))
+    empty = pl.any_horizontal(pl.col(name).is_null() | (pl.col(name).cast(pl.String) == "") for name in numbers)
+    cut = frame.select(empty).to_series().to_numpy()
+    finite = cast.select(pl.all_horizontal(pl.col(numbers).is_finite().fill_null(False))).to_series().to_numpy()
+    if not finite.any():
+        raise MalformedRowError(
+            where=where,
+            expected=f"numbers in {', '.join(numbers)}",
+            got=f"{frame.select(numbers).row(0)} in the first row, and no row is better",
+            remedy="Check that it is a file of this layout, the separator, and that decimals have a point.",
+            line=1,
+        )
+    faults = Counter({CUT: int(cut.sum()), NOT_A_NUMBER: int((~finite & ~cut).sum())})
+    return Rows(where, cast.filter(finite), np.flatnonzero(finite), +faults)
+
+
+def _parse(content: bytes, where: str, separator: str, header: Sequence[str] | None) -> pl.DataFrame:
+    """All columns as text; short rows are filled with nulls, long ones cut."""
+    options: Mapping[str, object] = {"schema": dict.fromkeys(header, pl.String)} if header else {}
+    try:
+        frame = pl.read_csv(
+            io.BytesIO(content),
+            has_header=header is None,
+            separator=separator,
+            infer_schema=False,
+            truncate_ragged_lines=True,
+            raise_if_empty=False,
+            **options,  # type: ignore[arg-type]
+        )
+    except pl.exceptions.PolarsError as error:
+        raise NotARecordingError(
+            where=where,
+            expected="UTF-8 text with one sample a line",
+            got=str(error).splitlines()[0][:200],
+            remedy="Export or copy it again.",
+        ) from error
+    return frame.rename({name: name.strip().removeprefix("\ufeff") for name in frame.columns})

@@ -1,0 +1,69 @@
+"""Matey-Sanz et al. 2023: a smartwatch on the wrist and a phone in the pocket, worn together, 23 subjects.
+
+`DATA/sXX/sXX_YY_{sp,sw}.csv` with epoch milliseconds, m/s² and rad/s, nominally 100 Hz, a label in every row.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from har.errors import FileNameError, SettingsError
+from har.recordings.layouts._layout import Found, Layout, Signal, Source
+from har.recordings.layouts._text import text_rows
+
+_NAME = re.compile(r"(?P<subject>s\d+)_(?P<take>\d+)_(?P<code>sp|sw)\.csv")
+_CODES = {"watch": ("sw",), "phone": ("sp",), "both": ("sp", "sw")}
+_DEVICES = {"sw": ("watch", "wrist"), "sp": ("phone", "pocket")}
+_ACCELEROMETER = ("x_acc", "y_acc", "z_acc")
+_GYROSCOPE = ("x_gyro", "y_gyro", "z_gyro")
+
+
+def _find(source: Source) -> list[Path]:
+    device = source.options.get("device", "watch")
+    if device not in _CODES:
+        raise SettingsError(
+            where="har import, option device", expected="watch, phone or both", got=repr(device), remedy="Mend it."
+        )
+    return source.files(*(f"*_{code}.csv" for code in _CODES[device]))
+
+
+def _read(path: Path, source: Source) -> Iterator[Found]:
+    match = _NAME.fullmatch(path.name)
+    if match is None:
+        raise FileNameError(
+            where=str(path),
+            expected="sXX_YY_sp.csv or sXX_YY_sw.csv",
+            got=path.name,
+            remedy="Keep the names as they were published.",
+        )
+    rows = text_rows(
+        path, str(path), numbers=[*_ACCELEROMETER, *_GYROSCOPE, "timestamp"], texts=["label"], separator=","
+    )
+    rows = rows.keep((rows.frame["timestamp"] > 0).to_numpy(), "rows with a zero stamp")
+    device, placement = _DEVICES[match["code"]]
+    yield Found(
+        where=str(path),
+        subject=match["subject"],
+        session=f"{match['take']}_{match['code']}",
+        times_us=np.round(rows.frame["timestamp"].to_numpy() * 1e3).astype(np.int64),
+        clock="utc",
+        accelerometer=Signal(rows.xyz(_ACCELEROMETER), "m/s^2"),
+        gyroscope=Signal(rows.xyz(_GYROSCOPE), "rad/s"),
+        labels=rows.frame["label"],
+        placement=placement,
+        device=device,
+        faults=rows.faults,
+    )
+
+
+LAYOUT = Layout(
+    "sp-sw-har",
+    "Matey-Sanz et al. 2023, smartwatch and phone worn together (100 Hz, 5 activities)",
+    _find,
+    _read,
+    {"device": "watch (default), phone or both"},
+)
