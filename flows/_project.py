@@ -16,6 +16,9 @@ from har.lake import Lake
 from har.registry import Registry, Version
 from har.settings import Settings, load_settings
 
+FAILED = "failed: "
+"""So begins the outcome of a decision whose training ended badly and may be begun again."""
+
 
 @dataclass(frozen=True)
 class Project:

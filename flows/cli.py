@@ -70,11 +70,15 @@ def ingest(
 
 
 @app.command()
-def train(network: Network = None, seed: Annotated[int | None, typer.Option(min=0)] = None) -> None:
+def train(
+    network: Network = None,
+    seed: Annotated[int | None, typer.Option(min=0)] = None,
+    decision: Annotated[str | None, typer.Option(help="Id of the decision of `har monitor` to train for.")] = None,
+) -> None:
     """Train a challenger and let it meet the champion."""
     from flows.train import train as flow
 
-    report = _run(flow, network=network, seed=seed)
+    report = _run(flow, network=network, seed=seed, decision=decision)
     out.print(
         f"Version {report.version}: accuracy {report.metrics['accuracy']:.1%} on the held-out subjects, "
         f"{'champion' if report.promoted else 'not promoted'}."
@@ -137,20 +141,26 @@ def collect() -> None:
 @app.command()
 def monitor(
     date: Date = None,
-    again: Annotated[bool, typer.Option(help="Also a day that was judged before; with --date.")] = False,
+    again: Annotated[bool, typer.Option(help="Also days that were judged before.")] = False,
 ) -> None:
-    """Compare the scored days with what the champion was trained on, report, decide and say so."""
+    """Compare scored days with what the champion was trained on; report, decide, and say so."""
     from flows.monitor import monitor as flow
 
     report = _run(flow, date=date.date() if date else None, again=again)
-    alarmed = sum(day.alarmed for day in report.days)
-    out.print(f"{len(report.days)} days judged by the reference of version {report.model_version}, {alarmed} alarmed.")
+    table = Table("day", "subjects", "score", "verdict", title=f"Days against version {report.model_version}")
+    for day in report.days:
+        score = f"{day.score:.2f}" if day.judged else "-"
+        table.add_row(str(day.date), str(day.subjects), f"[red]{score}[/]" if day.alarmed else score, day.verdict)
+    if report.days:
+        out.print(table)
+    else:
+        out.print("No day is to be judged: they were, or are not over, or were not scored yet.")
     for row in report.decisions:
-        out.print(f"  {row.date}  {row.action}: {row.reasons[0]}", highlight=False, markup=False)
-    if report.unsent:
-        out.print(f"[yellow]{report.unsent} events could not be sent;[/] the next run sends them.")
+        out.print(f"{row.date}: {row.action}. {' '.join(row.reasons)}", highlight=False, markup=False)
+        if row.action == "retrain" and row.handled_at is None:
+            out.print(f"  `make up` trains for it; by hand: har train --decision {row.decision_id}", highlight=False)
     if report.index:
-        out.print(f"Page: {report.index}", highlight=False)
+        out.print(f"Page: {report.index}")
 
 
 @app.command()
@@ -258,7 +268,7 @@ def status() -> None:
 
     project = open_project()
     table = Table("table", "version", "partitions", "rows")
-    for name in ("samples", "recordings", "predictions", "scores", "requests", "labels"):
+    for name in ("samples", "recordings", "predictions", "scores", "requests", "labels", "profiles", "drift"):
         part = getattr(project.lake, name)
         rows = part.scan().select("date").collect().height
         table.add_row(name, str(part.version()), str(len(part.partitions())), f"{rows:,}")
@@ -268,6 +278,12 @@ def status() -> None:
     if champion:
         bentos = [champion.tags[name] for name in TAGS if name in champion.tags]
         out.print(f"Bentos: {', '.join(bentos) or 'none with it; build them: har package'}", highlight=False)
+    newest = project.lake.decisions.read(columns=["date", "decided_at", "action", "outcome"]).sort("date", "decided_at")
+    if len(newest):
+        day, _, action, outcome = newest.row(-1)
+        out.print(
+            f"Monitored up to {day}: {action}{f' ({outcome})' if outcome else ''}.", highlight=False, markup=False
+        )
     quarantine = project.settings.path("quarantine")
     waiting = sum(1 for path in quarantine.rglob("*") if path.is_file() and path.suffix != ".json")
     if waiting:

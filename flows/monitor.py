@@ -7,17 +7,21 @@ handled is sent again.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import polars as pl
 from prefect import flow, task
-from prefect.artifacts import create_link_artifact, create_table_artifact
+from prefect.artifacts import create_link_artifact, create_markdown_artifact
+from prefect.states import Completed, State
+from rich.markup import escape
 
+from flows._agenda import due_days, kept, to_send
 from flows._console import console
 from flows._events import of_decision, promotion, send
 from flows._project import IO_RETRIES, Project, open_project, retraining_is_on
-from har.errors import MonitoringError, NotEnoughDataError, RegistryError
+from har.errors import RegistryError
 from har.monitoring import (
     STARTS_TRAINING,
     DayReport,
@@ -26,7 +30,6 @@ from har.monitoring import (
     ask,
     decide,
     decisions,
-    find_decision,
     gather_facts,
     mark,
     measure,
@@ -35,17 +38,13 @@ from har.monitoring import (
     reports,
     store_report,
     subject_days,
-    unheard,
     watch_day,
     watch_probation,
     write_pages,
 )
 from har.registry import Version, whoami
 
-RESEND_AFTER = dt.timedelta(hours=1)
-"""An event that arrived may still have started nothing: it is sent again when it is as old as this and unhandled."""
-ATTEMPTS = 3
-"""So often a training may fail for one decision."""
+REFERENCE = "reference.json"
 
 
 @dataclass(frozen=True)
@@ -58,6 +57,7 @@ class MonitorReport:
         decisions: what it decided, or did for an earlier run.
         unsent: decisions whose event the server did not take; the next run sends it.
         index: the page that leads to all reports; None: there are none.
+        notes: what somebody should know, in sentences; with any the run ends as `CompletedWithWarnings`.
     """
 
     model_version: int
@@ -65,12 +65,14 @@ class MonitorReport:
     decisions: tuple[DecisionRow, ...]
     unsent: int
     index: Path | None
+    notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
 class _Champion:
-    version: Version
-    reference: Reference
+    """The version that serves, with its reference. No dataclass: Prefect would look through every number of it."""
+
+    def __init__(self, version: Version, reference: Reference) -> None:
+        self.version, self.reference = version, reference
 
 
 @task(name="watch-day", task_run_name="watch {date}", **IO_RETRIES)
@@ -116,134 +118,134 @@ def settle(project: Project, champion: _Champion, report: DayReport) -> Decision
     note_decision(lake, decision, version.number)
     if decision.action == "ask":
         ask(lake, settings, (report.since or report.date, report.date), decision.id)
-    row = find_decision(lake, decision.id)
-    if row is None:
-        raise MonitoringError(
-            where=str(lake.decisions.path),
-            expected=f"the decision {decision.id} that was just written",
-            got="none",
-            remedy="Something else writes this table: end it, then run har monitor again.",
-        )
-    return row
+    return kept(lake, decision.id)
 
 
 @task(name="carry-out", task_run_name="carry out {row.decision_id}", **IO_RETRIES)
 def carry_out(project: Project, row: DecisionRow) -> str:
     """Do what a decision asks for and send its event; "", or why the server did not take it."""
-    outcome = ""
+    outcome = "announced"
     if row.action == "rollback":
-        outcome = _roll_back(project, row)
+        outcome, why_not = _roll_back(project, row)
+        if why_not:
+            return why_not
     why_not = send(of_decision(project.settings, row))
     if why_not:
-        console.print(f"[yellow]{row.date}: the Prefect server did not take {row.event}[/] ({why_not}).")
-        console.print("The decision is kept; the next run of monitor sends it again.")
         return why_not
     now = dt.datetime.now(dt.UTC)
     if row.event in STARTS_TRAINING:
         mark(project.lake, [row], emitted_at=now)
     else:
-        mark(project.lake, [row], emitted_at=now, handled_at=now, outcome=outcome or "announced")
+        mark(project.lake, [row], emitted_at=now, handled_at=now, outcome=outcome)
     return ""
 
 
 @flow(name="monitor")
-def monitor(date: dt.date | None = None, again: bool = False) -> MonitorReport:
-    """Report on every day that has profiles and no decision yet, and act on what the policy says.
+def monitor(date: dt.date | None = None, again: bool = False) -> State[Any]:
+    """Report on every day that has news, oldest first, and act on what the policy says.
 
-    Days that the champion was trained on are not judged. A day that is judged again keeps its earlier decisions in the
-    log, and gets another one only if something else is decided now.
+    Those are the days that are over, that the champion was not trained on, and that have no decision yet, more data
+    than when they were judged, or, the newest one, labels that its decision waits for. A day that is judged again
+    keeps its earlier decisions in the log, and gets another one only if something else is decided now.
+
+    The run ends as `Completed`, or as `CompletedWithWarnings` where the report has notes.
 
     Args:
-        date: this day only.
-        again: also if it was judged before.
+        date: this day only, even if it is not over or the champion was trained on it.
+        again: also what was judged before.
+
+    Raises:
+        NoChampionError: nothing serves yet.
+        NotEnoughDataError: no champion has scored `date`.
     """
     project = open_project()
     champion = project.registry.champion()
     if not project.settings.monitoring.enabled:
-        console.print("Monitoring is switched off: monitoring.enabled in har.toml.")
-        return MonitorReport(champion.number, (), (), 0, None)
+        return _ended(champion, notes=["Monitoring is switched off: monitoring.enabled in har.toml."])
+    notes: list[str] = []
     unsent = 0
     done: list[DecisionRow] = []
-    for row in _to_send(project, champion):
+
+    def act(row: DecisionRow) -> None:
+        nonlocal unsent
         done.append(row)
-        unsent += bool(carry_out(project, row))
+        why_not = carry_out(project, row)
+        if why_not:
+            unsent += 1
+            notes.append(
+                f"The Prefect server did not take {row.event} of {row.date} ({why_not}); the next run sends it."
+            )
+
+    unheard, gone = to_send(project, champion)
+    notes += gone
+    for row in unheard:
+        act(row)
     current = _with_reference(project)
+    if current is None:
+        number = project.registry.champion().number
+        notes.append(
+            f"Version {number} has no reference to compare days with: it was trained before there was monitoring, or "
+            "without. Train and promote another: har train."
+        )
+        return _ended(champion, done, unsent=unsent, notes=notes)
+    due, waiting = due_days(project, current.version, date, again=again)
+    notes += waiting
     days: list[DayReport] = []
-    for day in [date] if again and date else _due(project, current.version, date):
+    for day in due:
         report = watch(project, current, day)
         days.append(report)
         row = settle(project, current, report)
         console.print(f"{day}: {report.verdict} [dim]→ {row.action}[/]", highlight=False)
         if row.event and row.emitted_at is None:
-            unsent += bool(carry_out(project, row))
-        done.append(row)
-        if row.action == "rollback":
-            current = _with_reference(project)
-    index = _publish(project, days, done)
-    return MonitorReport(current.version.number, tuple(days), tuple(done), unsent, index)
+            act(row)
+        else:
+            done.append(row)
+        if row.action == "rollback" and project.registry.champion().number != current.version.number:
+            # The days after it were seen by the version that was taken back.
+            break
+    return _ended(
+        project.registry.champion(), done, days=days, unsent=unsent, index=_publish(project, days, done), notes=notes
+    )
 
 
-def _with_reference(project: Project) -> _Champion:
+def _ended(
+    champion: Version,
+    done: Sequence[DecisionRow] = (),
+    *,
+    days: Sequence[DayReport] = (),
+    unsent: int = 0,
+    index: Path | None = None,
+    notes: Sequence[str] = (),
+) -> State[Any]:
+    report = MonitorReport(champion.number, tuple(days), tuple(done), unsent, index, tuple(notes))
+    for note in notes:
+        console.print(f"[yellow]{escape(note)}[/]", highlight=False)
+    if notes:
+        return Completed(name="CompletedWithWarnings", message=" ".join(notes), data=report)
+    told = "; ".join(f"{row.date}: {row.action}" for row in done)
+    return Completed(message=f"{len(days)} days. {told}".strip(), data=report)
+
+
+def _with_reference(project: Project) -> _Champion | None:
+    """The champion; None if it was registered without a reference."""
     version = project.registry.champion()
     try:
-        path = project.registry.artifact(version.number, "reference.json")
-    except RegistryError as error:
-        raise MonitoringError(
-            where=f"version {version.number}",
-            expected="a reference to compare days with",
-            got="none was registered with it",
-            remedy="It was trained before monitoring was there, or without: train and promote another, har train.",
-        ) from error
+        path = project.registry.artifact(version.number, REFERENCE)
+    except RegistryError:
+        return None
     return _Champion(version, Reference.read(path))
 
 
-def _due(project: Project, champion: Version, date: dt.date | None) -> list[dt.date]:
-    """Days with profiles that nobody has decided on, after those that the champion was trained on."""
-    lake = project.lake
-    known = {row.date for row in decisions(lake)}
-    profiled: list[dt.date] = (
-        lake.profiles.scan().filter(pl.col("days") == 1).select("date").unique().collect()["date"].sort().to_list()
-    )
-    after = champion.tags.get("trained_to", "")
-    due = [day for day in profiled if day not in known and day.isoformat() > after and date in (None, day)]
-    if date is not None and not due and date not in profiled:
-        raise NotEnoughDataError(
-            where=f"monitor, {date}",
-            expected="a day that was scored",
-            got="no profiles of it",
-            remedy="Score it first: har score. Days scored before there was monitoring: har score --rescore.",
-        )
-    return due
+def _roll_back(project: Project, row: DecisionRow) -> tuple[str, str]:
+    """Let the former champion serve again: the outcome, and why the server did not take the news ("" if it did).
 
-
-def _to_send(project: Project, champion: Version) -> list[DecisionRow]:
-    """Earlier decisions that are still to be heard; those that time has made void are closed."""
-    now = dt.datetime.now(dt.UTC)
-    rows = []
-    for row in unheard(project.lake):
-        void = ""
-        if row.event in STARTS_TRAINING:
-            if row.model_version != champion.number:
-                void = f"void: version {champion.number} serves since"
-            elif row.attempts >= ATTEMPTS:
-                void = f"given up after {row.attempts} attempts: {row.outcome}"
-        if void:
-            mark(project.lake, [row], handled_at=now, outcome=void)
-            console.print(f"[yellow]{row.date}, {row.action}:[/] {void}.")
-        elif row.emitted_at is None or now - row.emitted_at > RESEND_AFTER:
-            rows.append(row)
-    return rows
-
-
-def _roll_back(project: Project, row: DecisionRow) -> str:
-    """Let the former champion serve again; a run that was killed may have done so already."""
+    A run that was killed may have done so already; then only the news is repeated, so that its bentos are served.
+    """
     registry = project.registry
     if registry.champion().number == row.payload["version"]:
         registry.rollback(reason=" ".join(row.reasons), who=f"monitor ({whoami()})")
-        why_not = send(promotion(project.settings, registry.champion().number))
-        if why_not:
-            console.print(f"[yellow]The Prefect server did not take the news[/] ({why_not}): har package.")
-    return f"version {registry.champion().number} serves again"
+    number = registry.champion().number
+    return f"version {number} serves again", send(promotion(project.settings, number))
 
 
 def _publish(project: Project, days: list[DayReport], done: list[DecisionRow]) -> Path | None:
@@ -258,15 +260,14 @@ def _publish(project: Project, days: list[DayReport], done: list[DecisionRow]) -
         title=project.settings.project.name,
     )
     if days:
-        create_table_artifact(
+        page = index.parent / f"{days[-1].date}.html"
+        lines = [f"- [{day.date}]({(index.parent / f'{day.date}.html').as_uri()}): {day.verdict}" for day in days]
+        acts = [f"- {row.date}: **{row.action}**. {' '.join(row.reasons)}" for row in done]
+        create_markdown_artifact(
             key="monitor-run",
-            table=[{"day": str(day.date), "score": f"{day.score:.2f}", "verdict": day.verdict} for day in days],
-            description="; ".join(f"{row.date}: {row.action}" for row in done),
+            markdown="\n".join([*lines, "", "What was decided:", "", *acts]),
+            description="What the last run found, and what it decided.",
         )
-        create_link_artifact(
-            key="drift-report",
-            link=(index.parent / f"{days[-1].date}.html").as_uri(),
-            description=f"{days[-1].date}: {days[-1].verdict}",
-        )
+        create_link_artifact(key="drift-report", link=page.as_uri(), description=f"{days[-1].date}: {days[-1].verdict}")
         create_link_artifact(key="drift-index", link=index.as_uri(), description="All days.")
     return index

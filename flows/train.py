@@ -11,13 +11,13 @@ from typing import Any
 from prefect import flow, task
 from prefect.artifacts import create_link_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
-from prefect.events import emit_event
+from rich.markup import escape
 
 from flows._console import bar, console
-from flows._events import promotion
-from flows._project import IO_RETRIES, Project, current_champion, open_project, retraining_is_on
+from flows._events import promotion, send
+from flows._project import FAILED, IO_RETRIES, Project, current_champion, open_project, retraining_is_on
 from har.errors import MonitoringError
-from har.experiment import REFERENCE, Recipe, challenge, make_recipe, run
+from har.experiment import REFERENCE, Recipe, challenge, make_recipe, newest_day, run
 from har.files import write_atomically
 from har.monitoring import LAKE_TO, DecisionRow, find_decision, mark
 from har.packaging import TAGS
@@ -72,7 +72,7 @@ def fit_and_export(project: Project, recipe: Recipe) -> Path:
 
 
 @task(name="register", **IO_RETRIES)
-def register(project: Project, recipe: Recipe, folder: Path, reason: str | None) -> int:
+def register(project: Project, recipe: Recipe, folder: Path, why: dict[str, str]) -> int:
     """Register what `fit_and_export` wrote, and make it the challenger."""
     registry = project.registry
     metrics: dict[str, float] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
@@ -89,16 +89,16 @@ def register(project: Project, recipe: Recipe, folder: Path, reason: str | None)
         recipe=recipe.to_json(),
         report=folder / "report.html",
         extra_artifacts=[reference] if reference.is_file() else [],
-        tags={**recipe.tags(), **({"reason": reason} if reason else {})},
+        tags={**recipe.tags(), **why},
     )
-    registry.set_challenger(version.number, reason=reason or "registered")
+    registry.set_challenger(version.number, reason=why.get("reason", "registered"))
     page = (folder / "report.html").read_bytes()
     write_atomically(_report(project, version.number), page)
     return version.number
 
 
 @task(name="gate", **IO_RETRIES)
-def gate(project: Project, version: int, reason: str | None) -> dict[str, Any]:
+def gate(project: Project, version: int, why: dict[str, str]) -> dict[str, Any]:
     """Let the challenger meet the champion on subjects that neither has seen, and move the aliases."""
     registry = project.registry
     champion = current_champion(registry)
@@ -112,9 +112,9 @@ def gate(project: Project, version: int, reason: str | None) -> dict[str, Any]:
     )
     decide = registry.promote if verdict.promote else registry.reject
     # A promotion's moment is the clock's; what is watched from then on are the days after the lake's newest.
-    newest = max(date for date, _ in project.lake.samples.partitions())
-    figures = {**verdict.to_json(), LAKE_TO: newest.isoformat()}
-    words = [*([f"Trained because: {reason}."] if reason else []), *verdict.reasons]
+    newest = newest_day([date for date, _ in project.lake.samples.partitions()])
+    figures = {**verdict.to_json(), **why, LAKE_TO: newest.isoformat()}
+    words = [*([f"Trained because: {why['reason']}"] if why else []), *verdict.reasons]
     decide(version, reason=" ".join(words), who=whoami(), figures=figures, by_gate=True)
     return {"promoted": verdict.promote, "reasons": verdict.reasons}
 
@@ -130,19 +130,23 @@ def train(
     """Train a challenger on the lake's labelled windows and let it meet the champion.
 
     The same recipe (data version, settings, split, seed, commit) is trained once; asked again, its version is reported.
-    Started for a decision of `monitor`, it says in the log of decisions what came of it, and does nothing for one that
-    is handled, or while `prefect variable set har_retraining off` holds.
+    Started for a decision of `monitor`, it notes in the log of decisions what came of it. For one that is handled it
+    does nothing; one that another champion made void, or that comes while `prefect variable set har_retraining off`
+    holds, it closes.
 
     Args:
         network: `spectral` or `dscnn`; by default har.toml's.
         seed: by default har.toml's.
         since: first day of a new distribution: the gate then judges on the days before and on those since.
-        decision: id of the decision that started this.
+        decision: id of the decision that started this; it names the other two.
         reason: in words; goes into the promotion log.
+
+    Raises:
+        MonitoringError: no decision has this id.
     """
     project = open_project()
     if decision is None:
-        return _train(project, network, seed, since, reason)
+        return _train(project, network, seed, since, {"reason": reason} if reason else {})
     row = find_decision(project.lake, decision)
     if row is None:
         raise MonitoringError(
@@ -151,18 +155,30 @@ def train(
             got=repr(decision),
             remedy="Leave it out to train by hand.",
         )
-    if row.handled_at is None and not retraining_is_on():
-        _handled(project, row, "switched off")
-        row = find_decision(project.lake, decision) or row
+    champion = project.registry.champion()
     if row.handled_at is not None:
-        console.print(f"Decision {decision} is handled: {row.outcome}.")
-        champion = project.registry.champion()
-        return TrainReport(champion.number, False, False, (row.outcome,), champion.metrics)
-    mark(project.lake, [row], attempts=row.attempts + 1)
+        outcome = row.outcome
+    elif row.model_version != champion.number:
+        outcome = f"void: version {champion.number} serves since"
+    elif not retraining_is_on():
+        outcome = "switched off"
+    else:
+        return _train_for(project, row, network, seed)
+    if row.handled_at is None:
+        _handled(project, row, outcome)
+    console.print(f"Decision {decision} is handled: {outcome}.", highlight=False)
+    return TrainReport(champion.number, False, False, (outcome,), champion.metrics)
+
+
+def _train_for(project: Project, row: DecisionRow, network: str | None, seed: int | None) -> TrainReport:
+    # Counted before it begins: a training that kills its process is an attempt too.
+    mark(project.lake, [row], attempts=row.attempts + 1, outcome="begun")
+    since = row.payload.get("since")
+    why = {"reason": str(row.payload["reason"]), "started_by": row.event, "decision": row.decision_id}
     try:
-        report = _train(project, network, seed, since, f"{reason or row.action} (decision {decision})")
+        report = _train(project, network, seed, dt.date.fromisoformat(since) if since else None, why)
     except Exception as error:
-        mark(project.lake, [row], outcome=f"failed: {type(error).__name__}: {error}")
+        mark(project.lake, [row], outcome=f"{FAILED}{type(error).__name__}: {error}")
         raise
     said = "promoted" if report.promoted else f"rejected: {' '.join(report.reasons)}"
     _handled(project, row, f"version {report.version} {said}")
@@ -174,26 +190,29 @@ def _handled(project: Project, row: DecisionRow, outcome: str) -> None:
 
 
 def _train(
-    project: Project, network: str | None, seed: int | None, since: dt.date | None, reason: str | None
+    project: Project, network: str | None, seed: int | None, since: dt.date | None, why: dict[str, str]
 ) -> TrainReport:
+    registry = project.registry
     recipe = settle_recipe(project, network, seed, since)
-    versions = project.registry.versions()
-    known = next((version for version in versions if version.tags.get("recipe_key") == recipe.key), None)
+    known = next((version for version in registry.versions() if version.tags.get("recipe_key") == recipe.key), None)
     if known is None:
-        number = register(project, recipe, fit_and_export(project, recipe), reason)
+        number = register(project, recipe, fit_and_export(project, recipe), why)
     else:
         number = known.number
         console.print(f"Version {number} has this recipe already: nothing to train.")
-    moves = [move for move in project.registry.log() if move.version == number and move.action != "challenge"]
-    if moves:
-        promoted, reasons = moves[-1].champion_after == number, [moves[-1].reason]
+    if any(move.version == number and move.action != "challenge" for move in registry.log()):
+        promoted, reasons = _decided_before(project, number)
     else:
-        decided = gate(project, number, reason)
+        decided = gate(project, number, why)
         promoted, reasons = decided["promoted"], decided["reasons"]
-    version = project.registry.version(number)
+    version = registry.version(number)
     if promoted and not all(name in version.tags for name in TAGS):
         # Events can be lost: a champion that nobody packaged is announced again by the next run.
-        emit_event(**promotion(project.settings, number))
+        why_not = send(promotion(project.settings, number))
+        if why_not:
+            console.print(
+                f"[yellow]The Prefect server did not take the news ({escape(why_not)}).[/] Package: har package."
+            )
     report = TrainReport(number, known is None, promoted, tuple(reasons), version.metrics)
     create_table_artifact(
         key="train-run",
@@ -206,6 +225,18 @@ def _train(
         description=f"Version {number} on the held-out subjects.",
     )
     return report
+
+
+def _decided_before(project: Project, number: int) -> tuple[bool, list[str]]:
+    """Whether a version that met its champion before serves now, and why."""
+    moves = [move for move in project.registry.log() if move.version == number and move.action != "challenge"]
+    champion = current_champion(project.registry)
+    if champion is not None and champion.number == number:
+        return True, [moves[-1].reason]
+    if moves[-1].champion_after == number:
+        now = f"version {champion.number}" if champion else "nobody"
+        return False, [f"It served before, and {now} was put in its place."]
+    return False, [moves[-1].reason]
 
 
 def _report(project: Project, version: int) -> Path:
