@@ -10,7 +10,7 @@ from har.lake import Lake
 from har.monitoring._truth import predictions_of_record, with_truth
 from har.settings import Settings
 
-_NEIGHBOURS_S = 20.0
+_NEIGHBOURS = "20s"
 """Of windows this close together one is asked for: the others show the same movement."""
 
 _KEY = ["date", "subject", "session", "start"]
@@ -44,10 +44,10 @@ def ask(
     if len(found):
         found = found.join(with_truth(found, lake, settings), on=_KEY, how="anti", maintain_order="left")
     sure = ["confidence", "date", "subject", "session", "start"]
-    place = pl.col("start").dt.epoch("us") // round(1e6 * _NEIGHBOURS_S)
     chosen = (
         found.sort(sure)
-        .unique(["date", "subject", "session", place], keep="first", maintain_order=True)
+        .with_columns(pl.col("start").dt.truncate(_NEIGHBOURS).alias("place"))
+        .unique(["date", "subject", "session", "place"], keep="first", maintain_order=True)
         .pipe(_turns, ["subject", "activity", "date", "session"])
         .pipe(_turns, ["subject", "activity"])
         .pipe(_turns, ["subject"])
