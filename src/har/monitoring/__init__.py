@@ -11,6 +11,7 @@ from har.monitoring._day import (
     SliceScore,
 )
 from har.monitoring._facts import gather_facts
+from har.monitoring._index import render_index
 from har.monitoring._labels import ask
 from har.monitoring._log import (
     DecisionRow,
@@ -22,11 +23,14 @@ from har.monitoring._log import (
     store_report,
     unheard,
 )
+from har.monitoring._loop import LoopDay, loop_table, render_loop
+from har.monitoring._pages import write_pages
 from har.monitoring._performance import measure
 from har.monitoring._policy import STARTS_TRAINING, Facts, decide
 from har.monitoring._probation import LAKE_TO, ProbationVerdict, watch_probation
 from har.monitoring._profile import CONFIDENCE, QUALITY, Profile, chosen_features, require_whylogs
 from har.monitoring._reference import Reference, make_reference
+from har.monitoring._report import render_day
 from har.monitoring._training import reference_of
 from har.monitoring._watch import SubjectDay, watch_day
 
@@ -42,6 +46,7 @@ __all__ = [
     "Distribution",
     "Facts",
     "FeatureScore",
+    "LoopDay",
     "Performance",
     "ProbationVerdict",
     "Profile",
@@ -55,13 +60,20 @@ __all__ = [
     "decisions",
     "find_decision",
     "gather_facts",
+    "loop_table",
     "make_reference",
     "mark",
     "measure",
     "note_decision",
     "reference_of",
+    "render_day",
+    "render_index",
+    "render_loop",
     "reports",
     "require_whylogs",
+    "store_report",
+    "unheard",
     "watch_day",
     "watch_probation",
+    "write_pages",
 ]
