@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from har.monitoring._scores import hellinger, shares, stretched, student_t
+from har.monitoring._scores import distance, shares, student_t
 
 GRID = (8, 16, 32, 64, 128, 256, 512, 1024)
 """Numbers of windows for which days are imitated; a larger day counts as the last."""
@@ -22,60 +22,72 @@ DRAWS = 24
 """Imitated days per subject and number of windows."""
 MOST_SUBJECTS = 40
 """More reference subjects than this: so many of them are imitated, evenly spread."""
-PRIOR_DEVIATION = 0.25
-"""How much a subject's largest distance varies between subjects and days, before any has been seen."""
+PRIOR_VARIATION = 1.4
+"""How much a subject's largest distance within a family varies between subjects and days, as a share of its mean,
+before any has been seen. Seven subjects show 0.5 to 0.7; the one who moves twice as hard is seldom among them."""
 PRIOR_FREEDOM = 7.0
 """How many degrees of freedom that guess is worth: as much as eight subjects."""
 LEAST_LEVEL = 0.02
-"""No level lies lower: about a Hellinger distance of 0.2, below which no one would act, however many subjects agree."""
+"""No limit is lower: about a Hellinger distance of 0.15, below which no one would act, however many subjects agree."""
+UNCOUNTED = "confidence"
+"""Scored, but no reason to alarm: a model is surer of the subjects that it was trained on than of any others."""
 
 
 @dataclass(frozen=True)
 class Level:
-    """What the largest distance of a subject's day from the reference is without drift.
+    """How far a subject's day lies from the reference without drift.
 
     Attributes:
         windows: numbers of windows, (G,).
-        excess: per number of windows and quantity how much its distance is larger than the quantities' average,
-            float64 (G, Q): what it may have before it counts; never negative.
-        mean: largest distance of a subject's day less its excess, the subjects' mean, (G,).
-        deviation: of it, between subjects and days, (G,).
-        freedom: of the deviation, degrees.
+        families: per quantity the family whose level it shares, (Q,).
+        mean: per number of windows and family (in order of name) the largest distance in it of a subject's day; the
+            subjects' mean, float64 (G, families).
+        deviation: of the same, between subjects and days, float64 (G, families).
+        freedom: degrees of freedom of the deviation.
         subjects: in the reference.
     """
 
     windows: tuple[int, ...]
-    excess: NDArray[np.float64]
-    mean: tuple[float, ...]
-    deviation: tuple[float, ...]
+    families: tuple[str, ...]
+    mean: NDArray[np.float64]
+    deviation: NDArray[np.float64]
     freedom: float
     subjects: int
 
-    def excess_at(self, windows: float) -> NDArray[np.float64]:
-        """`excess` for a day with so many windows, float64 (Q,)."""
-        place = np.interp(math.log(windows), np.log(self.windows), np.arange(len(self.windows)))
+    @property
+    def counted(self) -> NDArray[np.bool_]:
+        """Which quantities a day's alarm counts, (Q,)."""
+        return np.array([name != UNCOUNTED for name in self.families])
+
+    def limits(self, windows: int, false_alarms: float) -> NDArray[np.float64]:
+        """Per quantity, the distance beyond which a subject's day of so many windows alarms, float64 (Q,).
+
+        Without drift one of them is exceeded with the probability `false_alarms`, which the families share. Per family
+        it is the upper end of a prediction interval for one more draw from a normal distribution of which n draws are
+        known: mean + t s √(1 + 1/n) (Whitmore 1986).
+        """
+        names = sorted(set(self.families))
+        each = false_alarms / max(1, len(set(names) - {UNCOUNTED}))
+        mean, deviation = self._at(windows, self.mean), self._at(windows, self.deviation)
+        level: NDArray[np.float64] = mean + student_t(1.0 - each, self.freedom) * deviation * math.sqrt(
+            1.0 + 1.0 / self.subjects
+        )
+        return level[[names.index(name) for name in self.families]]
+
+    def _at(self, windows: int, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Between the rows of two numbers of windows, by their logarithm."""
+        place = float(np.interp(math.log(max(1, windows)), np.log(self.windows), np.arange(len(self.windows))))
         low = int(place)
         high = min(low + 1, len(self.windows) - 1)
-        between: NDArray[np.float64] = self.excess[low] + (place - low) * (self.excess[high] - self.excess[low])
+        between: NDArray[np.float64] = rows[low] + (place - low) * (rows[high] - rows[low])
         return between
-
-    def at(self, windows: float, false_alarms: float) -> float:
-        """The level that one new subject's day of so many windows exceeds with this probability, without drift.
-
-        The upper end of a prediction interval for one more draw from a normal distribution of which `subjects` draws
-        are known: mean + t √(1 + 1/n) s (Whitmore 1986).
-        """
-        mean, deviation = (
-            float(np.interp(math.log(windows), np.log(self.windows), values)) for values in (self.mean, self.deviation)
-        )
-        return mean + student_t(1.0 - false_alarms, self.freedom) * deviation * math.sqrt(1.0 + 1.0 / self.subjects)
 
 
 def shrink(subjects: int, others: int) -> float:
     """How much smaller squared distances of the mean of so many subjects from the mean of the others are than one's.
 
-    Both means scatter with the variance of a subject over their number, and a squared distance (a Hellinger distance
-    near 0 is one) is proportional to the sum of both.
+    Both means scatter with the variance of a subject over their number, and a squared distance, which `distance` is
+    near 0, is proportional to the sum of both.
     """
     return (1.0 / subjects + 1.0 / others) / (1.0 + 1.0 / others)
 
@@ -83,6 +95,7 @@ def shrink(subjects: int, others: int) -> float:
 def calibrate(
     subjects: Sequence[NDArray[np.uint8]],
     recordings: Sequence[NDArray[np.integer]],
+    families: Sequence[str],
     *,
     random: np.random.Generator,
 ) -> Level:
@@ -90,37 +103,36 @@ def calibrate(
 
     Args:
         subjects: per subject the codes of its windows, uint8 (N, Q).
-        recordings: per subject which recording each window is from, (N,); windows of one recording in their order.
+        recordings: per subject which recording each window is from, (N,); windows of one recording side by side.
+        families: per quantity the family that it belongs to, (Q,).
         random: draws the days.
     """
     whole = np.stack([shares(found) for found in subjects])
     chosen = np.unique(np.linspace(0, len(subjects) - 1, min(len(subjects), MOST_SUBJECTS)).astype(int))
+    freedom = len(chosen) - 1
     total = whole.sum(0)
-    excess, mean, deviation = [], [], []
+    members = [np.flatnonzero(np.array(families) == name) for name in sorted(set(families))]
+    means, deviations = [], []
     for windows in GRID:
-        found = np.empty((len(chosen), DRAWS, whole.shape[1]))
+        largest = np.empty((len(chosen), DRAWS, len(members)))
         for row, subject in enumerate(chosen):
             others = (total - whole[subject]) / (len(subjects) - 1)
-            for draw in range(DRAWS):
-                day = shares(subjects[subject][_draw(recordings[subject], windows, random)])
-                found[row, draw] = stretched(hellinger(day, others))
-        per_subject = found.mean(1)
-        allowed = _excess(per_subject.mean(0))
-        # A subject is judged by what the others allow.
-        rest = (per_subject.sum(0) - per_subject) / max(1, len(chosen) - 1)
-        largest = np.stack([(one - _excess(means)).max(-1) for one, means in zip(found, rest, strict=True)])
-        variance = largest.mean(1).var(ddof=1) + largest.var(1, ddof=1).mean()
-        freedom = len(chosen) - 1
-        pooled = (PRIOR_FREEDOM * PRIOR_DEVIATION**2 + freedom * variance) / (PRIOR_FREEDOM + freedom)
-        excess.append(allowed)
-        mean.append(float(largest.mean()))
-        deviation.append(math.sqrt(pooled))
-    return Level(GRID, np.stack(excess), tuple(mean), tuple(deviation), PRIOR_FREEDOM + len(chosen) - 1, len(subjects))
-
-
-def _excess(distances: NDArray[np.float64]) -> NDArray[np.float64]:
-    excess: NDArray[np.float64] = 0.5 * np.maximum(0.0, distances - distances.mean())
-    return excess
+            drawn = [shares(subjects[subject][_draw(recordings[subject], windows, random)]) for _ in range(DRAWS)]
+            days = distance(np.stack(drawn), others)
+            largest[row] = np.stack([days[:, of].max(-1) for of in members], axis=-1)
+        mean = largest.mean((0, 1))
+        variance = largest.mean(1).var(0, ddof=1) + largest.var(1, ddof=1).mean(0)
+        prior = (PRIOR_VARIATION * mean) ** 2
+        means.append(mean)
+        deviations.append(np.sqrt((PRIOR_FREEDOM * prior + freedom * variance) / (PRIOR_FREEDOM + freedom)))
+    return Level(
+        windows=GRID,
+        families=tuple(families),
+        mean=np.stack(means),
+        deviation=np.stack(deviations),
+        freedom=PRIOR_FREEDOM + freedom,
+        subjects=len(subjects),
+    )
 
 
 def _draw(recordings: NDArray[np.integer], windows: int, random: np.random.Generator) -> NDArray[np.int64]:

@@ -15,9 +15,9 @@ from har.errors import MonitoringError
 from har.files import write_atomically
 from har.monitoring._calibration import Level, activity_codes, calibrate
 from har.monitoring._profile import CONFIDENCE
-from har.monitoring._scores import ACTIVITY, codes, edges, shares
+from har.monitoring._scores import ACTIVITY, codes, edges, family, shares
 
-FORMAT = 1
+FORMAT = 2
 _FEWEST = 2
 _STRATUM = 3
 """A placement with fewer subjects than this has no stratum of its own."""
@@ -177,6 +177,7 @@ def make_reference(
     cuts = edges(values)
     found = np.concatenate([codes(values, cuts), activity_codes(activities, known)], axis=1)
     worn = np.full(windows, "") if placements is None else placements
+    families = [family(name) for name in (*names, CONFIDENCE, *(f"{ACTIVITY}{name}" for name in known))]
     random = np.random.default_rng(seed)
     strata: list[Stratum] = []
     for regime in np.unique(regimes).tolist():
@@ -184,7 +185,7 @@ def make_reference(
         places = sorted(set(worn[inside].tolist()) - {""})
         for placement in ["", *(places if len(set(worn[inside].tolist())) > 1 else ())]:
             rows = np.flatnonzero(inside & ((worn == placement) if placement else True))
-            made = _calibrated(found, subjects, recordings, rows, regime, placement, random, strata)
+            made = _calibrated(found, families, subjects, recordings, rows, regime, placement, random, strata)
             if made is not None:
                 strata.append(made)
     quartiles = np.quantile(values, (0.25, 0.5, 0.75), axis=0)
@@ -201,6 +202,7 @@ def make_reference(
 
 def _calibrated(
     found: NDArray[np.uint8],
+    families: Sequence[str],
     subjects: NDArray[np.str_],
     recordings: NDArray[np.integer],
     rows: NDArray[np.int64],
@@ -221,7 +223,7 @@ def _calibrated(
             raise _refuse("two subjects at least: how much subjects differ is what days are judged by", str(len(own)))
         # One subject cannot say how much subjects differ; those of the first regime can.
         return Stratum(regime, placement, mean, before[0].level)
-    level = calibrate([found[one] for one in own], [recordings[one] for one in own], random=random)
+    level = calibrate([found[one] for one in own], [recordings[one] for one in own], families, random=random)
     return Stratum(regime, placement, mean, level)
 
 
@@ -236,8 +238,8 @@ def _refuse(expected: str, got: str) -> MonitoringError:
 
 def _stratum(row: Mapping[str, Any]) -> Stratum:
     level = dict(row["level"])
-    level["excess"] = np.array(level["excess"], np.float64)
-    level |= {name: tuple(level[name]) for name in ("windows", "mean", "deviation")}
+    level |= {name: np.array(level[name], np.float64) for name in ("mean", "deviation")}
+    level |= {name: tuple(level[name]) for name in ("windows", "families")}
     return Stratum(int(row["regime"]), row["placement"], np.array(row["shares"], np.float64), Level(**level))
 
 

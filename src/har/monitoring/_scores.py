@@ -6,6 +6,7 @@ bins of its own, which the reference leaves empty.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -21,13 +22,13 @@ BINS = len(CUTS) + 1
 ACTIVITY = "activity="
 """How the share of an activity among the answers is called, before its name."""
 
-_SMOOTHING = 0.02
+_SMOOTHING = 0.005
 _RARE = 1e-3
 
 
 def edges(values: NDArray[np.floating]) -> NDArray[np.float64]:
     """Where to cut each column of (N, Q): float64 (Q, B - 1), increasing; the first lies just below the least value."""
-    cuts: NDArray[np.float64] = np.quantile(np.asarray(values, np.float64), CUTS, axis=0)
+    cuts = np.quantile(np.asarray(values, np.float64), CUTS, axis=0)
     cuts[0] = np.nextafter(cuts[0].astype(np.float32), np.float32(-np.inf))
     by_column: NDArray[np.float64] = cuts.T.copy()
     return by_column
@@ -45,7 +46,8 @@ def shares(found: NDArray[np.uint8], bins: int = BINS) -> NDArray[np.float64]:
     """Shares of the bins, float64 (Q, bins), from codes (N, Q)."""
     windows, columns = found.shape
     flat = found.astype(np.int64) + bins * np.arange(columns)
-    return np.bincount(flat.ravel(), minlength=bins * columns).reshape(columns, bins) / windows
+    counted: NDArray[np.float64] = np.bincount(flat.ravel(), minlength=bins * columns).reshape(columns, bins) / windows
+    return counted
 
 
 def profile_shares(
@@ -88,22 +90,46 @@ def psi(day: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.
     return index
 
 
-def stretched(distance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A Hellinger distance on the scale on which days are compared: −ln(1 − H² + 0.02), at least 0.
+def kolmogorov(day: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Largest difference of the two distribution functions at the edges, 0 … 1 (Kolmogorov 1933; Smirnov 1939)."""
+    largest: NDArray[np.float64] = np.abs(np.cumsum(day - reference, axis=-1)).max(-1)
+    return np.minimum(largest, 1.0)
 
-    Near the Bhattacharyya distance of the square roots (Kailath 1967): like H² while distributions overlap, and it
-    grows on while the overlap vanishes, where H itself hardly moves. The constant bounds it at 3.9.
+
+def distance(day: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far two distributions lie apart on the scale on which days are judged: −½ ln((1 − H² + ε)(1 − D² + ε)).
+
+    H is Hellinger's distance, D Kolmogorov's: the first sees a distribution leave its place, the second sees it move
+    within it. Either term is like the square while the distributions overlap, and goes on growing while the overlap
+    vanishes, where H and D themselves hardly move (−ln(1 − H²) is the distance of Bhattacharyya 1943). ε = 0.005
+    bounds it at 5.3; it is 0 at least.
     """
-    longer: NDArray[np.float64] = np.maximum(0.0, -np.log(1.0 - np.minimum(distance, 1.0) ** 2 + _SMOOTHING))
-    return longer
+    overlap = (1.0 - hellinger(day, reference) ** 2 + _SMOOTHING) * (1.0 - kolmogorov(day, reference) ** 2 + _SMOOTHING)
+    found: NDArray[np.float64] = np.maximum(0.0, -0.5 * np.log(overlap))
+    return found
 
 
+def family(name: str) -> str:
+    """Which quantities share an alarm level with this one: those of one kind, which differ alike between persons.
+
+    How hard people move shows in all logarithms of powers at once, how they hold their arm in the means of axes.
+    """
+    if name.startswith(ACTIVITY):
+        return "activity"
+    series, _, kind = name.partition(".")
+    if kind.startswith(("log_", "band_")):
+        return "power"
+    kind = kind.split("_")[0]
+    return f"norm {kind}" if series.endswith("_norm") else kind
+
+
+@functools.cache
 def student_t(probability: float, freedom: float) -> float:
     """Quantile of Student's t, for probabilities of 0.5 … 0.9999.
 
     With t = √ν tan θ the density is that of θ, cos^(ν − 1) θ up to a constant, which is summed up and read backwards.
     """
-    angle = np.linspace(0.0, math.pi / 2, 200_001)
+    angle = np.linspace(0.0, math.pi / 2, 20_001)
     density = np.cos(angle) ** (freedom - 1.0)
     mass = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2)])
     return math.sqrt(freedom) * math.tan(float(np.interp((2.0 * probability - 1.0) * mass[-1], mass, angle)))

@@ -28,7 +28,7 @@ from har.monitoring._day import (
 from har.monitoring._diagnosis import diagnose, verdict
 from har.monitoring._profile import CONFIDENCE, Profile
 from har.monitoring._reference import Reference, Stratum
-from har.monitoring._scores import ACTIVITY, hellinger, profile_shares, psi, stretched
+from har.monitoring._scores import ACTIVITY, distance, hellinger, profile_shares, psi
 from har.settings import Drift
 
 _WORST = 5
@@ -56,6 +56,7 @@ class Judged:
         scores: per quantity, 1 is the alarm level, float64 (Q,).
         windows: how many.
         subjects: how many.
+        counted: which quantities an alarm counts, (Q,).
     """
 
     shares: NDArray[np.float64]
@@ -63,11 +64,12 @@ class Judged:
     scores: NDArray[np.float64]
     windows: int
     subjects: int
+    counted: NDArray[np.bool_]
 
     @property
     def score(self) -> float:
-        """The worst quantity's."""
-        return float(self.scores.max())
+        """The worst counted quantity's."""
+        return float(self.scores[self.counted].max())
 
 
 @dataclass(frozen=True)
@@ -156,15 +158,18 @@ def judge(seen: Sequence[_Seen], false_alarms: float) -> Judged:
     # A column without a finite value says nothing about drift; that it has none is data quality's to say.
     mean = np.mean([_filled(one, stratum) for one, stratum in zip(seen, nearest, strict=True)], axis=0)
     expected = np.mean([stratum.shares for stratum in nearest], axis=0)
-    limits = np.mean([_limits(one, stratum, false_alarms) for one, stratum in zip(seen, nearest, strict=True)], axis=0)
+    limits = np.mean(
+        [stratum.level.limits(one.windows, false_alarms) for one, stratum in zip(seen, nearest, strict=True)], axis=0
+    )
     others = min(stratum.level.subjects for stratum in nearest)
     limits = np.maximum(limits * shrink(count, others), LEAST_LEVEL)
     return Judged(
         shares=mean,
         reference=expected,
-        scores=stretched(hellinger(mean, expected)) / limits,
+        scores=distance(mean, expected) / limits,
         windows=sum(one.windows for one in seen),
         subjects=count,
+        counted=nearest[0].level.counted,
     )
 
 
@@ -180,15 +185,10 @@ def _filled(one: _Seen, stratum: Stratum) -> NDArray[np.float64]:
     return np.where(np.isnan(one.shares), stratum.shares, one.shares)
 
 
-def _limits(one: _Seen, stratum: Stratum, false_alarms: float) -> NDArray[np.float64]:
-    level = stratum.level
-    return level.at(one.windows, false_alarms) + level.excess_at(one.windows)
-
-
 def _nearest(one: _Seen, false_alarms: float) -> Stratum:
     def score(stratum: Stratum) -> float:
-        distance = stretched(hellinger(_filled(one, stratum), stratum.shares))
-        return float((distance / _limits(one, stratum, false_alarms)).max())
+        scores = distance(_filled(one, stratum), stratum.shares) / stratum.level.limits(one.windows, false_alarms)
+        return float(scores[stratum.level.counted].max())
 
     return min(one.strata, key=score)
 
@@ -278,8 +278,8 @@ def _slices(
 
 
 def _slice(by: By, name: str, judged: Judged, reference: Reference) -> SliceScore:
-    order = np.argsort(-judged.scores, kind="stable")
-    reached = max(1, int((judged.scores >= 1).sum()))
+    order = np.argsort(-np.where(judged.counted, judged.scores, -1.0), kind="stable")
+    reached = max(1, int((judged.scores[judged.counted] >= 1).sum()))
     return SliceScore(
         by=by,
         name=name,
