@@ -130,7 +130,7 @@ class _History:
         timeline.curve("Score of the day", scores, ticks=ticks, place=place, titles=titles, level=1.0, alarmed=alarmed)
 
     def _lanes(self) -> list[tuple[str, str, str, Mapping[int, str]]]:
-        lanes = [
+        lanes: list[tuple[str, str, str, Mapping[int, str]]] = [
             ("Not judged", "circle", "quiet", self._marks(lambda day: "not judged" if not day.judged else "")),
             ("Drift alarm", "diamond", "alarm", self._marks(lambda day: "alarm" if day.alarmed else "")),
             (

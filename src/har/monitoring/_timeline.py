@@ -96,7 +96,7 @@ class Timeline:
         """
         chart, columns = self._chart, self.columns
         self._label(label, self._y + 15, "strong")
-        bottom = self._y + 26 + _PANEL
+        bottom = self._y + 28 + _PANEL
 
         def y(value: float) -> float:
             return bottom - _PANEL * min(1.0, max(0.0, place(value)))

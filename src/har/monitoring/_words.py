@@ -28,8 +28,8 @@ def digits(value: float | None, *, signed: bool = False) -> str:
         return NOTHING
     if abs(value) < 0.0005:
         return "0"
-    places = 1 - math.floor(math.log10(abs(value)))
-    rounded = round(value, places)
+    rounded = float(f"{value:.1e}")
+    places = 1 - math.floor(math.log10(abs(rounded)))
     text = f"{rounded:{'+' if signed else ''},.{max(0, min(4, places))}f}"
     return text.replace(",", "\N{NARROW NO-BREAK SPACE}").replace("-", "−")
 
