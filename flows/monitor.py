@@ -21,7 +21,6 @@ from flows._agenda import due_days, kept, to_send
 from flows._console import console
 from flows._events import of_decision, promotion, send
 from flows._project import IO_RETRIES, Project, open_project, retraining_is_on
-from har.errors import RegistryError
 from har.monitoring import (
     STARTS_TRAINING,
     DayReport,
@@ -229,11 +228,9 @@ def _ended(
 def _with_reference(project: Project) -> _Champion | None:
     """The champion; None if it was registered without a reference."""
     version = project.registry.champion()
-    try:
-        path = project.registry.artifact(version.number, REFERENCE)
-    except RegistryError:
+    if not any(name.endswith(REFERENCE) for name in version.tags):
         return None
-    return _Champion(version, Reference.read(path))
+    return _Champion(version, Reference.read(project.registry.artifact(version.number, REFERENCE)))
 
 
 def _roll_back(project: Project, row: DecisionRow) -> tuple[str, str]:

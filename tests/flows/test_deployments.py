@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import signal
@@ -16,19 +17,23 @@ from typing import Any
 
 import psutil
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows._events import announce_promotion
+from flows._events import PROMOTED, announce_promotion, of_decision, send
 from har.lake import Lake
-from har.settings import load_settings
+from har.monitoring import Decision, find_decision, note_decision, unheard
+from har.settings import Settings, load_settings
 
 ROOT = Path(__file__).parents[2]
 SCHEDULES = {
     "ingest/daily": ("ingest-daily", "15 2 * * *"),
     "score/nightly": ("score-nightly", "0 3 * * *"),
+    "monitor/daily": ("monitor-daily", "30 3 * * *"),
     "train/weekly": ("train-weekly", "0 4 * * 0"),
     "collect/hourly": ("collect-hourly", "10 * * * *"),
 }
-ON_EVENTS = ("package/champion",)
+ON_EVENTS = ("package/champion", "train/retrain")
+RETRAINS_ON = ("har.drift.confirmed", "har.labels.arrived", "har.performance.dropped")
 
 
 def _free_port() -> int:
@@ -41,7 +46,7 @@ def _ask(api: str, path: str, body: dict[str, Any]) -> Any:
     request = urllib.request.Request(  # noqa: S310
         f"{api}/{path}", data=json.dumps(body).encode(), headers={"Content-Type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=90) as answer:  # noqa: S310
         return json.load(answer)
 
 
@@ -55,15 +60,45 @@ def _scheduled(api: str, wanted: int) -> list[dict[str, Any]]:
         time.sleep(0.5)
 
 
-def _run_of(api: str, deployment: str) -> dict[str, Any]:
-    """The deployment's first run, once it has ended or a minute and a half has passed."""
-    deadline = time.monotonic() + 90
+def _runs_of(api: str, deployment: str, wanted: int = 1) -> list[dict[str, Any]]:
+    """The deployment's runs, once so many have ended; no more than those were started."""
+    deadline = time.monotonic() + 120
     while True:
         runs = _ask(api, "flow_runs/filter", {"deployments": {"id": {"any_": [deployment]}}})
-        if runs and runs[0]["state"]["type"] in ("COMPLETED", "FAILED", "CRASHED"):
-            return dict(runs[0])
-        assert time.monotonic() < deadline, f"no run, or none that ended: {runs}"
+        ended = [run for run in runs if run["state"]["type"] in ("COMPLETED", "FAILED", "CRASHED")]
+        if len(ended) >= wanted:
+            assert len(runs) == wanted
+            return ended
+        assert time.monotonic() < deadline, f"too few runs, or too few that ended: {runs}"
         time.sleep(0.5)
+
+
+def _decide(lake: Lake, settings: Settings, day: int, event: str) -> dict[str, Any]:
+    """Keep a decision to train again, as `monitor` does, and return its event."""
+    date = dt.date(2024, 1, day)
+    payload = {"since": "2024-01-02", "reason": f'Drift: "so" it\'s {{{{ called }}}}, day {day}.'}
+    decision = Decision(date, "retrain", (payload["reason"],), event, payload)
+    assert note_decision(lake, decision, 1)
+    row = find_decision(lake, decision.id)
+    assert row is not None
+    return of_decision(settings, row)
+
+
+def _retraining_starts_once_per_decision(api: str, lake: Lake, settings: Settings, deployment: str) -> None:
+    """Two decisions at once, each sent twice: two runs, one after the other, with the decisions' own values."""
+    events = [_decide(lake, settings, 3, RETRAINS_ON[0]), _decide(lake, settings, 4, RETRAINS_ON[1])]
+    with temporary_settings({PREFECT_API_URL: api}):
+        assert [send(event) for event in [*events, *events]] == [""] * 4
+    runs = sorted(_runs_of(api, deployment, 2), key=lambda run: run["start_time"])
+    assert runs[0]["end_time"] <= runs[1]["start_time"]
+    assert {run["parameters"]["decision"] for run in runs} == {event["payload"]["decision"] for event in events}
+    for run in runs:
+        assert run["parameters"]["since"] == "2024-01-02"
+        assert run["parameters"]["reason"].startswith('Drift: "so" it\'s {{ called }}, day ')
+        # Nothing serves in this project; a decision that nothing could be done about is still to be heard.
+        assert run["state"]["type"] == "FAILED"
+        assert "har train" in run["state"]["message"]
+    assert [row.handled_at for row in unheard(lake)] == [None, None]
 
 
 @pytest.mark.timeout(400)
@@ -100,7 +135,10 @@ def test_a_project_is_deployed_scheduled_run_and_stopped(
             for name in deployments:
                 assert deployments[name]["global_concurrency_limit"]["limit"] == 1
                 assert deployments[name]["work_pool_name"] == "local"
-            assert [deployments[name]["schedules"] for name in ON_EVENTS] == [[]]
+            assert [deployments[name]["schedules"] for name in ON_EVENTS] == [[], []]
+            triggers = [automation["trigger"] for automation in _ask(api, "automations/filter", {})]
+            expected = [event for trigger in triggers for event in trigger["expect"]]
+            assert sorted(expected) == sorted([*RETRAINS_ON, PROMOTED])
             for name, (slug, cron) in SCHEDULES.items():
                 (schedule,) = deployments[name]["schedules"]
                 assert (schedule["slug"], schedule["active"]) == (slug, True)
@@ -127,7 +165,8 @@ def test_a_project_is_deployed_scheduled_run_and_stopped(
             with monkeypatch.context() as patch:
                 patch.setenv("PREFECT_API_URL", api)
                 assert announce_promotion(load_settings(project), 1) == ""
-            packaging = _run_of(api, deployments["package/champion"]["id"])
+            _retraining_starts_once_per_decision(api, lake, load_settings(project), deployments["train/retrain"]["id"])
+            (packaging,) = _runs_of(api, deployments["package/champion"]["id"])
             assert packaging["state"]["type"] == "FAILED"
             assert "Train one: har train" in packaging["state"]["message"]
 
