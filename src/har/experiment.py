@@ -182,6 +182,7 @@ def run(
         epochs=settings.training.epochs,
         batch_size=settings.training.batch_size,
         device=settings.training.device,
+        regimes=recipe.regimes_of(windows),
         on_epoch=on_epoch,
     )
     metadata = describe(

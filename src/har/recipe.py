@@ -8,7 +8,10 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from har.windows import Split
+import numpy as np
+from numpy.typing import NDArray
+
+from har.windows import Split, WindowSet
 
 _SECTIONS_THAT_DECIDE = ("recordings", "sensors", "windows", "activities", "split", "training")
 
@@ -87,6 +90,11 @@ class Recipe:
         known = [dt.date.fromisoformat(date) for date in self.regimes]
         new = [since] if since is not None and all(since > date for date in known) else []
         return {"regimes": [*known, *new], "held_out": self.split["held_out"]} if known or new else {}
+
+    def regimes_of(self, windows: WindowSet) -> NDArray[np.int64]:
+        """Which distribution each window is from, by its date; 0 is the original one, int64 (N,)."""
+        borders = np.array(self.regimes, "datetime64[D]")
+        return np.asarray(np.searchsorted(borders, windows.dates, side="right"), np.int64)
 
     def tags(self) -> dict[str, str]:
         """What a registered version is looked up by."""

@@ -19,6 +19,7 @@ from har.errors import NotEnoughDataError, TrainingError
 from har.training._augment import augment
 from har.training._calibration import fit_temperature, log_loss
 from har.training._networks import NETWORKS, Network
+from har.training._regimes import joint_signal, joint_windows
 from har.training._signal import Signal
 from har.windows import WindowSet
 
@@ -106,6 +107,7 @@ def fit(
     epochs: int = 15,
     batch_size: int = 128,
     device: str = "auto",
+    regimes: NDArray[np.integer] | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
 ) -> Fitted:
     """Train a network in two passes.
@@ -124,6 +126,8 @@ def fit(
         epochs: at most.
         batch_size: windows per step.
         device: "auto" (CUDA if there is one), "cpu" or "cuda".
+        regimes: (N,), from 0, the distribution that each of `windows` is from; None: all from one. With several, each
+            weighs about the same, and the network tells them apart inside.
         on_epoch: called after every epoch.
 
     Raises:
@@ -146,10 +150,18 @@ def fit(
             remedy="Take each subject to one side only.",
         )
     _check_shape(windows, signal)
-    labelled = windows.select(windows.labels >= 0)
+    known = windows.labels >= 0
+    labelled = windows.select(known)
     learn, check = labelled.of(tuple(train)), labelled.of(tuple(validation))
     _check_labels(labelled, signal)
     missing = _check_classes(learn, signal)
+    counts = len(learn), len(check)
+    classes, own, worlds = len(signal.activities), signal, 1
+    if regimes is not None and len(np.unique(regimes[known & np.isin(windows.subjects, train)])) > 1:
+        worlds = int(regimes.max()) + 1
+        signal = joint_signal(own, worlds)
+        labelled = joint_windows(labelled, regimes[known], classes, seed)
+        learn, check = labelled.of(tuple(train)), labelled.of(tuple(validation))
     where = _device(device)
     history: list[EpochReport] = []
 
@@ -164,15 +176,17 @@ def fit(
         temperature, accuracy, loss, module = 1.0, None, None, search.module
         if search.logits is not None:
             temperature = fit_temperature(search.logits, check.labels)
-            accuracy = float((search.logits.argmax(1) == check.labels).mean())
+            accuracy = float((search.logits.argmax(1) % classes == check.labels % classes).mean())
             loss = log_loss(search.logits / temperature, check.labels)
             torch.manual_seed(seed)
             both = labelled.of((*train, *validation))
             module = trainer.run(both, check.select(slice(0)), "refit", search.epoch, tell).module
     module.inverse_temperature.fill_(1 / temperature)
+    if worlds > 1:
+        module.sum_regimes(worlds)
     return Fitted(
         module=module.eval(),
-        signal=signal,
+        signal=own,
         network=network,
         seed=seed,
         epoch=search.epoch,
@@ -180,8 +194,8 @@ def fit(
         validation_accuracy=accuracy,
         validation_loss=loss,
         missing_activities=missing,
-        train_windows=len(learn),
-        validation_windows=len(check),
+        train_windows=counts[0],
+        validation_windows=counts[1],
         history=tuple(history),
     )
 

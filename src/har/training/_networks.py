@@ -35,17 +35,25 @@ class Network(nn.Module):
     """What every network offers to fitting and export."""
 
     inverse_temperature: Tensor
+    merge: Tensor
     recipe: Recipe
 
     def __init__(self, signal: Signal) -> None:
         super().__init__()
         self.describe = Descriptors(signal)
         self.register_buffer("inverse_temperature", torch.ones(1))
+        self.register_buffer("merge", torch.eye(len(signal.activities)))
+        self.regimes = 1
 
     @property
     def temperature(self) -> float:
         """What the logits are divided by (Guo et al. 2017)."""
         return 1.0 / float(self.inverse_temperature)
+
+    def sum_regimes(self, regimes: int) -> None:
+        """Answer with activities from now on, where the classes are those of so many regimes one after the other."""
+        self.regimes = regimes
+        self.merge = torch.eye(len(self.merge) // regimes, device=self.merge.device).repeat(regimes, 1)
 
     @abstractmethod
     def observe(self, windows: Tensor) -> None:
@@ -62,7 +70,10 @@ class Network(nn.Module):
     def forward(self, window: Tensor) -> tuple[Tensor, Tensor]:
         """Probabilities (N, K) and descriptors (N, F) of windows, float32 (N, T, C)."""
         features = self.describe(window)
-        return torch.softmax(self.logits(window, features) * self.inverse_temperature, 1), features
+        probabilities = torch.softmax(self.logits(window, features) * self.inverse_temperature, 1)
+        if self.regimes > 1:
+            probabilities = torch.matmul(probabilities, self.merge)
+        return probabilities, features
 
 
 class _Scale(nn.Module):
