@@ -19,6 +19,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from flows.import_cli import import_recordings
 from har.errors import HarError
 from har.files import write_atomically
 from har.registry import whoami
@@ -50,6 +51,9 @@ def replay() -> None:
     settings = load_settings()
     report = write(settings.path("inbox"), settings)
     out.print(f"{report.written} files written, {report.present} there already: {settings.path('inbox')}")
+
+
+app.command("import")(import_recordings)
 
 
 @app.command()

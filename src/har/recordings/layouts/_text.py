@@ -74,8 +74,7 @@ def text_rows(
     """
     content = path.read_bytes()
     faults: Counter[str] = Counter()
-    head = content[:65536].split(b"\n", 1)[0].decode("utf-8-sig", errors="replace").strip()
-    separator = separator or max(",", ";", "\t", key=head.count)
+    separator = separator or _separator(_first_line(content))
     if separator != ";" and b";" in content:
         content, count = _ENDING.subn(b"", content)
         faults[TRAILING] += count
@@ -97,6 +96,21 @@ def text_rows(
     rows = number_rows(where, frame, numbers)
     faults += rows.faults
     return Rows(where, rows.frame.with_columns(pl.col(texts).replace("", None)), rows.numbers, faults)
+
+
+def header_of(path: Path, separator: str | None = None) -> list[str]:
+    """The names in a text file's first line."""
+    with path.open("rb") as file:
+        line = _first_line(file.readline(65536))
+    return [name.strip().strip('"') for name in line.split(separator or _separator(line))]
+
+
+def _first_line(content: bytes) -> str:
+    return content[:65536].split(b"\n", 1)[0].decode("utf-8-sig", errors="replace").strip()
+
+
+def _separator(line: str) -> str:
+    return max(",", ";", "\t", key=line.count)
 
 
 def number_rows(where: str, frame: pl.DataFrame, numbers: Sequence[str]) -> Rows:
