@@ -16,7 +16,7 @@ Unit = Literal["day", "week", "month"]
 _DAYS = 62
 _WEEKS = 106
 _GAP = 6.0
-_WIDEST, _NARROWEST, _FILLED = 56.0, 13.0, 860.0
+_WIDEST, _NARROWEST, _FILLED = 46.0, 13.0, 860.0
 
 
 @dataclass(frozen=True)

@@ -201,7 +201,7 @@ def _worst(scores: Iterable[float]) -> float | None:
 
 
 def _scale() -> list[tuple[Markup, str]]:
-    """The colours of the heat map with their scores; hidden from readers of the page's text, which says the same."""
+    """The colours of the heat map with the scores that they stand for."""
     found = []
     for low, high in zip((0.0, *LEVELS), (*LEVELS, None), strict=True):
         drawing = Drawing(14, 14)
@@ -209,5 +209,5 @@ def _scale() -> list[tuple[Markup, str]]:
         if low >= 1:
             drawing.circle(7, 7, 2.1, "dot")
         label = f"{low:g} and more" if high is None else f"{low:g} to {high:g}" if low else f"below {high:g}"
-        found.append((drawing.svg(label), label))
+        found.append((drawing.svg(""), label))
     return found

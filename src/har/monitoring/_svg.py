@@ -48,9 +48,10 @@ class Drawing:
         self.path(((x + dx, y + dy) for dx, dy in _SHAPES[shape]), kind, closed=True, title=title)
 
     def svg(self, description: str) -> Markup:
-        """The whole element."""
+        """The whole element; without a description it is ornament, which readers of the page's text pass over."""
+        words = f'role="img" aria-label="{escape(description)}"' if description else 'aria-hidden="true"'
         opening = (
-            f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(description)}" '
+            f'<svg xmlns="http://www.w3.org/2000/svg" {words} '
             f'width="{self.width:.0f}" height="{self.height:.0f}" viewBox="0 0 {self.width:g} {self.height:g}">'
         )
         return Markup("\n".join([opening, *self._parts, "</svg>"]))  # noqa: S704 - escaped piece by piece above

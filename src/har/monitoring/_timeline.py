@@ -17,7 +17,9 @@ from har.monitoring._svg import Drawing
 LEVELS = (0.5, 0.75, 1.0, 1.5, 3.0)
 """Where the colours of the heat map change; the third one is the alarm level."""
 _ROW, _LANE, _PANEL = 18.0, 22.0, 124.0
-_MARGIN = 58.0  # right of the last column: the axis' last label stands there
+_MARGIN = 8.0
+_PERIOD = 54.0
+_WIDE = 120.0
 _LETTER = 6.6
 _LONGEST = 24
 
@@ -37,7 +39,9 @@ class Timeline:
         longest = max([len(clip(label)) for label in labels], default=0)
         self.columns = columns
         self._labels = Drawing(max(96.0, 12 + _LETTER * longest))
-        self._chart = Drawing(columns.extent + _MARGIN)
+        _, periods = columns.ticks()
+        last = periods[-1][0] + _PERIOD if periods else 0.0
+        self._chart = Drawing(max(columns.extent, last) + _MARGIN)
         self._y = 4.0
         self._top = 4.0
         self._rules: list[tuple[float, float]] = []
@@ -56,6 +60,8 @@ class Timeline:
             self._chart.rect(left + 0.5, top + 2, width - 1, _LANE - 5, f"band{turn % 2}", title=title)
             if width >= 8 + _LETTER * len(names[start]):
                 self._chart.text(left + 6, top + 15, names[start], "on-band")
+            if width >= _WIDE:  # its beginning may be out of sight
+                self._chart.text(left + width - 6, top + 15, names[start], "on-band", anchor="end")
             if start:
                 self._rules.append((left, self._top))
             start, turn = index, turn + 1
@@ -170,7 +176,7 @@ class Timeline:
         return Markup(
             '<div class="history">{}<div class="scroll newest" role="region" tabindex="0" aria-label="{}">'
             '<div dir="ltr">{}</div></div></div>'
-        ).format(self._labels.svg("Row labels"), "Days, the newest at the right", self._chart.svg(description))
+        ).format(self._labels.svg(""), "Days, the newest at the right", self._chart.svg(description))
 
     def _label(self, text: str, baseline: float, kind: str = "", *, title: str = "") -> None:
         self._labels.text(self._labels.width - 8, baseline, text, f"label {kind}", anchor="end", title=title)
