@@ -36,7 +36,7 @@ _ZERO = "rows with a zero stamp"
 
 
 @dataclass(frozen=True)
-class Mapping:
+class Columns:
     """Which columns a generic file is read by.
 
     Attributes:
@@ -58,7 +58,7 @@ class Mapping:
     pattern: PathPattern
 
     @classmethod
-    def of(cls, source: Source) -> Mapping:
+    def of(cls, source: Source) -> Columns:
         """The mapping that options and har.toml say.
 
         Raises:
@@ -95,7 +95,7 @@ class Mapping:
         return [*dict.fromkeys(wanted)]
 
 
-def recordings(path: Path, source: Source, rows: Rows, mapping: Mapping) -> Iterator[Found]:
+def recordings(path: Path, source: Source, rows: Rows, mapping: Columns) -> Iterator[Found]:
     """One recording per subject and session of a table; a group's rows are in the file's order.
 
     Raises:
@@ -107,7 +107,8 @@ def recordings(path: Path, source: Source, rows: Rows, mapping: Mapping) -> Iter
     rows = _without_zero_stamps(rows, mapping)
     groups = _groups(rows, [keys[name] for name in fields])
     for values, group in groups:
-        own = {**said, **dict(zip(fields, values, strict=True))}
+        own = dict(said)
+        own.update(zip(fields, values, strict=True))
         times_us, clock = _times(group, mapping, source)
         signals = {
             kind: Signal(group.xyz(columns), getattr(source.settings.sensors, kind).unit)
@@ -146,7 +147,7 @@ def _sensors(source: Source) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _from_path(path: Path, source: Source, mapping: Mapping) -> dict[str, str]:
+def _from_path(path: Path, source: Source, mapping: Columns) -> dict[str, str]:
     # A path must say something only where neither a column nor a constant does.
     known = {*mapping.columns, *mapping.constants}
     if "pattern" not in source.options and "subject" in known:
@@ -154,7 +155,7 @@ def _from_path(path: Path, source: Source, mapping: Mapping) -> dict[str, str]:
     return mapping.pattern.parse(path, source.path)
 
 
-def _without_zero_stamps(rows: Rows, mapping: Mapping) -> Rows:
+def _without_zero_stamps(rows: Rows, mapping: Columns) -> Rows:
     if not mapping.time or mapping.unit == "iso":
         return rows
     stamps = rows.frame[mapping.time]
@@ -177,7 +178,7 @@ def _groups(rows: Rows, columns: list[str]) -> Iterator[tuple[tuple[str, ...], R
         yield text, Rows(rows.where, group.drop("\0row"), rows.numbers[group["\0row"].to_numpy()], faults)
 
 
-def _times(rows: Rows, mapping: Mapping, source: Source) -> tuple[NDArray[np.int64], Clock]:
+def _times(rows: Rows, mapping: Columns, source: Source) -> tuple[NDArray[np.int64], Clock]:
     if not mapping.time:
         numbers = rows.numbers - rows.numbers[0] if len(rows.numbers) else rows.numbers
         return sample_times(numbers, mapping.rate_hz), "counted"

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from har.recordings.layouts._generic import OPTIONS, Mapping, recordings
+from har.recordings.layouts._generic import OPTIONS, Columns, recordings
 from har.recordings.layouts._layout import Found, Layout, Source
 from har.recordings.layouts._text import header_of, text_rows
 
 
 def _find(source: Source) -> list[Path]:
-    Mapping.of(source)  # an option that cannot be is told before any file is read
+    Columns.of(source)  # an option that cannot be is told before any file is read
     return source.files("*.csv", "*.txt")
 
 
 def _read(path: Path, source: Source) -> Iterator[Found]:
-    mapping = Mapping.of(source)
+    mapping = Columns.of(source)
     header = header_of(path)
     rows = text_rows(path, str(path), numbers=mapping.channels, texts=mapping.texts(header))
     if mapping.time:

@@ -8,18 +8,18 @@ from pathlib import Path
 import polars as pl
 
 from har.errors import EmptyRecordingError, MissingColumnError, NotARecordingError
-from har.recordings.layouts._generic import OPTIONS, Mapping, recordings
+from har.recordings.layouts._generic import OPTIONS, Columns, recordings
 from har.recordings.layouts._layout import Found, Layout, Source
 from har.recordings.layouts._text import number_rows
 
 
 def _find(source: Source) -> list[Path]:
-    Mapping.of(source)  # an option that cannot be is told before any file is read
+    Columns.of(source)  # an option that cannot be is told before any file is read
     return source.files("*.parquet")
 
 
 def _read(path: Path, source: Source) -> Iterator[Found]:
-    mapping = Mapping.of(source)
+    mapping = Columns.of(source)
     try:
         header = list(pl.read_parquet_schema(path))
         wanted = [*dict.fromkeys([*mapping.channels, *mapping.texts(header)])]

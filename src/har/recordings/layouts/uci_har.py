@@ -1,0 +1,140 @@
+"""UCI HAR (Anguita et al. 2013): windows of 128 samples at 50 Hz from a phone on the waist, 30 subjects, 6 activities.
+
+`{train,test}/Inertial Signals/{total_acc,body_gyro}_{x,y,z}_{train,test}.txt` hold one window a line (g and rad/s),
+`subject_….txt` and `y_….txt` its subject and activity. Neighbouring windows share half their samples: those whose
+halves agree are put together again, so that a project with other windows than these gets whole stretches.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from har.errors import MalformedRowError, NotARecordingError
+from har.recordings.layouts._layout import Found, Layout, Signal, Source
+
+RATE_HZ = 50
+LENGTH = 128
+ACTIVITIES = ["WALKING", "WALKING_UPSTAIRS", "WALKING_DOWNSTAIRS", "SITTING", "STANDING", "LAYING"]
+"""By number, from 1, as the publishers' activity_labels.txt has them."""
+_HALF = LENGTH // 2
+_INTERVAL_US = 1_000_000 // RATE_HZ
+_PAUSE_US = 10_000_000
+"""Between two stretches that do not touch: how long it really was, nobody says."""
+
+
+def _find(source: Source) -> list[Path]:
+    return source.files("total_acc_x_*.txt", "._total_acc_x_*.txt")
+
+
+def _read(path: Path, source: Source) -> Iterator[Found]:
+    part = path.stem.removeprefix("total_acc_x_")
+    folder = path.parent.parent
+    windows = np.stack(
+        [
+            _windows(path.with_name(f"{kind}_{axis}_{part}.txt"))
+            for kind in ("total_acc", "body_gyro")
+            for axis in ("x", "y", "z")
+        ],
+        axis=2,
+    )
+    subjects = _codes(folder / f"subject_{part}.txt", len(windows))
+    activities = _codes(folder / f"y_{part}.txt", len(windows))
+    if activities.min() < 1 or activities.max() > len(ACTIVITIES):
+        raise MalformedRowError(
+            where=str(folder / f"y_{part}.txt"),
+            expected=f"activities from 1 to {len(ACTIVITIES)}",
+            got=f"{activities.min()} to {activities.max()}",
+            remedy="Download it again.",
+        )
+    for subject in np.unique(subjects):
+        rows = np.flatnonzero(subjects == subject)
+        yield _joined(path, part, int(subject), windows[rows], activities[rows])
+
+
+def _joined(path: Path, part: str, subject: int, windows: NDArray[np.float64], codes: NDArray[np.int64]) -> Found:
+    # A window goes on where the one before left off if its first half is that one's second half.
+    goes_on = np.zeros(len(windows), np.bool_)
+    goes_on[1:] = (windows[1:, :_HALF] == windows[:-1, _HALF:]).all(axis=(1, 2)) & (codes[1:] == codes[:-1])
+    pieces: list[NDArray[np.float64]] = []
+    times: list[NDArray[np.int64]] = []
+    labels: list[NDArray[np.int64]] = []
+    now_us = 0
+    for window, code, again in zip(windows, codes, goes_on, strict=True):
+        fresh = window[_HALF:] if again else window
+        now_us += 0 if again or not pieces else _PAUSE_US
+        times.append(now_us + np.arange(len(fresh), dtype=np.int64) * _INTERVAL_US)
+        now_us += len(fresh) * _INTERVAL_US
+        pieces.append(fresh)
+        labels.append(np.full(len(fresh), code - 1))
+    values = np.concatenate(pieces)
+    return Found(
+        where=f"{path.parent.parent}, subject {subject}",
+        subject=f"s{subject:02d}",
+        session=part,
+        times_us=np.concatenate(times),
+        clock="counted",
+        accelerometer=Signal(values[:, :3], "g"),
+        gyroscope=Signal(values[:, 3:], "rad/s"),
+        labels=pl.Series(ACTIVITIES).gather(np.concatenate(labels)),
+        placement="waist",
+        device="phone",
+        faults=Counter({"pauses of unknown length, set to 10 s": int((~goes_on[1:]).sum())}),
+    )
+
+
+def _windows(path: Path) -> NDArray[np.float64]:
+    """float64 (n, 128)."""
+    values = _numbers(path).reshape(-1)
+    lines = sum(1 for line in path.read_bytes().splitlines() if line.strip())
+    if len(values) != lines * LENGTH:
+        raise MalformedRowError(
+            where=str(path),
+            expected=f"{LENGTH} numbers in every line",
+            got=f"{len(values)} in {lines} lines",
+            remedy="A row was cut: download it again. The subject and activity of a window are found by its line.",
+        )
+    return values.reshape(-1, LENGTH)
+
+
+def _codes(path: Path, count: int) -> NDArray[np.int64]:
+    codes = _numbers(path)
+    if len(codes) != count:
+        raise MalformedRowError(
+            where=str(path),
+            expected=f"{count} lines, one per window",
+            got=str(len(codes)),
+            remedy="Download the data set again.",
+        )
+    return codes.astype(np.int64)
+
+
+def _numbers(path: Path) -> NDArray[np.float64]:
+    if not path.is_file():
+        raise NotARecordingError(
+            where=str(path),
+            expected="a file of the data set",
+            got="no such file",
+            remedy="Unpack all of it: Inertial Signals, subject_….txt and y_….txt belong together.",
+        )
+    try:
+        values = np.array(path.read_bytes().split(), np.float64)
+    except ValueError as error:
+        raise MalformedRowError(
+            where=str(path), expected="numbers", got=str(error), remedy="Download it again."
+        ) from error
+    if not len(values) or not np.isfinite(values).all():
+        raise MalformedRowError(
+            where=str(path), expected="finite numbers", got="none or others", remedy="Download it again."
+        )
+    return values
+
+
+LAYOUT = Layout(
+    "uci-har", "UCI HAR, Inertial Signals as published (phone on the waist, 50 Hz, 6 activities)", _find, _read
+)
