@@ -10,10 +10,10 @@ export ORT_DISABLE_TELEMETRY := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: help setup demo test lint format up bench lock clean
+.PHONY: help setup demo test lint format up bench bench-drift lock clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 13
 
 setup:  ## install the pinned packages into .venv (TORCH=cu130 for a CUDA build)
 	@infra/local/setup.sh
@@ -39,6 +39,9 @@ up: setup  ## start Prefect server, worker, deployments and MLflow; Ctrl-C stops
 
 bench: setup  ## measure scoring, windowing, latency and the online service; writes reports/bench.json
 	@$(BIN)/python -m tests.bench
+
+bench-drift: setup  ## measure false alarms, power and delay of drift alarms; writes reports/drift-bench.json
+	@$(BIN)/python -m tests.bench.drift
 
 lock: setup  ## compile the pinned requirements
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --group dev $(PINS) \

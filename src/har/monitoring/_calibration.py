@@ -72,7 +72,7 @@ class Level:
         level: NDArray[np.float64] = mean + student_t(1.0 - each, self.freedom) * deviation * math.sqrt(
             1.0 + 1.0 / self.subjects
         )
-        return level[[names.index(name) for name in self.families]]
+        return np.maximum(level, LEAST_LEVEL)[[names.index(name) for name in self.families]]
 
     def _at(self, windows: int, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         """Between the rows of two numbers of windows, by their logarithm."""

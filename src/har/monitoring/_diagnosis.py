@@ -1,26 +1,83 @@
-"""What moved, and what the day comes to, in sentences; from the pattern of the scores that alarmed."""
+"""What moved, and what the day comes to, in sentences; from the pattern of the scores that alarmed.
+
+The patterns are those that physical faults leave: a watch put on the other way round moves means and correlations of
+axes and no power, another gain moves a sensor's magnitude, a lower rate takes the upper bands away.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Sequence
 
 from har.monitoring._day import FeatureScore, SliceScore
 from har.settings import Drift
 
+_STILL = -2.0
+"""An axis whose variance lies so many of the reference's deviations lower does not move at all."""
+_UPPER_HZ = 8.0
+"""Powers above this are where a lower rate shows."""
 
-def diagnose(names: Sequence[str], features: Sequence[FeatureScore], slices: Sequence[SliceScore]) -> str:
-    """One sentence: whose data moved, and which quantities."""
-    worst = ", ".join(one.name for one in features[:3])
-    return f"{_who(slices)}: most in {worst}."
+
+def diagnose(features: Sequence[FeatureScore], slices: Sequence[SliceScore]) -> str:
+    """One sentence about a day that alarmed: whose data moved, and what about them."""
+    return f"{_who(slices)}: {_what(features)} (most in {', '.join(one.name for one in _moved(features)[:3])})."
 
 
 def _who(slices: Sequence[SliceScore]) -> str:
-    subjects = [one for one in slices if one.by == "subject"]
-    alarmed = [one for one in subjects if one.alarmed]
-    if len(alarmed) == 1 and len(subjects) > 1:
-        return f"One subject, {alarmed[0].name}"
+    for by in ("device", "placement", "subject"):
+        parts = sorted((one for one in slices if one.by == by), key=lambda one: -one.score)
+        # What all of them share lifts every score; what one has for itself leaves the others far below it.
+        if len(parts) > 1 and parts[0].alarmed and parts[1].score < min(1.0, parts[0].score / 2):
+            return f"One {by}, {parts[0].name or 'unnamed'}"
     return "Everyone"
+
+
+def _moved(features: Sequence[FeatureScore]) -> list[FeatureScore]:
+    """What alarmed, worst first, or the worst alone; a model's confidence is no reason to alarm."""
+    counted = [one for one in features if one.kind != "confidence"]
+    return [one for one in counted if one.alarmed] or counted[:1]
+
+
+def _what(features: Sequence[FeatureScore]) -> str:
+    moved = _moved(features)
+    inputs = [one for one in moved if one.kind == "input"]
+    if not inputs:
+        return "only the model's answers moved"
+    worst = inputs[0]
+    still = [one for one in inputs if one.name.endswith(".log_var") and one.shift < _STILL]
+    if len(still) == 1:
+        return f"one axis stands still, {_series(still[0])[0]}"
+    if all(_upper(one) for one in inputs):
+        return f"the {'upper bands are gone' if worst.shift < 0 else 'upper bands grew'}, as another sampling rate does"
+    if worst.name.endswith("_norm.mean"):
+        return f"the gain of {_series(worst)[0].removesuffix('_norm')}, which reads {_size(worst)} altogether"
+    if all(_of_axes(one) for one in inputs):
+        axes = set.intersection(*(set(_series(one)) for one in inputs))
+        if len(axes) == 1 and all(one.name.endswith(".mean") for one in inputs):
+            return f"one axis, {axes.pop()}"
+        return "the orientation of the sensor"
+    if all(".band_" in one.name or ".log_" in one.name for one in inputs):
+        return f"how hard people move, {'less' if worst.shift < 0 else 'more'} than before"
+    return "several things at once"
+
+
+def _series(one: FeatureScore) -> list[str]:
+    return one.name.partition(".")[0].split("~")
+
+
+def _of_axes(one: FeatureScore) -> bool:
+    """A mean of an axis, or a correlation that an axis takes part in: what turns with the sensor."""
+    return one.name.endswith((".mean", ".corr")) and any(not name.endswith("_norm") for name in _series(one))
+
+
+def _upper(one: FeatureScore) -> bool:
+    band = re.search(r"\.band_([\d.]+)_", one.name)
+    return one.name.endswith(".log_jerk") or (band is not None and float(band[1]) >= _UPPER_HZ)
+
+
+def _size(one: FeatureScore) -> str:
+    return "larger" if one.shift > 0 else "smaller"
 
 
 def verdict(
@@ -34,15 +91,16 @@ def verdict(
     diagnosis: str,
     settings: Drift,
 ) -> str:
-    """One sentence that a person reads first."""
+    """One sentence that a person reads first, and the diagnosis."""
+    state = f"Drift, confirmed since {since.isoformat()}." if confirmed and since else ""
     if not judged:
         had = "no subject" if not subjects else f"{subjects} subject{'s' if subjects > 1 else ''}"
-        state = f"; drift stays confirmed since {since.isoformat()}" if confirmed and since else ""
-        return f"Not judged: {had} with {settings.min_windows} windows, {settings.min_subjects} are needed{state}."
-    if confirmed and since:
-        return f"Drift, confirmed since {since.isoformat()}. {diagnosis}".strip()
+        rest = f"; drift stays confirmed since {since.isoformat()}" if state and since else ""
+        return f"Not judged: {had} with {settings.min_windows} windows, {settings.min_subjects} are needed{rest}."
     if alarmed:
-        return f"An alarm, not confirmed yet ({settings.days} of {settings.of_days} days are needed). {diagnosis}"
+        return f"{state or f'An alarm, to be confirmed by {settings.days} of {settings.of_days} days.'} {diagnosis}"
+    if state:
+        return f"{state} Today is quiet."
     if alarming:
-        return f"No drift; {alarming} of {subjects} subjects stand out alone."
-    return f"No drift in {subjects} subjects."
+        return f"No drift: {alarming} of {subjects} subjects stand{'s' if alarming == 1 else ''} out alone."
+    return f"No drift in {subjects} subject{'s' if subjects > 1 else ''}."

@@ -116,7 +116,9 @@ def family(name: str) -> str:
     """
     if name.startswith(ACTIVITY):
         return "activity"
-    series, _, kind = name.partition(".")
+    series, dot, kind = name.partition(".")
+    if not dot:
+        return name
     if kind.startswith(("log_", "band_")):
         return "power"
     kind = kind.split("_")[0]

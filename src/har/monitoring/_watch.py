@@ -121,7 +121,7 @@ def watch_day(
     confirmed, since = _persistent(date, model_version, judged, alarmed, history, settings)
     slices = _slices(reference, enough, subjects, everyone, settings)
     features = _features(reference, everyone, [day.profile for day in enough]) if everyone else ()
-    diagnosis = diagnose(reference.features, features, slices) if alarmed else ""
+    diagnosis = diagnose(features, slices) if alarmed else ""
     return DayReport(
         date=date,
         model_version=model_version,
