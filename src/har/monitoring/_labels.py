@@ -23,8 +23,8 @@ def ask(
 
     The model is least sure of the windows with the least confidence (uncertainty sampling by least confidence; Lewis
     and Gale, A Sequential Algorithm for Training Text Classifiers, 1994). Taken alone, that would fill the list with
-    neighbours of one movement. So of those that begin within the same 20 s the least sure one stands for all, and subjects take turns,
-    within a subject the activities that the model believes in, and within these the recordings.
+    neighbours of one movement. So of those that begin within the same 20 s the least sure one stands for all; subjects
+    take turns, within a subject the activities that the model believes in, and within these the recordings.
 
     Args:
         lake: predictions, samples and feedback; gets the requests.
