@@ -136,7 +136,8 @@ def test_decisions_stand_in_the_order_they_were_taken() -> None:
 def test_shows_features_worst_first_with_the_alarm_level() -> None:
     report = day_report(drifted=True)
     shown = page(report)
-    places = [shown.words.index(f" {row.name} ", shown.words.index("What moved")) for row in report.features]
+    table = shown.words.index("Feature Kind Hellinger")
+    places = [shown.words.index(f" {row.name} ", table) for row in report.features]
     assert places == sorted(places)
     assert len(places) == len(NAMES) + 2
     rows = [values for tag, values in shown.tags if tag == "tr"]
@@ -147,6 +148,14 @@ def test_shows_features_worst_first_with_the_alarm_level() -> None:
     assert "1 is the alarm level" in shown.words
     assert "45 more features" not in shown.words
     assert f"{len(report.features) - 20} more features" in shown.words
+
+
+def test_confidence_is_shown_and_counts_for_no_alarm() -> None:
+    unsure = FeatureScore("confidence", "confidence", 0.6, 1.0, -2.0, 3.0, 2.5, True)
+    shown = page(day_report(features=(unsure, day_report().features[0])))
+    assert not [row for row in shown.all("tr") if row.get("class") == "reached"]
+    assert "2.5 alarm" not in shown.words
+    assert "Features at the alarm level 0" in shown.words
 
 
 def test_shows_the_worst_five_beside_the_reference() -> None:
@@ -276,4 +285,6 @@ def test_numbers_have_two_digits(value: float | None, text: str) -> None:
 
 
 def test_no_score_below_the_alarm_level_reads_as_if_it_had_reached_it() -> None:
-    assert [words.score(value) for value in (0.9951, 0.99999, 1.0, 0.984, None)] == ["0.99", "0.99", "1.0", "0.98", "–"]
+    assert [words.score(value) for value in (0.9951, 0.99999, 1.0, 0.984, 0.001, None)] == [
+        "0.99", "0.99", "1.0", "0.98", "0", "–",
+    ]  # fmt: skip

@@ -40,8 +40,10 @@ def shift(value: float | None) -> str:
 
 
 def score(value: float | None) -> str:
-    """Two significant digits; what lies below the alarm level never reads as if it had reached it."""
-    return "0.99" if value is not None and 0.99 <= value < 1 else digits(value)
+    """At most two digits that matter; what lies below the alarm level never reads as if it had reached it."""
+    if value is None or not 0 <= value < 1:
+        return digits(value)
+    return f"{min(value, 0.99):.2f}" if value >= 0.005 else "0"
 
 
 def percent(value: float | None) -> str:
