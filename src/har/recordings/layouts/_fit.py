@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
 from collections import Counter
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from har.errors import NotARecordingError, SettingsError, UnitError
+from har.errors import NotARecordingError, RecordingError, SettingsError, UnitError
 
 ACCELEROMETER, GYROSCOPE, CALIBRATION, CORRELATION = 165, 164, 167, 162
 _EPOCH_S = 631_065_600
@@ -83,10 +84,12 @@ def read_fit(path: Path) -> Content:
                 for frame in reader:
                     if isinstance(frame, fitdecode.FitDataMessage):
                         batches.add(frame)
+        except RecordingError:
+            raise
         except fitdecode.FitCRCError as error:
             raise _damaged(path, "a checksum that does not match") from error
-        except (fitdecode.FitError, ValueError, KeyError) as error:
-            raise _damaged(path, str(error)[:200]) from error
+        except (fitdecode.FitError, ValueError, LookupError, TypeError, AssertionError, struct.error) as error:
+            raise _damaged(path, str(error)[:200] or type(error).__name__) from error
     return batches.content()
 
 

@@ -152,7 +152,7 @@ def _from_path(path: Path, source: Source, mapping: Columns) -> dict[str, str]:
     known = {*mapping.columns, *mapping.constants}
     if "pattern" not in source.options and "subject" in known:
         return {}
-    return mapping.pattern.parse(path, source.path)
+    return mapping.pattern.parse(path)
 
 
 def _without_zero_stamps(rows: Rows, mapping: Columns) -> Rows:

@@ -12,10 +12,10 @@ FIELDS = ("subject", "session", "activity", "placement", "device")
 
 
 class PathPattern:
-    """A pattern for paths under the imported folder.
+    """A pattern for the end of a file's path.
 
     `{subject}`, `{session}`, `{activity}`, `{placement}` and `{device}` stand for what they name, `*` for anything
-    within a name; a field that occurs twice must read the same. A pattern of fewer folders is held against the end.
+    within a name; a field that occurs twice must read the same.
 
     Raises:
         SettingsError: another field.
@@ -45,19 +45,18 @@ class PathPattern:
         self.fields.append(name)
         return f"(?P<{name}>[^/]+?)"
 
-    def parse(self, path: Path, root: Path) -> dict[str, str]:
-        """The fields' values for a file under `root` (or for `root` itself).
+    def parse(self, path: Path) -> dict[str, str]:
+        """The fields' values for a file.
 
         Raises:
             FileNameError: the path does not fit.
         """
-        relative = path.absolute() if root == path else path.relative_to(root)
-        match = self._regex.fullmatch(relative.as_posix())
+        match = self._regex.fullmatch(path.absolute().as_posix())
         if match is None:
             raise FileNameError(
                 where=str(path),
                 expected=f"a path like {self.text}",
-                got=relative.as_posix(),
+                got=path.name,
                 remedy="Say how paths are made up: -o 'pattern={subject}/{session}.csv', for example.",
             )
         return match.groupdict()

@@ -38,7 +38,7 @@ def _read(path: Path, source: Source) -> Iterator[Found]:
     options = source.options
     own: dict[str, str] = {}
     if "pattern" in options or "subject" not in options:
-        own = PathPattern(options.get("pattern", "{subject}_{session}.*")).parse(path, source.path)
+        own = PathPattern(options.get("pattern", "{subject}_{session}.*")).parse(path)
     content = read_fit(path)
     if ACCELEROMETER not in content.sensors and GYROSCOPE not in content.sensors:
         raise _no_samples(path, content)
