@@ -31,10 +31,10 @@ from har.evaluation import (
 from har.files import write_atomically
 from har.inference import Classifier, ModelMetadata
 from har.lake import Lake
-from har.monitoring import reference_of, require_whylogs
+from har.monitoring import chosen_features, reference_of, require_whylogs
 from har.recipe import Recipe as Recipe
 from har.settings import Monitoring, Settings
-from har.training import EpochReport, Fitted, Signal, export, fit
+from har.training import EpochReport, Fitted, Signal, export, feature_names, fit
 from har.windows import WindowSet, split_subjects
 
 REFERENCE = "reference.json"
@@ -161,17 +161,19 @@ def run(
         monitoring: what the reference holds, which decides nothing about the model; None: as the recipe's settings say.
 
     Raises:
-        MonitoringError: monitoring is enabled and whylogs is not installed; before anything is trained.
+        MonitoringError: monitoring is enabled and whylogs is not installed, or a pattern of monitoring.features names
+            nothing; before anything is trained.
     """
     settings = Settings.from_values(recipe.settings, root=folder)
     monitoring = monitoring or settings.monitoring
+    signal = Signal.from_settings(settings)
     if monitoring.enabled:
         require_whylogs()
+        chosen_features(feature_names(signal), monitoring)
     lake = Lake(Path(recipe.lake), settings.sensors.channels)
     every = load_windows(lake, settings, version=recipe.lake_version, labels_version=recipe.labels_version)
     windows = labelled(every)
     split = recipe.sides
-    signal = Signal.from_settings(settings)
     fitted = fit(
         windows,
         split.train,

@@ -220,6 +220,11 @@ def _pairs(size: int) -> tuple[NDArray[np.float64], ...]:
     return of_first, of_second, entry, turned
 
 
+def feature_names(signal: Signal) -> tuple[str, ...]:
+    """Names of what every network computes of such a window, F."""
+    return Descriptors(signal).names
+
+
 def _names(signal: Signal, spectrum: _Spectrum) -> list[str]:
     def each(*kinds: str) -> list[str]:
         return [f"{series}.{kind}" for series in signal.series for kind in kinds]
