@@ -14,11 +14,12 @@ import polars as pl
 
 from har.errors import HarError, ModelMismatchError, RequestError, ServiceError
 from har.lake import PREDICTIONS
-from har.scoring import Parts
+from har.scoring import FEATURES, Parts
 from har.settings import Settings
 
 _TIMEOUT = httpx.Timeout(10, read=3600, write=600)
 _VERSION_HEADER = "X-Model-Version"
+_FEATURES_HEADER = "X-Features"
 _PARQUET = {"Content-Type": "application/vnd.apache.parquet"}
 _PIECE = 1 << 20
 _ROW_GROUP = 250_000
@@ -33,10 +34,12 @@ class BatchService:
     Attributes:
         settings: address, window and channels.
         version: the champion's; answers of another are refused.
+        features: names of the model's features to be sent back with the predictions.
     """
 
     settings: Settings
     version: int
+    features: tuple[str, ...] = ()
 
     @property
     def address(self) -> str:
@@ -86,10 +89,11 @@ class BatchService:
             ServiceError: it is not there, busy or failing; another try may succeed.
             HarError: it refuses the samples.
         """
+        described = {FEATURES: pl.Array(pl.Float32, len(self.features))} if self.features else {}
         with tempfile.TemporaryDirectory(prefix="har-score-") as folder:
             samples, predictions = Path(folder, "samples.parquet"), Path(folder, "predictions.parquet")
             if not self._write(parts, samples):
-                return pl.DataFrame(schema=PREDICTIONS)
+                return pl.DataFrame(schema={**PREDICTIONS, **described})
             with (
                 samples.open("rb") as body,
                 self._asking() as client,
@@ -97,7 +101,11 @@ class BatchService:
                     "POST",
                     "/score",
                     content=iter(lambda: body.read(_PIECE), b""),
-                    headers={**_PARQUET, "Content-Length": str(samples.stat().st_size)},
+                    headers={
+                        **_PARQUET,
+                        "Content-Length": str(samples.stat().st_size),
+                        _FEATURES_HEADER: ",".join(self.features),
+                    },
                 ) as answer,
             ):
                 if answer.is_error:

@@ -1,4 +1,4 @@
-"""`score`: every partition that no model has scored yet, by the champion."""
+"""`score`: every partition that no model has scored yet, by the champion; and profiles of what it saw."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from flows._console import track
 from flows._project import IO_RETRIES, Project, open_project
 from flows._remote import BatchService
 from har.inference import Classifier, granted_cores
+from har.monitoring import Profiler, merge_old, profiled_by
 from har.scoring import Chunk, ChunkReport, pending, plan, score_chunk
 from har.summary import outdated, write_summary
 
@@ -33,17 +34,35 @@ class ScoreReport:
 
 @task(name="score-chunk", task_run_name="score {chunk.partitions[0][0]} ({chunk.samples} samples)", **IO_RETRIES)
 def score_partitions(
-    project: Project, classifier: Classifier, model_version: int, chunk: Chunk, service: BatchService | None
+    project: Project,
+    classifier: Classifier,
+    model_version: int,
+    chunk: Chunk,
+    service: BatchService | None,
+    profiler: Profiler | None,
 ) -> ChunkReport:
-    """Score some partitions, here or by the service, and commit them."""
-    elsewhere = service.predict if service else None
-    return score_chunk(project.lake, project.settings, classifier, model_version, chunk, elsewhere=elsewhere)
+    """Score some partitions, here or by the service, profile what the model saw, and commit both."""
+    return score_chunk(
+        project.lake,
+        project.settings,
+        classifier,
+        model_version,
+        chunk,
+        elsewhere=service.predict if service else None,
+        keeper=profiler,
+    )
 
 
 @task(name="check-service", **IO_RETRIES)
 def check_service(service: BatchService) -> None:
     """Refuse a batch service that does not serve the champion."""
     service.require_champion()
+
+
+@task(name="merge-profiles", **IO_RETRIES)
+def merge_profiles(project: Project) -> int:
+    """Merge the profiles of days long past."""
+    return merge_old(project.lake, project.settings)
 
 
 @task(name="summarise", **IO_RETRIES)
@@ -60,7 +79,7 @@ def score(date: dt.date | None = None, rescore: bool = False) -> ScoreReport:
 
     Args:
         date: this date only; by default every date with something to score.
-        rescore: also what another version than the champion scored.
+        rescore: also what another version than the champion scored, and what has no profile.
     """
     began = dt.datetime.now(dt.UTC)
     project = open_project()
@@ -68,13 +87,21 @@ def score(date: dt.date | None = None, rescore: bool = False) -> ScoreReport:
     settings = project.settings
     classifier = Classifier(project.registry.model_path(champion.number), threads=1, arena=True)
     classifier.metadata.require(where=f"model version {champion.number}", **settings.model_input)
-    service = BatchService(settings, champion.number) if settings.scoring.service else None
+    profiler = None
+    if settings.monitoring.enabled:
+        profiler = Profiler(project.lake, settings, classifier.metadata.feature_names, champion.number)
+    service = None
+    if settings.scoring.service:
+        service = BatchService(settings, champion.number, profiler.features if profiler else ())
     if service:
         check_service(service)
     samples_version = project.lake.samples.version()
-    chunks = plan(project.lake, pending(project.lake, champion.number, date=date, rescore=rescore))
-    runs = [score_partitions.submit(project, classifier, champion.number, chunk, service) for chunk in chunks]
+    profiled = profiled_by(project.lake, champion.number) if profiler else None
+    chunks = plan(project.lake, pending(project.lake, champion.number, date=date, rescore=rescore, profiled=profiled))
+    runs = [score_partitions.submit(project, classifier, champion.number, chunk, service, profiler) for chunk in chunks]
     reports = [run.result() for run in track(runs, "Scoring", unit="chunks")]
+    if profiler and chunks:
+        merge_profiles(project)
     dates = outdated(project.lake, settings)
     summaries = summarise_dates(project, dates) if dates else []
     report = ScoreReport(

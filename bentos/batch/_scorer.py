@@ -6,7 +6,7 @@ import datetime as dt
 import os
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -19,7 +19,7 @@ from har.dataset import run_ids
 from har.errors import LakeError
 from har.inference import Classifier, ModelMetadata, Package, granted_cores
 from har.lake import PREDICTIONS, Partition
-from har.scoring import predict
+from har.scoring import FEATURES, pick_features, predict
 from har.settings import Settings
 
 Piece = tuple[Partition, pl.DataFrame]
@@ -46,7 +46,6 @@ class Scorer:
         """Load the model and score one window, so that the first request finds it warm."""
         self.version = package.version
         self.settings = settings
-        self.schema = PREDICTIONS
         self._classifier = Classifier(package.model, threads=1, arena=True)
         self.metadata: ModelMetadata = self._classifier.metadata
         self.metadata.require(where=f"model version {package.version}", **settings.model_input)
@@ -76,6 +75,7 @@ class Scorer:
         samples: Iterable[pl.DataFrame],
         target: Path,
         *,
+        features: Sequence[str] = (),
         progress: Callable[[Scored], None] = lambda _: None,
     ) -> Scored:
         """Score samples and write the lake's columns `predictions`, sorted by date, subject, session and start.
@@ -83,17 +83,22 @@ class Scorer:
         Args:
             samples: batches as `parquet_samples` and `delta_samples` give them.
             target: appears when it is complete, and is not touched before.
+            features: of the model, to be written in one more column `features`.
             progress: told after every batch how far it got; an error that it raises ends the work.
 
         Raises:
+            ModelError: the model has no such feature.
             LakeError: the disk refuses.
             HarError: what `samples` raises.
         """
+        pick_features(self.metadata, features)
+        described = {FEATURES: pl.Array(pl.Float32, len(features))} if features else {}
+        schema = pl.Schema({**PREDICTIONS, **described})
         done = Scored(0, 0)
         running: deque[tuple[int, Future[pl.DataFrame]]] = deque()
         try:
             with tempfile.TemporaryDirectory(prefix="har-batch-") as folder:
-                parts = _Parts(Path(folder), self.schema)
+                parts = _Parts(Path(folder), schema)
 
                 def finish_oldest() -> Scored:
                     rows, future = running.popleft()
@@ -102,7 +107,7 @@ class Scorer:
                     return Scored(done.samples + rows, done.windows + len(predictions))
 
                 for rows, pieces in _cut(samples, self.settings.length, self.settings.stride):
-                    running.append((rows, self._pool.submit(self._predict, pieces)))
+                    running.append((rows, self._pool.submit(self._predict, pieces, features, schema)))
                     if len(running) > self._cores:
                         done = finish_oldest()
                         progress(done)
@@ -124,11 +129,11 @@ class Scorer:
                 future.cancel()
         return done
 
-    def _predict(self, pieces: list[Piece]) -> pl.DataFrame:
+    def _predict(self, pieces: list[Piece], features: Sequence[str], schema: pl.Schema) -> pl.DataFrame:
         if not pieces:
-            return pl.DataFrame(schema=self.schema)
-        found = predict(pieces, self.settings, self._classifier, self.version)
-        return found.select(self.schema.names()).cast(self.schema)
+            return pl.DataFrame(schema=schema)
+        found = predict(pieces, self.settings, self._classifier, self.version, features=features)
+        return found.select(schema.names()).cast(schema)
 
 
 def _cut(samples: Iterable[pl.DataFrame], length: int, stride: int) -> Iterator[tuple[int, list[Piece]]]:

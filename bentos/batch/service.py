@@ -7,7 +7,7 @@ import datetime as dt
 import functools
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,6 +30,7 @@ MODEL = _project.model(SETTINGS)
 
 PARQUET = "application/vnd.apache.parquet"
 VERSION_HEADER = "X-Model-Version"
+FEATURES_HEADER = "X-Features"
 
 TIMEOUT_S = 3600
 """For one request, its upload included; the nightly flow's chunks take seconds."""
@@ -104,11 +105,13 @@ class Batch:
 
         Columns: subject and session (text), time (timestamp), the channels in m/s² and rad/s; date and segment may be
         absent, others are ignored. Rows of a session follow one another in order of time, at the model's rate. Values
-        in a wrong unit are refused only if they exceed the sensor's full scale.
+        in a wrong unit are refused only if they exceed the sensor's full scale. The header X-Features, names of the
+        model's features with commas between them, adds a column `features`.
         """
         if isinstance(samples, HarError):
             return _response(refusal(samples))
-        return await _scored(lambda: parquet_samples(samples, SETTINGS))
+        features = [name for name in _context().request.headers.get(FEATURES_HEADER, "").split(",") if name]
+        return await _scored(lambda: parquet_samples(samples, SETTINGS), features)
 
     @bentoml.api(route="/score/table", input_spec=TableRequest)
     async def score_table(self, path: Any, date: dt.date | None = None) -> Parquet:
@@ -130,7 +133,7 @@ class _Abandoned(Exception):
     """Nobody waits for the answer any more."""
 
 
-async def _scored(samples: Callable[[], Iterator[pl.DataFrame]]) -> Any:
+async def _scored(samples: Callable[[], Iterator[pl.DataFrame]], features: Sequence[str] = ()) -> Any:
     """Score in a thread, which ends early if the request times out or its client leaves."""
     target = Path(_context().temp_dir) / "predictions.parquet"
     abandoned = threading.Event()
@@ -139,7 +142,9 @@ async def _scored(samples: Callable[[], Iterator[pl.DataFrame]]) -> Any:
         if abandoned.is_set():
             raise _Abandoned
 
-    work = asyncio.ensure_future(asyncio.to_thread(lambda: scorer().score(samples(), target, progress=check)))
+    work = asyncio.ensure_future(
+        asyncio.to_thread(lambda: scorer().score(samples(), target, features=features, progress=check))
+    )
     try:
         await asyncio.shield(work)
     except asyncio.CancelledError:

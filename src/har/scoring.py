@@ -1,22 +1,24 @@
 """The nightly job: partitions that no model has scored yet in, predictions out, a few partitions at a time.
 
-A chunk's predictions are committed first and its row in `scores` after them; a run that is killed between the two
-scores the chunk again and writes the same rows.
+A chunk's predictions are committed first, the profiles of what the model saw after them and its row in `scores` last; a
+run that is killed in between scores the chunk again and writes the same rows.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from har.dataset import matrix, run_ids
-from har.inference import Classifier
+from har.errors import ModelError
+from har.inference import Classifier, ModelMetadata
 from har.lake import Lake, Partition
 from har.settings import Settings
 from har.windows import cut
@@ -24,8 +26,22 @@ from har.windows import cut
 Parts = Iterable[tuple[Partition, pl.DataFrame]]
 """Partitions, each with the columns session, segment, time and the channels in SI units."""
 
+FEATURES = "features"
+"""Column of what `predict` hands on of the model's features; it is not stored with the predictions."""
+
 CHUNK_SAMPLES = 2_500_000
 """Samples scored between two commits, about: a second of work on one core, against 12 ms of Prefect's overhead."""
+
+
+class Keeper(Protocol):
+    """Keeps what the model saw: a `har.monitoring.Profiler`, which this module does not know."""
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the features that it wants to see."""
+
+    def __call__(self, partitions: Sequence[Partition], predictions: pl.DataFrame) -> None:
+        """Take all predictions of these partitions, with the column `FEATURES`."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +63,12 @@ class ChunkReport:
 
 
 def pending(
-    lake: Lake, model_version: int, *, date: dt.date | None = None, rescore: bool = False
+    lake: Lake,
+    model_version: int,
+    *,
+    date: dt.date | None = None,
+    rescore: bool = False,
+    profiled: Container[Partition] | None = None,
 ) -> dict[Partition, str]:
     """Partitions to score, with their content: those no model has scored as they are now.
 
@@ -55,7 +76,8 @@ def pending(
         lake: where samples and scores are.
         model_version: the champion's.
         date: this date only; None: all.
-        rescore: also those that another version scored, after a promotion or a rollback.
+        rescore: also those that another version scored, after a promotion or a rollback, and those without a profile.
+        profiled: partitions that have one; None: nobody wants any.
     """
     scored = {
         (when, subject): (content, version)
@@ -66,7 +88,8 @@ def pending(
     wanted = {}
     for partition, content in lake.contents().items():
         known, version = scored.get(partition, ("", -1))
-        fresh = known == content and (version == model_version or not rescore)
+        complete = version == model_version and (profiled is None or partition in profiled)
+        fresh = known == content and (complete or not rescore)
         if not fresh and date in (None, partition[0]):
             wanted[partition] = content
     return dict(sorted(wanted.items()))
@@ -103,8 +126,9 @@ def score_chunk(
     chunk: Chunk,
     *,
     elsewhere: Callable[[Parts], pl.DataFrame] | None = None,
+    keeper: Keeper | None = None,
 ) -> ChunkReport:
-    """Score a chunk's partitions and write predictions and scores; what the online service predicted stays.
+    """Score a chunk's partitions and write predictions, profiles and scores; what the online service predicted stays.
 
     Args:
         lake: where samples are read and predictions written.
@@ -112,14 +136,20 @@ def score_chunk(
         classifier: the model.
         model_version: its version.
         chunk: what to score.
-        elsewhere: predicts in place of `classifier`, as `predict` would: a service with the same model.
+        elsewhere: predicts in place of `classifier`, as `predict` with the keeper's features would: a service with the
+            same model.
+        keeper: writes what the model saw; None: nobody does.
     """
     began = time.perf_counter()
     samples_version = lake.samples.version()
     columns = ["session", "segment", "time", *lake.channels]
     parts = lake.samples.each(samples_version, chunk.partitions, columns)
-    predictions = elsewhere(parts) if elsewhere else predict(parts, settings, classifier, model_version)
+    features = keeper.features if keeper else ()
+    found = elsewhere(parts) if elsewhere else predict(parts, settings, classifier, model_version, features=features)
+    predictions = found.select(lake.predictions.schema.names())
     lake.predictions.replace(predictions, chunk.partitions, keep="request_id")
+    if keeper:
+        keeper(chunk.partitions, found)
     counts: dict[Partition, int] = {
         (date, subject): count for date, subject, count in predictions.group_by("date", "subject").len().iter_rows()
     }
@@ -142,7 +172,9 @@ def score_chunk(
     return ChunkReport(len(chunk.partitions), windows, time.perf_counter() - began)
 
 
-def predict(parts: Parts, settings: Settings, classifier: Classifier, model_version: int) -> pl.DataFrame:
+def predict(
+    parts: Parts, settings: Settings, classifier: Classifier, model_version: int, *, features: Sequence[str] = ()
+) -> pl.DataFrame:
     """Predictions, one row per window, by partition, session and start.
 
     Args:
@@ -150,7 +182,13 @@ def predict(parts: Parts, settings: Settings, classifier: Classifier, model_vers
         settings: window, rate and channels.
         classifier: the model.
         model_version: written into every row.
+        features: names of the model's features to hand on, in one more column `FEATURES`, an array of float32.
+
+    Raises:
+        ModelError: the model has no such feature.
     """
+    picked = pick_features(classifier.metadata, features)
+    seen = [np.empty((0, len(features)), np.float32)]
     activities = pl.Series(classifier.metadata.activities, dtype=pl.String)
     period_us = 1e6 / settings.sensors.rate_hz
     rows, found = [], [np.empty((0, len(activities)), np.float32)]
@@ -160,7 +198,10 @@ def predict(parts: Parts, settings: Settings, classifier: Classifier, model_vers
         windows = cut(samples, runs, length=settings.length, stride=settings.stride)
         for first in range(0, len(windows), settings.scoring.batch_size):
             batch = windows.batch(slice(first, first + settings.scoring.batch_size))
-            found.append(classifier.predict(batch).probabilities)
+            answer = classifier.predict(batch)
+            found.append(answer.probabilities)
+            if len(picked):
+                seen.append(answer.features[:, picked])
         starts = frame.select(
             pl.lit(date, pl.Date).alias("date"),
             pl.lit(subject).alias("subject"),
@@ -170,6 +211,7 @@ def predict(parts: Parts, settings: Settings, classifier: Classifier, model_vers
         rows.append(starts[windows.starts])
     probabilities = np.concatenate(found)
     confidence = probabilities.max(axis=1, initial=0)
+    described = pl.Series(FEATURES, np.concatenate(seen), pl.Array(pl.Float32, len(features))) if len(picked) else None
     return (
         pl.concat(rows)
         .with_columns(
@@ -179,9 +221,28 @@ def predict(parts: Parts, settings: Settings, classifier: Classifier, model_vers
             pl.Series("abstained", confidence < classifier.metadata.abstain_below),
             pl.lit(model_version, pl.Int32).alias("model_version"),
             pl.lit(None, pl.String).alias("request_id"),
+            *([] if described is None else [described]),
         )
         .sort("date", "subject", "session", "start")
     )
+
+
+def pick_features(metadata: ModelMetadata, names: Sequence[str]) -> NDArray[np.intp]:
+    """Where the named features stand among the model's, (len(names),).
+
+    Raises:
+        ModelError: it has no such feature.
+    """
+    places = {name: place for place, name in enumerate(metadata.feature_names)}
+    for name in names:
+        if name not in places:
+            raise ModelError(
+                where="features",
+                expected=f"names among the model's {len(places)} features",
+                got=repr(name),
+                remedy="Name features as the model file's metadata does.",
+            )
+    return np.array([places[name] for name in names], np.intp)
 
 
 def _in_runs(frame: pl.DataFrame) -> tuple[pl.DataFrame, NDArray[np.int32]]:

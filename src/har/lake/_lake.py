@@ -131,6 +131,7 @@ PROFILES = pl.Schema(
         "online": pl.Boolean(),
         "days": pl.Int32(),
         "windows": pl.Int64(),
+        "month_days": pl.Int32(),
         "model_version": pl.Int32(),
         "profile": pl.Binary(),
         "made_at": _TIME,
@@ -138,8 +139,9 @@ PROFILES = pl.Schema(
 )
 """One row per date, subject, placement and device, and for online windows one more: what the model saw there.
 
-`profile` is a `har.monitoring.Profile`. Days that are long past are merged: `date` is then the month's first and
-`days` how many it holds, else 1. `placement` and `device` are "" where the files name none.
+`profile` is a `har.monitoring.Profile`. Days that are long past are merged: `date` is then the month's first, `days`
+how many it holds, two at least, and `month_days` which (bit 0: the first). Else `days` is 1 and `month_days` null.
+`placement` and `device` are "" where the files name none.
 """
 
 EVERYONE = "everyone"
@@ -227,7 +229,7 @@ class Lake:
         self.scores = Table(folder / "scores", SCORES)
         self.requests = Table(folder / "requests", REQUESTS, measured=True)
         self.labels = Table(folder / "labels", LABELS)
-        self.profiles = Table(folder / "profiles", PROFILES, measured=True)
+        self.profiles = Table(folder / "profiles", PROFILES, added=["month_days"], measured=True)
         self.drift = Table(folder / "drift", DRIFT)
         self.decisions = Table(folder / "decisions", DECISIONS)
         self.label_requests = Table(folder / "label_requests", LABEL_REQUESTS)

@@ -103,7 +103,9 @@ class Table:
         files = {} if table is None else self._files(table)
         return {where: max(file["modification_time"] for file in group) / 1000 for where, group in files.items()}
 
-    def replace(self, frame: pl.DataFrame, partitions: Iterable[Partition], *, keep: str | None = None) -> int:
+    def replace(
+        self, frame: pl.DataFrame, partitions: Iterable[Partition], *, keep: str | pl.Expr | None = None
+    ) -> int:
         """Make `frame` the whole content of `partitions`, in one commit; other partitions stay as they are.
 
         Replacing a partition by what it holds already gives the same table again, so a run that was killed can be
@@ -112,7 +114,8 @@ class Table:
         Args:
             frame: the new rows.
             partitions: which they replace.
-            keep: rows of these partitions that have a value in this column stay beside the new ones.
+            keep: rows of these partitions that have a value in this column, or for which this holds, stay beside the
+                new ones.
 
         Returns:
             The version that the commit made.
@@ -217,6 +220,15 @@ class Table:
                 self._commit(partial(_merge_files, chosen=chosen, properties=self._properties))
         return len(many)
 
+    def vacuum(self) -> int:
+        """Remove files that only versions of more than a week ago need; says how many."""
+        with self.lock():
+            table = self._open()
+            try:
+                return 0 if table is None else len(table.vacuum(dry_run=False))
+            except (OSError, DeltaError) as error:
+                raise self._refused(error) from error
+
     def lock(self) -> AbstractContextManager[None]:
         """The writers' lock, re-entrant within a thread; hold it to read, decide and replace as one step."""
         try:
@@ -295,8 +307,10 @@ class Table:
             .collect()
         )
 
-    def _kept(self, table: DeltaTable, partitions: Iterable[Partition], column: str) -> pl.DataFrame:
-        """The partitions' rows that have a value in `column`; files that the log knows to have none stay closed."""
+    def _kept(self, table: DeltaTable, partitions: Iterable[Partition], keep: str | pl.Expr) -> pl.DataFrame:
+        """The partitions' rows that are to stay; files that the log knows to have none of them stay closed."""
+        empty = f"null_count.{keep}" if isinstance(keep, str) else ""
+        stays = pl.col(keep).is_not_null() if isinstance(keep, str) else keep
         files = self._files(table)
         columns = [name for name in self.schema if name not in ("date", "subject")]
         parts = [pl.DataFrame(schema=self.schema)]
@@ -304,10 +318,10 @@ class Table:
             paths = [
                 file["path"]
                 for file in files.get((date, subject), [])
-                if file.get(f"null_count.{column}") is None or file[f"null_count.{column}"] < file["num_records"]
+                if file.get(empty) is None or file[empty] < file["num_records"]
             ]
             if paths:
-                rows = self._read_files(paths, columns).filter(pl.col(column).is_not_null())
+                rows = self._read_files(paths, columns).filter(stays)
                 where = (pl.lit(date, pl.Date).alias("date"), pl.lit(subject).alias("subject"))
                 parts.append(rows.with_columns(where).select(self.schema.names()))
         return pl.concat(parts)

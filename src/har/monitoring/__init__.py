@@ -29,8 +29,10 @@ from har.monitoring._performance import measure
 from har.monitoring._policy import STARTS_TRAINING, Facts, decide
 from har.monitoring._probation import LAKE_TO, ProbationVerdict, watch_probation
 from har.monitoring._profile import CONFIDENCE, QUALITY, Profile, chosen_features, require_whylogs
+from har.monitoring._quality import Limits, quality_alarms
 from har.monitoring._reference import Reference, make_reference
 from har.monitoring._report import render_day
+from har.monitoring._store import Profiler, merge_old, profile_of, profile_online, profiled_by, subject_days
 from har.monitoring._training import reference_of
 from har.monitoring._watch import SubjectDay, watch_day
 
@@ -46,10 +48,12 @@ __all__ = [
     "Distribution",
     "Facts",
     "FeatureScore",
+    "Limits",
     "LoopDay",
     "Performance",
     "ProbationVerdict",
     "Profile",
+    "Profiler",
     "QualityAlarm",
     "Reference",
     "SliceScore",
@@ -64,7 +68,12 @@ __all__ = [
     "make_reference",
     "mark",
     "measure",
+    "merge_old",
     "note_decision",
+    "profile_of",
+    "profile_online",
+    "profiled_by",
+    "quality_alarms",
     "reference_of",
     "render_day",
     "render_index",
@@ -72,6 +81,7 @@ __all__ = [
     "reports",
     "require_whylogs",
     "store_report",
+    "subject_days",
     "unheard",
     "watch_day",
     "watch_probation",

@@ -1,0 +1,91 @@
+"""Profiles of a day in, faults of its data out: what is wrong with a sensor or its upload, not with the world."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from har.monitoring._day import QualityAlarm
+from har.monitoring._profile import QUALITY, Profile
+from har.monitoring._watch import SubjectDay
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Beyond these, a subject's day counts as faulty.
+
+    Attributes:
+        coverage: least share of a recording's time that has samples; with less, the activities of most of it are
+            unknown.
+        gaps_per_h: most gaps per hour; one every ten seconds leaves few windows whole.
+        saturated: largest share of samples at full scale; at five percent the peaks of most strides are gone.
+        stuck: largest share of samples that repeat the ones before.
+        still: a channel's logarithm of variance below which it does not move at all: just above the floor that the
+            features add, log(1e-4).
+        moving: another channel's above which the device was moved meanwhile.
+    """
+
+    coverage: float = 0.5
+    gaps_per_h: float = 360.0
+    saturated: float = 0.05
+    stuck: float = 0.2
+    still: float = math.log(1.5e-4)
+    moving: float = math.log(1e-2)
+
+
+def quality_alarms(days: Sequence[SubjectDay], limits: Limits | None = None) -> tuple[QualityAlarm, ...]:
+    """The day's faults, subject by subject; of several profiles of one subject each is looked at by itself.
+
+    Args:
+        days: the day's profiles. Counters are means over the recordings of a profile.
+        limits: None: the defaults.
+    """
+    limits = limits or Limits()
+    found: list[QualityAlarm] = []
+    for day in sorted(days, key=lambda day: (day.subject, day.placement, day.device)):
+        whose = " ".join(part for part in (day.subject, day.placement, day.device) if part)
+        found.extend(_counted(day.subject, whose, day.profile, limits))
+        found.extend(_still(day.subject, whose, day.profile, limits))
+    return tuple(found)
+
+
+def _counted(subject: str, whose: str, profile: Profile, limits: Limits) -> list[QualityAlarm]:
+    alarms = []
+    coverage = _mean(profile, "coverage")
+    if coverage is not None and coverage < limits.coverage:
+        said = f"{whose}: samples cover {coverage:.0%} of the recordings' time, less than {limits.coverage:.0%}."
+        alarms.append(QualityAlarm("coverage", subject, coverage, limits.coverage, said))
+    gaps = _mean(profile, "gaps_per_h")
+    if gaps is not None and gaps > limits.gaps_per_h:
+        said = f"{whose}: {gaps:.0f} gaps an hour, more than {limits.gaps_per_h:.0f}."
+        alarms.append(QualityAlarm("gaps", subject, gaps, limits.gaps_per_h, said))
+    saturated = _mean(profile, "saturated")
+    if saturated is not None and saturated > limits.saturated:
+        said = f"{whose}: {saturated:.0%} of the samples are at full scale, more than {limits.saturated:.0%}."
+        alarms.append(QualityAlarm("saturation", subject, saturated, limits.saturated, said))
+    stuck = _mean(profile, "stuck")
+    if stuck is not None and stuck > limits.stuck:
+        said = f"{whose}: {stuck:.0%} of the samples repeat the ones before, more than {limits.stuck:.0%}."
+        alarms.append(QualityAlarm("stuck", subject, stuck, limits.stuck, said))
+    return alarms
+
+
+def _still(subject: str, whose: str, profile: Profile, limits: Limits) -> list[QualityAlarm]:
+    """Channels that stand still while others move."""
+    suffix = ".log_var"
+    medians = {
+        name.removesuffix(suffix): float(profile.quantiles(name, [0.5])[0])
+        for name in profile.names
+        if name.endswith(suffix) and not name.endswith(f"_norm{suffix}") and profile.count(name)
+    }
+    still = [name for name, value in medians.items() if value < limits.still]
+    if not still or max(medians.values()) < limits.moving:
+        return []
+    said = f"{whose}: {', '.join(still)} stand{'s' if len(still) == 1 else ''} still while others move."
+    return [QualityAlarm("stuck", subject, min(medians[name] for name in still), limits.still, said)]
+
+
+def _mean(profile: Profile, counter: str) -> float | None:
+    name = f"{QUALITY}{counter}"
+    return profile.mean(name) if name in profile.names and profile.count(name) else None
