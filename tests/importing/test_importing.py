@@ -1,0 +1,301 @@
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from tests_support import HAR_TOML
+
+from har.errors import SettingsError, UnknownActivityError
+from har.importing import Survey, survey, write
+from har.ingestion import ingest_files
+from har.lake import Lake
+from har.recordings import inbox_files, sample_recordings
+from har.recordings.layouts import find_layout
+from har.settings import Settings, load_settings
+
+Look = Callable[..., Survey]
+HEADER = "t,ax,ay,az,gx,gy,gz,what"
+COLUMNS = {"time": "t", "accelerometer": "ax,ay,az", "gyroscope": "gx,gy,gz", "activity": "what"}
+START_MS = 1_714_986_000_000
+
+
+@pytest.fixture(scope="session")
+def signal() -> np.ndarray:
+    """Real samples, float64 (900, 6): acceleration in g, angular rate in rad/s, 50 Hz."""
+    one = sample_recordings()[0]
+    return np.hstack([one.accel_g, one.gyro_rad_s])[:900]
+
+
+@pytest.fixture
+def look(tmp_path: Path, settings: Settings) -> Look:
+    """`survey` of tmp_path/data, as CSV with the columns above and epoch milliseconds."""
+
+    def run(layout: str = "csv", using: Settings | None = None, **arguments: object) -> Survey:
+        staging = tmp_path / "staging" / str(len(list((tmp_path / "staging").glob("*"))))
+        staging.mkdir(parents=True)
+        if layout == "csv":
+            arguments["options"] = {**COLUMNS, "time-unit": "ms", **dict(arguments.get("options", {}))}  # type: ignore[call-overload]
+        return survey(find_layout(layout), tmp_path / "data", using or settings, staging, **arguments)  # type: ignore[arg-type]
+
+    return run
+
+
+def _rows(signal: np.ndarray, activity: str = "PEN", *, stamps: np.ndarray | None = None) -> list[str]:
+    stamps = START_MS + np.arange(len(signal)) * 20 if stamps is None else stamps
+    return [
+        ",".join([str(stamp), *(repr(float(value)) for value in row), activity])
+        for stamp, row in zip(stamps.tolist(), signal, strict=True)
+    ]
+
+
+def _put(tmp_path: Path, rows: list[str], name: str = "s01_a.csv") -> Path:
+    path = tmp_path / "data" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join([HEADER, *rows]) + "\n")
+    return path
+
+
+def _ingest(settings: Settings, lake: Lake) -> pl.DataFrame:
+    files, strays = inbox_files(settings.path("inbox"))
+    assert not strays
+    for date in {file.date for file in files}:
+        report = ingest_files(lake, settings, [file for file in files if file.date == date])
+        assert not report.quarantined
+    return lake.samples.read()
+
+
+def test_what_is_imported_is_what_ingest_lands(
+    tmp_path: Path, settings: Settings, lake: Lake, signal: np.ndarray, look: Look
+) -> None:
+    _put(tmp_path, _rows(signal))
+    found = look()
+    assert (len(found.staged), found.refused, dict(found.faults)) == (1, [], {})
+    assert found.hours == pytest.approx(899 * 0.02 / 3600)
+    assert found.staged[0].quality.measured_rate_hz == pytest.approx(50)
+    assert not settings.path("inbox").exists()
+    assert (write(found, settings.path("inbox")).new, settings.path("inbox").exists()) == (1, True)
+    (path,) = settings.path("inbox").rglob("*.parquet")
+    assert path.relative_to(settings.path("inbox")).as_posix() == "2024-05-06/s01_a.parquet"
+    samples = _ingest(settings, lake).sort("time")
+    np.testing.assert_allclose(samples["accel_x"], signal[:, 0] * 9.80665, rtol=1e-6)
+    np.testing.assert_allclose(samples["gyro_z"], signal[:, 5], rtol=1e-6)
+    assert samples["activity"].unique().to_list() == ["PEN"]
+    assert samples["time"][0] == dt.datetime.fromtimestamp(START_MS / 1000, dt.UTC)
+
+
+def test_a_second_import_writes_nothing_and_another_file_stays(
+    tmp_path: Path, settings: Settings, signal: np.ndarray, look: Look
+) -> None:
+    _put(tmp_path, _rows(signal))
+    inbox = settings.path("inbox")
+    write(look(), inbox)
+    (path,) = inbox.rglob("*.parquet")
+    before = path.stat().st_mtime_ns
+    again = write(look(), inbox)
+    assert (again.new, again.present, again.conflicts) == (0, 1, [])
+    assert path.stat().st_mtime_ns == before
+    _put(tmp_path, _rows(signal[:500]))
+    content = path.read_bytes()
+    changed = write(look(), inbox)
+    assert (changed.new, changed.present, len(changed.conflicts)) == (0, 0, 1)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("unit", ["iso", "s", "ms", "us", "ns"])
+def test_files_are_in_the_projects_units_and_columns(
+    tmp_path: Path, project: Path, signal: np.ndarray, look: Look, unit: str
+) -> None:
+    toml = HAR_TOML.replace('"iso"', f'"{unit}"').replace('"time"', '"when"').replace('"g"', '"mg"')
+    toml = toml.replace("= 16.0", "= 16000.0").replace('"rad/s"', '"deg/s"').replace("= 34.9", "= 2000.0")
+    (project / "har.toml").write_text(toml.replace('"activity"', '"doing"'))
+    own = load_settings(project)
+    _put(tmp_path, _rows(signal))
+    options = {"time-unit": "ms"}
+    found = look(using=own, options=options, units={"accelerometer": "g", "gyroscope": "rad/s"})
+    table = pl.read_parquet(found.staged[0].file.path)
+    assert table.columns == ["when", "accel_x", "accel_y", "accel_z", "gyro_x", "gyro_y", "gyro_z", "doing"]
+    np.testing.assert_allclose(table["accel_y"], signal[:, 1] * 1000, rtol=1e-6)
+    np.testing.assert_allclose(table["gyro_x"], np.degrees(signal[:, 3]), rtol=1e-6)
+    per_second = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+    if unit == "iso":
+        assert table["when"][1] == dt.datetime.fromtimestamp(START_MS / 1000 + 0.02, dt.UTC)
+    else:
+        assert table["when"][1] == pytest.approx((START_MS / 1000 + 0.02) * per_second[unit], rel=1e-15)
+
+
+def test_labels_are_mapped_or_named_with_the_way_out(tmp_path: Path, signal: np.ndarray, look: Look) -> None:
+    half = len(signal) // 2
+    rows = _rows(signal)
+    mixed = [row.replace("PEN", "pen" if number < half else "Rowing") for number, row in enumerate(rows)]
+    mixed[:100] = [row.replace("pen", "") for row in mixed[:100]]
+    _put(tmp_path, mixed)
+    found = look()
+    assert found.labels.unknown == {"Rowing": half}
+    assert found.faults["samples without a label"] == 100 + half
+    with pytest.raises(UnknownActivityError, match="--map 'Rowing=ROW'"):
+        found.labels.require_known()
+    mapped = look(names={"Rowing": "ROW"})
+    mapped.labels.require_known()
+    table = pl.read_parquet(mapped.staged[0].file.path)
+    assert table["activity"].value_counts(sort=True).rows() == [("ROW", half), ("PEN", half - 100), (None, 100)]
+    left_out = look(names={"Rowing": ""})
+    left_out.labels.require_known()
+    assert pl.read_parquet(left_out.staged[0].file.path)["activity"].null_count() == 100 + half
+    with pytest.raises(SettingsError, match="'RWO'"):
+        look(names={"Rowing": "RWO"})
+
+
+def test_a_wrong_unit_is_refused_with_the_option_that_mends_it(tmp_path: Path, signal: np.ndarray, look: Look) -> None:
+    still = np.tile([0, 0, 9.80665, 0, 0, 0], (900, 1)) + np.random.default_rng(0).normal(0, 0.01, (900, 6))
+    _put(tmp_path, _rows(still))
+    found = look()
+    assert found.staged == []
+    assert "--unit accelerometer=m/s^2" in found.refused[0].error.remedy
+    assert found.refused[0].source.endswith("s01_a.csv")
+    mended = look(units={"accelerometer": "m/s^2"})
+    assert mended.refused == []
+    assert pl.read_parquet(mended.staged[0].file.path)["accel_z"].mean() == pytest.approx(1, abs=0.01)
+
+
+def test_one_bad_file_is_refused_by_name_and_the_others_are_taken(
+    tmp_path: Path, signal: np.ndarray, look: Look
+) -> None:
+    _put(tmp_path, _rows(signal))
+    data = tmp_path / "data"
+    (data / "s02_a.csv").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:66dc\nsize 261154\n")
+    (data / "._s01_a.csv").write_bytes(b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X")
+    (data / "s03_a.csv").write_bytes(b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X")
+    (data / "s04_a.csv").write_bytes(b"")
+    (data / "s05_a.csv").write_text("a,b\n1,2\n")
+    mixed = np.concatenate([np.arange(0, 9_000, 20), np.arange(9_000, 54_000, 100)])
+    _put(tmp_path, _rows(signal[: len(mixed)], stamps=START_MS + mixed), "s06_a.csv")
+    _put(tmp_path, [*_rows(signal), *_rows(signal[:50])], "s07_a.csv")
+    found = look()
+    assert [one.file.subject for one in found.staged] == ["s01", "s07"]
+    reasons = {Path(one.source).name: str(one.error) for one in found.refused}
+    for name, words in {
+        "s02_a.csv": "git lfs pull",
+        "s03_a.csv": "AppleDouble",
+        "s04_a.csv": "empty file",
+        "s05_a.csv": "a column 'ax'",
+        "s06_a.csv": "10 Hz for",
+    }.items():
+        assert words in reasons.pop(name)
+    assert reasons == {}
+    assert found.faults["AppleDouble files passed over"] == 1
+    assert found.faults["rows repeated as a whole, dropped"] == 50
+
+
+def test_faults_of_rows_are_counted(tmp_path: Path, settings: Settings, signal: np.ndarray, look: Look) -> None:
+    signal = signal.copy()
+    signal[:, :3] = np.clip(signal[:, :3] * 3, -2, 2)
+    signal[400:402] = signal[399]
+    rows = _rows(signal)
+    rows[10] += ";"
+    rows[20] = "577,,;"
+    rows[30] = rows[30].replace(rows[30].split(",")[0], "0")
+    rows[40] = rows[40].replace(rows[40].split(",")[2], "nan")
+    rows[50:60] = [row.removesuffix("PEN") for row in rows[50:60]]
+    del rows[100:200]
+    _put(tmp_path, rows)
+    found = look()
+    assert found.refused == []
+    clip = [name for name in found.faults if name.startswith("samples clipped at")]
+    assert any("2 g" in name for name in clip)
+    rest = {name: count for name, count in found.faults.items() if name not in clip}
+    assert rest.pop("samples of a stuck sensor") > 100
+    assert rest == {
+        "rows with a separator too many at their end": 2,
+        "rows cut short": 1,
+        "rows with a zero stamp": 1,
+        "rows with a value that is no number": 1,
+        "samples without a label": 10,
+        "gaps longer than 0.5 s": 1,
+        "samples that repeat the one before": 2,
+    }
+    assert found.staged[0].quality.samples_kept == 900 - 100 - 3
+
+
+def test_counted_samples_get_a_date_by_their_order(
+    tmp_path: Path, project: Path, signal: np.ndarray, look: Look
+) -> None:
+    (project / "har.toml").write_text(HAR_TOML.replace('"UTC"', '"Europe/Vienna"'))
+    vienna = load_settings(project)
+    for name in ("s01_a.csv", "s01_b.csv", "s02_a.csv"):
+        _put(tmp_path, _rows(signal), name)
+    options = {"time-unit": "samples", "rate": "50"}
+    found = look(using=vienna, options=options, first_day=dt.date(2024, 7, 1))
+    starts = {one.file.path.name: pl.read_parquet(one.file.path)["time"][0] for one in found.staged}
+    utc = dt.datetime(2024, 7, 1, 6, tzinfo=dt.UTC)
+    assert starts == {
+        "s01_a.parquet": utc,
+        "s01_b.parquet": utc + dt.timedelta(minutes=2),
+        "s02_a.parquet": utc,
+    }
+    assert {one.clock for one in found.staged} == {"counted"}
+
+
+@pytest.mark.parametrize(
+    ("hours", "sessions"),
+    [
+        ([0, 13, 72, 73], ["2024-05-06 a", "2024-05-09 a-2"]),
+        ([0, 20], ["2024-05-06 a"]),
+        ([0, 20, 40], ["2024-05-06 a", "2024-05-07 a-2", "2024-05-08 a-3"]),
+    ],
+)
+def test_a_recording_of_days_is_cut_at_long_pauses_and_midnights(
+    tmp_path: Path, signal: np.ndarray, look: Look, hours: list[int], sessions: list[str]
+) -> None:
+    stamps = np.concatenate([START_MS + hour * 3_600_000 + np.arange(300) * 20 for hour in hours])
+    _put(tmp_path, _rows(np.vstack([signal[:300]] * len(hours)), stamps=stamps))
+    found = look()
+    assert found.refused == []
+    assert [f"{one.file.date} {one.file.session}" for one in found.staged] == sessions
+    assert sum(one.quality.samples_kept for one in found.staged) == 300 * len(hours)
+
+
+def test_parquet_and_csv_with_columns_for_whose_they_are(
+    tmp_path: Path, settings: Settings, signal: np.ndarray, look: Look
+) -> None:
+    schema = ["accel_x", "accel_y", "accel_z", "gyro_x", "gyro_y", "gyro_z"]
+    start = dt.datetime(2024, 5, 6, 9, tzinfo=dt.UTC)
+    step = dt.timedelta(milliseconds=20)
+    table = pl.DataFrame(signal, schema).with_columns(
+        pl.datetime_range(start, start + 899 * step, step, eager=True).alias("time"),
+        pl.lit("ROW").alias("activity"),
+        pl.Series("who", ["p_1", "p_2"]).gather(np.arange(900) % 2),
+        pl.lit("left wrist").alias("where"),
+    )
+    (tmp_path / "data").mkdir()
+    table.write_parquet(tmp_path / "data" / "all.parquet")
+    found = look("parquet", options={"subject": "who", "placement": "where"})
+    assert [(one.file.subject, one.file.session, one.placement) for one in found.staged] == [
+        ("p-1", "all", "left wrist"),
+        ("p-2", "all", "left wrist"),
+    ]
+    written = pl.read_parquet(found.staged[0].file.path)
+    np.testing.assert_allclose(written["accel_x"], signal[::2, 0], rtol=1e-6)
+    assert written["placement"].unique().to_list() == ["left wrist"]
+
+
+def test_options_that_cannot_be_are_refused(tmp_path: Path, signal: np.ndarray, look: Look) -> None:
+    _put(tmp_path, _rows(signal))
+    for options, word in (
+        ({"colour": "red"}, "colour"),
+        ({"time-unit": "minutes"}, "minutes"),
+        ({"accelerometer": "ax,ay"}, "three columns"),
+        ({"pattern": "{person}.csv"}, "{person}"),
+        ({"rate": "fast"}, "fast"),
+    ):
+        with pytest.raises(SettingsError, match=word):
+            look(options=options)
+    with pytest.raises(SettingsError, match="m/s"):
+        look(units={"accelerometer": "furlong"})
+    with pytest.raises(SettingsError, match="Did you mean 'motionsense'"):
+        find_layout("motion-sense")
+    with pytest.raises(SettingsError, match="files of the layout motionsense"):
+        look("motionsense")
