@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from prefect import flow, task
 from prefect.artifacts import create_table_artifact
 from prefect.states import Completed, State
@@ -13,12 +14,27 @@ from rich.markup import escape
 from flows._console import console, track
 from flows._project import IO_RETRIES, Project, open_project
 from har.collection import CollectReport, collect_files, plan
+from har.inference import Classifier
+from har.monitoring import chosen_features, profile_online
 
 
 @task(name="collect-chunk", task_run_name="collect from {files[0].name}", **IO_RETRIES)
 def collect_chunk(project: Project, files: list[Path]) -> CollectReport:
     """Collect some files of the prediction log and commit them."""
     return collect_files(project.lake, files)
+
+
+@task(name="profile-online", **IO_RETRIES)
+def profile_answers(project: Project) -> int:
+    """Profile what the service's models saw, where windows have come that no profile holds yet."""
+    settings = project.settings
+    versions = project.lake.requests.scan().select(pl.col("model_version").unique()).collect()["model_version"]
+    registered = {version.number for version in project.registry.versions()}
+    features = {}
+    for number in sorted(registered.intersection(versions.to_list())):
+        names = Classifier(project.registry.model_path(number), threads=1).metadata.feature_names
+        features[number] = (names, chosen_features(names, settings.monitoring))
+    return profile_online(project.lake, features) if features else 0
 
 
 @flow(name="collect")
@@ -32,6 +48,8 @@ def collect() -> State[Any]:
     report = CollectReport()
     for chunk in track(plan(project.settings), "Collecting", unit="chunks"):
         report.add(collect_chunk(project, chunk))
+    if report.requests and project.settings.monitoring.enabled:
+        profile_answers(project)
     create_table_artifact(
         key="collect-run",
         table=[{name: value for name, value in vars(report).items() if name != "bad"} | {"bad": len(report.bad)}],
