@@ -40,6 +40,7 @@ PAGES = {
     "unjudged day": lambda: page(unjudged_report()),
     "index": lambda: Page(render_index(*story(), [promotion(dt.datetime.now(dt.UTC), 1, None, 1)], title="house")),
     "year": lambda: Page(render_index(*story(130, 100), [], title="house")),
+    "first of a month": lambda: Page(render_index(*story(28, 20), [], title="house")),
     "no day": lambda: Page(render_index([], [], [], title="house")),
     "loop": lambda: Page(render_loop(loop_days(), title="house")),
     "no loop": lambda: Page(render_loop([], title="house")),

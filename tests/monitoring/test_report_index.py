@@ -157,6 +157,12 @@ def test_any_number_of_days_fits(days: int, unit: str, columns: int) -> None:
     assert coarse
 
 
+def test_a_month_of_one_day_leaves_its_place_to_the_next() -> None:
+    columns = Columns.of([dt.date(2026, 1, 31) + dt.timedelta(days=number) for number in range(40)])
+    _, coarse = columns.ticks()
+    assert [text for _, text in coarse] == ["2026-02", "2026-03"]
+
+
 def test_a_long_history_aggregates_and_folds_away() -> None:
     reports, decisions = story(130, 100)
     page = Page(render_index(reports, decisions, MOVES, title="house"))
