@@ -122,6 +122,9 @@ def _say(found: Survey) -> None:
         )
     out.print(table)
     _say_dates(found)
+    pauses = {one.quality.longest_gap_s: one.source for one in found.staged}
+    if pauses:
+        out.print(f"Longest time between two samples: {max(pauses):g} s, in {escape(pauses[max(pauses)])}")
     _say_labels(found.labels)
     if found.faults:
         faults = Table("fault", "count", title="Faults")
