@@ -21,11 +21,11 @@ from har.training import Signal
 
 @task(name="cross-validate", cache_policy=NO_CACHE)
 def cross_validation(
-    project: Project, network: str, folds: int, seeds: int, *, version: int, key: str
+    project: Project, network: str, folds: int, seeds: int, *, version: int, labels_version: int, key: str
 ) -> dict[str, Any]:
     """Train every fold under every seed, and write `evaluation.json` and `.html`."""
     settings = project.settings
-    windows = labelled(load_windows(project.lake, settings, version=version))
+    windows = labelled(load_windows(project.lake, settings, version=version, labels_version=labels_version))
     with bar("Cross-validation", folds * seeds, "folds") as advance:
         result = cross_validate(
             windows,
@@ -69,15 +69,15 @@ def evaluate(network: str | None = None, folds: int | None = None, seeds: int = 
     network, folds = network or settings.training.network, folds or settings.split.folds
     values = settings.model_dump(mode="json", include={"sensors", "windows", "activities", "split", "training"})
     commit = git_state(settings.root).commit
-    version = project.lake.samples.version()
-    question = [values, network, folds, seeds, version, commit]
+    version, labels = project.lake.samples.version(), project.lake.labels.version()
+    question = [values, network, folds, seeds, version, labels, commit]
     key = hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()[:16]
     known = settings.path("reports") / "evaluation.json"
     flat: dict[str, Any] = json.loads(known.read_text()) if known.exists() else {}
     if flat.get("key") == key:
         console.print(f"{known} answers this already: nothing to train.")
     else:
-        flat = cross_validation(project, network, folds, seeds, version=version, key=key)
+        flat = cross_validation(project, network, folds, seeds, version=version, labels_version=labels, key=key)
     create_table_artifact(key="evaluation", table=[flat], description="Cross-validation by subject.")
     create_link_artifact(key="evaluation-report", link=known.with_suffix(".html").as_uri())
     return flat
