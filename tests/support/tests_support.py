@@ -69,21 +69,28 @@ def write_recording(
     *,
     seconds: float = 30,
     seed: int = 0,
+    labelled: bool = True,
+    like: str | None = None,
+    gravity: tuple[float, float, float] = (0, 0, 1),
 ) -> Path:
-    """Write a CSV of a movement that is this activity's (None: no label), at 50 Hz, in g and rad/s, resting on z."""
+    """Write a CSV of a movement that is this activity's (None: no label), at 50 Hz, in g and rad/s, resting on z.
+
+    `like` names the activity whose movement it is, if that is another one.
+    """
     known = ("PEN", "ABD", "FEL", "IR", "ER", "TRAP", "ROW")
-    number = known.index(activity) if activity in known else 0
+    movement_of = like or activity
+    number = known.index(movement_of) if movement_of in known else 0
     rng = np.random.default_rng([seed, number, *subject.encode()])
     rows = int(seconds * 50)
     time_s = np.arange(rows) / 50
     turn = 2 * np.pi * (0.4 + 0.3 * number) * time_s
     movement = np.stack([np.sin(turn + phase) for phase in rng.uniform(0, 6, 6)], axis=1)
-    values = 0.3 * movement + rng.normal(0, 0.03, (rows, 6)) + [0, 0, 1, 0, 0, 0]
+    values = 0.3 * movement + rng.normal(0, 0.03, (rows, 6)) + [*gravity, 0, 0, 0]
     start = dt.datetime.combine(dt.date.fromisoformat(date), dt.time(9))
     frame = pl.DataFrame(values, ["accel_x", "accel_y", "accel_z", "gyro_x", "gyro_y", "gyro_z"])
     stamps = pl.Series("time", [start + dt.timedelta(milliseconds=20 * row) for row in range(rows)])
     frame = frame.insert_column(0, stamps.dt.to_string("iso:strict"))
-    if activity is not None:
+    if activity is not None and labelled:
         frame = frame.with_columns(pl.lit(activity).alias("activity"))
     path = inbox / date / f"{subject}_{session}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
