@@ -51,7 +51,8 @@ def _what(features: Sequence[FeatureScore]) -> str:
     if all(_upper(one) for one in inputs):
         return f"the {'upper bands are gone' if worst.shift < 0 else 'upper bands grew'}, as another sampling rate does"
     if worst.name.endswith("_norm.mean"):
-        return f"the gain of {_series(worst)[0].removesuffix('_norm')}, which reads {_size(worst)} altogether"
+        sensor = _series(worst)[0].removesuffix("_norm")
+        return f"the gain of {sensor} (or an offset), which reads {_size(worst)} altogether"
     if all(_of_axes(one) for one in inputs):
         axes = set.intersection(*(set(_series(one)) for one in inputs))
         if len(axes) == 1 and all(one.name.endswith(".mean") for one in inputs):

@@ -292,12 +292,12 @@ def _slice(by: By, name: str, judged: Judged, reference: Reference) -> SliceScor
 
 
 def _features(reference: Reference, everyone: Judged, profiles: Sequence[Profile]) -> tuple[FeatureScore, ...]:
-    together = Profile.merge(profiles)
+    weights = [profile.windows for profile in profiles]
     distances = hellinger(everyone.shares, everyone.reference)
     indices = psi(everyone.shares, everyone.reference)
     rows = []
     for index, name in enumerate(reference.quantities):
-        shift, spread = _moved(reference, everyone, together, index)
+        shift, spread = _moved(reference, everyone, profiles, weights, index)
         kind: Kind = "activity" if name.startswith(ACTIVITY) else "confidence" if name == CONFIDENCE else "input"
         score = float(everyone.scores[index])
         rows.append(
@@ -315,14 +315,19 @@ def _features(reference: Reference, everyone: Judged, profiles: Sequence[Profile
     return tuple(sorted(rows, key=lambda row: -row.score))
 
 
-def _moved(reference: Reference, everyone: Judged, together: Profile, index: int) -> tuple[float, float]:
+def _moved(
+    reference: Reference, everyone: Judged, profiles: Sequence[Profile], weights: Sequence[int], index: int
+) -> tuple[float, float]:
     """Shift in the reference's standard deviations and spread over the reference's; for an activity, of its share."""
     if index > len(reference.features):
         day, expected = everyone.shares[index, 0], everyone.reference[index, 0]
         return float((day - expected) / max(np.sqrt(expected * (1 - expected)), 0.01)), 1.0
-    low, median, high = together.quantiles(reference.quantities[index], (0.25, 0.5, 0.75))
-    if not np.isfinite(median):
+    # Sketches are thinned at random when they are merged; the mean of their quantiles is the same in every run.
+    quartiles = np.array([profile.quantiles(reference.quantities[index], (0.25, 0.5, 0.75)) for profile in profiles])
+    known = np.isfinite(quartiles[:, 1])
+    if not known.any():
         return 0.0, 1.0
+    low, median, high = np.average(quartiles[known], axis=0, weights=np.array(weights)[known])
     deviation = max(float(reference.deviation[index]), 1e-9)
     return float((median - reference.median[index]) / deviation), float(
         (high - low) / max(float(reference.spread[index]), 1e-9)

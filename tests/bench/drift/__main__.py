@@ -54,7 +54,7 @@ def _measure(
             done[0] += 1
             status.update(f"{name}: judging days, {done[0]} of {total} references …")
 
-        judged = judge(windows, settings.drift, tick=tick, seed=seed)
+        judged = judge(windows, settings.drift.model_copy(update={"min_windows": 8}), tick=tick, seed=seed)
     found = figures(judged)
     if picture is not None:
         _show.picture(judged, picture)
