@@ -41,7 +41,6 @@ class Samples:
         times_us: int64 (n,), µs since 1970, or since the device was switched on.
         values: float64 (n, 3).
         unit: as the FIT profile gives it for the field they come from.
-        faults: what was left out.
     """
 
     times_us: NDArray[np.int64]
