@@ -25,6 +25,7 @@ from har.experiment import Experiment, Recipe, challenge, make_recipe, run
 from har.inference import Classifier
 from har.ingestion import ingest_files, plan
 from har.lake import Lake
+from har.monitoring import Profiler, profiled_by, subject_days
 from har.settings import Settings, load_settings
 from har.summary import outdated, write_summary
 
@@ -63,7 +64,9 @@ def scored(trained: tuple[Path, Experiment], tmp_path: Path) -> tuple[Lake, Sett
 
 def score(lake: Lake, settings: Settings, classifier: Classifier, version: int = 1, **options: bool) -> int:
     chunks = scoring.plan(lake, scoring.pending(lake, version, **options), limit=20_000)
-    return sum(scoring.score_chunk(lake, settings, classifier, version, chunk).windows for chunk in chunks)
+    keeper = Profiler(lake, settings, classifier.metadata.feature_names, version)
+    done = [scoring.score_chunk(lake, settings, classifier, version, chunk, keeper=keeper) for chunk in chunks]
+    return sum(report.windows for report in done)
 
 
 def rows(lake: Lake) -> pl.DataFrame:
@@ -84,6 +87,52 @@ def test_predictions_are_the_models_own(scored: tuple[Lake, Settings, Classifier
     np.testing.assert_allclose(predictions["confidence"], probabilities.max(axis=1), atol=1e-5)
     assert ((predictions["end"] - predictions["start"]) == dt.timedelta(seconds=4)).all()
     assert predictions["abstained"].to_list() == (predictions["confidence"] < 0.5).to_list()
+
+
+def test_the_model_is_profiled_where_it_scored(scored: tuple[Lake, Settings, Classifier]) -> None:
+    lake, settings, classifier = scored
+    score(lake, settings, classifier)
+    date = dt.date.fromisoformat(DAYS[0])
+    days = subject_days(lake, date)
+    assert [day.subject for day in days] == list(SUBJECTS)
+    windows = load_windows(lake, settings)
+    chosen = np.flatnonzero((windows.subjects == "s03") & (windows.dates == np.datetime64(date)))
+    answer = classifier.predict(windows.batch(chosen))
+    profile = days[2].profile
+    assert profile.windows == len(chosen)
+    names = classifier.metadata.feature_names
+    for name in ("accel_x.mean", "gyro_z.log_var"):
+        column = answer.features[:, names.index(name)].astype(np.float64)
+        assert profile.mean(name) == pytest.approx(column.mean(), rel=1e-3)
+        assert profile.quantiles(name, [0, 1]) == pytest.approx([column.min(), column.max()], rel=1e-3)
+    assert profile.mean("confidence") == pytest.approx(float(answer.probabilities.max(axis=1).mean()), rel=1e-4)
+    assert profile.count("quality.coverage") == 3
+    answers = np.asarray(settings.activities.all)[answer.probabilities.argmax(axis=1)]
+    assert profile.activities == {name: int((answers == name).sum()) for name in set(answers)}
+
+
+def test_scoring_again_by_another_model_profiles_again(scored: tuple[Lake, Settings, Classifier]) -> None:
+    lake, settings, classifier = scored
+    score(lake, settings, classifier)
+    before = lake.profiles.read().sort("date", "subject")
+    score(lake, settings, classifier, version=2, rescore=True)
+    after = lake.profiles.read().sort("date", "subject")
+    assert after["model_version"].unique().to_list() == [2]
+    assert after["profile"].equals(before["profile"])
+    assert scoring.pending(lake, 2, rescore=True, profiled=profiled_by(lake, 2)) == {}
+    # A lake that was scored before there were profiles gets them on request.
+    shutil.rmtree(lake.profiles.path)
+    assert scoring.pending(lake, 2, profiled=profiled_by(lake, 2)) == {}
+    assert len(scoring.pending(lake, 2, rescore=True, profiled=profiled_by(lake, 2))) == len(before)
+
+
+def test_without_monitoring_nothing_is_profiled(scored: tuple[Lake, Settings, Classifier]) -> None:
+    lake, settings, classifier = scored
+    for chunk in scoring.plan(lake, scoring.pending(lake, 1)):
+        scoring.score_chunk(lake, settings, classifier, 1, chunk)
+    assert len(rows(lake)) > 0
+    assert lake.profiles.version() == -1
+    assert "features" not in lake.predictions.read().columns
 
 
 def test_what_is_scored_is_not_pending(scored: tuple[Lake, Settings, Classifier]) -> None:
@@ -133,13 +182,15 @@ from pathlib import Path
 from har import scoring
 from har.inference import Classifier
 from har.lake import Lake
+from har.monitoring import Profiler
 from har.settings import load_settings
 settings = load_settings(sys.argv[1])
 lake = Lake(settings.path("lake"), settings.sensors.channels)
 classifier = Classifier(settings.root / "run" / "model.onnx", threads=1)
+keeper = Profiler(lake, settings, classifier.metadata.feature_names, 1)
 for chunk in scoring.plan(lake, scoring.pending(lake, 1), limit=20_000):
     print("chunk", flush=True)
-    scoring.score_chunk(lake, settings, classifier, 1, chunk)
+    scoring.score_chunk(lake, settings, classifier, 1, chunk, keeper=keeper)
 """
 
 
@@ -147,7 +198,7 @@ for chunk in scoring.plan(lake, scoring.pending(lake, 1), limit=20_000):
     "end",
     [
         *(partial(run_and_kill, delay_s=delay_s) for delay_s in (0.0, 0.05)),
-        *(partial(run_until_commit, commits=commits) for commits in (1, 2, 3)),
+        *(partial(run_until_commit, commits=commits) for commits in (1, 2, 3, 5)),
     ],
     ids=lambda end: "-".join(f"{name}{value}" for name, value in end.keywords.items()),
 )
@@ -165,6 +216,9 @@ def test_killed_at_any_moment_and_run_again(
     columns = ["date", "subject", "model_version", "content", "samples_version", "windows"]
     tables = [part.scores.read(columns=columns).sort("date", "subject") for part in (lake, clean)]
     assert tables[0].equals(tables[1])
+    kept = [part.profiles.read().drop("made_at").sort("date", "subject") for part in (lake, clean)]
+    assert kept[0].equals(kept[1])
+    assert kept[0]["windows"].sum() == len(rows(lake))
 
 
 def test_minutes_add_up_to_the_time_covered(scored: tuple[Lake, Settings, Classifier]) -> None:

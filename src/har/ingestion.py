@@ -192,6 +192,8 @@ def _row(file: InboxFile, recording: Recording, now: dt.datetime) -> dict[str, A
         "sha256": file.sha256,
         "ingested_at": now,
         "samples": len(recording.frame),
+        "placement": recording.placement,
+        "device": recording.device,
         **{name: value for name, value in vars(quality).items() if name != "samples_kept"},
     }
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from har.errors import RecordingTimeError
+from har.errors import MalformedRowError, RecordingTimeError
 from har.recordings import canonical_schema, sample_contract
 from har.settings import STANDARD_GRAVITY
 
@@ -39,6 +39,35 @@ def test_a_regular_file_passes_untouched_but_for_units(read, lines) -> None:
     assert quality.coverage == 1
     assert quality.measured_rate_hz == pytest.approx(50)
     assert quality.longest_gap_s == pytest.approx(0.02)
+
+
+def placed(content: list[str], placements: list[str], device: str = "watch 7") -> list[str]:
+    """The file with two more columns."""
+    rows = [f"{line},{placement},{device}" for line, placement in zip(content[1:], placements, strict=True)]
+    return [f"{content[0]},placement,device", *rows]
+
+
+def test_placement_and_device_hold_for_the_whole_file(read, lines) -> None:
+    content = lines(100)
+    recording = read(content)
+    assert (recording.placement, recording.device) == ("", "")
+    recording = read(placed(content, [""] * 50 + [" left wrist "] * 50))
+    assert (recording.placement, recording.device) == ("left wrist", "watch 7")
+    assert recording.frame.equals(read(content).frame)
+    recording = read(placed(content, [""] * 100, device=""))
+    assert (recording.placement, recording.device) == ("", "")
+
+
+def test_a_file_with_two_placements_is_refused_at_the_row_that_differs(read, lines) -> None:
+    with pytest.raises(MalformedRowError, match=r"line 62, column 'placement'.*'left wrist'.*'right wrist'") as caught:
+        read(placed(lines(100), ["left wrist"] * 60 + ["right wrist"] * 40))
+    assert caught.value.line == 62
+
+
+def test_parquet_says_placement_and_device_too(read, lines) -> None:
+    frame = pl.read_csv("\n".join(placed(lines(100), ["left ankle"] * 100)).encode())
+    recording = read(frame.with_columns(pl.col("placement").cast(pl.Categorical)), suffix=".parquet")
+    assert (recording.placement, recording.device) == ("left ankle", "watch 7")
 
 
 @pytest.mark.parametrize("unit", ["g", "mg", "m/s^2"])

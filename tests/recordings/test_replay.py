@@ -76,6 +76,7 @@ def test_read_back_it_is_the_source_to_float32(inbox: Path, settings: Settings) 
         assert (recording.frame.select(CHANNELS).to_numpy() == expected).all()
         quality = recording.quality
         assert (quality.resampled, quality.gaps, quality.coverage) == (False, 0, 1)
+        assert (recording.placement, recording.device) == (f"{one.wrist} wrist", "Apple Watch")
         assert recording.frame["time"][0].date() == file.date
 
 
@@ -147,7 +148,7 @@ def test_another_project_gets_its_own_layout_units_and_stand_in_labels(change, t
     done = replay(tmp_path, other)
     assert (done.written, done.skipped) == (80, 60)
     files = inbox_files(tmp_path).files
-    assert files[0].path.read_text().splitlines()[0] == "t,ax,ay,az,label"
+    assert files[0].path.read_text().splitlines()[0] == "t,ax,ay,az,placement,device,label"
     left = next(file for file in files if file.session == "left")
     right = next(file for file in files if file.session == "right")
     for file in (left, right):

@@ -163,6 +163,7 @@ def profile_online(lake: Lake, models: Mapping[int, tuple[Sequence[str], Sequenc
     known = lake.profiles.scan().filter(own).select(*key, "windows").collect()
     late = answered.join(known, on=key, how="left").filter(pl.col("len") > pl.col("windows").fill_null(0))
     behind = sorted({*late.select("date", "subject").iter_rows()} - held(lake))
+    written = 0
     for partition in behind:
         requests = lake.requests.scan(partitions=[partition]).filter(seen).select("request_id", "start", *key, FEATURES)
         predictions = lake.predictions.scan(partitions=[partition]).select(
@@ -176,9 +177,8 @@ def profile_online(lake: Lake, models: Mapping[int, tuple[Sequence[str], Sequenc
             rows.append(_row((*partition, "", ""), profile, online=True, model_version=version))
         frame = pl.DataFrame(rows, lake.profiles.schema)
         lake.profiles.replace(frame, [partition], keep=~own)
-    return (
-        len(late.join(pl.DataFrame(behind, ["date", "subject"], orient="row"), on=["date", "subject"])) if behind else 0
-    )
+        written += len(frame)
+    return written
 
 
 def _picked(windows: pl.DataFrame, names: Sequence[str], features: Sequence[str]) -> pl.DataFrame:
@@ -186,9 +186,9 @@ def _picked(windows: pl.DataFrame, names: Sequence[str], features: Sequence[str]
     lengths = windows[FEATURES].list.len()
     if lengths.null_count() or (lengths != len(names)).any():
         raise MonitoringError(
-            where=f"requests of {windows['date'][0]}, subject {windows['subject'][0]}",
+            where=f"requests of {windows['date'][0]}, subject {windows['subject'][0]!r}",
             expected=f"{len(names)} features, as version {windows['model_version'][0]} has",
-            got=f"{lengths.min()} to {lengths.max()}",
+            got=f"{lengths.min()!r} to {lengths.max()!r}",
             remedy="Another registry's service wrote this log: collect it into the lake of its own project.",
         )
     every = windows[FEATURES].list.to_array(len(names)).to_numpy()

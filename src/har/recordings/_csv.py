@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from har.errors import EmptyRecordingError, MalformedRowError, NotARecordingError, RecordingError
-from har.recordings._table import Parsed, non_finite, wanted_columns
+from har.recordings._table import Parsed, non_finite, optional_values, wanted_columns
 from har.settings import Settings
 
 _BLOCK = 1 << 20
@@ -53,7 +53,7 @@ def read_csv(path: Path, where: str, settings: Settings) -> Parsed:
         if texts is None:
             raise _unreadable(where)
         frame = texts.with_columns(pl.all().str.strip_chars()).with_columns(pl.col(channels).cast(pl.Float64))
-    return _without_blank_lines(layout, frame, columns, settings)
+    return _without_blank_lines(layout, frame, settings)
 
 
 def _inspect(path: Path, where: str) -> _Layout:
@@ -137,20 +137,19 @@ def _ragged(layout: _Layout, frame: pl.DataFrame, columns: dict[str, int]) -> bo
     return layout.separators != full or absent
 
 
-def _without_blank_lines(layout: _Layout, frame: pl.DataFrame, columns: dict[str, int], settings: Settings) -> Parsed:
+def _without_blank_lines(layout: _Layout, frame: pl.DataFrame, settings: Settings) -> Parsed:
     filled = ~_blank(frame)
     lines = _line_numbers(layout, len(frame))[filled]
     frame = frame.filter(filled)
     if not len(frame):
         raise _header_only(layout.where)
-    activity = settings.recordings.activity_column
     return Parsed(
         where=layout.where,
         row_word="line",
         lines=lines,
         time=frame[settings.recordings.time_column],
         values=tuple(frame[name] for name in settings.sensors.channels),
-        activity=frame[activity] if activity in columns else None,
+        **optional_values(frame, settings),
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from har.errors import EmptyRecordingError, MalformedRowError, NotARecordingError
-from har.recordings._table import Parsed, wanted_columns
+from har.recordings._table import Parsed, optional_values, wanted_columns
 from har.settings import Settings
 
 _LFS = b"version https://git-lfs"
@@ -49,14 +49,13 @@ def read_parquet(path: Path, where: str, settings: Settings) -> Parsed:
                 remedy="Write the column as float32 or float64.",
                 line=1,
             )
-    activity = settings.recordings.activity_column
     return Parsed(
         where=where,
         row_word="row",
         lines=np.arange(1, len(frame) + 1),
         time=frame[settings.recordings.time_column],
         values=tuple(frame[name].cast(pl.Float64) for name in settings.sensors.channels),
-        activity=frame[activity] if activity in columns else None,
+        **optional_values(frame, settings),
     )
 
 

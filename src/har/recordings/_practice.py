@@ -57,7 +57,7 @@ def replay_round(inbox: Path, settings: Settings, date: dt.date, *, turned: bool
                 for sensor, kind in sources
                 for channel, column in zip(sensor.channels, _in_unit(worn, sensor, kind).T, strict=True)
             }
-            tables.append(_table(settings, start, values, names[recording.activity]))
+            tables.append(_table(settings, start, values, names[recording.activity], wrist))
             end = start + dt.timedelta(seconds=(len(worn.accel_g) - 1) / RATE_HZ)
             rows.append((subject, wrist, start, end, names[recording.activity]))
             start = end.replace(microsecond=0) + dt.timedelta(seconds=1 + PAUSE_S)

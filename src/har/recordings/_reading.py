@@ -26,7 +26,7 @@ from har.recordings._inbox import InboxFile
 from har.recordings._parquet import read_parquet
 from har.recordings._resampling import resample
 from har.recordings._stamps import utc_microseconds
-from har.recordings._table import Parsed, activity_codes, channel_values
+from har.recordings._table import Parsed, activity_codes, channel_values, one_value
 from har.settings import Settings
 
 
@@ -66,10 +66,19 @@ class Quality:
 
 @dataclass(frozen=True)
 class Recording:
-    """One file's canonical samples (see `canonical_schema`), sorted by time, and their quality."""
+    """One file's canonical samples (see `canonical_schema`), sorted by time, and what is known about all of them.
+
+    Attributes:
+        frame: the samples.
+        quality: what cleaning found.
+        placement: where the sensor was worn, "" if the file does not say.
+        device: which device it was, "" if the file does not say.
+    """
 
     frame: pl.DataFrame
     quality: Quality
+    placement: str = ""
+    device: str = ""
 
 
 def read_recording(file: InboxFile, settings: Settings) -> Recording:
@@ -92,6 +101,7 @@ def read_recording(file: InboxFile, settings: Settings) -> Recording:
     max_gap_s = settings.recordings.max_gap_s
     values = channel_values(parsed, settings)
     labels = activity_codes(parsed, settings.activities.all)
+    placement, device = (one_value(parsed, name, settings) for name in ("placement", "device"))
     times = utc_microseconds(parsed, settings.recordings.time_unit, settings.project.timezone)
     order = order_rows(parsed, times, values, labels, max_gap_s)
     check_date(parsed, times, order.rows, file.date)
@@ -120,7 +130,7 @@ def read_recording(file: InboxFile, settings: Settings) -> Recording:
         stuck=int(((kept.flags & FLAGS["stuck"]) > 0).sum()),
         unlabelled=int((kept.labels < 0).sum()),
     )
-    return Recording(cleaned, quality)
+    return Recording(cleaned, quality, placement, device)
 
 
 def _keep(

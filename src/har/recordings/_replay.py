@@ -20,6 +20,8 @@ from har.recordings._sample import ACTIVITIES, RATE_HZ, SampleRecording, sample_
 from har.settings import STANDARD_GRAVITY, Sensor, Settings
 
 FIRST_DAY = dt.date(2024, 1, 1)
+DEVICE = "Apple Watch"
+"""What the sample was recorded with."""
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 
@@ -73,7 +75,7 @@ def replay(inbox: Path, settings: Settings) -> Replay:
             for sensor, kind in sources
             for channel, column in zip(sensor.channels, _in_unit(recording, sensor, kind).T, strict=True)
         }
-        new = _write(path, _table(settings, start, values, activity))
+        new = _write(path, _table(settings, start, values, activity, recording.wrist))
         written, present = written + new, present + (not new)
     stand_ins = {own: activity for activity, own in names.items() if own != activity}
     return Replay(written, present, skipped, tuple(sorted(dates)), stand_ins)
@@ -119,7 +121,7 @@ def _in_unit(recording: SampleRecording, sensor: Sensor, kind: str) -> NDArray[n
 
 
 def _table(
-    settings: Settings, start: dt.datetime, values: dict[str, NDArray[np.float64]], activity: str
+    settings: Settings, start: dt.datetime, values: dict[str, NDArray[np.float64]], activity: str, wrist: str
 ) -> pl.DataFrame:
     layout = settings.recordings
     count = len(next(iter(values.values())))
@@ -131,8 +133,13 @@ def _table(
         ticks = np.arange(count) * per_second
         first = int(start.timestamp()) * per_second
         times = pl.Series(first + (ticks / RATE_HZ if ticks[1] % RATE_HZ else ticks // RATE_HZ))
+    about = {
+        layout.placement_column: f"{wrist} wrist",
+        layout.device_column: DEVICE,
+        layout.activity_column: activity,
+    }
     return pl.DataFrame({layout.time_column: times, **values}).with_columns(
-        pl.lit(activity).alias(layout.activity_column)
+        pl.lit(value).alias(column) for column, value in about.items() if column
     )
 
 

@@ -11,7 +11,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from har.errors import MissingColumnError, NonFiniteError, NotARecordingError, UnknownActivityError
+from har.errors import (
+    MalformedRowError,
+    MissingColumnError,
+    NonFiniteError,
+    NotARecordingError,
+    UnknownActivityError,
+)
 from har.settings import Settings
 
 
@@ -26,6 +32,8 @@ class Parsed:
         time: the stamps, unparsed (String) or as Parquet holds them.
         values: the channels in the model's order, in the files' unit.
         activity: String, or None where the file has no such column.
+        placement: where the sensor was worn, or None where the file has no such column.
+        device: which device it was, or None where the file has no such column.
     """
 
     where: str
@@ -34,6 +42,8 @@ class Parsed:
     time: pl.Series
     values: tuple[pl.Series, ...]
     activity: pl.Series | None
+    placement: pl.Series | None = None
+    device: pl.Series | None = None
 
     def at(self, row: int, column: str = "") -> str:
         """How a message names a row, and a column of it."""
@@ -46,7 +56,7 @@ class Parsed:
 
 
 def wanted_columns(header: Sequence[str], settings: Settings, where: str) -> dict[str, int]:
-    """Position of the time column, the channels and (if it is there) the activity column.
+    """Position of the time column, the channels and (those that are there) the columns that `optional_columns` names.
 
     Raises:
         MissingColumnError: one is absent; the message lists what is there.
@@ -67,7 +77,7 @@ def wanted_columns(header: Sequence[str], settings: Settings, where: str) -> dic
             remedy=f"{suggestion}Rename the column in the file, or set {key} in har.toml.",
             line=1,
         )
-    wanted = [*needed, settings.recordings.activity_column]
+    wanted = [*needed, *optional_columns(settings).values()]
     for name, count in Counter(header).items():
         if count > 1 and name in wanted:
             raise NotARecordingError(
@@ -78,6 +88,49 @@ def wanted_columns(header: Sequence[str], settings: Settings, where: str) -> dic
                 line=1,
             )
     return {name: header.index(name) for name in wanted if name in header}
+
+
+def optional_columns(settings: Settings) -> dict[str, str]:
+    """What the columns that a file may lack are called in it, by their names in `Parsed`."""
+    layout = settings.recordings
+    named = {"activity": layout.activity_column, "placement": layout.placement_column, "device": layout.device_column}
+    return {name: column for name, column in named.items() if column}
+
+
+def optional_values(frame: pl.DataFrame, settings: Settings) -> dict[str, pl.Series | None]:
+    """The optional columns of a file's content, None for those that it lacks."""
+    names = optional_columns(settings)
+    return {
+        name: frame[names[name]] if names.get(name) in frame.columns else None
+        for name in ("activity", "placement", "device")
+    }
+
+
+def one_value(parsed: Parsed, name: str, settings: Settings) -> str:
+    """What the column `placement` or `device` says about the whole file; "" where it says nothing.
+
+    Raises:
+        MalformedRowError: it says two things; names the first row that differs.
+    """
+    series: pl.Series | None = getattr(parsed, name)
+    if series is None:
+        return ""
+    texts = series.cast(pl.String).str.strip_chars()
+    texts = texts.set(texts == "", None)
+    values = texts.drop_nulls()
+    if values.is_empty():
+        return ""
+    other = texts.is_not_null() & (texts != values[0])
+    if other.any():
+        row = int(other.arg_max() or 0)
+        raise MalformedRowError(
+            where=parsed.at(row, optional_columns(settings)[name]),
+            expected=f"one {name} a file, {values[0]!r} as in the rows before",
+            got=repr(texts[row]),
+            remedy=f"Split the file by {name}, a session each, or mend the column.",
+            line=parsed.line(row),
+        )
+    return str(values[0])
 
 
 def channel_values(parsed: Parsed, settings: Settings) -> NDArray[np.float32]:
