@@ -17,8 +17,9 @@ from flows._console import bar, console
 from flows._events import promotion, send
 from flows._project import FAILED, IO_RETRIES, Project, current_champion, open_project, retraining_is_on
 from har.errors import MonitoringError
-from har.experiment import REFERENCE, Recipe, challenge, make_recipe, newest_day, run
+from har.experiment import REFERENCE, Recipe, challenge, make_recipe, run
 from har.files import write_atomically
+from har.lake import newest_day
 from har.monitoring import LAKE_TO, DecisionRow, find_decision, mark
 from har.packaging import TAGS
 from har.registry import git_state, whoami

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from har.evaluation import (
 )
 from har.files import write_atomically
 from har.inference import Classifier, ModelMetadata
-from har.lake import Lake
+from har.lake import Lake, newest_day
 from har.monitoring import chosen_features, reference_of, require_whylogs
 from har.recipe import Recipe as Recipe
 from har.settings import Monitoring, Settings
@@ -106,12 +106,6 @@ def make_recipe(
         labels_version=labels_version,
         trained_to=newest_day(every.dates.tolist()).isoformat(),
     )
-
-
-def newest_day(dates: Collection[dt.date]) -> dt.date:
-    """The newest of some days; days to come, of a watch whose clock is wrong, only if there are no others."""
-    tomorrow = dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1)
-    return max([date for date in dates if date <= tomorrow] or dates)
 
 
 def _still_there(held_out: Sequence[str], present: Sequence[str]) -> list[str]:

@@ -5,5 +5,6 @@ Every rewrite is atomic, every read has a version.
 
 from har.lake._lake import EVERYONE, ONLINE_SESSION, PREDICTIONS, UNKNOWN_SUBJECT, Lake, Partition
 from har.lake._table import Table
+from har.lake._where import newest_day
 
-__all__ = ["EVERYONE", "ONLINE_SESSION", "PREDICTIONS", "UNKNOWN_SUBJECT", "Lake", "Partition", "Table"]
+__all__ = ["EVERYONE", "ONLINE_SESSION", "PREDICTIONS", "UNKNOWN_SUBJECT", "Lake", "Partition", "Table", "newest_day"]

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import polars as pl
 
 Partition = tuple[dt.date, str]
 """A date and a subject."""
+
+
+def newest_day(dates: Collection[dt.date]) -> dt.date:
+    """The newest of some days; days to come, of a watch whose clock is wrong, only if there are no others."""
+    tomorrow = dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1)
+    return max([date for date in dates if date <= tomorrow] or dates)
 
 
 def either(partitions: Iterable[Partition]) -> pl.Expr:

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from har.errors import MonitoringError
-from har.lake import Lake, Partition
+from har.lake import Lake, Partition, newest_day
 from har.monitoring._profile import Profile, chosen_features, require_whylogs
 from har.monitoring._watch import SubjectDay
 from har.scoring import FEATURES
@@ -285,14 +285,15 @@ def held(lake: Lake) -> set[Partition]:
 def merge_old(lake: Lake, settings: Settings) -> int:
     """Merge the profiles of months all of whose days are older than `monitoring.keep_days`; says how many rows went.
 
-    Old is what lies so far before the newest profiled day. One row is left per month, subject, placement, device and
+    Old is what lies so far before the newest profiled day; days to come, of a watch whose clock is wrong, make nothing
+    old. One row is left per month, subject, placement, device and
     model version, and one for online windows of days without others. Each month is one commit: a run that is killed
     leaves whole months, merged or not.
     """
     dates = lake.profiles.scan().select("date").unique().collect()["date"]
     if dates.is_empty():
         return 0
-    newest = max(dates)
+    newest = newest_day(dates.to_list())
     oldest_kept = newest - dt.timedelta(days=settings.monitoring.keep_days)
     months = sorted({day.replace(day=1) for day in dates if _last(day) < oldest_kept})
     gone = sum(_merge_month(lake, month) for month in months)
