@@ -1,4 +1,7 @@
-"""`har demo` as a user runs it: real recordings in, one table and flat figures out, and nothing twice."""
+"""`har demo` as a user runs it: both acts on real recordings, one table and flat figures out, and nothing twice.
+
+The second act is the proof that the loop closes: a real server, worker and deployments, and nobody who calls train.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,9 @@ import pytest
 from tests_support import copy_code
 
 from har.lake import Lake
+from har.monitoring import decisions
+from har.packaging import TAGS
+from har.registry import Registry
 from har.settings import load_settings
 
 KEYS = {
@@ -24,12 +30,18 @@ KEYS = {
     "windows_scored",
     "model_version",
     "seconds",
+    "loop_accuracy_before",
+    "loop_accuracy_turned",
+    "loop_accuracy_after",
+    "loop_false_alarms",
+    "loop_days_to_alarm",
+    "loop_model_version",
 }
 
 
 def demo(project: Path) -> str:
-    """Run the demo with fewer folds and epochs than by default, and check that it leaves no process."""
-    environment = {**os.environ, "HAR_TRAINING__EPOCHS": "6", "HAR_SPLIT__FOLDS": "2", "HAR_GATES__CLASS_FLOOR": "0"}
+    """Run the demo with fewer folds than by default, and check that it leaves no process."""
+    environment = {**os.environ, "HAR_SPLIT__FOLDS": "2", "HAR_GATES__CLASS_FLOOR": "0"}
     command = [sys.executable, "-m", "flows.cli", "demo"]
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
@@ -62,21 +74,51 @@ def test_demo_twice(project: Path) -> None:
     assert figures["accuracy_low"] <= figures["accuracy"] <= figures["accuracy_high"]
     assert figures["accuracy"] > 0.7
     assert (figures["days_scored"], figures["windows_scored"], figures["model_version"]) == (7, 2229, 1)
-    assert len(list((project / "reports" / "activity").glob("*.html"))) == 7
+    assert len(list((project / "reports" / "activity").glob("*.html"))) == 7 + 15
     assert (project / "reports" / "evaluation.html").exists()
     assert figures["online_windows"] == 12
     assert figures["online_right"] >= 8
     asked = journal(project)
     assert len(asked) == len(set(asked)) == 12
+    the_loop_closed(project, figures)
 
     settings = load_settings(project)
     lake = Lake(settings.path("lake"), settings.sensors.channels)
-    tables = (lake.samples, lake.recordings, lake.predictions, lake.scores)
+    tables = (lake.samples, lake.recordings, lake.predictions, lake.scores, lake.profiles, lake.drift, lake.decisions)
     versions = [table.version() for table in tables]
     demo(project)
     again = json.loads((project / "reports" / "demo.json").read_text())
     assert [table.version() for table in tables] == versions
     assert {key: again[key] for key in KEYS - {"seconds"}} == {key: figures[key] for key in KEYS - {"seconds"}}
     assert again["windows_scored_now"] == 0
-    assert sorted(journal(project)) == sorted(2 * asked)
     assert len(list((project / ".bentoml" / "bentos").glob("*/v1-*"))) == 2
+
+
+def the_loop_closed(project: Path, figures: dict[str, float]) -> None:
+    """Ten good days without an alarm; two turned ones; retrained, promoted and packaged by itself; and all is well."""
+    assert figures["loop_false_alarms"] == 0
+    assert figures["loop_days_to_alarm"] == 2
+    assert figures["loop_accuracy_turned"] < figures["loop_accuracy_before"] - 0.1
+    assert figures["loop_accuracy_after"] >= figures["loop_accuracy_before"] - 0.03
+    assert figures["loop_model_version"] == 2
+
+    settings = load_settings(project)
+    lake = Lake(settings.path("lake"), settings.sensors.channels)
+    log = decisions(lake)
+    acted = [(str(row.date), row.action, row.outcome) for row in log if row.action != "nothing"]
+    assert acted == [
+        ("2024-01-18", "watch", ""),
+        ("2024-01-19", "ask", "announced"),
+        ("2024-01-19", "retrain", "version 2 promoted"),
+    ]
+    assert len(log) == 15 + 1
+    assert all(row.handled_at is not None for row in log if row.event)
+    assert len(lake.label_requests.read()) == settings.retraining.label_requests
+    registry = Registry(settings.path("mlflow"), settings.project.name)
+    assert [move.action for move in registry.log()] == ["challenge", "promote", "challenge", "promote"]
+    assert "har.drift.confirmed" in registry.log()[-1].reason or "Drift" in registry.log()[-1].reason
+    assert all(name in registry.champion().tags for name in TAGS)
+    assert len(list((project / ".bentoml" / "bentos").glob("*/v2-*"))) == 2
+    for day in json.loads((project / "reports" / "loop.json").read_text())["days"]:
+        assert (project / "reports" / "drift" / f"{day['date']}.html").exists()
+    assert "turned" in (project / "reports" / "loop.html").read_text()
