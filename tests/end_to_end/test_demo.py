@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ from har.packaging import TAGS
 from har.registry import Registry
 from har.settings import load_settings
 
+ROOT = Path(__file__).resolve().parents[2]
 KEYS = {
     "accuracy",
     "macro_f1",
@@ -43,8 +45,7 @@ def demo(project: Path) -> str:
     """Run the demo with fewer folds than by default, and check that it leaves no process."""
     environment = {**os.environ, "HAR_SPLIT__FOLDS": "2", "HAR_GATES__CLASS_FLOOR": "0"}
     command = [sys.executable, "-m", "flows.cli", "demo"]
-    root = Path(__file__).resolve().parents[2]
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     left = [
         process.info["cmdline"]
@@ -64,6 +65,8 @@ def journal(project: Path) -> list[str]:
 @pytest.mark.timeout(900)
 def test_demo_twice(project: Path) -> None:
     copy_code(project)
+    shutil.copytree(ROOT / "flows", project / "flows", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy2(ROOT / "prefect.yaml", project / "prefect.yaml")
     first = demo(project)
     assert "Accuracy by subject" in first
     assert "Look next" in first
