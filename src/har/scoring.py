@@ -212,19 +212,19 @@ def predict(
     probabilities = np.concatenate(found)
     confidence = probabilities.max(axis=1, initial=0)
     described = pl.Series(FEATURES, np.concatenate(seen), pl.Array(pl.Float32, len(features))) if len(picked) else None
-    return (
-        pl.concat(rows)
-        .with_columns(
-            (pl.col("start") + pl.duration(microseconds=round(settings.length * period_us))).alias("end"),
-            activities.gather(probabilities.argmax(axis=1)).alias("activity"),
-            pl.Series("confidence", confidence, pl.Float32),
-            pl.Series("abstained", confidence < classifier.metadata.abstain_below),
-            pl.lit(model_version, pl.Int32).alias("model_version"),
-            pl.lit(None, pl.String).alias("request_id"),
-            *([] if described is None else [described]),
-        )
-        .sort("date", "subject", "session", "start")
+    predictions = pl.concat(rows).with_columns(
+        (pl.col("start") + pl.duration(microseconds=round(settings.length * period_us))).alias("end"),
+        activities.gather(probabilities.argmax(axis=1)).alias("activity"),
+        pl.Series("confidence", confidence, pl.Float32),
+        pl.Series("abstained", confidence < classifier.metadata.abstain_below),
+        pl.lit(model_version, pl.Int32).alias("model_version"),
+        pl.lit(None, pl.String).alias("request_id"),
+        *([] if described is None else [described]),
     )
+    # Mostly they are in order; the features are not copied to find that out.
+    key = ["date", "subject", "session", "start"]
+    order = predictions.select(key).with_row_index("row").sort(key)["row"]
+    return predictions if order.is_sorted() else predictions[order]
 
 
 def pick_features(metadata: ModelMetadata, names: Sequence[str]) -> NDArray[np.intp]:

@@ -30,6 +30,7 @@ from har.experiment import describe
 from har.files import write_atomically
 from har.inference import Classifier, granted_cores
 from har.lake import Lake
+from har.monitoring import Profiler
 from har.settings import Settings, load_settings
 from har.training import Fitted, Signal, export, fit
 from har.windows import cut
@@ -96,11 +97,17 @@ def _measure(settings: Settings, folder: Path, samples: int, rounds: int) -> dic
         _, own_model = _model(lake, own, folder / "own.onnx")
     ours: list[float] = []
     owns: list[float] = []
+    shares: list[float] = []
     peers: dict[tuple[int, int], list[float]] = {peer: [] for peer in PEERS}
     with console.status("Scoring, ours and torch loops in turn …"):
         for _ in range(rounds):
             _forget(lake)
             ours.append(_rate(lambda: score_lake(lake, settings, Classifier(model, threads=1, arena=True))))
+            _forget(lake)
+            profiled = _rate(
+                lambda: score_lake(lake, settings, Classifier(model, threads=1, arena=True), profiled=True)
+            )
+            shares.append(ours[-1] / profiled - 1)
             _forget(lake)
             owns.append(_rate(lambda: score_lake(lake, own, Classifier(own_model, threads=1, arena=True))))
             for (batch_size, workers), rates in peers.items():
@@ -122,6 +129,7 @@ def _measure(settings: Settings, folder: Path, samples: int, rounds: int) -> dic
         "torch_loop_windows_per_s": round(torch_rate),
         "torch_loop_batch_size": best[0],
         "torch_loop_workers": best[1],
+        "profiling_share": round(statistics.median(shares), 3),
         "score_own_windows_per_s": round(statistics.median(owns)),
         "own_window": f"{own.length}x{len(own.sensors.channels)}",
         "score_peak_rss_mb": round(alone["peak_rss_mb"]),
@@ -136,11 +144,12 @@ def _measure(settings: Settings, folder: Path, samples: int, rounds: int) -> dic
     }
 
 
-def score_lake(lake: Lake, settings: Settings, classifier: Classifier) -> int:
+def score_lake(lake: Lake, settings: Settings, classifier: Classifier, *, profiled: bool = False) -> int:
     """The nightly job on an unscored lake: plan, read, window, infer, write, on every core; returns the windows."""
     chunks = scoring.plan(lake, scoring.pending(lake, 1))
+    keeper = Profiler(lake, settings, classifier.metadata.feature_names, 1) if profiled else None
     with ThreadPoolExecutor(granted_cores()) as pool:
-        done = pool.map(lambda chunk: scoring.score_chunk(lake, settings, classifier, 1, chunk), chunks)
+        done = pool.map(lambda chunk: scoring.score_chunk(lake, settings, classifier, 1, chunk, keeper=keeper), chunks)
         return sum(report.windows for report in done)
 
 
@@ -179,7 +188,7 @@ def _rate(work: Callable[[], int]) -> float:
 
 
 def _forget(lake: Lake) -> None:
-    for table in (lake.predictions, lake.scores):
+    for table in (lake.predictions, lake.scores, lake.profiles):
         shutil.rmtree(table.path, ignore_errors=True)
 
 

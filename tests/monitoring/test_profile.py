@@ -1,134 +1,183 @@
-"""Profiles are whylogs' own: a plain reader opens them, and merged ones describe the pooled windows."""
+"""Profiles tell what went into them, merge like pooled windows, and are whylogs' own to any other reader."""
 
 from __future__ import annotations
 
-import threading
+import subprocess
+import sys
 import zlib
 
 import numpy as np
 import pytest
-from whylogs.core.view.dataset_profile_view import DatasetProfileView
+from numpy.typing import NDArray
 
 from har.errors import MonitoringError
-from har.monitoring import CONFIDENCE, QUALITY, Profile, chosen_features
+from har.monitoring import Profile, chosen_features
 from har.settings import Monitoring
 
-NAMES = ("a.mean", "b.mean", "a.log_var")
-RANK_ERROR = 0.02
-"""Twice the sketch's own, for a merged one."""
+NAMES = ("a.mean", "b.mean", "b.log_var")
+RANK_ERROR = 0.009
+"""Of whylogs' sketches."""
 
 
-def profile(seed: int, windows: int = 3000) -> tuple[Profile, np.ndarray]:
-    random = np.random.default_rng(seed)
-    features = random.normal(seed, 1.0 + seed, (windows, len(NAMES))).astype(np.float32)
-    made = Profile.of(
-        features,
+def windows(count: int, seed: int = 0, moved: float = 0.0) -> NDArray[np.float32]:
+    return np.random.default_rng([3, seed]).normal(moved, 1, (count, len(NAMES))).astype(np.float32)
+
+
+def profile(values: NDArray[np.float32], **quality: list[float]) -> Profile:
+    count = len(values)
+    return Profile.of(
+        values,
         NAMES,
-        confidence=random.uniform(0, 1, windows).astype(np.float32),
-        activities={"walking": windows - 7, "sitting": 7, "running": 0},
-        quality={"coverage": np.array([1.0, 0.5])},
+        confidence=np.linspace(0.5, 1, count, dtype=np.float32),
+        activities={"walk": count - count // 3, "sit": count // 3, "run": 0},
+        quality={name: np.array(column) for name, column in quality.items()},
     )
-    return made, features
 
 
-def test_a_plain_whylogs_reader_opens_the_bytes() -> None:
-    made, features = profile(1)
-    view = DatasetProfileView.deserialize(zlib.decompress(made.to_bytes()))
-    column = view.get_column("a.mean").get_metric("distribution")
-    assert column.n == len(features)
-    assert column.avg == pytest.approx(features[:, 0].mean(), rel=1e-6)
-    assert column.stddev == pytest.approx(features[:, 0].std(ddof=1), rel=1e-6)
-    assert set(view.get_columns()) == {*made.names, "activity"}
+def share(values: NDArray[np.floating], at: NDArray[np.float64]) -> NDArray[np.float64]:
+    return (values[:, None] <= at).mean(axis=0)
 
 
-def test_bytes_give_the_same_profile_back() -> None:
-    made, _ = profile(1)
-    again = Profile.from_bytes(made.to_bytes(), where="test")
-    assert again.names == (*NAMES, CONFIDENCE, f"{QUALITY}coverage") == made.names
-    assert again.activities == {"walking": 2993, "sitting": 7}
-    q = [0.05, 0.5, 0.95]
-    assert again.quantiles("b.mean", q).tolist() == made.quantiles("b.mean", q).tolist()
-    assert again.windows == 3000
-    assert again.count(f"{QUALITY}coverage") == 2
+@pytest.mark.parametrize("count", [1, 2, 3, 255, 256, 257, 511, 512, 513, 1563, 20_001])
+def test_it_tells_what_went_in(count: int) -> None:
+    values = windows(count)
+    made = profile(values.copy(), coverage=[1.0, 0.5])
+    at = np.linspace(-3, 3, 61)
+    for one in (made, Profile.from_bytes(made.to_bytes(), where="here")):
+        assert one.names == (*NAMES, "confidence", "quality.coverage")
+        assert one.windows == one.count("b.mean") == count
+        assert one.count("quality.coverage") == 2
+        assert one.activities == {k: v for k, v in (("walk", count - count // 3), ("sit", count // 3)) if v}
+        for column, name in enumerate(NAMES):
+            exact = values[:, column].astype(np.float64)
+            assert np.abs(one.cdf(name, at) - share(exact, at)).max() <= (0 if count <= 256 else RANK_ERROR)
+            assert one.quantiles(name, [0, 1]).tolist() == [exact.min(), exact.max()]
+            assert one.mean(name) == pytest.approx(exact.mean(), abs=1e-6)
+            if count > 1:
+                assert one.deviation(name) == pytest.approx(exact.std(ddof=1), rel=1e-5)
+        assert one.mean("quality.coverage") == 0.75
 
 
-def test_merged_profiles_describe_the_pooled_windows_and_leave_their_parts_alone() -> None:
-    parts = [profile(seed, 2000 + 500 * seed) for seed in range(3)]
-    before = [part.to_bytes() for part, _ in parts]
-    merged = Profile.merge(part for part, _ in parts)
-    assert [part.to_bytes() for part, _ in parts] == before
-    pooled = np.concatenate([features for _, features in parts])
+def test_merged_profiles_are_those_of_the_pooled_windows() -> None:
+    parts = [windows(137 + 40 * seed, seed, moved=seed / 10) for seed in range(30)]
+    merged = Profile.merge(profile(part.copy(), stuck=[0.0]) for part in parts)
+    pooled = np.concatenate(parts)
     assert merged.windows == len(pooled)
-    assert merged.activities == {"walking": len(pooled) - 21, "sitting": 21}
+    assert merged.count("quality.stuck") == 30
+    at = np.linspace(-3, 6, 91)
     for column, name in enumerate(NAMES):
-        values = np.sort(pooled[:, column])
-        q = np.array([0.01, 0.25, 0.5, 0.75, 0.99])
-        ranks = np.searchsorted(values, merged.quantiles(name, q.tolist()), side="right") / len(values)
-        assert np.abs(ranks - q).max() < RANK_ERROR
-        at = np.quantile(values, q)
-        assert np.abs(merged.cdf(name, at) - q).max() < RANK_ERROR
-        assert merged.mean(name) == pytest.approx(values.mean(), rel=1e-5, abs=1e-5)
-        assert merged.deviation(name) == pytest.approx(values.std(ddof=1), rel=1e-5)
+        assert np.abs(merged.cdf(name, at) - share(pooled[:, column], at)).max() <= 2 * RANK_ERROR
+        assert merged.mean(name) == pytest.approx(pooled[:, column].mean(), abs=1e-5)
+        assert merged.deviation(name) == pytest.approx(pooled[:, column].std(ddof=1), rel=1e-4)
+    assert sum(merged.activities.values()) == len(pooled)
+    again = Profile.from_bytes(merged.to_bytes(), where="here")
+    assert again.windows == merged.windows
+    assert again.names == merged.names
 
 
-def test_merging_is_whylogs_own() -> None:
-    one, two = profile(1, 300)[0], profile(2, 300)[0]
-    views = [DatasetProfileView.deserialize(zlib.decompress(each.to_bytes())) for each in (one, two)]
-    own = views[0].merge(views[1]).get_column("a.mean").get_metric("distribution")
-    merged = Profile.merge([one, two])
-    assert own.n == merged.count("a.mean")
-    assert own.avg == pytest.approx(merged.mean("a.mean"), rel=1e-12)
-    assert own.stddev == pytest.approx(merged.deviation("a.mean"), rel=1e-12)
+def test_merging_leaves_the_parts_as_they_were() -> None:
+    first, second = profile(windows(100)), profile(windows(50, seed=1))
+    before = first.to_bytes()
+    assert Profile.merge([first, second]).windows == 150
+    assert first.windows == 100
+    assert first.to_bytes() == before
 
 
-def test_values_at_a_point_count_as_not_above_it() -> None:
-    made = Profile.of(
-        np.array([[0.0], [1.0], [1.0], [2.0]], np.float32),
-        ["x"],
-        confidence=np.full(4, 0.5, np.float32),
-        activities={"walking": 4},
-    )
-    assert made.cdf("x", np.array([-1.0, 0.0, 1.0, 1.5, 2.0])).tolist() == [0.0, 0.25, 0.75, 0.75, 1.0]
+def test_plain_whylogs_reads_it_and_goes_on() -> None:
+    values = windows(1000)
+    content = profile(values.copy()).to_bytes()
+    from whylogs.core.view.dataset_profile_view import DatasetProfileView  # after its telemetry was switched off
+    from whylogs_sketching import kll_doubles_sketch
+
+    view = DatasetProfileView.deserialize(zlib.decompress(content))
+    metric = view.get_column("a.mean").get_metric("distribution")
+    assert metric.n == 1000
+    assert metric.median == pytest.approx(float(np.median(values[:, 0])), abs=0.03)
+    assert metric.to_summary_dict()["mean"] == pytest.approx(float(values[:, 0].mean()), abs=1e-5)
+    strings = view.get_column("activity").get_metric("frequent_items").strings
+    assert {item.value: item.est for item in strings} == {"walk": 667, "sit": 333}
+    # A sketch that was filled at once takes further values as any other does.
+    sketch = kll_doubles_sketch.deserialize(metric.kll.value.serialize())
+    more = np.random.default_rng(1).normal(0, 1, 50_000)
+    sketch.update(more)
+    assert sketch.get_n() == 51_000
+    pooled = np.concatenate([values[:, 0], more])
+    assert sketch.get_cdf([0.0])[0] == pytest.approx((pooled < 0).mean(), abs=2 * RANK_ERROR)
+
+
+def test_the_same_windows_make_the_same_bytes() -> None:
+    assert profile(windows(700)).to_bytes() == profile(windows(700)).to_bytes()
 
 
 def test_values_that_are_not_finite_are_left_out() -> None:
-    features = np.array([[np.nan, 1.0], [np.inf, 2.0], [3.0, 3.0]], np.float32)
-    made = Profile.of(features, ["x", "y"], confidence=np.full(3, 0.5, np.float32), activities={"walking": 3})
-    assert (made.count("x"), made.count("y"), made.windows) == (1, 3, 3)
-    assert (made.mean("x"), made.deviation("y")) == (3.0, 1.0)
+    values = windows(400)
+    values[::2, 0] = np.nan
+    values[:, 1] = np.inf
+    made = profile(values.copy())
+    for one in (made, Profile.from_bytes(made.to_bytes(), where="here")):
+        assert (one.windows, one.count("a.mean"), one.count("b.mean"), one.count("b.log_var")) == (400, 200, 0, 400)
+        assert one.quantiles("a.mean", [0])[0] == values[1::2, 0].min()
+        assert np.isnan(one.cdf("b.mean", np.zeros(1))).all()
+        assert np.isnan(one.quantiles("b.mean", [0.5])).all()
 
 
-def test_no_windows_are_a_profile_too() -> None:
-    made = Profile.of(np.empty((0, 1), np.float32), ["x"], confidence=np.empty(0, np.float32), activities={})
-    again = Profile.from_bytes(made.to_bytes(), where="test")
-    assert again.windows == 0
-    assert again.activities == {}
-    assert np.isnan(again.cdf("x", np.array([0.0]))).all()
-    assert np.isnan(again.quantiles("x", [0.5])).all()
+def test_no_windows_make_an_empty_profile() -> None:
+    empty = profile(windows(0), coverage=[0.1])
+    assert Profile.from_bytes(empty.to_bytes(), where="here").windows == 0
+    merged = Profile.merge([empty, profile(windows(9))])
+    assert (merged.windows, merged.count("quality.coverage")) == (9, 1)
 
 
-def test_profiling_starts_no_thread() -> None:
-    before = set(threading.enumerate())
-    profile(1)[0].to_bytes()
-    assert set(threading.enumerate()) == before
-
-
-def test_what_does_not_fit_is_refused_by_name() -> None:
-    with pytest.raises(MonitoringError, match="a row per confidence"):
-        Profile.of(np.zeros((2, 2), np.float32), ["x"], confidence=np.zeros(2, np.float32), activities={})
-    with pytest.raises(MonitoringError, match="none"):
+def test_what_does_not_fit_is_refused() -> None:
+    with pytest.raises(MonitoringError, match=r"features \(3, 3\)"):
+        Profile.of(windows(4), NAMES, confidence=np.ones(3, np.float32), activities={})
+    with pytest.raises(MonitoringError, match=r"lake/profiles.*har score --rescore"):
+        Profile.from_bytes(zlib.compress(b"WHY1 and nothing"), where="lake/profiles")
+    with pytest.raises(MonitoringError, match=r"a numeric column 'c\.mean'"):
+        profile(windows(4)).mean("c.mean")
+    with pytest.raises(MonitoringError, match="one profile at least"):
         Profile.merge([])
-    with pytest.raises(MonitoringError, match="2024-01-01"):
-        Profile.from_bytes(b"no profile", where="2024-01-01")
-    with pytest.raises(MonitoringError, match="'other'"):
-        profile(1, 10)[0].mean("other")
 
 
 def test_features_are_chosen_by_pattern_in_the_models_order() -> None:
-    names = ("b.mean", "a.log_var", "a.mean", "a.skew")
-    assert chosen_features(names, Monitoring(features=("a.*", "*.mean"))) == ("b.mean", "a.log_var", "a.mean", "a.skew")
-    assert chosen_features(names, Monitoring(features=("*.mean",))) == ("b.mean", "a.mean")
-    with pytest.raises(MonitoringError, match="max_features"):
-        chosen_features(names, Monitoring(features=("*",), max_features=3))
-    with pytest.raises(MonitoringError, match="fits none"):
-        chosen_features(names, Monitoring(features=("*.mean", "*.nothing")))
+    names = ["x.mean", "x.log_var", "y.mean", "x_norm.band_1hz"]
+    assert chosen_features(names, Monitoring(features=("y.*", "*.mean"))) == ("x.mean", "y.mean")
+    with pytest.raises(MonitoringError, match=r"'\*\.skew', which fits none"):
+        chosen_features(names, Monitoring(features=("*.mean", "*.skew")))
+    with pytest.raises(MonitoringError, match="at most 1 features"):
+        chosen_features(names, Monitoring(features=("*.mean",), max_features=1))
+
+
+ALONE = """
+import sys, threading
+sys.modules["IPython"] = None
+import numpy as np
+from har.monitoring import Profile
+assert "whylogs" not in sys.modules
+made = Profile.of(np.ones((9, 1), np.float32), ["a"], confidence=np.ones(9, np.float32), activities={"walk": 9})
+assert Profile.merge([made, Profile.from_bytes(made.to_bytes(), where="")]).windows == 18
+assert threading.active_count() == 1, threading.enumerate()
+"""
+
+
+def test_it_needs_no_ipython_warns_of_nothing_and_starts_no_thread() -> None:
+    done = subprocess.run([sys.executable, "-W", "error", "-c", ALONE], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+MISSING = """
+import sys
+sys.modules["whylogs"] = None
+from har.errors import MonitoringError
+from har.monitoring import require_whylogs
+try:
+    require_whylogs()
+except MonitoringError as error:
+    print(error)
+"""
+
+
+def test_without_whylogs_it_says_what_to_do() -> None:
+    done = subprocess.run([sys.executable, "-c", MISSING], capture_output=True, text=True, check=True)
+    assert "extra `monitor`" in done.stdout
+    assert "monitoring.enabled = false" in done.stdout
