@@ -64,7 +64,8 @@ def run_second_act(project: Project, home: Path, api: str) -> dict[str, Any]:
             story.live([day], turned=True)
             if story.asked(day):
                 story.hand_in_labels(day)
-            if story.retraining() is not None:
+            decided = story.retraining()
+            if decided is not None and decided["date"] <= day:
                 break
         story.await_champion()
         for day in _following(story.days[-1], DAYS_AFTER):
