@@ -42,13 +42,15 @@ def row_of(project: Project, decision: str) -> DecisionRow:
 
 
 def test_the_winner_says_why_it_was_trained_and_the_decision_what_came_of_it(
-    loop: Project, live: Callable[..., None]
+    loop: Project, live: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # What a few made-up days teach is not the question here.
+    monkeypatch.setenv("HAR_GATES__OLD_MARGIN", "0.5")
     live(0)
     live(1, tilted=True, swapped=True)
     decision = decided(loop)
     report = train(decision=decision)
-    assert (report.version, report.trained, report.promoted) == (2, True, True)
+    assert (report.version, report.trained, report.promoted) == (2, True, True), report.reasons
     row = row_of(loop, decision)
     assert (row.attempts, row.outcome) == (1, "version 2 promoted")
     assert row.handled_at is not None
