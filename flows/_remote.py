@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import polars as pl
@@ -104,7 +105,7 @@ class BatchService:
                     headers={
                         **_PARQUET,
                         "Content-Length": str(samples.stat().st_size),
-                        _FEATURES_HEADER: ",".join(self.features),
+                        _FEATURES_HEADER: ",".join(map(quote, self.features)),
                     },
                 ) as answer,
             ):

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import unquote
 
 import bentoml
 import polars as pl
@@ -106,11 +107,11 @@ class Batch:
         Columns: subject and session (text), time (timestamp), the channels in m/s² and rad/s; date and segment may be
         absent, others are ignored. Rows of a session follow one another in order of time, at the model's rate. Values
         in a wrong unit are refused only if they exceed the sensor's full scale. The header X-Features, names of the
-        model's features with commas between them, adds a column `features`.
+        model's features, percent-encoded, with commas between them, adds a column `features`.
         """
         if isinstance(samples, HarError):
             return _response(refusal(samples))
-        features = [name for name in _context().request.headers.get(FEATURES_HEADER, "").split(",") if name]
+        features = [unquote(name) for name in _context().request.headers.get(FEATURES_HEADER, "").split(",") if name]
         return await _scored(lambda: parquet_samples(samples, SETTINGS), features)
 
     @bentoml.api(route="/score/table", input_spec=TableRequest)

@@ -29,6 +29,7 @@ from flows.score import score
 from flows.train import train
 from har.errors import ModelMismatchError, RequestError, ServiceError
 from har.inference import MagnitudeRule, Package
+from har.monitoring import Profile
 from har.settings import Settings, load_settings
 
 ROOT = Path(__file__).parents[2]
@@ -81,6 +82,9 @@ def test_the_service_gives_the_rows_of_the_flows_own_process(
     own = predictions()
     assert len(own) > 300
     lake = open_project().lake
+    profiles = lake.profiles.read().drop("made_at").sort("date", "subject")
+    assert profiles["windows"].sum() == len(own)
+    shutil.rmtree(lake.profiles.path)
     shutil.rmtree(lake.predictions.path)
     shutil.rmtree(lake.scores.path)
     with batch_service(scored, 1, tmp_path) as address:
@@ -88,6 +92,12 @@ def test_the_service_gives_the_rows_of_the_flows_own_process(
         report = score()
         assert (report.windows, report.partitions) == (len(own), 13)
         assert predictions().equals(own)
+        again = lake.profiles.read().drop("made_at").sort("date", "subject")
+        assert again.drop("profile").equals(profiles.drop("profile"))
+        for theirs, ours in zip(again["profile"], profiles["profile"], strict=True):
+            one, other = (Profile.from_bytes(content, where="") for content in (theirs, ours))
+            assert one.activities == other.activities
+            assert one.mean("accel_x.mean") == pytest.approx(other.mean("accel_x.mean"), rel=1e-5)
         assert score().windows == 0
         log = (tmp_path / "serve.log").read_text()
         assert "path=/score," in log

@@ -19,6 +19,7 @@ from har.errors import (
     LakeError,
     MalformedRowError,
     MissingColumnError,
+    ModelError,
     NonFiniteError,
     NotARecordingError,
     RangeError,
@@ -88,6 +89,28 @@ def test_a_table_gives_what_scoring_in_the_process_gives(
             wanted = wanted.filter(pl.col("date") == date)
         assert len(wanted)
         assert pl.read_parquet(tmp_path / "out.parquet").equals(wanted)
+
+
+def test_features_come_along_where_they_are_asked_for(
+    samples: pl.DataFrame, scorer: Scorer, batch_settings: Settings, tmp_path: Path
+) -> None:
+    source = parquet(samples, tmp_path / "samples.parquet")
+    names = scorer.metadata.feature_names[3:0:-1]
+    tables = []
+    for features in ((), names):
+        scorer.score(parquet_samples(source, batch_settings), tmp_path / "out.parquet", features=features)
+        tables.append(pl.read_parquet(tmp_path / "out.parquet"))
+    plain, more = tables
+    assert "features" not in plain.columns
+    assert more.drop("features").equals(plain)
+    assert more.schema["features"] == pl.Array(pl.Float32, 3)
+    whole = scorer.score(parquet_samples(source, batch_settings), tmp_path / "all.parquet", features=names[::-1])
+    assert whole.windows == len(more)
+    other = pl.read_parquet(tmp_path / "all.parquet")["features"].to_numpy()
+    assert (other[:, ::-1] == more["features"].to_numpy()).all()
+    with pytest.raises(ModelError, match="'height'"):
+        scorer.score(parquet_samples(source, batch_settings), tmp_path / "no.parquet", features=["height"])
+    assert not (tmp_path / "no.parquet").exists()
 
 
 def test_a_gap_starts_a_segment_also_between_two_batches(
