@@ -62,14 +62,21 @@ class Profiler:
             return
         recordings = self._recordings(fresh)
         worn = recordings.select("date", "subject", "session", "placement", "device")
-        windows = predictions.join(worn, on=["date", "subject", "session"], how="left", maintain_order="left")
+        # The features are most of the bytes: they are neither joined nor parted, but taken row by row.
+        narrow = predictions.select("date", "subject", "session", "activity", "confidence").with_row_index("row")
+        placed = narrow.join(worn, on=["date", "subject", "session"], how="left", maintain_order="left")
         key = ["date", "subject", "placement", "device"]
-        seen = windows.with_columns(pl.col("placement", "device").fill_null("")).partition_by(key, as_dict=True)
+        seen = placed.with_columns(pl.col("placement", "device").fill_null("")).partition_by(key, as_dict=True)
         known = recordings.partition_by(key, as_dict=True)
+        features = predictions[FEATURES]
         rows = []
         for where in sorted({*seen, *known}):
+            windows = seen.get(where, placed.clear())
+            taken = windows["row"]
+            together = len(taken) > 0 and taken[-1] - taken[0] == len(taken) - 1
+            values = features[taken[0] : taken[-1] + 1] if together else features[taken]
             profile = profile_of_windows(
-                seen.get(where, windows.clear()), self.features, known.get(where, recordings.clear())
+                windows.with_columns(values), self.features, known.get(where, recordings.clear())
             )
             rows.append(_row(where, profile, online=False, model_version=self._version))
         frame = pl.DataFrame(rows, self._lake.profiles.schema)
