@@ -48,7 +48,7 @@ def collect() -> State[Any]:
     report = CollectReport()
     for chunk in track(plan(project.settings), "Collecting", unit="chunks"):
         report.add(collect_chunk(project, chunk))
-    if report.requests and project.settings.monitoring.enabled:
+    if project.settings.monitoring.enabled:
         profile_answers(project)
     create_table_artifact(
         key="collect-run",

@@ -22,6 +22,7 @@ from flows._console import console
 from flows._events import of_decision, promotion, send
 from flows._project import IO_RETRIES, Project, open_project, retraining_is_on
 from har.monitoring import (
+    REFERENCE,
     STARTS_TRAINING,
     DayReport,
     DecisionRow,
@@ -42,8 +43,6 @@ from har.monitoring import (
     write_pages,
 )
 from har.registry import Version, whoami
-
-REFERENCE = "reference.json"
 
 
 @dataclass(frozen=True)

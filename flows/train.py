@@ -17,10 +17,10 @@ from flows._console import bar, console
 from flows._events import promotion, send
 from flows._project import FAILED, IO_RETRIES, Project, current_champion, open_project, retraining_is_on
 from har.errors import MonitoringError
-from har.experiment import REFERENCE, Recipe, challenge, make_recipe, run
+from har.experiment import Recipe, challenge, make_recipe, run
 from har.files import write_atomically
 from har.lake import newest_day
-from har.monitoring import LAKE_TO, DecisionRow, find_decision, mark
+from har.monitoring import LAKE_TO, REFERENCE, REFERENCE_PROFILE, DecisionRow, find_decision, mark
 from har.packaging import TAGS
 from har.registry import git_state, whoami
 
@@ -77,7 +77,7 @@ def register(project: Project, recipe: Recipe, folder: Path, why: dict[str, str]
     """Register what `fit_and_export` wrote, and make it the challenger."""
     registry = project.registry
     metrics: dict[str, float] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    reference = folder / REFERENCE
+    beside = [folder / name for name in (REFERENCE, REFERENCE_PROFILE)]
     version = registry.register(
         folder / "model.onnx",
         params={
@@ -89,7 +89,7 @@ def register(project: Project, recipe: Recipe, folder: Path, why: dict[str, str]
         metrics=metrics,
         recipe=recipe.to_json(),
         report=folder / "report.html",
-        extra_artifacts=[reference] if reference.is_file() else [],
+        extra_artifacts=[path for path in beside if path.is_file()],
         tags={**recipe.tags(), **why},
     )
     registry.set_challenger(version.number, reason=why.get("reason", "registered"))

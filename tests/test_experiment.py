@@ -15,9 +15,9 @@ from loop_support import fill, write_mean_model
 
 from har.dataset import load_windows
 from har.errors import MonitoringError, NotEnoughDataError
-from har.experiment import REFERENCE, Recipe, challenge, make_recipe, run
+from har.experiment import Recipe, challenge, make_recipe, run
 from har.lake import Lake
-from har.monitoring import Reference
+from har.monitoring import REFERENCE, REFERENCE_PROFILE, Profile, Reference
 from har.settings import Settings
 
 OLD = [dt.date(2024, 1, 1)]
@@ -183,6 +183,9 @@ def test_a_drifts_training_from_feedback_to_reference(lake: Lake, settings: Sett
     reference = Reference.read(tmp_path / "run" / REFERENCE)
     assert {stratum.regime for stratum in reference.strata} == {0, 1}
     assert "accel_y.mean" in reference.features
+    profile = Profile.from_bytes((tmp_path / "run" / REFERENCE_PROFILE).read_bytes(), where="run")
+    assert set(reference.features) < set(profile.names)
+    assert profile.windows == sum(profile.activities.values()) > 0
 
 
 def test_what_monitoring_lacks_is_said_before_training(

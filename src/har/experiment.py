@@ -31,14 +31,11 @@ from har.evaluation import (
 from har.files import write_atomically
 from har.inference import Classifier, ModelMetadata
 from har.lake import Lake, newest_day
-from har.monitoring import chosen_features, reference_of, require_whylogs
+from har.monitoring import REFERENCE, REFERENCE_PROFILE, chosen_features, reference_of, require_whylogs
 from har.recipe import Recipe as Recipe
 from har.settings import Monitoring, Settings
 from har.training import EpochReport, Fitted, Signal, export, feature_names, fit
 from har.windows import WindowSet, split_subjects
-
-REFERENCE = "reference.json"
-"""The file that `har.monitoring.Reference.read` takes; the version's artifact of that name."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +143,8 @@ def run(
 ) -> Experiment:
     """Train, export and judge on the held-out subjects; writes model.onnx, report.html, recipe.json and metrics.json.
 
-    Where monitoring is enabled, `reference.json` is written beside them: what drift is measured against.
+    Where monitoring is enabled, `reference.json` is written beside them, what drift is measured against, and
+    `reference-profile.bin`, the same windows as whylogs profiles them.
 
     Args:
         recipe: what to train.
@@ -210,12 +208,16 @@ def run(
     }
     page = render_report(evaluation, title=f"{settings.project.name}: held-out subjects", facts=facts, latency=timing)
     report = write_atomically(folder / "report.html", page)
-    (folder / REFERENCE).unlink(missing_ok=True)
+    for name in (REFERENCE, REFERENCE_PROFILE):
+        (folder / name).unlink(missing_ok=True)
     if monitoring.enabled:
         seen = every.of((*split.train, *split.validation))
         worn = placements(lake, seen, version=recipe.lake_version)
-        made = reference_of(classifier, seen, monitoring, regimes=recipe.regimes, placements=worn, seed=recipe.seed)
-        made.write(folder / REFERENCE)
+        reference, profile = reference_of(
+            classifier, seen, monitoring, regimes=recipe.regimes, placements=worn, seed=recipe.seed
+        )
+        reference.write(folder / REFERENCE)
+        write_atomically(folder / REFERENCE_PROFILE, profile.to_bytes())
     write_atomically(folder / "recipe.json", json.dumps(recipe.to_json(), indent=1))
     write_atomically(folder / "metrics.json", json.dumps(metrics, indent=1))
     return Experiment(recipe, model, outcome, evaluation, timing, metrics, report)

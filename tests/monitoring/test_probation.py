@@ -59,7 +59,7 @@ def promote(registry: Registry, settings: Settings, lake: Lake, tmp_path: Path) 
         model = write_mean_model(tmp_path / f"m{number}" / "model.onnx", settings, gain=gain)
         made = tmp_path / f"m{number}" / "reference.json"
         if reference:
-            reference_of(Classifier(model, threads=1), load_windows(lake, settings), PROFILED).write(made)
+            reference_of(Classifier(model, threads=1), load_windows(lake, settings), PROFILED)[0].write(made)
         registry.register(
             model,
             params={},

@@ -33,13 +33,15 @@ from har.monitoring._quality import Limits, quality_alarms
 from har.monitoring._reference import Reference, make_reference
 from har.monitoring._report import render_day
 from har.monitoring._store import Profiler, merge_old, profile_of, profile_online, profiled_by, subject_days
-from har.monitoring._training import reference_of
+from har.monitoring._training import REFERENCE, REFERENCE_PROFILE, reference_of
 from har.monitoring._watch import SubjectDay, watch_day
 
 __all__ = [
     "CONFIDENCE",
     "LAKE_TO",
     "QUALITY",
+    "REFERENCE",
+    "REFERENCE_PROFILE",
     "STARTS_TRAINING",
     "Action",
     "DayReport",

@@ -1,18 +1,23 @@
-"""A model file and the windows of the subjects it was trained on in, its reference out."""
+"""A model file and the windows of the subjects it was trained on in, its reference and their profile out."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from har.inference import Classifier
-from har.monitoring._profile import chosen_features
+from har.monitoring._profile import Profile, chosen_features
 from har.monitoring._reference import Reference, make_reference
 from har.settings import Monitoring
 from har.windows import WindowSet
 
+REFERENCE = "reference.json"
+"""The version's artifact that `Reference.read` takes."""
+REFERENCE_PROFILE = "reference-profile.bin"
+"""The version's artifact that `Profile.from_bytes` takes: the same windows as whylogs profiles them."""
 MOST_WINDOWS = 300_000
 """More say nothing new about how subjects differ, and would take longer than the training."""
 _BATCH = 256
@@ -27,8 +32,10 @@ def reference_of(
     placements: NDArray[np.str_] | None = None,
     seed: int = 0,
     most: int = MOST_WINDOWS,
-) -> Reference:
-    """What the model sees of its own training subjects.
+) -> tuple[Reference, Profile]:
+    """What the model sees of its own training subjects: what days are judged by, and a whylogs profile of it.
+
+    The profile is for people and for whylogs' own tools; it has the columns of the days' profiles.
 
     Args:
         classifier: the exported model.
@@ -52,19 +59,22 @@ def reference_of(
         part = slice(first, first + _BATCH)
         answer = classifier.predict(windows.batch(rows[part]))
         probabilities[part], features[part] = answer.probabilities, answer.features[:, columns]
-    activities = np.array(classifier.metadata.activities)
-    return make_reference(
+    activities = np.array(classifier.metadata.activities)[probabilities.argmax(axis=1)]
+    confidence = probabilities.max(axis=1, initial=0.0)
+    profile = Profile.of(features, profiled, confidence=confidence, activities=Counter(activities.tolist()))
+    reference = make_reference(
         features,
-        [names[column] for column in columns],
+        profiled,
         subjects=windows.subjects[rows],
         recordings=windows.segments[rows],
         regimes=np.searchsorted(np.array(regimes, "datetime64[D]"), windows.dates[rows], side="right"),
-        confidence=probabilities.max(axis=1, initial=0.0),
-        activities=activities[probabilities.argmax(axis=1)],
+        confidence=confidence,
+        activities=activities,
         placements=None if placements is None else placements[rows],
         classes=classifier.metadata.activities,
         seed=seed,
     )
+    return reference, profile
 
 
 def _drawn(recordings: NDArray[np.int32], most: int, seed: int) -> NDArray[np.int64]:
