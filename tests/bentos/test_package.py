@@ -94,7 +94,8 @@ def test_an_online_bento_holds_its_own_code_and_nothing_of_the_project(online: P
     code = {f"bentos/{path.name}" for path in (ROOT / "bentos").glob("*.py")}
     code |= {f"bentos/online/{path.name}" for path in (ROOT / "bentos" / "online").glob("*.py")}
     code |= {f"src/har/inference/{path.name}" for path in (ROOT / "src" / "har" / "inference").glob("*.py")}
-    code |= {f"src/har/{name}.py" for name in ("__init__", "errors", "settings")}
+    code |= {f"src/har/settings/{path.name}" for path in (ROOT / "src" / "har" / "settings").glob("*.py")}
+    code |= {f"src/har/{name}.py" for name in ("__init__", "errors")}
     assert files_in(online / "src") == code | {"har.toml", "bentofile.yaml"}
     assert sum(path.stat().st_size for path in online.rglob("*") if path.is_file()) < 1_000_000
 
@@ -102,7 +103,19 @@ def test_an_online_bento_holds_its_own_code_and_nothing_of_the_project(online: P
 def test_a_batch_bento_holds_what_scoring_needs(batch: Path) -> None:
     found = files_in(batch / "src")
     assert {"har.toml", "bentos/batch/service.py", "src/har/scoring.py", "src/har/lake/__init__.py"} <= found
-    parts = ("batch", "dataset", "errors", "files", "inference", "lake", "recordings", "scoring", "settings", "windows")
+    parts = (
+        "batch",
+        "dataset",
+        "errors",
+        "feedback",
+        "files",
+        "inference",
+        "lake",
+        "recordings",
+        "scoring",
+        "settings",
+        "windows",
+    )
     strangers = [name for name in found if not any(re.search(rf"/{part}(/|\.py$)", name) for part in parts)]
     rest = {f"bentos/{path.name}" for path in (ROOT / "bentos").glob("*.py")}
     assert set(strangers) == rest | {"src/har/__init__.py", "har.toml", "bentofile.yaml"}

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fit_support import ACCELEROMETER, EPOCH_S, GYROSCOPE, batches, file_id, write_fit
+from rich.console import Console
 from typer.testing import CliRunner
 
+from flows import import_cli
 from flows.cli import app
 from har.errors import SettingsError, UnknownActivityError
 from har.recordings import InboxFile, inbox_files, read_recording, sample_recordings
@@ -19,14 +21,20 @@ from har.settings import Settings, load_settings
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "new-reader.md"
 
 
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables on a terminal wide enough: they fold by the width that the console was made with."""
+    monkeypatch.setattr(import_cli, "out", Console(soft_wrap=True, highlight=False, width=200))
+
+
 def _har(*arguments: str) -> str:
-    done = CliRunner().invoke(app, ["import", *arguments], catch_exceptions=False, env={"COLUMNS": "200"})
+    done = CliRunner().invoke(app, ["import", *arguments], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return done.output
 
 
 def _raised(*arguments: str) -> BaseException:
-    done = CliRunner().invoke(app, ["import", *arguments], env={"COLUMNS": "200"})
+    done = CliRunner().invoke(app, ["import", *arguments])
     assert done.exception is not None
     return done.exception
 
