@@ -128,6 +128,16 @@ def test_several_subjects_can_alarm_a_day_whose_score_is_low() -> None:
     assert titles(page, "curve-dot") == []
 
 
+def test_a_hot_cell_of_the_confidence_is_said_to_be_no_alarm() -> None:
+    unsure = FeatureScore("confidence", "confidence", 0.6, 1.0, -2.0, 3.0, 2.5, True)
+    told = "confidence is shown beside the features and raises no alarm"
+    unsure_day = Page(render_index([day_report(features=(unsure,))], [], [], title="house"))
+    assert titles(unsure_day, "h4") == ["confidence, 2026-01-05: 2.5"]
+    assert told in unsure_day.words
+    plain = day_report(features=day_report().features[:1])
+    assert told not in Page(render_index([plain], [], [], title="house")).words
+
+
 def test_a_rollback_is_told_once_whoever_did_it() -> None:
     def days(*versions: int) -> list[DayReport]:
         return [day_report(date=FIRST + dt.timedelta(days=n), model_version=v) for n, v in enumerate(versions)]

@@ -13,6 +13,7 @@ from har.monitoring._columns import Columns
 from har.monitoring._day import DayReport
 from har.monitoring._log import DecisionRow
 from har.monitoring._page import render
+from har.monitoring._profile import CONFIDENCE
 from har.monitoring._svg import Drawing
 from har.monitoring._timeline import LEVELS, Timeline, colour, score_axis
 
@@ -62,13 +63,15 @@ def render_index(
         title: the project's name.
     """
     days = in_order(reports)
+    history = _History(days, decisions) if days else None
     return render(
         "drift_index.html.j2",
         title=title,
         days=days[::-1],
         decisions=by_date(decisions),
         moves=sorted(promotions, key=lambda move: move.when, reverse=True),
-        picture=_History(days, decisions).svg() if days else "",
+        picture=history.svg() if history else "",
+        confidence=history is not None and CONFIDENCE in history.rows,
         unit=Columns.of([day.date for day in days]).unit,
         judged=sum(day.judged for day in days),
         alarms=sum(day.alarmed for day in days),
@@ -97,9 +100,10 @@ class _History:
         dates = {day.date: day for day in days}
         self.groups = [[dates[date] for date in group] for group in self.columns.groups]
         self.decisions = by_date(decisions)
+        self.rows = self._rows()
 
     def svg(self) -> Markup:
-        rows = self._rows()
+        rows = self.rows
         timeline = Timeline(self.columns, ["Labels asked for", "alarm level 1", *rows])
         # Where a column holds several days, the last one's model and the worst one's score stand for it.
         timeline.band("Model version", [str(group[-1].model_version) for group in self.groups], "Model version")
