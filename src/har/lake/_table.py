@@ -38,13 +38,26 @@ class Table:
             dictionary, and smaller.
     """
 
-    def __init__(self, path: Path, schema: pl.Schema, *, added: Iterable[str] = (), measured: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        schema: pl.Schema,
+        *,
+        added: Iterable[str] = (),
+        measured: bool = False,
+    ) -> None:
         self.path = path
         self.name = path.name
         self.schema = schema
         self._added = frozenset(added)
         plain = ColumnProperties(dictionary_enabled=False)
-        self._properties = WriterProperties(compression="SNAPPY", default_column_properties=plain if measured else None)
+        # Least and greatest of a column of bytes say nothing, and are copies of whole values.
+        mute = ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE")
+        self._properties = WriterProperties(
+            compression="SNAPPY",
+            default_column_properties=plain if measured else None,
+            column_properties={name: mute for name, dtype in schema.items() if dtype == pl.Binary} or None,
+        )
 
     def version(self) -> int:
         """The newest version, -1 if nothing was written yet."""

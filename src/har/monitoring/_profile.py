@@ -10,7 +10,6 @@ import datetime as dt
 import functools
 import json
 import os
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from types import SimpleNamespace
@@ -160,16 +159,13 @@ class Profile:
         return float(self._distribution(name).stddev)
 
     def to_bytes(self) -> bytes:
-        """whylogs' own serialisation, compressed by zlib: `DatasetProfileView.deserialize(zlib.decompress(…))`."""
-        if self._columns:
-            logs = _whylogs()
-            counted = _counted(logs, self._counts).to_protobuf().metric_components
-            content = profile_bytes(logs.proto, self._columns, {_ACTIVITY: counted}, {_NAMES: json.dumps(self.names)})
-        else:
-            content = self.view.serialize()
-        # Half of every value's bytes are zero; looking for more takes twice as long and saves a sixth.
-        compressor = zlib.compressobj(1, strategy=zlib.Z_RLE)
-        return compressor.compress(content) + compressor.flush()
+        """whylogs' own serialisation: `DatasetProfileView.deserialize` reads it. The lake's table compresses it."""
+        if not self._columns:
+            content: bytes = self.view.serialize()
+            return content
+        logs = _whylogs()
+        counted = _counted(logs, self._counts).to_protobuf().metric_components
+        return profile_bytes(logs.proto, self._columns, {_ACTIVITY: counted}, {_NAMES: json.dumps(self.names)})
 
     @classmethod
     def from_bytes(cls, content: bytes, *, where: str) -> Profile:
@@ -180,7 +176,7 @@ class Profile:
         """
         logs = _whylogs()
         try:
-            return cls(logs.DatasetProfileView.deserialize(zlib.decompress(content)))
+            return cls(logs.DatasetProfileView.deserialize(content))
         except Exception as error:  # whylogs and protobuf raise whatever the broken bytes make them do
             raise MonitoringError(
                 where=where,
