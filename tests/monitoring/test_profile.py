@@ -143,6 +143,10 @@ def test_features_are_chosen_by_pattern_in_the_models_order() -> None:
     assert chosen_features(names, Monitoring(features=("y.*", "*.mean"))) == ("x.mean", "y.mean")
     with pytest.raises(MonitoringError, match=r"'\*\.skew', which fits none"):
         chosen_features(names, Monitoring(features=("*.mean", "*.skew")))
+    with pytest.raises(MonitoringError, match="fits none"):
+        chosen_features(["x.smell"], Monitoring())
+    # One axis has neither correlations nor a norm.
+    assert chosen_features(["x.mean", "x.log_var", "x.log_jerk"], Monitoring()) == ("x.mean", "x.log_var", "x.log_jerk")
     with pytest.raises(MonitoringError, match="at most 1 features"):
         chosen_features(names, Monitoring(features=("*.mean",), max_features=1))
 

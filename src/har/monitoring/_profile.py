@@ -200,15 +200,17 @@ class Profile:
 def chosen_features(names: Sequence[str], settings: Monitoring) -> tuple[str, ...]:
     """Which of the model's features are profiled, in the model's order.
 
+    The default's own patterns may fit nothing: a project with one axis has no correlations. Others would be typos.
+
     Raises:
-        MonitoringError: a pattern that fits none of them, or more features than `monitoring.max_features`.
+        MonitoringError: a pattern that fits none of them, no feature at all, or more than `monitoring.max_features`.
     """
     idle = [pattern for pattern in settings.features if not any(fnmatchcase(name, pattern) for name in names)]
-    if idle:
+    if set(idle) - set(Monitoring().features) or len(idle) == len(settings.features):
         raise MonitoringError(
             where="har.toml, monitoring.features",
             expected="names or patterns of the model's features",
-            got=f"{idle[0]!r}, which fits none of its {len(names)}",
+            got=f"{', '.join(map(repr, idle))}, which fits none of its {len(names)}",
             remedy=f"They are called like {', '.join(names[:: max(1, len(names) // 4)][:4])}.",
         )
     chosen = tuple(name for name in names if any(fnmatchcase(name, pattern) for pattern in settings.features))
