@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from har.monitoring._day import QualityAlarm
 from har.monitoring._profile import QUALITY, Profile
 from har.monitoring._watch import SubjectDay
+
+Kind = Literal["coverage", "gaps", "saturation", "stuck"]
 
 
 @dataclass(frozen=True)
@@ -51,23 +54,18 @@ def quality_alarms(days: Sequence[SubjectDay], limits: Limits | None = None) -> 
 
 
 def _counted(subject: str, whose: str, profile: Profile, limits: Limits) -> list[QualityAlarm]:
+    """Counters beyond their limits: too little coverage, too much of everything else."""
+    told: tuple[tuple[Kind, str, float, str], ...] = (
+        ("coverage", "coverage", limits.coverage, "samples cover {:.0%} of the recordings' time, less than {:.0%}"),
+        ("gaps", "gaps_per_h", limits.gaps_per_h, "{:.0f} gaps an hour, more than {:.0f}"),
+        ("saturation", "saturated", limits.saturated, "{:.0%} of the samples are at full scale, more than {:.0%}"),
+        ("stuck", "stuck", limits.stuck, "{:.0%} of the samples repeat the ones before, more than {:.0%}"),
+    )
     alarms = []
-    coverage = _mean(profile, "coverage")
-    if coverage is not None and coverage < limits.coverage:
-        said = f"{whose}: samples cover {coverage:.0%} of the recordings' time, less than {limits.coverage:.0%}."
-        alarms.append(QualityAlarm("coverage", subject, coverage, limits.coverage, said))
-    gaps = _mean(profile, "gaps_per_h")
-    if gaps is not None and gaps > limits.gaps_per_h:
-        said = f"{whose}: {gaps:.0f} gaps an hour, more than {limits.gaps_per_h:.0f}."
-        alarms.append(QualityAlarm("gaps", subject, gaps, limits.gaps_per_h, said))
-    saturated = _mean(profile, "saturated")
-    if saturated is not None and saturated > limits.saturated:
-        said = f"{whose}: {saturated:.0%} of the samples are at full scale, more than {limits.saturated:.0%}."
-        alarms.append(QualityAlarm("saturation", subject, saturated, limits.saturated, said))
-    stuck = _mean(profile, "stuck")
-    if stuck is not None and stuck > limits.stuck:
-        said = f"{whose}: {stuck:.0%} of the samples repeat the ones before, more than {limits.stuck:.0%}."
-        alarms.append(QualityAlarm("stuck", subject, stuck, limits.stuck, said))
+    for kind, counter, limit, words in told:
+        value = _mean(profile, counter)
+        if value is not None and (value < limit if kind == "coverage" else value > limit):
+            alarms.append(QualityAlarm(kind, subject, value, limit, f"{whose}: {words.format(value, limit)}."))
     return alarms
 
 
