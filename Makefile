@@ -10,7 +10,7 @@ export ORT_DISABLE_TELEMETRY := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: help setup demo test lint format up bench bench-drift lock clean
+.PHONY: help setup demo test lint docs format up bench bench-drift lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 13
@@ -18,7 +18,7 @@ help:  ## list the targets
 setup:  ## install the pinned packages into .venv (TORCH=cu130 for a CUDA build)
 	@infra/local/setup.sh
 
-demo: setup  ## replay real recordings, ingest, train, evaluate, register, score
+demo: setup  ## the whole loop on real recordings; a project about other activities runs it in demo/
 	@$(BIN)/har demo
 
 test: setup  ## run the tests
@@ -29,6 +29,10 @@ lint: setup  ## ruff, mypy, import rules
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+docs: setup  ## build the handbook into site/; broken links and missing pages fail
+	@$(BIN)/mkdocs build --strict --quiet
+	@echo "The handbook: site/index.html"
 
 format: setup  ## let ruff rewrite what it can
 	@$(BIN)/ruff check --fix .
@@ -52,4 +56,4 @@ lock: setup  ## compile the pinned requirements
 	@echo copier | $(BIN)/uv pip compile - $(PINS) --output-file requirements/copier.txt
 
 clean:  ## remove what demo and tests made: lake, registry, bentos, reports, replayed files
-	rm -rf lake mlruns .bentoml reports runs data/inbox data/quarantine data/journal .prefect prefect.toml
+	rm -rf demo site lake mlruns .bentoml reports runs data/inbox data/quarantine data/journal .prefect prefect.toml

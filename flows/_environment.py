@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
+from har.settings import Settings
+
 _NO_TELEMETRY = {
     "DO_NOT_TRACK": "true",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -31,3 +35,9 @@ def quiet_environment(*, chatter: bool = False) -> dict[str, str]:
         chatter: leave the log levels alone; telemetry is off either way.
     """
     return {**_NO_TELEMETRY, **_PATIENCE, **({} if chatter else _NO_CHATTER)}
+
+
+def use_tracking(settings: Settings) -> None:
+    """Let MLflow, here and in what this process starts, keep its versions where `tracking.uri` says."""
+    if settings.tracking.uri:
+        os.environ.setdefault("MLFLOW_TRACKING_URI", settings.tracking.uri)

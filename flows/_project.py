@@ -11,6 +11,7 @@ from prefect.client.schemas.objects import TaskRun
 from prefect.states import State
 from prefect.variables import Variable
 
+from flows._environment import use_tracking
 from har.errors import HarError
 from har.lake import Lake
 from har.registry import Registry, Version
@@ -44,7 +45,9 @@ def current_champion(registry: Registry) -> Version | None:
 
 def open_project() -> Project:
     """The project of the working directory, or of HAR_ROOT."""
-    return Project(load_settings())
+    settings = load_settings()
+    use_tracking(settings)
+    return Project(settings)
 
 
 def retraining_is_on() -> bool:

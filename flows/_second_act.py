@@ -67,10 +67,23 @@ def run_second_act(project: Project, home: Path, api: str) -> dict[str, Any]:
             decided = story.retraining()
             if decided is not None and decided["date"] <= day:
                 break
-        story.await_champion()
+        if story.retraining() is None:
+            console.print("The turned watch did not lead to a training; see the drift reports for what was found.")
+        else:
+            story.await_champion()
         for day in _following(story.days[-1], DAYS_AFTER):
             story.live([day], turned=True)
     return story.tell()
+
+
+def retrained(figures: dict[str, Any]) -> str:
+    """What came of the retraining, in a few words."""
+    if figures["loop_accuracy_after"]:
+        return (
+            f"version {figures['loop_model_version']} after {figures['loop_retraining_s']:.0f} s; accuracy back to "
+            f"{figures['loop_accuracy_after']:.1%}"
+        )
+    return "no: drift was not confirmed" if not figures["loop_days_to_alarm"] else "yes, but the gate kept the champion"
 
 
 def _following(day: dt.date, count: int) -> list[dt.date]:

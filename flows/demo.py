@@ -15,9 +15,11 @@ from rich.console import Console
 from rich.table import Table
 
 from flows._console import console
+from flows._demo_project import demo_project
+from flows._environment import use_tracking
 from flows._project import Project
 from flows._second_act import FIRST as SECOND_ACT
-from flows._second_act import run_second_act
+from flows._second_act import retrained, run_second_act
 from flows._server import starting_server
 from har.files import write_atomically
 from har.recordings import replay
@@ -30,7 +32,16 @@ CROSS_VALIDATION_SEEDS = 1
 def run_demo(settings: Settings) -> None:
     """Run the whole loop and print what it made; a second run finds everything done."""
     began = time.perf_counter()
+    own, settings = settings, demo_project(settings)
     console.rule(f"{settings.project.name}: demo")
+    if settings is own:
+        use_tracking(settings)
+    else:
+        console.print(
+            f"Your project is about other activities than the embedded sample, so the demo has a project of its own in "
+            f"{settings.root.relative_to(own.root)}/, with your sensors, your rate and windows of "
+            f"{settings.windows.length_s:g} s; your lake and models stay as they are."
+        )
     home = settings.root / ".prefect"
     with starting_server(home, full=True) as server_is_up:
         report = replay(settings.path("inbox"), settings)
@@ -38,11 +49,6 @@ def run_demo(settings: Settings) -> None:
             f"Replayed {report.written + report.present} real recordings as daily uploads "
             f"({report.written} new; the dates are assigned)."
         )
-        if report.stand_ins:
-            names = ", ".join(f"{activity} as {own}" for own, activity in report.stand_ins.items())
-            console.print(
-                f"[yellow]The sample holds none of this project's activities; for trying out, take[/] {names}."
-            )
         with console.status("Starting a Prefect server …"):
             api = server_is_up()
         project = Project(settings)
@@ -147,14 +153,11 @@ def _print(figures: dict[str, Any], settings: Settings) -> None:
     )
     table.add_row(
         "Watch turned",
-        f"accuracy {figures['loop_accuracy_before']:.1%} → {figures['loop_accuracy_turned']:.1%}, confirmed on day "
-        f"{figures['loop_days_to_alarm']}; {figures['loop_false_alarms']} false alarms on the days before",
+        f"accuracy {figures['loop_accuracy_before']:.1%} → {figures['loop_accuracy_turned']:.1%}, "
+        f"{f'confirmed on day {days}' if (days := figures['loop_days_to_alarm']) else 'not confirmed'}; "
+        f"{figures['loop_false_alarms']} false alarms on the days before",
     )
-    table.add_row(
-        "Retrained by itself",
-        f"version {figures['loop_model_version']} after {figures['loop_retraining_s']:.0f} s; accuracy back to "
-        f"{figures['loop_accuracy_after']:.1%}",
-    )
+    table.add_row("Retrained by itself", retrained(figures))
     table.add_row("Took", f"{figures['seconds']:.0f} s")
     out.print(table)
     reports = settings.path("reports").relative_to(settings.root)

@@ -41,11 +41,7 @@ class Checks:
         """
         self._of = of
         self._channels = settings.sensors.channels
-        self._limits = {
-            channel: _RANGE_SLACK * sensor.full_scale * sensor.to_si
-            for sensor in settings.sensors.all
-            for channel in sensor.channels
-        }
+        self._limits = {channel: _RANGE_SLACK * limit for channel, limit in settings.sensors.full_scales.items()}
         self._units = dict(zip(self._channels, settings.sensors.units, strict=True))
         self._rate_hz = settings.sensors.rate_hz
         self._length = settings.length

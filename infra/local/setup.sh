@@ -15,7 +15,7 @@ wanted="$(cat requirements/*.txt pyproject.toml | cksum) torch=$torch"
 if [ -x .venv/bin/har ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then exit 0; fi
 
 python=""
-for candidate in "${PYTHON:-}" python3.11 python3.12 python3; do
+for candidate in "${PYTHON:-}" "python$(cat .python-version)" python3.11 python3.12 python3; do
     if [ -n "$candidate" ] && "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; then
         python=$candidate
         break

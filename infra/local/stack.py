@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows._child import Child
-from flows._environment import quiet_environment
+from flows._environment import quiet_environment, use_tracking
 from flows._server import (
     HOST,
     ended,
@@ -75,8 +75,11 @@ def _start(root: Path, prefect_port: int, mlflow_port: int, stack: ExitStack, co
     home = root / ".prefect"
     logs = home / "logs"
     stack.enter_context(hold_home(home))
+    use_tracking(settings)
     tracking = os.environ.get("MLFLOW_TRACKING_URI", "")
-    if not tracking:
+    database = tracking or f"sqlite:///{(settings.path('mlflow') / 'mlflow.db').as_posix()}"
+    page = not tracking.startswith(("http://", "https://"))  # a server has pages of its own
+    if page:
         require_free(mlflow_port, "Choose another one: `har up --mlflow-port 5001`.")
     if prefect_port:
         require_free(prefect_port, "Choose another one: `har up --prefect-port 4201`.")
@@ -87,8 +90,8 @@ def _start(root: Path, prefect_port: int, mlflow_port: int, stack: ExitStack, co
         server, api = start_server(home, port=prefect_port, log=logs / "server.log", full=True)
         stack.callback(server.stop)
         parts.append(server)
-        if not tracking:
-            mlflow = _start_mlflow(settings, mlflow_port, logs / "mlflow.log")
+        if page:
+            mlflow = _start_mlflow(settings, database, mlflow_port, logs / "mlflow.log")
             stack.callback(mlflow.stop)
             parts.append(mlflow)
         wait_for(server, f"{api}/health")
@@ -98,7 +101,7 @@ def _start(root: Path, prefect_port: int, mlflow_port: int, stack: ExitStack, co
         worker = start_worker(root, home, api)
         stack.callback(worker.stop)
         parts.append(worker)
-        if not tracking:
+        if page:
             tracking = f"http://{HOST}:{mlflow_port}"
             wait_for(mlflow, f"{tracking}/health")
     note_server(home, api)
@@ -107,12 +110,12 @@ def _start(root: Path, prefect_port: int, mlflow_port: int, stack: ExitStack, co
     return parts
 
 
-def _start_mlflow(settings: Settings, port: int, log: Path) -> Child:
+def _start_mlflow(settings: Settings, database: str, port: int, log: Path) -> Child:
     folder = settings.path("mlflow")
     folder.mkdir(parents=True, exist_ok=True)
     address = [f"--host={HOST}", f"--port={port}", "--workers=1"]
     stores = [
-        f"--backend-store-uri=sqlite:///{(folder / 'mlflow.db').as_posix()}",
+        f"--backend-store-uri={database}",
         f"--default-artifact-root={folder / 'artifacts'}",
         "--no-serve-artifacts",
     ]

@@ -277,6 +277,13 @@ def _check(
                 got=f"{sensor}={unit}",
                 remedy="Name the sensor and the unit that its values really are in.",
             )
+    if settings.sensors.further:
+        raise SettingsError(
+            where="har.toml, sensors.further",
+            expected="no further channels, since readers give acceleration and angular rate only",
+            got=", ".join(one.name for one in settings.sensors.further),
+            remedy="Write the inbox files yourself: a column for every channel that har.toml names.",
+        )
     for one in settings.sensors.all:
         if len(one.channels) != 3:
             raise SettingsError(

@@ -10,12 +10,14 @@ from har.recordings._inbox import Inbox, InboxFile, StrayFile, inbox_files
 from har.recordings._practice import replay_round
 from har.recordings._quarantine import quarantine
 from har.recordings._reading import Quality, Recording, read_recording
-from har.recordings._replay import FIRST_DAY, Replay, replay
+from har.recordings._replay import FIRST_DAY, Replay, fits_sample, replay
+from har.recordings._sample import ACTIVITIES as SAMPLE_ACTIVITIES
 from har.recordings._sample import SampleRecording, sample_recordings
 
 __all__ = [
     "FIRST_DAY",
     "FLAGS",
+    "SAMPLE_ACTIVITIES",
     "Inbox",
     "InboxFile",
     "Quality",
@@ -24,6 +26,7 @@ __all__ = [
     "SampleRecording",
     "StrayFile",
     "canonical_schema",
+    "fits_sample",
     "inbox_files",
     "quarantine",
     "read_recording",

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from har.recordings._replay import _activity_names, _in_unit, _sources, _table, _write
+from har.recordings._replay import _in_unit, _sources, _table, _write
 from har.recordings._sample import RATE_HZ, SampleRecording, sample_recordings
 from har.settings import Settings
 
@@ -42,10 +42,9 @@ def replay_round(inbox: Path, settings: Settings, date: dt.date, *, turned: bool
     Raises:
         SettingsError, ConflictingRecordingError, LakeError: as `replay` does.
     """
-    sources, names = _sources(settings), _activity_names(settings)
+    sources = _sources(settings)
     rows = []
-    known = [one for one in sample_recordings() if one.activity in names]
-    for (subject, wrist), group in groupby(sorted(known, key=_wearer), key=_wearer):
+    for (subject, wrist), group in groupby(sorted(sample_recordings(), key=_wearer), key=_wearer):
         content = f"{date.isoformat()} {subject} {wrist}".encode()
         random = np.random.default_rng(int.from_bytes(hashlib.sha256(content).digest()[:8], "big"))
         start = _begin(date, subject, wrist)
@@ -57,9 +56,9 @@ def replay_round(inbox: Path, settings: Settings, date: dt.date, *, turned: bool
                 for sensor, kind in sources
                 for channel, column in zip(sensor.channels, _in_unit(worn, sensor, kind).T, strict=True)
             }
-            tables.append(_table(settings, start, values, names[recording.activity], wrist))
+            tables.append(_table(settings, start, values, recording.activity, wrist))
             end = start + dt.timedelta(seconds=(len(worn.accel_g) - 1) / RATE_HZ)
-            rows.append((subject, wrist, start, end, names[recording.activity]))
+            rows.append((subject, wrist, start, end, recording.activity))
             start = end.replace(microsecond=0) + dt.timedelta(seconds=1 + PAUSE_S)
         table = pl.concat(tables).drop(settings.recordings.activity_column)
         _write(inbox / date.isoformat() / f"{subject}_{wrist}.parquet", table)

@@ -1,6 +1,6 @@
 """Write the embedded sample into the inbox as if it were uploaded day by day.
 
-The signals are real; the dates, the times of day and, in a project with other activities, the labels are not.
+The signals and labels are real; the dates and the times of day are not.
 """
 
 from __future__ import annotations
@@ -32,40 +32,31 @@ class Replay:
     Attributes:
         written: files that are new.
         present: files that were there already, with the same content.
-        skipped: recordings of activities for which the project has no name.
         dates: the days, in order.
-        stand_ins: the sample's activity behind each of the project's names, where they differ.
     """
 
     written: int
     present: int
-    skipped: int
     dates: tuple[dt.date, ...]
-    stand_ins: dict[str, str]
 
 
 def replay(inbox: Path, settings: Settings) -> Replay:
     """Write the sample as daily uploads over seven days from 2024-01-01, in the layout and units of `settings`.
 
     Each day every subject does one exercise with the watch on the left wrist (CSV) and on the right (Parquet), and the
-    subjects together do all of them. A project that shares no activity with the sample gets its own names in order as
-    stand-ins, for trying out only; one that shares some gets those. A project without a gyroscope gets the acceleration
-    alone. The files stay at 50 Hz, whatever rate the project resamples to.
+    subjects together do all of them. A project without a gyroscope gets the acceleration alone. The files stay at
+    50 Hz, whatever rate the project resamples to.
 
     Raises:
-        SettingsError: a sensor has other than three channels.
+        SettingsError: the project lacks an activity of the sample's, has further channels, or a sensor has other than
+            three.
         ConflictingRecordingError: a file of that name holds something else; it stays as it is.
         LakeError: the disk refuses.
     """
     sources = _sources(settings)
-    names = _activity_names(settings)
-    written = present = skipped = 0
+    written = present = 0
     dates = set()
     for recording in sample_recordings():
-        activity = names.get(recording.activity)
-        if activity is None:
-            skipped += 1
-            continue
         start = _start(recording)
         dates.add(start.date())
         suffix = "csv" if recording.wrist == "left" else "parquet"
@@ -75,13 +66,25 @@ def replay(inbox: Path, settings: Settings) -> Replay:
             for sensor, kind in sources
             for channel, column in zip(sensor.channels, _in_unit(recording, sensor, kind).T, strict=True)
         }
-        new = _write(path, _table(settings, start, values, activity, recording.wrist))
+        new = _write(path, _table(settings, start, values, recording.activity, recording.wrist))
         written, present = written + new, present + (not new)
-    stand_ins = {own: activity for activity, own in names.items() if own != activity}
-    return Replay(written, present, skipped, tuple(sorted(dates)), stand_ins)
+    return Replay(written, present, tuple(sorted(dates)))
+
+
+def fits_sample(settings: Settings) -> bool:
+    """Whether the project knows the sample's activities, and has no channels that the sample lacks."""
+    return set(ACTIVITIES) <= set(settings.activities.names) and not settings.sensors.further
 
 
 def _sources(settings: Settings) -> list[tuple[Sensor, str]]:
+    if not fits_sample(settings):
+        own = (*settings.activities.names, *(one.name for one in settings.sensors.further))
+        raise SettingsError(
+            where="activities.names, sensors.further",
+            expected=f"the sample's activities {', '.join(ACTIVITIES)}, and no further channels",
+            got=", ".join(own),
+            remedy="`make demo` shows the sample in a project of its own; put your recordings into the inbox.",
+        )
     sensors = {"accelerometer": settings.sensors.accelerometer, "gyroscope": settings.sensors.gyroscope}
     found: list[tuple[Sensor, str]] = [(sensor, kind) for kind, sensor in sensors.items() if sensor is not None]
     for sensor, kind in found:
@@ -93,13 +96,6 @@ def _sources(settings: Settings) -> list[tuple[Sensor, str]]:
                 remedy="The sample cannot stand in for these sensors: put recordings of your own into the inbox.",
             )
     return found
-
-
-def _activity_names(settings: Settings) -> dict[str, str]:
-    """The project's name for each of the sample's activities that it has one for."""
-    own = settings.activities.names
-    shared = {name: name for name in ACTIVITIES if name in own}
-    return shared or dict(zip(ACTIVITIES, own, strict=False))
 
 
 def _start(recording: SampleRecording) -> dt.datetime:

@@ -107,19 +107,20 @@ def optional_values(frame: pl.DataFrame, settings: Settings) -> dict[str, pl.Ser
 
 
 def one_value(parsed: Parsed, name: str, settings: Settings) -> str:
-    """What the column `placement` or `device` says about the whole file; "" where it says nothing.
+    """What the column `placement` or `device` says about the whole file, and where it says nothing, what har.toml does.
 
     Raises:
         MalformedRowError: it says two things; names the first row that differs.
     """
     series: pl.Series | None = getattr(parsed, name)
+    default: str = getattr(settings.recordings, name)
     if series is None:
-        return ""
+        return default
     texts = series.cast(pl.String).str.strip_chars()
     texts = texts.set(texts == "", None)
     values = texts.drop_nulls()
     if values.is_empty():
-        return ""
+        return default
     other = texts.is_not_null() & (texts != values[0])
     if other.any():
         row = int(other.arg_max() or 0)
@@ -141,7 +142,7 @@ def channel_values(parsed: Parsed, settings: Settings) -> NDArray[np.float32]:
     """
     bad: list[tuple[int, str, pl.Series]] = []
     values = np.empty((len(parsed.values), len(parsed.lines)), np.float32)
-    factors = [sensor.to_si for sensor in settings.sensors.all for _ in sensor.channels]
+    factors = settings.sensors.factors
     for index, (name, series) in enumerate(zip(settings.sensors.channels, parsed.values, strict=True)):
         raw = series.to_numpy()  # a null becomes NaN
         if not np.isfinite(raw.sum()) and not (finite := np.isfinite(raw)).all():

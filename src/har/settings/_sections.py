@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 STANDARD_GRAVITY = 9.80665
 """m/s² in one g (CGPM 1901)."""
+_FLOAT32 = 3.4e38
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
@@ -45,6 +47,8 @@ class Recordings(_Section):
     activity_column: str = "activity"
     placement_column: str = "placement"
     device_column: str = "device"
+    placement: str = ""
+    device: str = ""
     max_gap_s: float = Field(default=0.5, gt=0)
 
 
@@ -84,10 +88,18 @@ class Gyroscope(Sensor):
     factors = {"rad/s": 1.0, "deg/s": math.pi / 180}
 
 
+class Channel(_Section):
+    """A channel of no three-axis sensor, such as air pressure: taken as it is, in the unit that the files have."""
+
+    name: Name
+    unit: str = Field(min_length=1)
+
+
 class Sensors(_Section):
     """All sensors, sampled (or resampled) at one rate."""
 
     rate_hz: float = Field(gt=0, le=2000)
+    further: tuple[Channel, ...] = ()
     accelerometer: Accelerometer | None = None
     gyroscope: Gyroscope | None = None
 
@@ -102,18 +114,29 @@ class Sensors(_Section):
 
     @property
     def all(self) -> tuple[Sensor, ...]:
-        """The sensors there are, in the model's order."""
+        """The sensors there are, in the model's order; their channels come before the further ones."""
         return tuple(sensor for sensor in (self.accelerometer, self.gyroscope) if sensor is not None)
 
     @property
     def channels(self) -> tuple[str, ...]:
         """Channel names in the model's order."""
-        return tuple(channel for sensor in self.all for channel in sensor.channels)
+        return (*(channel for sensor in self.all for channel in sensor.channels), *(one.name for one in self.further))
 
     @property
     def units(self) -> tuple[str, ...]:
-        """SI unit per channel."""
-        return tuple(sensor.si_unit for sensor in self.all for _ in sensor.channels)
+        """Unit per channel, as it is in the lake: SI, and for a further channel the one in the files."""
+        return (*(sensor.si_unit for sensor in self.all for _ in sensor.channels), *(one.unit for one in self.further))
+
+    @property
+    def full_scales(self) -> dict[str, float]:
+        """Full scale of every channel as it is in the lake; a further channel may hold what float32 can."""
+        sensors = {channel: sensor.full_scale * sensor.to_si for sensor in self.all for channel in sensor.channels}
+        return sensors | {one.name: _FLOAT32 for one in self.further}
+
+    @property
+    def factors(self) -> tuple[float, ...]:
+        """What a value of each channel is multiplied with on its way into the lake."""
+        return (*(sensor.to_si for sensor in self.all for _ in sensor.channels), *(1.0 for _ in self.further))
 
 
 class Windows(_Section):
@@ -232,6 +255,19 @@ class Retraining(_Section):
     accuracy_drop: float = Field(default=0.05, gt=0, lt=1)
     confidence_drop: float = Field(default=0.1, gt=0, lt=1)
     label_requests: int = Field(default=50, ge=0)
+
+
+class Tracking(_Section):
+    """Where MLflow keeps its versions."""
+
+    uri: str = ""
+
+    @field_validator("uri")
+    @classmethod
+    def _no_password(cls, value: str) -> str:
+        if urlsplit(value).password:
+            raise ValueError("an address without a password; libpq reads that from PGPASSWORD or ~/.pgpass")
+        return value
 
 
 class Paths(_Section):

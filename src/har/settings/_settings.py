@@ -21,6 +21,7 @@ from har.settings._sections import (
     Sensors,
     Serving,
     Split,
+    Tracking,
     Training,
     Windows,
 )
@@ -45,6 +46,7 @@ class Settings(BaseSettings):
     monitoring: Monitoring = Monitoring()
     drift: Drift = Drift()
     retraining: Retraining = Retraining()
+    tracking: Tracking = Tracking()
     paths: Paths = Paths()
     root: Path = Field(default=Path(), exclude=True)
 
