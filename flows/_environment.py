@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 
-from har.settings import Settings
-
 _NO_TELEMETRY = {
     "DO_NOT_TRACK": "true",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -37,7 +35,7 @@ def quiet_environment(*, chatter: bool = False) -> dict[str, str]:
     return {**_NO_TELEMETRY, **_PATIENCE, **({} if chatter else _NO_CHATTER)}
 
 
-def use_tracking(settings: Settings) -> None:
-    """Let MLflow, here and in what this process starts, keep its versions where `tracking.uri` says."""
-    if settings.tracking.uri:
-        os.environ.setdefault("MLFLOW_TRACKING_URI", settings.tracking.uri)
+def use_tracking(uri: str) -> None:
+    """Let MLflow, here and in what this process starts, keep its versions at `uri`, unless it is empty."""
+    if uri:
+        os.environ.setdefault("MLFLOW_TRACKING_URI", uri)

@@ -46,7 +46,7 @@ def current_champion(registry: Registry) -> Version | None:
 def open_project() -> Project:
     """The project of the working directory, or of HAR_ROOT."""
     settings = load_settings()
-    use_tracking(settings)
+    use_tracking(settings.tracking.uri)
     return Project(settings)
 
 

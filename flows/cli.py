@@ -36,11 +36,13 @@ Reason = Annotated[str, typer.Option(help="Why; goes into the promotion log.")]
 
 
 @app.command()
-def demo() -> None:
-    """Replay real recordings as daily uploads, ingest, train, evaluate, register and score them."""
+def demo(
+    first_act: Annotated[bool, typer.Option("--first-act", help="End before the watch is turned.")] = False,
+) -> None:
+    """Run the whole loop on real recordings; a project about other activities than theirs runs it in demo/."""
     from flows.demo import run_demo
 
-    run_demo(load_settings())
+    run_demo(load_settings(), second_act=not first_act)
 
 
 @app.command()

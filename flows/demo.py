@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -29,13 +30,13 @@ CROSS_VALIDATION_SEEDS = 1
 """The demo's interval comes from the subjects; `har evaluate` adds the spread over seeds."""
 
 
-def run_demo(settings: Settings) -> None:
-    """Run the whole loop and print what it made; a second run finds everything done."""
+def run_demo(settings: Settings, *, second_act: bool = True) -> None:
+    """Run the whole loop, or its first act only, and print what it made; a second run finds everything done."""
     began = time.perf_counter()
     own, settings = settings, demo_project(settings)
     console.rule(f"{settings.project.name}: demo")
     if settings is own:
-        use_tracking(settings)
+        use_tracking(settings.tracking.uri)
     else:
         console.print(
             f"Your project is about other activities than the embedded sample, so the demo has a project of its own in "
@@ -53,11 +54,12 @@ def run_demo(settings: Settings) -> None:
             api = server_is_up()
         project = Project(settings)
         figures = _first_act(project)
-        console.rule("Second act: the watch is turned")
-        figures |= run_second_act(project, home, api)
+        if second_act:
+            console.rule("Second act: the watch is turned")
+            figures |= run_second_act(project, home, api)
     figures["seconds"] = round(time.perf_counter() - began, 1)
     path = write_atomically(settings.path("reports") / "demo.json", json.dumps(figures, indent=1))
-    _print(figures, settings)
+    _print(figures, settings, own.root)
     console.print(f"The same figures: {path}")
 
 
@@ -134,7 +136,7 @@ def _throughput(scores: pl.DataFrame) -> float:
     return float(scores["windows"].sum() / max(1e-9, scores["seconds"].sum()))
 
 
-def _print(figures: dict[str, Any], settings: Settings) -> None:
+def _print(figures: dict[str, Any], settings: Settings, root: Path) -> None:
     out = Console()
     table = Table(title="What the demo made", show_header=False, title_justify="left")
     low, high = figures["accuracy_low"], figures["accuracy_high"]
@@ -151,24 +153,33 @@ def _print(figures: dict[str, Any], settings: Settings) -> None:
         f"{figures['online_right']} of {figures['online_windows']} held-out windows right over HTTP, "
         f"{figures['online_ms']:.1f} ms each; ready {figures['online_ready_s']:.0f} s after the start",
     )
-    table.add_row(
-        "Watch turned",
-        f"accuracy {figures['loop_accuracy_before']:.1%} → {figures['loop_accuracy_turned']:.1%}, "
-        f"{f'confirmed on day {days}' if (days := figures['loop_days_to_alarm']) else 'not confirmed'}; "
-        f"{figures['loop_false_alarms']} false alarms on the days before",
-    )
-    table.add_row("Retrained by itself", retrained(figures))
+    if "loop_accuracy_before" in figures:
+        table.add_row(
+            "Watch turned",
+            f"accuracy {figures['loop_accuracy_before']:.1%} → {figures['loop_accuracy_turned']:.1%}, "
+            f"{f'confirmed on day {days}' if (days := figures['loop_days_to_alarm']) else 'not confirmed'}; "
+            f"{figures['loop_false_alarms']} false alarms on the days before",
+        )
+        table.add_row("Retrained by itself", retrained(figures))
     table.add_row("Took", f"{figures['seconds']:.0f} s")
     out.print(table)
-    reports = settings.path("reports").relative_to(settings.root)
-    out.print(
-        f"Look next:\n"
-        f"  {reports}/evaluation.html   how good it is, and on whom it fails\n"
-        f"  {reports}/loop.html         the second act: accuracy and drift, day by day\n"
-        f"  {reports}/drift/index.html  drift reports, a page per day\n"
-        f"  {reports}/activity/         minutes per activity, a page per day\n"
-        f"  .venv/bin/har models      versions, aliases and the promotion log\n"
-        f"  .venv/bin/bentoml serve   the online service; its page: http://127.0.0.1:3000\n"
-        f"  make up                   Prefect and MLflow pages, schedules running",
-        highlight=False,
-    )
+    reports = settings.path("reports").relative_to(root)
+    looks = {
+        f"{reports}/evaluation.html": "how good it is, and on whom it fails",
+        f"{reports}/loop.html": "the second act: accuracy and drift, day by day",
+        f"{reports}/drift/index.html": "drift reports, a page per day",
+        f"{reports}/activity/": "minutes per activity, a page per day",
+        ".venv/bin/har models": "versions, aliases and the promotion log",
+        ".venv/bin/bentoml serve": "the online service; its page: http://127.0.0.1:3000",
+        "make up": "Prefect and MLflow pages, schedules running",
+    }
+    if settings.root != root:
+        looks = {
+            f"cd {settings.root.relative_to(root)}; ../{what}" if what.startswith(".venv") else what: text
+            for what, text in looks.items()
+            if what != "make up"
+        }
+    if "loop_accuracy_before" not in figures:
+        looks = {what: text for what, text in looks.items() if "loop" not in what and "drift" not in what}
+    width = max(map(len, looks)) + 2
+    out.print("Look next:", *(f"  {what:<{width}}{text}" for what, text in looks.items()), sep="\n", highlight=False)

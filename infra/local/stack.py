@@ -75,7 +75,7 @@ def _start(root: Path, prefect_port: int, mlflow_port: int, stack: ExitStack, co
     home = root / ".prefect"
     logs = home / "logs"
     stack.enter_context(hold_home(home))
-    use_tracking(settings)
+    use_tracking(settings.tracking.uri)
     tracking = os.environ.get("MLFLOW_TRACKING_URI", "")
     database = tracking or f"sqlite:///{(settings.path('mlflow') / 'mlflow.db').as_posix()}"
     page = not tracking.startswith(("http://", "https://"))  # a server has pages of its own

@@ -1,0 +1,137 @@
+"""`copier copy`: the root is its fixed point, an impossible answer is refused, and odd places are no obstacle."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+from template_support import COPIER, Copy, call, git
+
+NOT_RENDERED = ("template", "copier.yml", "tests/template", "tests/support/template_support.py")
+
+
+def files(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_default_answers_render_the_root_byte_for_byte(source: Path, copy: Copy, tmp_path: Path) -> None:
+    target = tmp_path / "project"
+    done = copy(source, target)
+    assert done.returncode == 0, done.stderr
+    tracked = {
+        name
+        for name in git("ls-files", "-z", cwd=source).split("\0")
+        if name and not any(name == part or name.startswith(f"{part}/") for part in NOT_RENDERED)
+    }
+    assert files(target) - tracked == {".copier-answers.yml"}
+    assert tracked - files(target) == set()
+    for name in sorted(tracked):
+        assert (target / name).read_bytes() == (source / name).read_bytes(), name
+        assert os.access(target / name, os.X_OK) == os.access(source / name, os.X_OK), name
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        ({"project_name": '7 "sins"'}, "begin with a letter"),
+        ({"project_slug": "My Project"}, "My Project"),
+        ({"description": "two\nlines"}, "one line"),
+        ({"author": " "}, "a name"),
+        ({"licence": "beerware"}, "beerware"),
+        ({"python_version": "2.7"}, "2.7"),
+        ({"data_source": "floppy"}, "floppy"),
+        ({"device": " "}, "a name, such as"),
+        ({"placement": " "}, "a place, such as"),
+        ({"sensors": "thermometer"}, "thermometer"),
+        ({"accelerometer_unit": "furlong"}, "furlong"),
+        ({"further_channels": "[pressure]"}, "a mapping"),
+        ({"further_channels": "{air pressure: hPa}"}, "air pressure"),
+        ({"further_channels": "{pressure: }"}, "has no unit"),
+        ({"further_channels": "{gyro_x: rad/s}"}, "has a meaning already"),
+        ({"rate_hz": "0.1"}, "between 5 and 2000"),
+        ({"rate_hz": "fast"}, "fast"),
+        ({"window_s": "0.05"}, "fewer than 8 samples"),
+        ({"window_s": "-1"}, "more than 0"),
+        ({"rate_hz": "5", "window_s": "1.5"}, "fewer than 8 samples"),
+        ({"overlap": "1.0"}, "less than 1"),
+        ({"overlap": "-0.1"}, "0 or more"),
+        ({"activities": "[walk, sit, walk]"}, "walk: is listed twice"),
+        ({"activities": "[walk]"}, "two names or more"),
+        ({"activities": "walk"}, "two names or more"),
+        ({"activities": "[walk, 'sit down']"}, "sit down"),
+        ({"activities": "[walk, no]"}, "in quotes"),
+        ({"activities": "[walk, run]", "null_class": "run"}, "among the activities"),
+        ({"null_class": "all else"}, "all else"),
+        ({"timezone": "Vienna time"}, "Vienna time"),
+        ({"night_hour": "24"}, "between 0 and 23"),
+        ({"training_day": "someday"}, "someday"),
+        ({"tracking": "oracle"}, "oracle"),
+        ({"image_registry": "https://ghcr.io/team"}, "without https"),
+        ({"ci": "jenkins"}, "jenkins"),
+    ],
+)
+def test_impossible_answers_are_refused(
+    source: Path, copy: Copy, tmp_path: Path, answers: dict[str, str], words: str
+) -> None:
+    done = copy(source, tmp_path / "project", answers)
+    assert done.returncode != 0
+    assert words in done.stdout + done.stderr
+    assert not (tmp_path / "project").exists()
+
+
+def test_a_clone_without_links_is_refused_with_the_remedy(source: Path, copy: Copy, tmp_path: Path) -> None:
+    # What git on Windows does without Developer Mode; copier's own clone reads the same setting.
+    no_links = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "core.symlinks", "GIT_CONFIG_VALUE_0": "false"}
+    address = f"git+file://{str(source).replace(' ', '%20')}"
+    done = copy(address, tmp_path / "project", {}, "--vcs-ref", "HEAD", **no_links)
+    assert done.returncode != 0
+    assert "git config --global core.symlinks true" in done.stdout + done.stderr
+    assert not (tmp_path / "project").exists()
+
+
+def test_no_code_of_the_templates_runs(source: Path) -> None:
+    questions = yaml.safe_load((source / "copier.yml").read_text())
+    assert not {"_tasks", "_migrations", "_jinja_extensions", "_external_data"} & set(questions)
+
+
+def test_from_a_git_address_at_a_tag_into_a_path_with_spaces(source: Path, copy: Copy, tmp_path: Path) -> None:
+    upstream = tmp_path / "upstream.git"
+    git("clone", "--quiet", "--bare", str(source), str(upstream), cwd=tmp_path)
+    git("tag", "v0.1.0", cwd=upstream)
+    target = tmp_path / "my projects" / "wrist har"
+    target.parent.mkdir()
+    done = copy(f"git+file://{upstream}", target, {"project_name": "wrist-har"}, "--vcs-ref", "v0.1.0")
+    assert done.returncode == 0, done.stderr
+    answers = yaml.safe_load((target / ".copier-answers.yml").read_text())
+    assert answers["_commit"] == "v0.1.0"
+    assert answers["_src_path"] == f"git+file://{upstream}"
+    assert answers["project_slug"] == "wrist-har"
+    assert "known" not in answers
+    assert (target / "src" / "har" / "__init__.py").is_file()
+    assert not (target / "src").is_symlink()
+
+
+def test_a_second_copy_keeps_what_it_is_not_told_to_overwrite(source: Path, copy: Copy, tmp_path: Path) -> None:
+    target = tmp_path / "project"
+    assert copy(source, target, {"project_name": "first"}).returncode == 0
+    own = target / "har.toml"
+    own.write_text(own.read_text() + "\n# our own line\n")
+    (target / "data").mkdir()
+    (target / "data" / "kept.csv").write_text("time\n")
+    asked = copy(source, target, {"project_name": "first"})
+    assert asked.returncode != 0, "with nobody to answer whether to overwrite har.toml"
+    assert "# our own line" in own.read_text()
+    forced = copy(source, target, {"project_name": "second"}, "--vcs-ref", "HEAD", "--overwrite")
+    assert forced.returncode == 0, forced.stderr
+    assert (target / "README.md").read_text().startswith("# second\n")
+    assert "# our own line" not in own.read_text()
+    assert (target / "data" / "kept.csv").is_file()
+
+
+def test_the_message_names_the_next_steps(source: Path, copy: Copy, tmp_path: Path) -> None:
+    done = call(COPIER, "copy", "--defaults", "--vcs-ref", "HEAD", source, tmp_path / "project", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "make demo" in done.stdout + done.stderr
+    assert str(tmp_path / "project") in done.stdout + done.stderr
