@@ -31,7 +31,7 @@ lint: setup  ## ruff, mypy, import rules
 	@$(BIN)/lint-imports
 
 docs: setup  ## build the handbook into site/; broken links and missing pages fail
-	@$(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "The handbook: site/index.html"
 
 format: setup  ## let ruff rewrite what it can

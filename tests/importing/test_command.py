@@ -18,7 +18,7 @@ from har.errors import SettingsError, UnknownActivityError
 from har.recordings import InboxFile, inbox_files, read_recording, sample_recordings
 from har.settings import Settings, load_settings
 
-GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "new-reader.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "new-reader.md"
 
 
 @pytest.fixture(autouse=True)

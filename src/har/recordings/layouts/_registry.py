@@ -63,6 +63,6 @@ def _layout(module: ModuleType, where: str) -> Layout:
             where=where,
             expected="a module-level LAYOUT = Layout(...)",
             got="none" if layout is None else type(layout).__name__,
-            remedy="See docs/guides/new-reader.md.",
+            remedy="See docs/how-to/new-reader.md.",
         )
     return layout

@@ -1,0 +1,79 @@
+"""The handbook as it is built: strictly, with every setting, command and deployment, and code that runs."""
+
+from __future__ import annotations
+
+import html
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer.main
+import yaml
+
+from har.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built pages."""
+    folder = tmp_path_factory.mktemp("site")
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)],
+        cwd=ROOT,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def text(site: Path, page: str) -> str:
+    """A page's visible text."""
+    return html.unescape(re.sub(r"<[^>]+>", "", (site / page).read_text(encoding="utf-8")))
+
+
+def test_every_setting_is_there(site: Path) -> None:
+    page = (site / "reference" / "settings.html").read_text(encoding="utf-8")
+    for section, field in Settings.model_fields.items():
+        if section != "root":
+            assert f'id="{section}"' in page
+            assert field.annotation is not None
+            for key in field.annotation.model_fields:
+                assert f"<code>{key}</code>" in page or f'id="{section}{key}"' in page, f"{section}.{key}"
+
+
+def test_every_command_is_there(site: Path) -> None:
+    from flows.cli import app
+
+    page = text(site, "reference/cli.html")
+    command = typer.main.get_command(app)
+    assert set(command.commands) >= {"demo", "import", "ingest", "train", "score"}  # type: ignore[attr-defined]
+    for name in command.commands:  # type: ignore[attr-defined]
+        assert f"har {name} [OPTIONS]" in page
+
+
+def test_every_deployment_is_there(site: Path) -> None:
+    page = text(site, "reference/flows.html")
+    for one in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]:
+        assert f"{one['entrypoint'].rpartition(':')[2]}/{one['name']}" in page
+        for schedule in one.get("schedules", []):
+            assert schedule["cron"] in page
+
+
+def test_the_library_is_there_with_shapes_and_errors(site: Path) -> None:
+    page = (site / "reference" / "api.html").read_text(encoding="utf-8")
+    for name in ("har.windows.WindowSet", "har.inference.Classifier", "har.lake.Lake", "har.errors.HarError"):
+        assert f'id="{name}"' in page, name
+    assert "float32 (n, C), SI units" in text(site, "reference/api.html")
+
+
+def test_pages_ask_nobody_for_fonts(site: Path) -> None:
+    for page in site.rglob("*.html"):
+        assert "fonts.g" not in page.read_text(encoding="utf-8")
