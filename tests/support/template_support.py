@@ -86,4 +86,4 @@ def call(*command: str | Path, cwd: Path, **variables: str) -> Done:
 def in_project(project: Path, *command: str, **variables: str) -> Done:
     """Run a Python command with this environment's packages and the project's own code."""
     paths = {"PYTHONPATH": f"{project / 'src'}{os.pathsep}{project}", "HAR_ROOT": str(project)}
-    return call(sys.executable, *command, cwd=project, **paths, **variables)
+    return call(sys.executable, *command, cwd=project, **(paths | variables))

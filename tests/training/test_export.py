@@ -136,3 +136,47 @@ def test_an_operation_without_a_translation_is_named(make_signal) -> None:
 
     with pytest.raises(TrainingError, match="erf"):
         translate(Odd(), length=8, channels=1, outputs={"x": 1})
+
+
+class _Alone(torch.nn.Module):
+    """One layer, its maximum over time."""
+
+    def __init__(self, layer: torch.nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, window: torch.Tensor) -> tuple[torch.Tensor]:
+        return (self.layer(window.transpose(1, 2)).amax(-1),)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        torch.nn.Conv1d(3, 4, 5, padding=2),
+        torch.nn.Conv1d(3, 4, 5, bias=False),
+        torch.nn.Conv1d(3, 6, 3, stride=2, dilation=2, groups=3),
+        torch.nn.BatchNorm1d(3),
+    ],
+    ids=["bias", "no-bias", "dilated", "norm"],
+)
+def test_a_layer_answers_the_same_in_both(layer: torch.nn.Module) -> None:
+    network = _Alone(layer).eval()
+    window = torch.randn(2, 16, 3, generator=torch.Generator().manual_seed(0))
+    expected = network(window)[0].detach().numpy()
+    model = translate(network, length=16, channels=3, outputs={"answer": expected.shape[1]})
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    np.testing.assert_allclose(session.run(None, {"window": window.numpy()})[0], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("layer", "named"),
+    [
+        (torch.nn.Conv1d(3, 4, 5, padding="same"), "padding 'same'"),
+        (torch.nn.Conv1d(3, 4, 5, padding=2, padding_mode="circular"), "mode 'circular'"),
+        (torch.nn.BatchNorm1d(3, affine=False), "without weights"),
+    ],
+    ids=["same", "circular", "norm"],
+)
+def test_a_layer_that_the_file_could_not_hold_is_named(layer: torch.nn.Module, named: str) -> None:
+    with pytest.raises(TrainingError, match=named):
+        translate(_Alone(layer), length=16, channels=3, outputs={"answer": 4})

@@ -91,12 +91,7 @@ class _Builder:
             rule = _OPERATIONS.get(name)
             if rule is not None:
                 return rule(self, *args, **kwargs)
-        raise TrainingError(
-            where="export",
-            expected="operations with an ONNX translation",
-            got=f"{node.op} {node.target}",
-            remedy="Add it to har.training._graph, or write the network without it.",
-        )
+        raise _unknown(f"{node.op} {node.target}")
 
     def emit(self, kind: str, *inputs: Any, **attributes: Any) -> str:
         """Add a node; gives the name of its output."""
@@ -124,6 +119,15 @@ class _Builder:
         for node in self.nodes:
             for values in (node.input, node.output):
                 values[:] = [renamed.get(value, value) for value in values]
+
+
+def _unknown(operation: str) -> TrainingError:
+    return TrainingError(
+        where="export",
+        expected="operations with an ONNX translation",
+        got=operation,
+        remedy="Add it to har.training._graph, or write the network without it.",
+    )
 
 
 def _flat(args: Any) -> list[Any]:
@@ -187,24 +191,34 @@ def _unsqueeze(builder: _Builder, value: str, dim: int) -> str:
 
 
 def _linear(builder: _Builder, layer: nn.Linear, value: str) -> str:
-    return builder.emit("Gemm", value, layer.weight.detach().T.contiguous(), layer.bias)
+    return builder.emit("Gemm", value, layer.weight.detach().T.contiguous(), *_bias(layer))
 
 
 def _convolution(builder: _Builder, layer: nn.Conv1d, value: str) -> str:
-    padding = int(layer.padding[0])
+    if isinstance(layer.padding, str) or layer.padding_mode != "zeros":
+        raise _unknown(f"Conv1d with padding {layer.padding!r} and padding mode {layer.padding_mode!r}")
+    padding = layer.padding[0]
     return builder.emit(
         "Conv",
         value,
         layer.weight,
+        *_bias(layer),
         kernel_shape=list(layer.kernel_size),
         strides=list(layer.stride),
+        dilations=list(layer.dilation),
         pads=[padding, padding],
         group=layer.groups,
     )
 
 
+def _bias(layer: nn.Linear | nn.Conv1d) -> tuple[torch.Tensor, ...]:
+    return () if layer.bias is None else (layer.bias,)
+
+
 def _batch_norm(builder: _Builder, layer: nn.BatchNorm1d, value: str) -> str:
     statistics = (layer.weight, layer.bias, layer.running_mean, layer.running_var)
+    if any(value is None for value in statistics):
+        raise _unknown("BatchNorm1d without weights or without running statistics")
     return builder.emit("BatchNormalization", value, *statistics, epsilon=layer.eps)
 
 
