@@ -92,3 +92,13 @@ def test_unknown_variable_is_named(project: Path, monkeypatch: pytest.MonkeyPatc
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"a har.toml here or in a folder above.*HAR_ROOT"):
         load_settings(tmp_path)
+
+
+@pytest.mark.parametrize("said", ["", ".", "reports/activity", "har.toml"])
+def test_root_is_the_folder_of_the_file_wherever_the_search_began(
+    project: Path, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    (project / "reports" / "activity").mkdir(parents=True)
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("HAR_ROOT", said)
+    assert load_settings().root == project.resolve()

@@ -36,9 +36,11 @@ def load_settings(start: Path | str | None = None) -> Settings:
         ) from error
     _refuse_unknown_variables()
     try:
-        return Settings(**{**content, "root": path.parent.resolve()})
+        settings = Settings(**content)
     except (ValidationError, SourceError) as error:
         raise _explain(path, error) from error
+    # HAR_ROOT, where the search began, would win over the folder found if `root` were a value like the others.
+    return settings.model_copy(update={"root": path.parent.resolve()})
 
 
 def _find(start: Path) -> Path:
