@@ -18,6 +18,7 @@ from har.errors import MonitoringError, NotEnoughDataError
 from har.experiment import Recipe, challenge, make_recipe, run
 from har.lake import Lake
 from har.monitoring import REFERENCE, REFERENCE_PROFILE, Profile, Reference
+from har.recordings import SAMPLE_ACTIVITIES
 from har.settings import Settings
 
 OLD = [dt.date(2024, 1, 1)]
@@ -138,6 +139,29 @@ def test_a_challenger_of_a_drift_is_met_on_both_sides(
     # Once the champion knows the regime, the next challenger is met on everything at once.
     known = challenge(models[0], recipe, METRICS, champion=models[1], champion_recipe=recipe, settings=settings)
     assert set(known.checks) == {"accuracy", "class_floor", "latency"}
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "word"),
+    [
+        ("activities", {"names": (*SAMPLE_ACTIVITIES, "JUMPING")}, "other activities"),
+        ("windows", {"length_s": 1.0}, "other length"),
+    ],
+)
+def test_a_challenger_made_for_other_windows_or_activities_is_left_to_a_person(
+    lake: Lake, settings: Settings, tmp_path: Path, section: str, change: dict[str, object], word: str
+) -> None:
+    fill(lake, settings, OLD, SUBJECTS)
+    other = settings.model_copy(update={section: getattr(settings, section).model_copy(update=change)})
+    champion, recipe = make_recipe(settings, lake), make_recipe(other, lake)
+    old, new = (write_mean_model(tmp_path / f"{i}" / "model.onnx", of) for i, of in enumerate((settings, other)))
+    verdict = challenge(new, recipe, METRICS, champion=old, champion_recipe=champion, settings=other)
+    assert not verdict.promote
+    assert word in verdict.reasons[0]
+    assert "har promote" in verdict.reasons[0]
+    assert verdict.checks["accuracy"] is False
+    assert verdict.checks["latency"] is True
+    assert verdict.difference is None
 
 
 def test_without_new_labels_of_its_judges_it_cannot_be_judged(lake: Lake, settings: Settings, tmp_path: Path) -> None:

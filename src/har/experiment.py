@@ -26,6 +26,7 @@ from har.evaluation import (
     compare_after_drift,
     evaluate,
     latency,
+    refuse_to_compare,
     render_report,
 )
 from har.files import write_atomically
@@ -271,7 +272,8 @@ def challenge(
 
     A challenger that was trained on a distribution which the champion does not know (its recipe has another regime)
     must be no worse on the days before it, within `gates.old_margin`, and better on the days since. Any other must be
-    no worse on all of them together, within `gates.margin`.
+    no worse on all of them together, within `gates.margin`. One that was made for other windows or other activities
+    than the champion is left to a person.
 
     Args:
         challenger: its model file.
@@ -301,14 +303,21 @@ def challenge(
             remedy="Hold out others (har.toml, split.held_out), or decide by hand: har promote VERSION --reason WHY.",
         )
     held_out = labelled(windows.of(judges))
-    own = judge(Classifier(challenger, threads=1), held_out, judges)
-    its = None if champion is None else judge(Classifier(champion, threads=1), held_out, judges)
+    new_model = Classifier(challenger, threads=1)
+    old_model = Classifier(champion, threads=1) if champion else None
+    own = judge(new_model, held_out, judges)
     gates = settings.gates
     common: dict[str, Any] = {
         "class_floor": gates.class_floor,
         "latency_ms_limit": gates.latency_ms,
         "latency_ms_p99": metrics["latency_us_p99"] / 1000,
     }
+    if old_model:
+        asked, known = new_model.metadata.model_input, old_model.metadata.model_input
+        other = [name for name in asked if asked[name] != known[name]]
+        if other:
+            return refuse_to_compare(own, other, **common)
+    its = judge(old_model, held_out, judges) if old_model else None
     new = [date for date in recipe.regimes if champion_recipe and date not in champion_recipe.regimes]
     if its is None or not new:
         return compare(own, its, margin=gates.margin, **common)

@@ -9,7 +9,7 @@ from har.evaluation._evaluation import (
     SubjectFigures,
     evaluate,
 )
-from har.evaluation._gate import Verdict, compare, compare_after_drift
+from har.evaluation._gate import Verdict, compare, compare_after_drift, refuse_to_compare
 from har.evaluation._latency import Latency, latency
 from har.evaluation._outcome import Outcome
 from har.evaluation._report import render_report, write_report
@@ -30,6 +30,7 @@ __all__ = [
     "cross_validate",
     "evaluate",
     "latency",
+    "refuse_to_compare",
     "render_report",
     "write_report",
 ]

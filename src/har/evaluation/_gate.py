@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -164,6 +165,45 @@ def compare_after_drift(
         checks=checks,
         old=sides["old"],
         new=sides["new"],
+    )
+
+
+def refuse_to_compare(
+    challenger: Outcome,
+    other: Sequence[str],
+    *,
+    class_floor: float,
+    latency_ms_limit: float,
+    latency_ms_p99: float,
+) -> Verdict:
+    """The verdict on a challenger that sees other windows than the champion, or names other activities.
+
+    Which of the two is better cannot be measured on the same windows, so the champion stays until a person decides.
+    The checks that need no champion are made all the same.
+
+    Args:
+        challenger: its outcome on the held-out windows.
+        other: in which of the metadata the two differ, such as `activities` or `length`.
+        class_floor: least recall of every activity present, 0 … 1.
+        latency_ms_limit: largest 99th percentile allowed.
+        latency_ms_p99: the challenger's 99th percentile.
+
+    Raises:
+        NotEnoughDataError: no windows.
+    """
+    _require_windows(challenger)
+    own_checks, own_reasons = _alone(challenger, class_floor, latency_ms_limit, latency_ms_p99)
+    reason = (
+        f"The champion was made for other {' and other '.join(other)}, so the two cannot be compared window by window; "
+        f"accuracy is {_percent(_accuracy(challenger))}. Decide by hand: har promote VERSION --reason WHY."
+    )
+    return Verdict(
+        promote=False,
+        reasons=[reason, *own_reasons],
+        difference=None,
+        low=None,
+        high=None,
+        checks={"accuracy": False, **own_checks},
     )
 
 
