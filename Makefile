@@ -15,7 +15,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 13
 
-setup:  ## install the pinned packages into .venv (TORCH=cu130 for a CUDA build)
+setup:  ## install the pinned packages into .venv (TORCH=cu130 for a CUDA build, TORCH=cpu back)
 	@infra/local/setup.sh
 
 demo: setup  ## the whole loop on real recordings; a project about other activities runs it in demo/

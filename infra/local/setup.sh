@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
 # Makes .venv and installs the pinned packages with uv: nothing to do if both are as they should be.
 #
-#   infra/local/setup.sh            CPU build of torch
+#   infra/local/setup.sh                the build of torch that is there; at first, the CPU build
 #   TORCH=cu130 infra/local/setup.sh    a CUDA build, by uv's name for it
+#   TORCH=cpu infra/local/setup.sh      back again
 #
 # A find-links that pip is configured with (variable or file) holds for uv as well; without one, uv takes torch from
 # the index of its CPU builds.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-torch=${TORCH:-cpu}
-
 stamp=.venv/.installed
+before=$(sed -n 's/.* torch=//p' "$stamp" 2>/dev/null || true)
+torch=${TORCH:-${before:-cpu}}
 wanted="$(cat requirements/*.txt pyproject.toml | cksum) torch=$torch"
 if [ -x .venv/bin/har ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then exit 0; fi
 
@@ -43,6 +44,8 @@ export VIRTUAL_ENV="$PWD/.venv"
 # The pinned list is complete, so nothing is resolved here and no package can pull in a CUDA build on its own.
 "$uv" pip install --quiet --compile-bytecode --no-deps --requirement <(grep -v '^torch==' requirements/dev.txt)
 pin=$(grep '^torch==' requirements/dev.txt)
+# Either build satisfies the pin, so the one that was asked for before has to make room.
+[ "${before:-$torch}" = "$torch" ] || "$uv" pip uninstall --quiet torch
 if [ "$torch" != cpu ]; then
     "$uv" pip install --quiet --torch-backend "$torch" "$pin"
 elif [ -n "${UV_FIND_LINKS:-}" ] && "$uv" pip install --quiet --no-deps --no-index "$pin" 2>/dev/null; then

