@@ -1,4 +1,4 @@
-"""Which project the demo runs in: this one, if it is about the sample's exercises, else one of its own in `demo/`.
+"""Which project the demo runs in: this one, if sample and versions belong in it, else one of its own in `demo/`.
 
 The project in `demo/` has this one's sensors, rate, windows and code, and the sample's activities, so that a lake of
 other recordings never meets them. It is a whole project: `cd demo` and every `har` command speaks of it.
@@ -24,16 +24,25 @@ _FOLDERS = ("bentos", "flows", "requirements", "src")
 _FILES = ("bentofile.yaml", ".bentoignore", "prefect.yaml")
 
 
-def demo_project(settings: Settings) -> Settings:
-    """The settings to run the demo with; writes `demo/` where the project is about other things than the sample.
+def why_elsewhere(settings: Settings) -> str:
+    """Why the demo has to leave this project alone; empty if it need not."""
+    if not fits_sample(settings):
+        return "Your project is about other activities than the embedded sample"
+    if settings.tracking.uri:
+        return "Your project keeps its versions in a database that others may share"
+    return ""
 
-    HAR_ROOT leads flows and what they start to the folder.
+
+def demo_project(settings: Settings) -> Settings:
+    """The settings to run the demo with; writes `demo/` where the project is to be left alone.
+
+    HAR_ROOT leads flows and what they start to the folder, and MLflow keeps the versions there too.
 
     Raises:
         SettingsError: HAR_ variables do not fit the sample.
         OSError: the disk refuses.
     """
-    if fits_sample(settings):
+    if not why_elsewhere(settings):
         return settings
     root = settings.root / FOLDER
     for name in _FOLDERS:
@@ -45,6 +54,7 @@ def demo_project(settings: Settings) -> Settings:
         shutil.copyfile(settings.root / name, root / name)
     write_atomically(root / FILE_NAME, tomli_w.dumps(_content(settings)))
     os.environ["HAR_ROOT"] = str(root)
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
     return load_settings(root)
 
 

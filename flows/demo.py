@@ -16,8 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows._console import console
-from flows._demo_project import demo_project
-from flows._environment import use_tracking
+from flows._demo_project import demo_project, why_elsewhere
 from flows._project import Project
 from flows._second_act import FIRST as SECOND_ACT
 from flows._second_act import retrained, run_second_act
@@ -35,13 +34,11 @@ def run_demo(settings: Settings, *, second_act: bool = True) -> None:
     began = time.perf_counter()
     own, settings = settings, demo_project(settings)
     console.rule(f"{settings.project.name}: demo")
-    if settings is own:
-        use_tracking(settings.tracking.uri)
-    else:
+    if settings is not own:
         console.print(
-            f"Your project is about other activities than the embedded sample, so the demo has a project of its own in "
-            f"{settings.root.relative_to(own.root)}/, with your sensors, your rate and windows of "
-            f"{settings.windows.length_s:g} s; your lake and models stay as they are."
+            f"{why_elsewhere(own)}, so the demo has a project of its own in {settings.root.relative_to(own.root)}/, "
+            f"with your sensors, your rate and windows of {settings.windows.length_s:g} s; your lake and models stay "
+            f"as they are."
         )
     home = settings.root / ".prefect"
     with starting_server(home, full=True) as server_is_up:
