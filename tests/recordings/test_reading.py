@@ -58,6 +58,16 @@ def test_placement_and_device_hold_for_the_whole_file(read, lines) -> None:
     assert (recording.placement, recording.device) == ("", "")
 
 
+def test_what_no_file_says_har_toml_does(read, lines, change) -> None:
+    known = change(recordings={"placement": "left wrist", "device": "watch 7"})
+    content = lines(100)
+    for silent in (content, placed(content, [" "] * 100, device="")):
+        recording = read(silent, using=known)
+        assert (recording.placement, recording.device) == ("left wrist", "watch 7")
+    recording = read(placed(content, ["right ankle"] * 100, device=""), using=known)
+    assert (recording.placement, recording.device) == ("right ankle", "watch 7")
+
+
 def test_a_file_with_two_placements_is_refused_at_the_row_that_differs(read, lines) -> None:
     with pytest.raises(MalformedRowError, match=r"line 62, column 'placement'.*'left wrist'.*'right wrist'") as caught:
         read(placed(lines(100), ["left wrist"] * 60 + ["right wrist"] * 40))
