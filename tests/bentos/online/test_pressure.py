@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 import time
 from collections import Counter
@@ -29,16 +30,33 @@ def head(size: int, kind: str = "application/json", path: str = "/predict") -> b
     return f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: {size}\r\n\r\n".encode()
 
 
+def hold(service: Service, stack: ExitStack, count: int, sent: bytes) -> list[socket.socket]:
+    """So many connections whose requests the service has taken and waits for the rest of; every place is theirs.
+
+    A probe that finds a place free takes it for a moment, and a connection that comes then is refused: it comes again.
+    """
+    held: list[socket.socket] = []
+
+    def taken() -> bool:
+        refused = select.select(held, [], [], 0)[0]
+        held[:] = [connection for connection in held if connection not in refused]
+        while len(held) < count:
+            held.append(connect(service, stack))
+            held[-1].sendall(sent)
+        full = service.client.post("/predict", content=b"").status_code == 429
+        return full and not select.select(held, [], [], 0.05)[0]
+
+    eventually(taken)
+    return held
+
+
 BODY = orjson.dumps({"windows": movements(1).tolist()})
 
 
 def test_over_the_limit_429_at_once_while_health_and_metrics_answer(serve: Serve, package: Package) -> None:
     service = serve(package, max_concurrency=4, timeout_s=8.0)
     with ExitStack() as stack:
-        held = [connect(service, stack) for _ in range(4)]
-        for connection in held:
-            connection.sendall(head(len(BODY)) + BODY[:-1])
-        eventually(lambda: service.client.post("/predict", content=b"", headers={}).status_code == 429)
+        held = hold(service, stack, 4, head(len(BODY)) + BODY[:-1])
 
         for path in ("/predict", "/predict/raw", "/feedback"):
             began = time.perf_counter()
@@ -102,9 +120,7 @@ def test_clients_that_hang_up_free_their_place(serve: Serve, package: Package) -
     service = serve(package, max_concurrency=1, timeout_s=30.0)
     for _ in range(3):
         with ExitStack() as stack:
-            connection = connect(service, stack)
-            connection.sendall(head(len(BODY)) + BODY[:100])
-            eventually(lambda: service.client.post("/predict", content=b"").status_code == 429)
+            hold(service, stack, 1, head(len(BODY)) + BODY[:100])
         eventually(lambda: service.client.post("/predict", content=b"").status_code != 429, 3)
     assert service.predict(movements(1))["fallback"] is False
 
