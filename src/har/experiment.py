@@ -11,7 +11,6 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from har.evaluation import (
     Evaluation,
     Latency,
     Outcome,
+    OwnLimits,
     Verdict,
     compare,
     compare_after_drift,
@@ -307,27 +307,23 @@ def challenge(
     old_model = Classifier(champion, threads=1) if champion else None
     own = judge(new_model, held_out, judges)
     gates = settings.gates
-    common: dict[str, Any] = {
-        "class_floor": gates.class_floor,
-        "latency_ms_limit": gates.latency_ms,
-        "latency_ms_p99": metrics["latency_us_p99"] / 1000,
-    }
+    limits = OwnLimits(gates.class_floor, gates.latency_ms, metrics["latency_us_p99"] / 1000)
     if old_model:
         asked, known = new_model.metadata.model_input, old_model.metadata.model_input
         other = [name for name in asked if asked[name] != known[name]]
         if other:
-            return refuse_to_compare(own, other, **common)
+            return refuse_to_compare(own, other, limits)
     its = judge(old_model, held_out, judges) if old_model else None
     new = [date for date in recipe.regimes if champion_recipe and date not in champion_recipe.regimes]
     if its is None or not new:
-        return compare(own, its, margin=gates.margin, **common)
+        return compare(own, its, limits, margin=gates.margin)
     return compare_after_drift(
         own,
         its,
         held_out.dates >= np.datetime64(min(new)),
+        limits,
         old_margin=gates.old_margin,
         least_windows=settings.drift.min_windows,
-        **common,
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from har.errors import EvaluationError, NotEnoughDataError
-from har.evaluation import Outcome, Verdict, compare
+from har.evaluation import Outcome, OwnLimits, Verdict, compare
 
 MakeOutcome = Callable[..., Outcome]
 EACH = 100
@@ -29,7 +29,7 @@ def _reaching(*accuracies: float) -> Outcome:
 
 
 def _judge(challenger: Outcome, champion: Outcome | None, *, p99_ms: float = 0.2, floor: float = 0.3) -> Verdict:
-    return compare(challenger, champion, margin=0.02, class_floor=floor, latency_ms_limit=5.0, latency_ms_p99=p99_ms)
+    return compare(challenger, champion, OwnLimits(floor, 5.0, p99_ms), margin=0.02)
 
 
 @pytest.mark.parametrize(
@@ -101,10 +101,8 @@ def test_bound_is_the_fifth_percentile_of_the_subjects_mean() -> None:
     verdict = compare(
         _reaching(*(0.8 + gains)),
         _reaching(*[0.8] * 6),
+        OwnLimits(0.3, 5, 1),
         margin=0.02,
-        class_floor=0.3,
-        latency_ms_limit=5,
-        latency_ms_p99=1,
         resamples=20_000,
     )
     means = gains[np.random.default_rng(5).integers(0, 6, (20_000, 6))].mean(axis=1)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from har.errors import EvaluationError, NotEnoughDataError
-from har.evaluation import Outcome, Verdict, compare_after_drift
+from har.evaluation import Outcome, OwnLimits, Verdict, compare_after_drift
 
 EACH = 200
 
@@ -28,11 +28,13 @@ def _reaching(old: tuple[float, ...], new: tuple[float, ...]) -> tuple[Outcome, 
     return made, np.array(is_new, bool)
 
 
-def _judge(challenger: tuple, champion: tuple, **values: float) -> Verdict:
+LIMITS = OwnLimits(class_floor=0.3, latency_ms=5.0, latency_ms_p99=0.2)
+
+
+def _judge(challenger: tuple, champion: tuple, limits: OwnLimits = LIMITS, **values: float) -> Verdict:
     own, is_new = _reaching(*challenger)
     its, _ = _reaching(*champion)
-    known = {"old_margin": 0.05, "class_floor": 0.3, "latency_ms_limit": 5.0, "latency_ms_p99": 0.2}
-    return compare_after_drift(own, its, is_new, **{**known, "least_windows": 30, **values})
+    return compare_after_drift(own, its, is_new, limits, **{"old_margin": 0.05, "least_windows": 30, **values})
 
 
 @pytest.mark.parametrize(
@@ -66,8 +68,8 @@ def test_truth_table(old: tuple[float, ...], new: tuple[float, ...], failed: set
 
 def test_floor_and_latency_hold_as_ever() -> None:
     good = ((0.9,) * 3, (0.9,) * 3)
-    assert not _judge(good, ((0.9,) * 3, (0.7,) * 3), latency_ms_p99=6.0).checks["latency"]
-    assert not _judge(good, ((0.9,) * 3, (0.7,) * 3), class_floor=0.95).checks["class_floor"]
+    assert not _judge(good, ((0.9,) * 3, (0.7,) * 3), OwnLimits(0.3, 5.0, 6.0)).checks["latency"]
+    assert not _judge(good, ((0.9,) * 3, (0.7,) * 3), OwnLimits(0.95, 5.0, 0.2)).checks["class_floor"]
 
 
 def test_reasons_and_figures_name_both_sides() -> None:
@@ -103,12 +105,12 @@ def test_too_few_windows_are_as_good_as_none() -> None:
 def test_other_windows_are_refused() -> None:
     own, is_new = _reaching((0.9,), (0.9,))
     its, _ = _reaching((0.9,), ())
-    rules = {"old_margin": 0, "class_floor": 0, "latency_ms_limit": 1, "latency_ms_p99": 0, "least_windows": 1}
+    limits, rules = OwnLimits(0, 1, 0), {"old_margin": 0, "least_windows": 1}
     with pytest.raises(EvaluationError, match="the same windows"):
-        compare_after_drift(own, its, is_new, **rules)
+        compare_after_drift(own, its, is_new, limits, **rules)
     nobody, nothing = _reaching((), ())
     with pytest.raises(NotEnoughDataError, match=r"split\.held_out"):
-        compare_after_drift(nobody, nobody, nothing, **rules)
+        compare_after_drift(nobody, nobody, nothing, limits, **rules)
 
 
 def test_verdict_survives_json() -> None:

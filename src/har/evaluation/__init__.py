@@ -9,7 +9,7 @@ from har.evaluation._evaluation import (
     SubjectFigures,
     evaluate,
 )
-from har.evaluation._gate import Verdict, compare, compare_after_drift, refuse_to_compare
+from har.evaluation._gate import OwnLimits, Verdict, compare, compare_after_drift, refuse_to_compare
 from har.evaluation._latency import Latency, latency
 from har.evaluation._outcome import Outcome
 from har.evaluation._report import render_report, write_report
@@ -21,6 +21,7 @@ __all__ = [
     "Evaluation",
     "Latency",
     "Outcome",
+    "OwnLimits",
     "Progress",
     "ReliabilityBin",
     "SubjectFigures",

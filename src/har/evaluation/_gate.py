@@ -53,14 +53,37 @@ class Verdict:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class OwnLimits:
+    """What a challenger must hold whether or not there is a champion.
+
+    Attributes:
+        class_floor: least recall of every activity present, 0 … 1.
+        latency_ms: largest 99th percentile of one window's time that is allowed.
+        latency_ms_p99: the challenger's.
+    """
+
+    class_floor: float
+    latency_ms: float
+    latency_ms_p99: float
+
+    def check(self, challenger: Outcome) -> tuple[dict[str, bool], list[str]]:
+        """The checks by name, and a sentence for each."""
+        floor_ok, floor_reason = _class_floor(challenger, self.class_floor)
+        latency_ok = self.latency_ms_p99 <= self.latency_ms
+        latency_reason = (
+            f"The 99th percentile of one window takes {self.latency_ms_p99:.2f} ms, "
+            f"{'within' if latency_ok else 'above'} the limit of {self.latency_ms:g} ms."
+        )
+        return {"class_floor": floor_ok, "latency": bool(latency_ok)}, [floor_reason, latency_reason]
+
+
 def compare(
     challenger: Outcome,
     champion: Outcome | None,
+    limits: OwnLimits,
     *,
     margin: float,
-    class_floor: float,
-    latency_ms_limit: float,
-    latency_ms_p99: float,
     resamples: int = 2000,
     seed: int = 0,
 ) -> Verdict:
@@ -74,10 +97,8 @@ def compare(
     Args:
         challenger: its outcome on the held-out windows.
         champion: its outcome on the same windows; None: there is no champion yet.
+        limits: the checks that need no champion.
         margin: how far below the champion's accuracy the challenger's may lie, 0 … 1.
-        class_floor: least recall of every activity present, 0 … 1.
-        latency_ms_limit: largest 99th percentile allowed.
-        latency_ms_p99: the challenger's 99th percentile.
         resamples: of the bootstrap.
         seed: of the bootstrap.
 
@@ -95,7 +116,7 @@ def compare(
         difference, low, high = _difference(challenger, champion, resamples, seed)
         accuracy_ok = (difference if low is None else low) >= -margin - _ROUNDING
         accuracy_reason = _explain_difference(challenger, champion, difference, low, margin, accuracy_ok)
-    own_checks, own_reasons = _alone(challenger, class_floor, latency_ms_limit, latency_ms_p99)
+    own_checks, own_reasons = limits.check(challenger)
     checks = {"accuracy": bool(accuracy_ok), **own_checks}
     return Verdict(
         promote=all(checks.values()),
@@ -111,11 +132,9 @@ def compare_after_drift(
     challenger: Outcome,
     champion: Outcome,
     is_new: NDArray[np.bool_],
+    limits: OwnLimits,
     *,
     old_margin: float,
-    class_floor: float,
-    latency_ms_limit: float,
-    latency_ms_p99: float,
     least_windows: int,
     resamples: int = 2000,
     seed: int = 0,
@@ -133,10 +152,8 @@ def compare_after_drift(
         challenger: its outcome on the held-out windows.
         champion: its outcome on the same windows.
         is_new: bool (N,), which of the windows are of the new distribution.
+        limits: the checks that need no champion.
         old_margin: how far below the champion's accuracy the challenger's may lie on the old one, 0 … 1.
-        class_floor: least recall of every activity present, 0 … 1.
-        latency_ms_limit: largest 99th percentile allowed.
-        latency_ms_p99: the challenger's 99th percentile.
         least_windows: of either side.
         resamples: of the bootstrap.
         seed: of the bootstrap.
@@ -154,7 +171,7 @@ def compare_after_drift(
         checks[f"accuracy_{name}"], reason = _judge_side(name, side, least, least_windows)
         reasons.append(reason)
         sides[name] = side
-    own_checks, own_reasons = _alone(challenger, class_floor, latency_ms_limit, latency_ms_p99)
+    own_checks, own_reasons = limits.check(challenger)
     checks |= own_checks
     return Verdict(
         promote=all(checks.values()),
@@ -168,14 +185,7 @@ def compare_after_drift(
     )
 
 
-def refuse_to_compare(
-    challenger: Outcome,
-    other: Sequence[str],
-    *,
-    class_floor: float,
-    latency_ms_limit: float,
-    latency_ms_p99: float,
-) -> Verdict:
+def refuse_to_compare(challenger: Outcome, other: Sequence[str], limits: OwnLimits) -> Verdict:
     """The verdict on a challenger that sees other windows than the champion, or names other activities.
 
     Which of the two is better cannot be measured on the same windows, so the champion stays until a person decides.
@@ -184,15 +194,13 @@ def refuse_to_compare(
     Args:
         challenger: its outcome on the held-out windows.
         other: in which of the metadata the two differ, such as `activities` or `length`.
-        class_floor: least recall of every activity present, 0 … 1.
-        latency_ms_limit: largest 99th percentile allowed.
-        latency_ms_p99: the challenger's 99th percentile.
+        limits: the checks that need no champion.
 
     Raises:
         NotEnoughDataError: no windows.
     """
     _require_windows(challenger)
-    own_checks, own_reasons = _alone(challenger, class_floor, latency_ms_limit, latency_ms_p99)
+    own_checks, own_reasons = limits.check(challenger)
     reason = (
         f"The champion was made for other {' and other '.join(other)}, so the two cannot be compared window by window; "
         f"accuracy is {_percent(_accuracy(challenger))}. Decide by hand: har promote VERSION --reason WHY."
@@ -239,19 +247,6 @@ def _figures(challenger: Outcome, champion: Outcome, resamples: int, seed: int) 
         found["challenger"], found["champion"] = _accuracy(challenger), _accuracy(champion)
         found["difference"], found["low"], found["high"] = _difference(challenger, champion, resamples, seed)
     return found
-
-
-def _alone(
-    challenger: Outcome, class_floor: float, latency_ms_limit: float, latency_ms_p99: float
-) -> tuple[dict[str, bool], list[str]]:
-    """The checks that need no champion."""
-    floor_ok, floor_reason = _class_floor(challenger, class_floor)
-    latency_ok = latency_ms_p99 <= latency_ms_limit
-    latency_reason = (
-        f"The 99th percentile of one window takes {latency_ms_p99:.2f} ms, "
-        f"{'within' if latency_ok else 'above'} the limit of {latency_ms_limit:g} ms."
-    )
-    return {"class_floor": floor_ok, "latency": bool(latency_ok)}, [floor_reason, latency_reason]
 
 
 def _require_windows(challenger: Outcome) -> None:
