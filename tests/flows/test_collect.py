@@ -46,7 +46,7 @@ def test_the_log_is_collected_once(server: str, log: Log, lake: Lake) -> None:
     again = collect(return_state=True).result()
     assert (again.requests, again.files) == (0, 0)
     with get_client(sync_client=True) as client:
-        assert "collect-run" in {artifact.key for artifact in client.read_artifacts()}
+        assert "collect-run" in {artifact.key for artifact in client.read_latest_artifacts()}
 
 
 def test_a_bad_line_makes_a_warning_state(server: str, log: Log, lake: Lake) -> None:
@@ -58,7 +58,7 @@ def test_a_bad_line_makes_a_warning_state(server: str, log: Log, lake: Lake) -> 
     assert state.result().requests == 2
     assert Path(f"{path}.bad").read_bytes() == b"[/not] a line\n"
     with get_client(sync_client=True) as client:
-        assert "prediction-log-bad-lines" in {artifact.key for artifact in client.read_artifacts()}
+        assert "prediction-log-bad-lines" in {artifact.key for artifact in client.read_latest_artifacts()}
 
 
 def test_commands(server: str, log: Log, har: Har) -> None:

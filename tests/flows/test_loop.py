@@ -27,7 +27,7 @@ def end_of(flow, **parameters: object) -> State:
 
 def artifacts() -> set[str | None]:
     with get_client(sync_client=True) as client:
-        return {artifact.key for artifact in client.read_artifacts()}
+        return {artifact.key for artifact in client.read_latest_artifacts()}
 
 
 def test_the_whole_loop_and_nothing_twice(server: str, two_days: Settings) -> None:

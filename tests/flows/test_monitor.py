@@ -69,7 +69,7 @@ def test_good_days_are_quiet_and_days_of_drift_start_one_training(loop: Project,
     assert found.index is not None
     assert (found.index.parent / f"{day(5)}.html").exists()
     with get_client(sync_client=True) as client:
-        assert {"monitor-run", "drift-report", "drift-index"} <= {one.key for one in client.read_artifacts()}
+        assert {"monitor-run", "drift-report", "drift-index"} <= {one.key for one in client.read_latest_artifacts()}
 
     # An event that the server has is not sent again at once, also if a day is looked at again.
     again = monitor(date=day(4), again=True)

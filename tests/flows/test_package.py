@@ -97,7 +97,7 @@ def test_the_champion_is_built_tried_and_recorded_once_and_a_rollback_finds_its_
     # What the try asked for is no prediction of a watch.
     assert not here.settings.path("journal").exists()
     with get_client(sync_client=True) as client:
-        assert "package-run" in {artifact.key for artifact in client.read_artifacts()}
+        assert "package-run" in {artifact.key for artifact in client.read_latest_artifacts()}
 
     again = package()
     assert (again.online_tag, again.batch_tag, again.built) == (first.online_tag, first.batch_tag, False)
