@@ -95,7 +95,7 @@ def _explain(path: Path, error: ValidationError | SourceError) -> SettingsError:
     if first["type"] == "missing":
         return SettingsError(where=where, expected="a value", got="none", remedy=f"Add {'.'.join(keys)}.")
     got = repr(first["input"]) if not isinstance(first["input"], dict) else "this combination"
-    got = re.sub(r"(://[^:/@]*):[^@]*@", r"\1:…@", got)  # messages end up in logs, passwords do not
+    got = re.sub(r"(://[^:/@]*):.*@", r"\1:…@", got)  # messages end up in logs, passwords do not
     expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     return SettingsError(
         where=where, expected=expected, got=got, remedy="Mend the value in har.toml, or the HAR_ variable that sets it."
