@@ -33,3 +33,14 @@ def test_message_and_pickle(cls: type[errors.HarError]) -> None:
 def test_the_line_survives_the_trip() -> None:
     error = errors.UnitError(where="f", expected="a", got="b", remedy="c.", line=7)
     assert pickle.loads(pickle.dumps(error)).line == 7  # noqa: S301
+
+
+def test_a_password_in_an_address_is_not_repeated() -> None:
+    address = "postgresql+psycopg://har:se@cret@db.example.org:5432/har"
+    error = errors.RegistryError(
+        where=f"registry {address}", expected="an answer", got=repr(address), remedy="Mend it."
+    )
+    assert "cret" not in str(error) + error.got + error.where
+    assert str(error).count("postgresql+psycopg://har:…@db.example.org:5432/har") == 2
+    plain = errors.HarError(where="http://127.0.0.1:5000", expected="x", got="a@b and http://[::1]:80/", remedy="Y.")
+    assert str(plain) == "http://127.0.0.1:5000: expected x, but got a@b and http://[::1]:80/. Y."

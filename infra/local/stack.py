@@ -114,14 +114,12 @@ def _start_mlflow(settings: Settings, database: str, port: int, log: Path) -> Ch
     folder = settings.path("mlflow")
     folder.mkdir(parents=True, exist_ok=True)
     address = [f"--host={HOST}", f"--port={port}", "--workers=1"]
-    stores = [
-        f"--backend-store-uri={database}",
-        f"--default-artifact-root={folder / 'artifacts'}",
-        "--no-serve-artifacts",
-    ]
+    stores = [f"--default-artifact-root={folder / 'artifacts'}", "--no-serve-artifacts"]
     environment = {
         **quiet_environment(),
         **os.environ,
+        # Not an argument: everybody on the machine can read those, and the address may hold a password.
+        "MLFLOW_BACKEND_STORE_URI": database,
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
     return Child("MLflow", ["mlflow", "server", *address, *stores], environment=environment, log=log, folder=folder)

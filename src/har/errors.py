@@ -41,15 +41,22 @@ Every message reads "WHERE: expected …, but got …. The way out."; the four p
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+_PASSWORD = re.compile(r"(://[^:/@\s]*):\S*@")
+
 
 class HarError(Exception):
-    """The root of the tree; carries what was expected, what came, where, and the way out."""
+    """The root of the tree; carries what was expected, what came, where, and the way out.
+
+    Messages end up in logs, passwords do not: of an address with one, `where` and `got` keep the rest.
+    """
 
     def __init__(self, *, expected: str, got: str, remedy: str, where: str = "") -> None:
+        where, got = _PASSWORD.sub(r"\1:…@", where), _PASSWORD.sub(r"\1:…@", got)
         self.expected = expected
         self.got = got
         self.where = where

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,7 +94,6 @@ def _explain(path: Path, error: ValidationError | SourceError) -> SettingsError:
     if first["type"] == "missing":
         return SettingsError(where=where, expected="a value", got="none", remedy=f"Add {'.'.join(keys)}.")
     got = repr(first["input"]) if not isinstance(first["input"], dict) else "this combination"
-    got = re.sub(r"(://[^:/@]*):.*@", r"\1:…@", got)  # messages end up in logs, passwords do not
     expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     return SettingsError(
         where=where, expected=expected, got=got, remedy="Mend the value in har.toml, or the HAR_ variable that sets it."
