@@ -1,4 +1,4 @@
-"""Service classes, thin: the work is done by `har.inference` and `har.scoring`.
+"""Service classes, thin: the work is done by `har.inference` and `har.jobs.score`.
 
 A bento carries its own copy of `src/har`; that copy serves, whatever else is installed.
 """

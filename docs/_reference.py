@@ -22,25 +22,34 @@ from har.settings import Settings
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = (
     "settings",
+    "schema",
     "recordings",
     "recordings.layouts",
     "importing",
-    "ingestion",
+    "sample",
     "lake",
+    "cutting",
     "windows",
     "dataset",
     "training",
     "inference",
-    "scoring",
+    "predictions",
     "evaluation",
     "registry",
+    "recipe",
     "experiment",
-    "packaging",
-    "journal",
-    "collection",
-    "labelling",
-    "feedback",
     "monitoring",
+    "journal",
+    "project",
+    "jobs.ingest",
+    "jobs.evaluate",
+    "jobs.score",
+    "jobs.summarise",
+    "jobs.collect",
+    "jobs.monitor",
+    "jobs.label",
+    "jobs.package",
+    "jobs.reproduce",
     "errors",
 )
 
@@ -68,7 +77,7 @@ def settings_page() -> str:
 
 def cli_page() -> str:
     """Every `har` command with its arguments and options."""
-    from flows.cli import app
+    from har_cli import app
 
     command = typer.main.get_command(app)
     text = get_docs_for_click(obj=command, ctx=typer.Context(command), name="har", title="Commands")

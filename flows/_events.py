@@ -53,7 +53,7 @@ def announce_promotion(settings: Settings, version: int) -> str:
     Returns:
         What people should know about it: "" if the event arrived or nobody is there to hear it.
     """
-    from flows._server import local_server, running_server
+    from infra.local.server import local_server, running_server
 
     home = settings.root / ".prefect"
     if os.environ.get("PREFECT_API_URL"):

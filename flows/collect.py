@@ -11,11 +11,12 @@ from prefect.artifacts import create_table_artifact
 from prefect.states import Completed, State
 from rich.markup import escape
 
-from flows._console import console, track
-from flows._project import IO_RETRIES, Project, open_project
-from har.collection import CollectReport, collect_files, plan
+from flows._tasks import IO_RETRIES
+from har.console import console, track
 from har.inference import Classifier
+from har.jobs.collect import CollectReport, collect_files, plan
 from har.monitoring import chosen_features, profile_online
+from har.project import Project, open_project
 
 
 @task(name="collect-chunk", task_run_name="collect from {files[0].name}", **IO_RETRIES)

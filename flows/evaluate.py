@@ -10,11 +10,12 @@ from prefect import flow, task
 from prefect.artifacts import create_link_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
-from flows._console import bar, console
-from flows._project import Project, open_project
+from har.console import bar, console
 from har.dataset import load_windows
-from har.evaluation import cross_validate, write_report
+from har.evaluation import write_report
 from har.experiment import labelled
+from har.jobs.evaluate import cross_validate
+from har.project import Project, open_project
 from har.registry import git_state
 from har.training import Signal
 

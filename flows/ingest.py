@@ -10,9 +10,10 @@ from prefect.artifacts import create_table_artifact
 from prefect.states import Completed, State
 from rich.markup import escape
 
-from flows._console import console, track
-from flows._project import IO_RETRIES, Project, open_project
-from har.ingestion import IngestReport, ingest_files, plan, set_aside
+from flows._tasks import IO_RETRIES
+from har.console import console, track
+from har.jobs.ingest import IngestReport, ingest_files, plan, set_aside
+from har.project import Project, open_project
 from har.recordings import InboxFile, StrayFile
 
 

@@ -17,10 +17,10 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.states import Completed, State
 from rich.markup import escape
 
-from flows._agenda import due_days, kept, to_send
-from flows._console import console
 from flows._events import of_decision, promotion, send
-from flows._project import IO_RETRIES, Project, open_project, retraining_is_on
+from flows._tasks import IO_RETRIES, retraining_is_on
+from har.console import console
+from har.jobs.monitor import due_days, kept, to_send
 from har.monitoring import (
     REFERENCE,
     STARTS_TRAINING,
@@ -42,6 +42,7 @@ from har.monitoring import (
     watch_probation,
     write_pages,
 )
+from har.project import Project, open_project
 from har.registry import Version, whoami
 
 

@@ -23,15 +23,16 @@ from numpy.typing import NDArray
 from prefect import flow, task
 from prefect.artifacts import create_table_artifact
 
-from flows._bentos import Store, environment, serving
-from flows._child import Child
-from flows._console import console
-from flows._project import IO_RETRIES, Project, open_project
-from flows._server import ServerError
+from flows._tasks import IO_RETRIES
+from har.console import console
 from har.errors import PackagingError
 from har.inference import Classifier
-from har.packaging import TAGS, Choice, choose, code_sha256, known_samples, require_fit, write_package
-from har.scoring import predict
+from har.jobs.package import TAGS, Choice, choose, code_sha256, known_samples, require_fit, write_package
+from har.predictions import predict
+from har.project import Project, open_project
+from infra.bentoml.store import Store, environment, serving
+from infra.local.child import Child
+from infra.local.server import ServerError
 
 BENTOFILES = ("bentofile.yaml", "bentos/batch/bentofile.yaml")
 TOLERANCE = 1e-5
@@ -88,7 +89,7 @@ def build(project: Project, key: str, folder: Path) -> list[str]:
     names = [settings.project.name, key, str(folder), str(settings.root), str(result), *BENTOFILES]
     child = Child(
         "building the bentos",
-        ["flows._build", *names],
+        ["infra.bentoml.build", *names],
         environment={**os.environ, **environment(store)},
         log=store / "logs" / "build.log",
         folder=settings.root,

@@ -10,13 +10,14 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows._console import track
-from flows._project import IO_RETRIES, Project, open_project
-from flows._remote import BatchService
+from bentos.batch.client import BatchService
+from flows._tasks import IO_RETRIES
+from har.console import track
 from har.inference import Classifier, granted_cores
+from har.jobs.score import Chunk, ChunkReport, pending, plan, score_chunk
+from har.jobs.summarise import outdated, write_summary
 from har.monitoring import Profiler, merge_old, profiled_by
-from har.scoring import Chunk, ChunkReport, pending, plan, score_chunk
-from har.summary import outdated, write_summary
+from har.project import Project, open_project
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,17 @@ from prefect.artifacts import create_link_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from rich.markup import escape
 
-from flows._console import bar, console
 from flows._events import promotion, send
-from flows._project import FAILED, IO_RETRIES, Project, current_champion, open_project, retraining_is_on
+from flows._tasks import IO_RETRIES, retraining_is_on
+from har.console import bar, console
 from har.errors import MonitoringError
 from har.experiment import Recipe, challenge, make_recipe, run
 from har.files import write_atomically
+from har.jobs.monitor import FAILED
+from har.jobs.package import TAGS
 from har.lake import newest_day
 from har.monitoring import LAKE_TO, REFERENCE, REFERENCE_PROFILE, DecisionRow, find_decision, mark
-from har.packaging import TAGS
+from har.project import Project, current_champion, open_project
 from har.registry import git_state, whoami
 
 

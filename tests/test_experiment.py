@@ -18,7 +18,7 @@ from har.errors import MonitoringError, NotEnoughDataError
 from har.experiment import Recipe, challenge, make_recipe, run
 from har.lake import Lake
 from har.monitoring import REFERENCE, REFERENCE_PROFILE, Profile, Reference
-from har.recordings import SAMPLE_ACTIVITIES
+from har.sample import SAMPLE_ACTIVITIES
 from har.settings import Settings
 
 OLD = [dt.date(2024, 1, 1)]

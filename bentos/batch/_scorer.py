@@ -15,11 +15,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from har.dataset import run_ids
+from har.cutting import run_ids
 from har.errors import LakeError
 from har.inference import Classifier, ModelMetadata, Package, granted_cores
-from har.lake import PREDICTIONS, Partition
-from har.scoring import FEATURES, pick_features, predict
+from har.lake import Partition
+from har.predictions import FEATURES, pick_features, predict
+from har.schema import PREDICTIONS
 from har.settings import Settings
 
 Piece = tuple[Partition, pl.DataFrame]

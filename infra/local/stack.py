@@ -18,9 +18,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from flows._child import Child
-from flows._environment import quiet_environment, use_tracking
-from flows._server import (
+from har.errors import HarError
+from har.project import use_tracking
+from har.settings import Settings, load_settings
+from infra.local.child import Child
+from infra.local.environment import quiet_environment
+from infra.local.server import (
     HOST,
     ended,
     hold_home,
@@ -30,9 +33,7 @@ from flows._server import (
     start_server,
     wait_for,
 )
-from flows._worker import deploy, start_worker
-from har.errors import HarError
-from har.settings import Settings, load_settings
+from infra.local.worker import deploy, start_worker
 
 POINTER = "prefect.toml"
 """Prefect reads the server's address from this file when a command runs in its folder."""

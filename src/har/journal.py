@@ -16,7 +16,7 @@ import polars as pl
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from har.lake import ONLINE_SESSION, PREDICTIONS, UNKNOWN_SUBJECT
+from har.schema import ONLINE_SESSION, PREDICTIONS, UNKNOWN_SUBJECT
 
 _YEAR_1, _YEAR_10000 = -62_135_596_800_000_000, 253_402_300_800_000_000
 _DAY_US = 86_400_000_000

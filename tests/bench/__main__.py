@@ -23,12 +23,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from har import scoring
 from har.dataset import load_windows
 from har.evaluation import latency
 from har.experiment import describe
 from har.files import write_atomically
 from har.inference import Classifier, granted_cores
+from har.jobs import score as scoring
 from har.lake import Lake
 from har.monitoring import Profiler
 from har.settings import Settings, load_settings

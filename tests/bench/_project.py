@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from flows._bentos import environment
 from har.dataset import load_windows
 from har.experiment import describe
 from har.inference import MagnitudeRule, Package
 from har.lake import Lake
 from har.settings import FILE_NAME, Settings, load_settings
 from har.training import Signal, export, fit
+from infra.bentoml.store import environment
 from tests.bench._lake import generate
 from tests.bench._server import ROOT
 
@@ -86,7 +86,7 @@ def make(folder: Path) -> Project:
     }
     arguments = [settings.project.name, "bench", folder / "package", ROOT, folder / "tags.json"]
     subprocess.run(
-        [sys.executable, "-m", "flows._build", *map(str, arguments)],
+        [sys.executable, "-m", "infra.bentoml.build", *map(str, arguments)],
         cwd=ROOT,
         env={**os.environ, **variables},
         check=True,

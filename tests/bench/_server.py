@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from flows._environment import quiet_environment
+from infra.local.environment import quiet_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 _START_S, _STOP_S = 120.0, 10.0

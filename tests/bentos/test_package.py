@@ -71,7 +71,16 @@ def root(package: Package, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "elsewhere" / "har.toml").touch()
     folder = str(package.model.parent)
     store = str(root / ".bentoml")
-    build = [sys.executable, "-m", "flows._build", "test-project", "v7", folder, str(root), str(root / "tags.json")]
+    build = [
+        sys.executable,
+        "-m",
+        "infra.bentoml.build",
+        "test-project",
+        "v7",
+        folder,
+        str(root),
+        str(root / "tags.json"),
+    ]
     run(*build, cwd=ROOT, BENTOML_HOME=store)
     return root
 
@@ -102,22 +111,11 @@ def test_an_online_bento_holds_its_own_code_and_nothing_of_the_project(online: P
 
 def test_a_batch_bento_holds_what_scoring_needs(batch: Path) -> None:
     found = files_in(batch / "src")
-    assert {"har.toml", "bentos/batch/service.py", "src/har/scoring.py", "src/har/lake/__init__.py"} <= found
-    parts = (
-        "batch",
-        "dataset",
-        "errors",
-        "feedback",
-        "files",
-        "inference",
-        "lake",
-        "recordings",
-        "scoring",
-        "settings",
-        "windows",
-    )
+    assert {"har.toml", "bentos/batch/service.py", "src/har/predictions.py", "src/har/lake/__init__.py"} <= found
+    parts = ("batch", "cutting", "errors", "files", "inference", "lake", "predictions", "schema", "settings", "windows")
     strangers = [name for name in found if not any(re.search(rf"/{part}(/|\.py$)", name) for part in parts)]
     rest = {f"bentos/{path.name}" for path in (ROOT / "bentos").glob("*.py")}
+    assert "bentos/batch/client.py" not in found
     assert set(strangers) == rest | {"src/har/__init__.py", "har.toml", "bentofile.yaml"}
     assert sum(path.stat().st_size for path in batch.rglob("*") if path.is_file()) < 1_000_000
 

@@ -16,9 +16,9 @@ import psutil
 import pytest
 from tests_support import copy_code
 
+from har.jobs.package import TAGS
 from har.lake import Lake
 from har.monitoring import decisions
-from har.packaging import TAGS
 from har.registry import Registry
 from har.settings import load_settings
 
@@ -44,7 +44,7 @@ KEYS = {
 def demo(project: Path) -> str:
     """Run the demo with fewer folds than by default, and check that it leaves no process."""
     environment = {**os.environ, "HAR_SPLIT__FOLDS": "2", "HAR_GATES__CLASS_FLOOR": "0"}
-    command = [sys.executable, "-m", "flows.cli", "demo"]
+    command = [sys.executable, "-m", "har_cli", "demo"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     left = [

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from tests_support import HAR_TOML, write_recording
 
-from flows._project import Project, open_project
-from flows._server import local_server
+from har.project import Project, open_project
 from har.settings import Settings
+from infra.local.server import local_server
 
 SUBJECTS = tuple(f"s{number:02d}" for number in range(1, 7))
 

@@ -9,10 +9,10 @@ import pytest
 from journal_support import Log, encoded, feedback, prediction, shadow, tables
 from prefect.client.orchestration import get_client
 
-from flows.cli import main
 from flows.collect import collect
 from har.lake import Lake
 from har.settings import Settings
+from har_cli import main
 
 Har = Callable[..., str]
 

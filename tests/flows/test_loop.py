@@ -11,14 +11,14 @@ from prefect.client.orchestration import get_client
 from prefect.states import State
 from tests_support import write_recording
 
-from flows._project import open_project
-from flows.cli import main
 from flows.evaluate import evaluate
 from flows.ingest import ingest
 from flows.score import score
 from flows.train import train
 from har.errors import ModelMismatchError, NoChampionError, NotEnoughDataError
+from har.project import open_project
 from har.settings import Settings
+from har_cli import main
 
 
 def end_of(flow, **parameters: object) -> State:

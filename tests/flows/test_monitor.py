@@ -13,15 +13,15 @@ from prefect.states import State
 from prefect.variables import Variable
 from tests_support import write_recording
 
-from flows._project import Project
-from flows.cli import main
 from flows.ingest import ingest
 from flows.monitor import monitor
 from flows.score import score
 from flows.train import train
 from har.errors import NotEnoughDataError
-from har.labelling import add_labels
+from har.jobs.label import add_labels
 from har.monitoring import decisions, reports
+from har.project import Project
+from har_cli import main
 
 FIRST = dt.date(2024, 1, 8)
 Live = Callable[..., None]

@@ -17,10 +17,11 @@ from prefect.client.orchestration import get_client
 from tests_support import run_until_commit
 
 from flows._events import of_decision
-from flows._project import FAILED, Project
 from flows.monitor import monitor
 from flows.train import train
+from har.jobs.monitor import FAILED
 from har.monitoring import DecisionRow, decisions, mark, reports
+from har.project import Project
 
 FIRST = dt.date(2024, 1, 8)
 RUN = "from flows.monitor import monitor; monitor()"

@@ -15,15 +15,16 @@ from prefect import flow, task
 from prefect.client.orchestration import get_client
 from tests_support import HAR_TOML, copy_code, write_recording
 
-from flows._child import descendants
 from flows._events import PROMOTED, announce_promotion
-from flows._project import IO_RETRIES, Project, open_project
+from flows._tasks import IO_RETRIES
 from flows.ingest import ingest
 from flows.package import package
 from flows.train import train
 from har.errors import LakeBusyError, ModelMismatchError, NoChampionError, PackagingError, RegistryError
-from har.packaging import TAGS
+from har.jobs.package import TAGS
+from har.project import Project, open_project
 from har.settings import load_settings
+from infra.local.child import descendants
 
 ROOT = Path(__file__).parents[2]
 WRONG_ANSWERS = """
@@ -154,7 +155,7 @@ def test_no_champion_yet_is_said_in_words(server: str, project: Path) -> None:
     (project / "bentos").symlink_to(ROOT / "bentos")
     with pytest.raises(NoChampionError, match="har train"):
         package()
-    command = [sys.executable, "-m", "flows.cli", "package"]
+    command = [sys.executable, "-m", "har_cli", "package"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2

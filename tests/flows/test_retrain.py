@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from prefect.variables import Variable
 
-from flows._project import Project
 from flows.train import train
 from har.errors import MonitoringError
 from har.monitoring import Decision, DecisionRow, find_decision, note_decision
+from har.project import Project
 
 DAY = dt.date(2024, 1, 9)
 EVENT = "har.drift.confirmed"

@@ -21,16 +21,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 from tests_support import write_recording
 
-from flows._bentos import environment, serving
-from flows._project import open_project
-from flows._remote import BatchService
+from bentos.batch.client import BatchService
 from flows.ingest import ingest
 from flows.score import score
 from flows.train import train
 from har.errors import ModelMismatchError, RequestError, ServiceError
 from har.inference import MagnitudeRule, Package
 from har.monitoring import Profile
+from har.project import open_project
 from har.settings import Settings, load_settings
+from infra.bentoml.store import environment, serving
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,7 +53,7 @@ def batch_service(settings: Settings, version: int, folder: Path) -> Iterator[st
     )
     store = folder / "store"
     store.mkdir()
-    build = [sys.executable, "-m", "flows._build", settings.project.name, f"v{version}", str(folder / "package")]
+    build = [sys.executable, "-m", "infra.bentoml.build", settings.project.name, f"v{version}", str(folder / "package")]
     build += [str(ROOT), str(folder / "tags.json")]
     subprocess.run(build, check=True, capture_output=True, cwd=ROOT, env={**os.environ, **environment(store)})
     variables = {"HAR_ROOT": str(settings.root)}

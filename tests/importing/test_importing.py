@@ -11,10 +11,11 @@ from tests_support import HAR_TOML
 
 from har.errors import SettingsError, UnknownActivityError
 from har.importing import Survey, survey, write
-from har.ingestion import ingest_files
+from har.jobs.ingest import ingest_files
 from har.lake import Lake
-from har.recordings import inbox_files, sample_recordings
+from har.recordings import inbox_files
 from har.recordings.layouts import find_layout
+from har.sample import sample_recordings
 from har.settings import Settings, load_settings
 
 Look = Callable[..., Survey]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from flows._child import Child, descendants
+from infra.local.child import Child, descendants
 
 AllGone = Callable[..., bool]
 
@@ -85,7 +85,7 @@ def test_what_a_killed_child_leaves_behind_is_ended(
 def test_a_killed_parent_leaves_no_child(tmp_path: Path, all_gone: AllGone) -> None:
     parent_code = """
         import os, pathlib, sys, time
-        from flows._child import Child
+        from infra.local.child import Child
         folder = pathlib.Path(sys.argv[1])
         environment = {**os.environ, "PYTHONPATH": str(folder)}
         child = Child("family", ["family"], environment=environment, log=folder / "log", folder=folder)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from flows._environment import quiet_environment
+from infra.local.environment import quiet_environment
 
 ROOT = Path(__file__).parents[2]
 

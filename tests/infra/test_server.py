@@ -17,8 +17,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows._child import descendants
-from flows._server import ServerError, hold_home, local_server, running_server, starting_server
+from infra.local.child import descendants
+from infra.local.server import ServerError, hold_home, local_server, running_server, starting_server
 
 AllGone = Callable[..., bool]
 
@@ -94,7 +94,7 @@ def test_a_taken_port_is_named_before_anything_starts(tmp_path: Path) -> None:
 def test_no_signal_to_the_parent_leaves_a_server(number: signal.Signals, tmp_path: Path, all_gone: AllGone) -> None:
     code = """
         import sys, time, pathlib
-        from flows._server import starting_server
+        from infra.local.server import starting_server
         with starting_server(pathlib.Path(sys.argv[1])):
             print("started", flush=True)
             time.sleep(300)

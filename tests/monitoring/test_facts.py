@@ -8,8 +8,9 @@ import polars as pl
 import pytest
 from loop_support import fill
 
-from har.lake import EVERYONE, Lake
+from har.lake import Lake
 from har.monitoring import DayReport, gather_facts
+from har.schema import EVERYONE
 from har.settings import Settings
 
 DAYS = [dt.date(2024, 1, day) for day in range(1, 6)]

@@ -9,10 +9,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from har.ingestion import ingest_files, plan
+from har.jobs.ingest import ingest_files, plan
 from har.lake import Lake
 from har.monitoring import Profile, Profiler, SubjectDay, quality_alarms, subject_days
-from har.recordings import replay, replay_round
+from har.sample import replay, replay_round
 from har.settings import Settings
 
 AXES = ("accel_x", "accel_y", "accel_z", "gyro_x")

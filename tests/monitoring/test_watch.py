@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from har.errors import MonitoringError
 from har.monitoring import DayReport, Profile, Reference, SubjectDay, make_reference, watch_day
-from har.recordings import sample_recordings
+from har.sample import sample_recordings
 from har.settings import STANDARD_GRAVITY, Drift
 
 SETTINGS = Drift()

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from har.errors import RecordingTimeError
-from har.recordings import FLAGS
 from har.recordings._cleaning import coverage, measured_rate_hz, order_rows, split_gaps
 from har.recordings._table import Parsed
+from har.schema import FLAGS
 
 START = 1_704_096_000_000_000  # 2024-01-01T08:00Z in µs
 MAX_GAP_S = 0.5

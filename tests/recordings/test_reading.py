@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from har.errors import MalformedRowError, RecordingTimeError
-from har.recordings import canonical_schema, sample_contract
+from har.recordings import sample_contract
+from har.schema import canonical_schema
 from har.settings import STANDARD_GRAVITY
 
 CHANNELS = ("accel_x", "accel_y", "accel_z", "gyro_x", "gyro_y", "gyro_z")

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from har.recordings import FLAGS
 from har.recordings._cleaning import Samples, split_gaps
 from har.recordings._resampling import is_regular, resample
+from har.schema import FLAGS
 
 START = 1_704_096_000_000_000
 RATE = 50.0

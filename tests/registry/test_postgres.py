@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from flows._environment import use_tracking
 from har.errors import NoChampionError
+from har.project import use_tracking
 from har.registry import Registry
 
 

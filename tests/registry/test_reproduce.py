@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from har.errors import ReproductionError, UnknownVersionError
-from har.registry import git_state, reproduce
+from har.jobs.reproduce import reproduce
+from har.registry import git_state
 
 EXPERIMENT = """
 import json, os, sys

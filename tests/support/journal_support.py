@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from har.collection import CollectReport, collect_files, plan
+from har.jobs.collect import CollectReport, collect_files, plan
 from har.lake import Lake
 from har.settings import Settings
 

@@ -12,8 +12,8 @@ import polars as pl
 from onnx import TensorProto, helper, numpy_helper
 
 from har.inference import Classifier, ModelMetadata
+from har.jobs.score import pending, plan, score_chunk
 from har.lake import Lake
-from har.scoring import pending, plan, score_chunk
 from har.settings import Settings
 
 ACTIVITIES = ("PEN", "ABD")

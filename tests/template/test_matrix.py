@@ -141,7 +141,7 @@ def test_it_is_linted_and_typed(projects: dict[str, Path], name: str, tmp_path_f
 def test_the_first_act_of_its_demo_leaves_its_own_lake_alone(project: Path) -> None:
     before = {path.name for path in project.iterdir()}
     eased = {"HAR_SPLIT__FOLDS": "2", "HAR_GATES__CLASS_FLOOR": "0", "HAR_GATES__LATENCY_MS": "1000"}
-    done = in_project(project, "-m", "flows.cli", "demo", "--first-act", HAR_ROOT="", **eased)
+    done = in_project(project, "-m", "har_cli", "demo", "--first-act", HAR_ROOT="", **eased)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "a project of its own" in " ".join((done.stdout + done.stderr).split())
     assert {path.name for path in project.iterdir()} - before <= {"demo", "__pycache__"}

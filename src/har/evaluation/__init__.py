@@ -1,6 +1,5 @@
 """A model's answers about labelled windows in; figures, a report and the gate's verdict out."""
 
-from har.evaluation._cross_validation import CrossValidation, Progress, cross_validate
 from har.evaluation._evaluation import (
     AbstentionPoint,
     ClassFigures,
@@ -17,18 +16,15 @@ from har.evaluation._report import render_report, write_report
 __all__ = [
     "AbstentionPoint",
     "ClassFigures",
-    "CrossValidation",
     "Evaluation",
     "Latency",
     "Outcome",
     "OwnLimits",
-    "Progress",
     "ReliabilityBin",
     "SubjectFigures",
     "Verdict",
     "compare",
     "compare_after_drift",
-    "cross_validate",
     "evaluate",
     "latency",
     "refuse_to_compare",

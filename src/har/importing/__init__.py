@@ -6,7 +6,7 @@ filled in, and a second import of the same finds its files and writes nothing.
 """
 
 from har.importing._labels import Labels
-from har.importing._survey import Refused, Staged, Survey, survey
+from har.importing._survey import ASSIGNED_FROM, Refused, Staged, Survey, survey
 from har.importing._write import Written, write
 
-__all__ = ["Labels", "Refused", "Staged", "Survey", "Written", "survey", "write"]
+__all__ = ["ASSIGNED_FROM", "Labels", "Refused", "Staged", "Survey", "Written", "survey", "write"]

@@ -13,13 +13,15 @@ from har.errors import ConflictingRecordingError, LakeError, RecordingError, Set
 from har.importing._checks import clipped, refuse_foreign, refuse_mixed_rates, repeated
 from har.importing._labels import Labels
 from har.importing._table import inbox_table, parts
-from har.recordings import FIRST_DAY, InboxFile, Quality, read_recording
+from har.recordings import InboxFile, Quality, read_recording
 from har.recordings.layouts import Found, Layout, Source
 from har.recordings.layouts._names import plain
 from har.settings import Settings
 
 DAY_BEGINS_H = 8
 """Hour, in the project's time zone, at which a subject's recordings begin on a day that the import assigned."""
+ASSIGNED_FROM = dt.date(2024, 1, 1)
+"""First date that is assigned to recordings without dates."""
 _PAUSE_S = 60
 """Between two recordings on an assigned day."""
 
@@ -87,7 +89,7 @@ def survey(
     options: Mapping[str, str] | None = None,
     names: Mapping[str, str] | None = None,
     units: Mapping[str, str] | None = None,
-    first_day: dt.date = FIRST_DAY,
+    first_day: dt.date = ASSIGNED_FROM,
 ) -> Survey:
     """Read all of `path` and stage what `har ingest` would take.
 

@@ -3,8 +3,8 @@
 Every rewrite is atomic, every read has a version.
 """
 
-from har.lake._lake import EVERYONE, ONLINE_SESSION, PREDICTIONS, UNKNOWN_SUBJECT, Lake, Partition
+from har.lake._lake import Lake, Partition
 from har.lake._table import Table
 from har.lake._where import newest_day
 
-__all__ = ["EVERYONE", "ONLINE_SESSION", "PREDICTIONS", "UNKNOWN_SUBJECT", "Lake", "Partition", "Table", "newest_day"]
+__all__ = ["Lake", "Partition", "Table", "newest_day"]

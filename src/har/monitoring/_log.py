@@ -10,8 +10,9 @@ from typing import Any
 
 import polars as pl
 
-from har.lake import EVERYONE, Lake
+from har.lake import Lake
 from har.monitoring._day import DayReport, Decision
+from har.schema import EVERYONE
 
 
 @dataclass(frozen=True)

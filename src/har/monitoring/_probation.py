@@ -13,7 +13,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from har.dataset import matrix, run_ids, window_labels
+from har.cutting import matrix, run_ids
+from har.dataset import window_labels
 from har.errors import RegistryError
 from har.inference import Classifier
 from har.lake import Lake, Partition

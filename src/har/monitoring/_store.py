@@ -18,7 +18,7 @@ from har.errors import MonitoringError
 from har.lake import Lake, Partition, newest_day
 from har.monitoring._profile import Profile, chosen_features, require_whylogs
 from har.monitoring._watch import SubjectDay
-from har.scoring import FEATURES
+from har.predictions import FEATURES
 from har.settings import Settings
 
 _MERGED = pl.col("days") > 1
@@ -55,7 +55,7 @@ class Profiler:
 
         Args:
             partitions: of which `predictions` are all; one without windows gets a row too, for its data's quality.
-            predictions: as `har.scoring.predict` gives them, with `features` in the column `FEATURES`.
+            predictions: as `har.jobs.score.predict` gives them, with `features` in the column `FEATURES`.
         """
         fresh = [partition for partition in partitions if partition not in self._held]
         if not fresh:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from har.dataset import told_labels, window_labels
 from har.lake import Lake
-from har.scoring import of_record
+from har.predictions import of_record
 from har.settings import Settings
 
 LEAST_GROUPS = 3

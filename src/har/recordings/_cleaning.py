@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from har.errors import RecordingTimeError
-from har.recordings._canonical import FLAGS
 from har.recordings._table import Parsed
+from har.schema import FLAGS
 from har.settings import Sensors
 
 _DAY_US = 86_400_000_000

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from har.recordings._canonical import FLAGS, canonical_schema
+from har.schema import FLAGS, canonical_schema
 from har.settings import STANDARD_GRAVITY, Accelerometer, Settings
 
 if TYPE_CHECKING:

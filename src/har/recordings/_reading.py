@@ -9,7 +9,6 @@ import polars as pl
 from numpy.typing import NDArray
 
 from har.errors import LakeError, RangeError, RecordingError, UnitError
-from har.recordings._canonical import FLAGS, canonical_schema
 from har.recordings._cleaning import (
     Samples,
     check_date,
@@ -27,6 +26,7 @@ from har.recordings._parquet import read_parquet
 from har.recordings._resampling import resample
 from har.recordings._stamps import utc_microseconds
 from har.recordings._table import Parsed, activity_codes, channel_values, one_value
+from har.schema import FLAGS, canonical_schema
 from har.settings import Settings
 
 

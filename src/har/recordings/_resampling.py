@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from har.recordings._canonical import FLAGS
 from har.recordings._cleaning import Samples
+from har.schema import FLAGS
 
 _RATE_TOLERANCE = 0.01
 _DECIMATION = 1.5

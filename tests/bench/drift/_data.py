@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from har.monitoring import chosen_features
-from har.recordings import sample_recordings
+from har.sample import sample_recordings
 from har.settings import STANDARD_GRAVITY, Settings
 from har.training import Signal
 from har.training._descriptors import Descriptors

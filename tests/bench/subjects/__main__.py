@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from har.dataset import load_windows
-from har.evaluation import cross_validate
 from har.files import write_atomically
+from har.jobs.evaluate import cross_validate
 from har.lake import Lake
 from har.settings import Settings, load_settings
 from har.training import Signal

@@ -16,11 +16,11 @@ from batch_support import two_days
 from serving_support import write_settings
 
 from bentos.batch import Scorer
-from flows._bentos import environment, serving
-from har import scoring
 from har.inference import Classifier, Package
+from har.jobs import score as scoring
 from har.lake import Lake
 from har.settings import Settings
+from infra.bentoml.store import environment, serving
 
 ROOT = Path(__file__).parents[3]
 Expected = Callable[[pl.DataFrame], pl.DataFrame]
@@ -73,7 +73,7 @@ def bento(package: Package, tmp_path_factory: pytest.TempPathFactory) -> Path:
     lake.samples.replace(rows, rows.select("date", "subject").unique().rows())
     (lake.folder / "way-out").symlink_to(root / "src")
     (lake.folder / "way-in").symlink_to(lake.samples.path)
-    build = [sys.executable, "-m", "flows._build", "test-project", "v7", str(package.model.parent), str(root)]
+    build = [sys.executable, "-m", "infra.bentoml.build", "test-project", "v7", str(package.model.parent), str(root)]
     build += [str(root / "tags.json"), "bentos/batch/bentofile.yaml"]
     store = settings.path("bentoml")
     subprocess.run(build, check=True, capture_output=True, cwd=ROOT, env={**os.environ, **environment(store)})

@@ -16,8 +16,8 @@ import psutil
 import pytest
 from batch_support import parquet, recording, spoiled
 
-from flows._bentos import serving
 from har.settings import Settings
+from infra.bentoml.store import serving
 
 pytestmark = pytest.mark.timeout(300)
 Expected = Callable[[pl.DataFrame], pl.DataFrame]

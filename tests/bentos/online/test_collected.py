@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 from serving_support import Service, eventually, movements
 
-from har.collection import CollectReport, collect_files, plan
 from har.inference import Classifier, Package
+from har.jobs.collect import CollectReport, collect_files, plan
 from har.lake import Lake
 
 Serve = Callable[..., Service]

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from har.recordings import sample_recordings
 from har.recordings.layouts import Found, Source, find_layout
+from har.sample import sample_recordings
 from har.settings import Settings
 
 G = 9.80665

@@ -18,8 +18,8 @@ from fit_support import (
 )
 
 from har.errors import FileNameError, NotARecordingError, RecordingError, UnitError
-from har.recordings import SampleRecording, sample_recordings
 from har.recordings.layouts import Found, Source, find_layout
+from har.sample import SampleRecording, sample_recordings
 from har.settings import Settings
 
 START = dt.datetime(2024, 5, 6, 9, 30, 0, 250_000, dt.UTC)

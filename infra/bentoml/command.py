@@ -1,0 +1,47 @@
+"""`bentoml` typed in a project's folder: its models and bentos lie in the project, and nothing is phoned home.
+
+BentoML's command loads this module (entry point `bentoml.commands`) before it looks for its home. Nothing of `har` or
+`bentos` is imported here: a bento that this command serves must find its own copy of them, not this one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from pathlib import Path
+
+import click
+
+from infra.bentoml.store import environment
+
+_SETTINGS = "har.toml"
+_DEFAULT = ".bentoml"
+
+
+def project_store(start: Path) -> Path | None:
+    """Where the project around the folder `start` keeps models and bentos; None outside of a project."""
+    root = next((folder for folder in (start, *start.parents) if (folder / _SETTINGS).is_file()), None)
+    if root is None:
+        return None
+    path = root / _SETTINGS
+    try:
+        written = tomllib.loads(path.read_text(encoding="utf-8")).get("paths", {}).get("bentoml", _DEFAULT)
+    except tomllib.TOMLDecodeError as error:
+        sys.exit(f"{path}: expected TOML, but got {error}. Mend the line; strings need quotes.")
+    return (root / os.environ.get("HAR_PATHS__BENTOML", written)).resolve()
+
+
+@click.command(name="project", help="Say where this project's models and bentos lie.")
+def command() -> None:
+    """Print BentoML's home."""
+    click.echo(os.environ.get("BENTOML_HOME", f"no project here: no {_SETTINGS} in this folder or above"))
+
+
+def _lead_home() -> None:
+    store = project_store(Path(os.environ.get("HAR_ROOT") or Path.cwd()).resolve())
+    if store is not None:
+        os.environ.update({name: value for name, value in environment(store).items() if name not in os.environ})
+
+
+_lead_home()

@@ -1,0 +1,29 @@
+"""A bound socket in, Prefect's API (and its pages) on it out: what `infra.local.server` runs as a child.
+
+`create_app` is called directly because `prefect server start` costs a second process and three more seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import socket
+
+import uvicorn
+from prefect.server.api.server import create_app
+
+
+def _serve(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--socket", type=int, required=True)
+    parser.add_argument("--full", action="store_true", help="also the pages, the scheduler and the other services")
+    options = parser.parse_args(arguments)
+    application = create_app(ephemeral=not options.full, final=True)
+    configuration = uvicorn.Config(
+        application, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=2
+    )
+    # The socket was bound by the parent, so no other process can take the port between choice and use.
+    uvicorn.Server(configuration).run(sockets=[socket.socket(fileno=options.socket)])
+
+
+if __name__ == "__main__":
+    _serve()

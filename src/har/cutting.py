@@ -1,0 +1,47 @@
+"""Samples of a table as arrays that `har.windows` cuts: the bridge between the lake's frames and numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+ORDER = ("date", "subject", "session", "time")
+"""How samples are sorted before they are cut."""
+
+RECORDING = ("date", "subject", "session")
+"""What names a recording."""
+
+SEGMENT = (*RECORDING, "segment")
+"""What names a gap-free run of samples."""
+
+
+def matrix(frame: pl.DataFrame, channels: Sequence[str]) -> NDArray[np.float32]:
+    """The channels as one C-contiguous float32 array (n, C): a window's samples then lie side by side."""
+    result = np.empty((len(frame), len(channels)), np.float32)
+    for column, channel in enumerate(channels):
+        result[:, column] = frame[channel].to_numpy()
+    return result
+
+
+def run_ids(frame: pl.DataFrame) -> NDArray[np.int32]:
+    """A number per row that grows wherever date, subject, session or segment changes (those there are), int32 (n,)."""
+    counters = [pl.col(name).rle_id() for name in SEGMENT if name in frame.columns]
+    return frame.select(pl.sum_horizontal(counters).cast(pl.Int32)).to_series().to_numpy()
+
+
+def in_runs(frame: pl.DataFrame) -> tuple[pl.DataFrame, NDArray[np.int32]]:
+    """The samples with every segment in one piece and in order of time, and the number of each sample's segment.
+
+    The table hands them over so as a rule: a look at where segments begin mostly replaces the sort.
+    """
+    runs = run_ids(frame)
+    changed = np.diff(runs) > 0
+    forward = np.diff(frame["time"].to_physical().to_numpy()) > 0
+    heads = np.flatnonzero(np.append(True, changed)[: len(frame)])
+    if (forward | changed).all() and frame.select("session", "segment")[heads].is_unique().all():
+        return frame, runs
+    frame = frame.sort("session", "time")
+    return frame, run_ids(frame)

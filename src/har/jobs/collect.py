@@ -1,0 +1,316 @@
+"""The online service's prediction log in, rows of the lake out: predictions, requests and labels, each exactly once.
+
+Predictions are committed first, requests after them, labels last, and only then are the files removed. Rows have keys,
+so that a run that was killed in between, or that reads a file which the service still writes to, adds what is missing
+and nothing twice.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import polars as pl
+
+from har.errors import LakeError
+from har.files import write_atomically
+from har.journal import Entries, Fault, Reader
+from har.lake import Lake
+from har.schema import UNKNOWN_SUBJECT
+from har.settings import Settings
+
+CHUNK_BYTES = 64_000_000
+"""Of files that are collected together, about."""
+
+_BLOCK_BYTES = 2_000_000
+"""Parsed at once: a few times this in Python objects."""
+_COMMIT_BYTES = 48_000_000
+"""Read between two commits, about: what bounds the memory, whatever the files' size."""
+_SOON = dt.timedelta(days=7)
+"""Feedback mostly comes this soon: its request is looked for among those first."""
+_KEY = ("request_id", "start")
+
+
+@dataclass(frozen=True)
+class BadLine:
+    """A line of the log that cannot be read; it lies in `now_at`, as it was."""
+
+    file: str
+    line: int
+    reason: str
+    now_at: Path
+
+
+@dataclass
+class CollectReport:
+    """What became of some files of the log.
+
+    Attributes:
+        files: collected and removed.
+        open: read so far; the service still writes to them.
+        requests: new windows in `requests`.
+        predictions: new windows in `predictions`.
+        shadows: windows of `requests` that got a second model's answer after they were written.
+        labels: new feedback.
+        waiting: feedback in `labels` whose request has not come yet.
+        torn: last lines that a writer died over.
+        unmatched: windows of shadow lines whose request is nowhere: passed over, each time their file is read.
+        bad: lines that cannot be read.
+    """
+
+    files: int = 0
+    open: int = 0
+    requests: int = 0
+    predictions: int = 0
+    shadows: int = 0
+    labels: int = 0
+    waiting: int = 0
+    torn: int = 0
+    unmatched: int = 0
+    bad: list[BadLine] = field(default_factory=list)
+
+    def add(self, other: CollectReport) -> None:
+        """Take a later report's counts in."""
+        for name, value in vars(other).items():
+            setattr(self, name, value if name == "waiting" else getattr(self, name) + value)
+
+
+def journal_files(folder: Path) -> list[Path]:
+    """The log's files, oldest first; their names are `<stamp>-<writer>-<number>.jsonl`."""
+    return sorted((path for path in folder.glob("*.jsonl") if not path.name.startswith(".")), key=_age)
+
+
+def plan(settings: Settings) -> list[list[Path]]:
+    """The log in chunks of about `CHUNK_BYTES`, oldest first; a larger file is a chunk of its own."""
+    chunks: list[list[Path]] = []
+    total = 0
+    for path in journal_files(settings.path("journal")):
+        try:
+            size = path.stat().st_size
+        except FileNotFoundError:  # another run has just collected it
+            continue
+        if not chunks or total + size > CHUNK_BYTES:
+            chunks.append([])
+            total = 0
+        chunks[-1].append(path)
+        total += size
+    return chunks
+
+
+def collect_files(lake: Lake, paths: Sequence[Path]) -> CollectReport:
+    """Bring files of the log into the lake, and remove those that are complete.
+
+    A file whose lock is free is complete. Of one that the service still writes to, the whole lines are taken. Lines
+    that cannot be read go to `<file>.bad` beside it, as they are; mended and renamed to `.jsonl` they are collected
+    again.
+
+    Args:
+        lake: gets the rows.
+        paths: oldest first; those that are gone are passed over.
+
+    Raises:
+        LakeError: the disk refuses; the files are still there, and nothing is half written.
+    """
+    report = CollectReport()
+    try:
+        with lake.requests.lock():  # one run at a time; the next one finds the files gone
+            taken = []
+            reader = Reader()
+            size = 0
+            for path in paths:
+                if not path.exists():
+                    continue
+                file = _Taken(path)
+                taken.append(file)
+                for length in file.read(reader):
+                    size += length
+                    if size >= _COMMIT_BYTES:
+                        _commit(lake, reader.tables(), report)
+                        size = 0
+            _commit(lake, reader.tables(), report)
+            closed = [file for file in taken if file.closed]
+            for file in closed:
+                report.bad += file.set_bad_lines_aside()
+            if closed:
+                os.sync()  # a power cut must not take the rows after their only source is gone
+            for file in closed:
+                file.path.unlink()
+            report.files, report.open = len(closed), len(taken) - len(closed)
+            report.torn = sum(file.torn for file in closed)
+            report.waiting = _waiting(lake).height
+    except LakeError:
+        raise
+    except OSError as error:
+        raise LakeError(
+            where=str(error.filename or (paths[0].parent if paths else "journal")),
+            expected="prediction logs that can be read, set aside and removed",
+            got=error.strerror or str(error),
+            remedy="Free space or grant access, then run `har collect` again: nothing was lost or taken twice.",
+        ) from error
+    return report
+
+
+class _Taken:
+    """One file of the log while it is collected."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.closed = False
+        self.torn = 0
+        self._faults: list[Fault] = []
+
+    def read(self, reader: Reader) -> Iterator[int]:
+        """Hand over the file's whole lines, some at a time; gives their bytes."""
+        with self.path.open("rb") as stream:
+            # Before the first byte is read: what is complete by then is read whole.
+            self.closed = _lock_is_free(stream)
+            number = 1
+            while lines := stream.readlines(_BLOCK_BYTES):
+                whole = lines if lines[-1].endswith(b"\n") else lines[:-1]
+                self._faults += reader.read(whole, first=number)
+                yield sum(map(len, whole))
+                number += len(whole)
+                if len(whole) < len(lines):
+                    self.torn = 1
+                    return
+
+    def set_bad_lines_aside(self) -> list[BadLine]:
+        """Write the lines that could not be read beside the file."""
+        target = self.path.with_name(f"{self.path.name}.bad")
+        if self._faults:
+            write_atomically(target, b"".join(fault.content for fault in self._faults))
+        return [BadLine(self.path.name, fault.line, fault.reason, target) for fault in self._faults]
+
+
+def _lock_is_free(stream: BinaryIO) -> bool:
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _commit(lake: Lake, entries: Entries, report: CollectReport) -> None:
+    windows, shadows = entries.windows, entries.shadows
+    same = ["request_id", "window", "received_at"]
+    # Keys alone are joined: the features are most of the bytes, and would be copied.
+    seen = windows.select(same).join(shadows.unique(same, keep="first"), on=same, how="left", maintain_order="left")
+    windows = windows.hstack(seen.drop(same))
+    if len(windows):
+        report.predictions += lake.predictions.add(windows.select(lake.predictions.schema.names()), _KEY)
+        new = lake.requests.add(windows.select(lake.requests.schema.names()), _KEY)
+        report.requests += new
+        touched = windows.select("date", "subject").unique().rows()
+        lake.predictions.compact(touched)
+        lake.requests.compact(touched)
+        if new == len(windows):  # else some were written by an earlier run, maybe before their shadow came
+            shadows = shadows.join(seen, on=same, how="anti")
+    if len(shadows):
+        _amend(lake, shadows, report)
+    if len(entries.feedback) or len(windows):
+        _label(lake, entries.feedback, windows["request_id"].unique(), report)
+
+
+def _amend(lake: Lake, shadows: pl.DataFrame, report: CollectReport) -> None:
+    """Give requests that are in the lake already what a second model said about them."""
+    columns = ["date", "subject", *_KEY, "received_at", "shadow_version"]
+    window = pl.int_range(pl.len(), dtype=pl.Int32).over("request_id", "received_at", order_by="start")
+    known = _requests(lake, shadows["request_id"], shadows["received_at"].min(), columns).select(
+        pl.exclude("shadow_version"), window.alias("window"), pl.col("shadow_version").alias("had")
+    )
+    # Clients may use a name twice: the request received at the same moment is meant, or else the last one.
+    meant = (pl.col("received_at") == pl.col("received_at_right")).cast(pl.Int8)
+    pairs = (
+        shadows.rename({"received_at": "received_at_right"})
+        .join(known, on=["request_id", "window"])
+        .sort(meant, "received_at", descending=True)
+        .unique(["request_id", "window", "received_at_right"], keep="first", maintain_order=True)
+    )
+    report.unmatched += shadows.join(pairs, on=["request_id", "window"], how="anti").height
+    changes = (
+        pairs.filter(pl.col("had").is_null())
+        .unique(["date", "subject", *_KEY], keep="first", maintain_order=True)
+        .select("date", "subject", *_KEY, "shadow_version", "shadow_activity", "shadow_confidence")
+    )
+    report.shadows += lake.requests.amend(changes, _KEY)
+
+
+def _label(lake: Lake, feedback: pl.DataFrame, arrived: pl.Series, report: CollectReport) -> None:
+    """Write new feedback, and give waiting feedback its place if its request is among those that arrived."""
+    with lake.labels.lock():
+        known = lake.labels.read(columns=["feedback_id"])
+        new = (
+            feedback.unique("feedback_id", keep="first", maintain_order=True)
+            .join(known, on="feedback_id", how="anti", maintain_order="left")
+            .with_columns(
+                pl.coalesce(pl.col("start").dt.date(), pl.col("received_at").dt.date()).alias("date"),
+                pl.col("subject").fill_null(UNKNOWN_SUBJECT),
+            )
+            .select(lake.labels.schema.names())
+        )
+        waiting = _waiting(lake).join(arrived.to_frame(), on="request_id", how="semi")
+        placed = _placed(lake, pl.concat([new.filter(pl.col("start").is_null()), waiting]))
+        moved = waiting.join(placed, on="feedback_id", how="semi")
+        rows = pl.concat([new.join(placed, on="feedback_id", how="anti", maintain_order="left"), placed])
+        partitions = pl.concat([rows, moved]).select("date", "subject").unique().rows()
+        if partitions:
+            kept = lake.labels.read(partitions=partitions).join(moved, on="feedback_id", how="anti")
+            lake.labels.replace(pl.concat([kept, rows]), partitions)
+        report.labels += len(new)
+
+
+def _placed(lake: Lake, feedback: pl.DataFrame) -> pl.DataFrame:
+    """Those whose requests are in the lake, with the request's subject and the interval of all its windows."""
+    if feedback.is_empty():
+        return feedback
+    columns = ["date", "subject", *_KEY, "received_at"]
+    requests = _requests(lake, feedback["request_id"], feedback["received_at"].min(), columns)
+    # Clients may use a name twice: the last one is meant.
+    requests = requests.filter(pl.col("received_at") == pl.col("received_at").max().over("request_id"))
+    windows = (
+        lake.predictions.scan(partitions=requests.select("date", "subject").unique().rows())
+        .filter(pl.col("request_id").is_in(requests["request_id"].unique().to_list()))
+        .select("date", "subject", *_KEY, "end")
+        .collect()
+    )
+    places = (
+        requests.join(windows, on=["date", "subject", *_KEY])
+        .group_by("request_id")
+        .agg(pl.col("date").min(), pl.col("subject").first(), pl.col("start").min(), pl.col("end").max())
+    )
+    own = feedback.drop("date", "subject", "start", "end")
+    return own.join(places, on="request_id", maintain_order="left").select(feedback.columns)
+
+
+def _requests(lake: Lake, ids: pl.Series, since: object, columns: list[str]) -> pl.DataFrame:
+    """Windows of these requests.
+
+    Args:
+        lake: where to look: first at what came shortly before `since`, then everywhere for those not found.
+        ids: the requests' names.
+        since: when the first line that names them came.
+        columns: to read, request_id and received_at among them.
+    """
+    wanted = set(ids)
+    table = lake.requests.scan().select(columns)
+    found = pl.DataFrame(schema=table.collect_schema())
+    for recent in (pl.col("received_at") >= pl.lit(since) - _SOON, pl.lit(True)):
+        wanted -= set(found["request_id"])
+        if wanted:
+            found = pl.concat([found, table.filter(recent & pl.col("request_id").is_in(list(wanted))).collect()])
+    return found
+
+
+def _waiting(lake: Lake) -> pl.DataFrame:
+    return lake.labels.scan().filter(pl.col("start").is_null()).collect()
+
+
+def _age(path: Path) -> tuple[str, int, str]:
+    stamp, _, writer = path.stem.partition("-")
+    number = writer.rpartition("-")[2]
+    return stamp, int(number) if number.isdecimal() else 0, path.name

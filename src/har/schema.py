@@ -1,0 +1,221 @@
+"""The columns of every table in the lake, said once: names, types, units and what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import polars as pl
+
+FLAGS = {"saturated": 1, "stuck": 2, "interpolated": 4}
+"""Bits of the column `flags`.
+
+saturated: a channel read its full scale or more. stuck: a channel held one value for a second or longer.
+interpolated: no measured sample lies within 0.6 of an interval (half of it, and some room for jitter).
+"""
+
+TIME = pl.Datetime("us", "UTC")
+
+
+def canonical_schema(channels: Iterable[str]) -> pl.Schema:
+    """Columns and types of the sample table: channels in m/s² or rad/s, `activity` null where unlabelled."""
+    return pl.Schema(
+        {
+            "date": pl.Date(),
+            "subject": pl.String(),
+            "session": pl.String(),
+            "segment": pl.Int32(),
+            "time": TIME,
+            **{channel: pl.Float32() for channel in channels},
+            "activity": pl.String(),
+            "flags": pl.Int8(),
+        }
+    )
+
+
+RECORDINGS = pl.Schema(
+    {
+        "date": pl.Date(),
+        "subject": pl.String(),
+        "session": pl.String(),
+        "file": pl.String(),
+        "sha256": pl.String(),
+        "ingested_at": TIME,
+        "samples": pl.Int64(),
+        "samples_read": pl.Int64(),
+        "duplicates": pl.Int64(),
+        "duplicate_stamps": pl.Int64(),
+        "reordered": pl.Int64(),
+        "gaps": pl.Int64(),
+        "longest_gap_s": pl.Float64(),
+        "coverage": pl.Float64(),
+        "measured_rate_hz": pl.Float64(),
+        "resampled": pl.Boolean(),
+        "saturated": pl.Int64(),
+        "stuck": pl.Int64(),
+        "unlabelled": pl.Int64(),
+        "placement": pl.String(),
+        "device": pl.String(),
+    }
+)
+"""One row per ingested file: where its samples came from, and their quality."""
+
+PREDICTIONS = pl.Schema(
+    {
+        "date": pl.Date(),
+        "subject": pl.String(),
+        "session": pl.String(),
+        "start": TIME,
+        "end": TIME,
+        "activity": pl.String(),
+        "confidence": pl.Float32(),
+        "abstained": pl.Boolean(),
+        "model_version": pl.Int32(),
+        "request_id": pl.String(),
+    }
+)
+"""One row per window; `end` is the stamp of the first sample after it.
+
+`request_id` is null in the rows that the nightly job wrote, and names the request of those that the online service
+answered. A subject's day can hold both.
+"""
+
+REQUESTS = pl.Schema(
+    {
+        "date": pl.Date(),
+        "subject": pl.String(),
+        "request_id": pl.String(),
+        "start": TIME,
+        "model_version": pl.Int32(),
+        "fallback": pl.String(),
+        "ms": pl.Float32(),
+        "features": pl.List(pl.Float32()),
+        "shadow_version": pl.Int32(),
+        "shadow_activity": pl.String(),
+        "shadow_confidence": pl.Float32(),
+        "received_at": TIME,
+    }
+)
+"""One row per window that the online service answered: how, and what the model saw.
+
+`fallback` is null, "previous" or "rule"; `features` is null where the rule answered; the shadow's columns are null
+where no second model looked. `ms` is the whole request's.
+"""
+
+LABELS = pl.Schema(
+    {
+        "date": pl.Date(),
+        "subject": pl.String(),
+        "start": TIME,
+        "end": TIME,
+        "activity": pl.String(),
+        "request_id": pl.String(),
+        "feedback_id": pl.String(),
+        "received_at": TIME,
+    }
+)
+"""One row per feedback: the true activity of an interval; of rows about one interval the last received holds.
+
+A row whose request is not in `requests` yet has no `start` and no `end`; its date is that of its receipt and its
+subject `UNKNOWN_SUBJECT`. It gets its place when the request arrives.
+"""
+
+UNKNOWN_SUBJECT = "unknown"
+"""The subject of requests that name none."""
+
+ONLINE_SESSION = "online"
+"""The session of requests that name none."""
+
+SCORES = pl.Schema(
+    {
+        "date": pl.Date(),
+        "subject": pl.String(),
+        "model_version": pl.Int32(),
+        "content": pl.String(),
+        "samples_version": pl.Int64(),
+        "windows": pl.Int64(),
+        "seconds": pl.Float64(),
+        "scored_at": TIME,
+    }
+)
+"""One row per scored partition: by which model, and from which content; written after its predictions."""
+
+PROFILES = pl.Schema(
+    {
+        "date": pl.Date(),
+        "subject": pl.String(),
+        "placement": pl.String(),
+        "device": pl.String(),
+        "online": pl.Boolean(),
+        "days": pl.Int32(),
+        "windows": pl.Int64(),
+        "month_days": pl.Int32(),
+        "model_version": pl.Int32(),
+        "profile": pl.Binary(),
+        "made_at": TIME,
+    }
+)
+"""One row per date, subject, placement and device, and for online windows one more: what the model saw there.
+
+`profile` is a `har.monitoring.Profile`. Days that are long past are merged: `date` is then the month's first, `days`
+how many it holds, two at least, and `month_days` which (bit 0: the first). Else `days` is 1 and `month_days` null.
+`placement` and `device` are "" where the files name none.
+"""
+
+EVERYONE = "everyone"
+"""The subject of rows that are about a whole day."""
+
+DRIFT = pl.Schema(
+    {
+        "date": pl.Date(),
+        "subject": pl.String(),
+        "model_version": pl.Int32(),
+        "score": pl.Float64(),
+        "alarmed": pl.Boolean(),
+        "confirmed": pl.Boolean(),
+        "since": pl.Date(),
+        "report": pl.String(),
+        "made_at": TIME,
+    }
+)
+"""One row per monitored day, subject `EVERYONE`: `report` is the whole `har.monitoring.DayReport` as JSON."""
+
+DECISIONS = pl.Schema(
+    {
+        "date": pl.Date(),
+        "subject": pl.String(),
+        "decision_id": pl.String(),
+        "action": pl.String(),
+        "reasons": pl.List(pl.String()),
+        "event": pl.String(),
+        "payload": pl.String(),
+        "model_version": pl.Int32(),
+        "decided_at": TIME,
+        "emitted_at": TIME,
+        "handled_at": TIME,
+        "attempts": pl.Int32(),
+        "outcome": pl.String(),
+    }
+)
+"""The policy's log, one row per decision, subject `EVERYONE`; `date` is the day that was judged.
+
+`payload` is JSON. A row with an `event` and no `handled_at` is still to be heard: the next run sends it again;
+`attempts` counts the trainings that were begun for it.
+"""
+
+LABEL_REQUESTS = pl.Schema(
+    {
+        "date": pl.Date(),
+        "subject": pl.String(),
+        "session": pl.String(),
+        "start": TIME,
+        "end": TIME,
+        "request_id": pl.String(),
+        "rank": pl.Int32(),
+        "activity": pl.String(),
+        "confidence": pl.Float32(),
+        "reason": pl.String(),
+        "decision_id": pl.String(),
+        "asked_at": TIME,
+    }
+)
+"""Windows whose labels would help most, ranked from 1 within a decision; `activity` is what the model believes."""

@@ -1,0 +1,262 @@
+"""The demo's second act: ten good days, then the watch is turned, and the loop closes with nobody at the keyboard.
+
+What people do is played here, and nothing else: they wear the watch, and once labels are asked for, the exercise log of
+the drifted days is handed in. Monitoring notices, a deployment trains, the gate decides, another deployment packages.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from rich.console import Console
+from rich.table import Table
+
+from har.console import console
+from har.files import write_atomically
+from har.jobs.label import add_labels
+from har.jobs.package import TAGS
+from har.monitoring import LoopDay, loop_table, render_loop
+from har.project import Project, current_champion
+from har.sample import FIRST_DAY, replay_round
+from infra.local.server import ServerError
+from infra.local.worker import deploy, start_worker
+
+FIRST = FIRST_DAY + dt.timedelta(days=7)
+"""The day after the sample's own week."""
+GOOD_DAYS = 10
+DRIFTED_DAYS_AT_MOST = 4
+DAYS_AFTER = 3
+_WAIT_S = 420.0
+_POLL_S = 1.0
+
+
+def run_second_act(project: Project, home: Path, api: str) -> dict[str, Any]:
+    """Live through the days, print the curve, write reports/loop.html and loop.json, and return the figures.
+
+    Args:
+        project: with a champion.
+        home: folder of the Prefect server.
+        api: the server's URL.
+
+    Raises:
+        ServerError: the retraining or the packaging does not come to an end.
+    """
+    story = _Story(project)
+    good = [FIRST + dt.timedelta(days=number) for number in range(GOOD_DAYS)]
+    with ExitStack() as stack:
+        if story.retraining() is None:
+            # Deploying is one core's work, and so are the good days.
+            deployed = stack.enter_context(ThreadPoolExecutor(1)).submit(deploy, project.settings.root, home, api)
+            story.live(good)
+            deployed.result()
+            stack.callback(start_worker(project.settings.root, home, api).stop)
+        else:
+            story.live(good)
+        for day in _following(good[-1], DRIFTED_DAYS_AT_MOST):
+            story.live([day], turned=True)
+            if story.asked(day):
+                story.hand_in_labels(day)
+            decided = story.retraining()
+            if decided is not None and decided["date"] <= day:
+                break
+        if story.retraining() is None:
+            console.print("The turned watch did not lead to a training; see the drift reports for what was found.")
+        else:
+            story.await_champion()
+        for day in _following(story.days[-1], DAYS_AFTER):
+            story.live([day], turned=True)
+    return story.tell()
+
+
+def retrained(figures: dict[str, Any]) -> str:
+    """What came of the retraining, in a few words."""
+    if figures["loop_accuracy_after"]:
+        return (
+            f"version {figures['loop_model_version']} after {figures['loop_retraining_s']:.0f} s; accuracy back to "
+            f"{figures['loop_accuracy_after']:.1%}"
+        )
+    return "no: drift was not confirmed" if not figures["loop_days_to_alarm"] else "yes, but the gate kept the champion"
+
+
+def _following(day: dt.date, count: int) -> list[dt.date]:
+    return [day + dt.timedelta(days=number) for number in range(1, count + 1)]
+
+
+class _Story:
+    """The days so far: what was worn and done, and what came of it."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.days: list[dt.date] = []
+        self.turned: list[dt.date] = []
+        self._truth: list[pl.DataFrame] = []
+        first = min(version.number for version in project.registry.versions())
+        self._held_out = project.registry.recipe(first)["split"]["held_out"]
+        self._waited_s = 0.0
+
+    def live(self, days: Sequence[dt.date], *, turned: bool = False) -> None:
+        """Upload these days' recordings; ingest, score and monitor them, as the schedules would."""
+        from flows.ingest import ingest
+        from flows.monitor import monitor
+        from flows.score import score
+
+        settings = self.project.settings
+        for day in days:
+            self._truth.append(replay_round(settings.path("inbox"), settings, day, turned=turned))
+        self.days.extend(days)
+        if turned:
+            self.turned.extend(days)
+        ingest()
+        score()
+        monitor()
+
+    def asked(self, day: dt.date) -> bool:
+        """Whether labels were asked for on this day."""
+        return not self._decisions().filter((pl.col("action") == "ask") & (pl.col("date") == day)).is_empty()
+
+    def hand_in_labels(self, day: dt.date) -> None:
+        """Hand in the exercise log of the drifted days, and look at the last of them again."""
+        from flows.monitor import monitor
+
+        # A label holds up to its end, and the last sample's stamp is one period before that.
+        period = pl.duration(microseconds=round(1e6 / self.project.settings.sensors.rate_hz))
+        log = pl.concat(self._truth[-len(self.turned) :]).with_columns(pl.col("end") + period)
+        added = add_labels(self.project.lake, log)
+        if added:
+            console.print(f"{day}: labels were asked for; the exercise log of the turned days is handed in.")
+            monitor(date=day, again=True)
+
+    def retraining(self) -> dict[str, Any] | None:
+        """The decision to train again, if it was taken."""
+        rows = self._decisions().filter(pl.col("action") == "retrain").sort("date", "decided_at")
+        return rows.row(0, named=True) if len(rows) else None
+
+    def await_champion(self) -> None:
+        """Wait until the deployments have trained, judged and packaged."""
+        began = time.monotonic()
+        version = "nothing"
+        with console.status("") as status:
+            while time.monotonic() - began < _WAIT_S:
+                decision = self.retraining()
+                champion = current_champion(self.project.registry)
+                packaged = champion is not None and all(name in champion.tags for name in TAGS)
+                version = f"version {champion.number}" if champion else "no champion"
+                if decision is not None and decision["handled_at"] is not None and packaged:
+                    self._waited_s = time.monotonic() - began
+                    return
+                handled = decision is not None and decision["handled_at"] is not None
+                doing = "package/champion builds the bentos" if handled else "train/retrain is at work"
+                status.update(f"Started by the event, not by hand: {doing} …")
+                time.sleep(_POLL_S)
+        raise ServerError(
+            where="second act",
+            expected=f"a retrained and packaged champion within {_WAIT_S:g} s",
+            got=f"{version}; decisions: {self._decisions().select('date', 'action', 'outcome').rows()}",
+            remedy=f"See {self.project.settings.root / '.prefect' / 'logs' / 'worker.log'}.",
+        )
+
+    def tell(self) -> dict[str, Any]:
+        """Print the curve, write it as a page and as JSON, and return the figures."""
+        rows = self._rows()
+        settings = self.project.settings
+        reports = settings.path("reports")
+        page = write_atomically(reports / "loop.html", render_loop(rows, title=f"{settings.project.name}: the loop"))
+        table = Table(title="Held-out subjects, day by day", title_justify="left")
+        header, *body = loop_table(rows)
+        for heading in header:
+            table.add_column(heading)
+        for row in body:
+            table.add_row(*row)
+        Console().print(table)
+        console.print(f"The same as a picture: {page}")
+        figures = self._figures(rows)
+        days = [{**vars(row), "date": row.date.isoformat(), "events": list(row.events)} for row in rows]
+        write_atomically(reports / "loop.json", json.dumps({"figures": figures, "days": days}, indent=1))
+        return figures
+
+    def _rows(self) -> list[LoopDay]:
+        accuracy = self._accuracy()
+        lake = self.project.lake
+        reports = {row["date"]: row for row in lake.drift.read().iter_rows(named=True)}
+        decisions = self._decisions()
+        versions = dict(
+            lake.predictions.scan()
+            .filter(pl.col("request_id").is_null())
+            .group_by("date")
+            .agg(pl.col("model_version").max())
+            .collect()
+            .iter_rows()
+        )
+        rows = []
+        before = versions.get(self.days[0], 0)
+        for day in self.days:
+            events = [
+                row["action"]
+                for row in decisions.filter(pl.col("date") == day).sort("decided_at").iter_rows(named=True)
+            ]
+            version = versions.get(day, 0)
+            if version != before:
+                events.insert(0, f"version {version} serves")
+            before = version
+            report = reports.get(day)
+            rows.append(
+                LoopDay(
+                    date=day,
+                    accuracy=accuracy.get(day),
+                    score=report["score"] if report else None,
+                    alarmed=bool(report and report["alarmed"]),
+                    model_version=version,
+                    events=tuple(event for event in events if event != "nothing"),
+                    phase="turned" if day in self.turned else "good",
+                )
+            )
+        return rows
+
+    def _accuracy(self) -> dict[dt.date, float]:
+        """Share of right answers per day, on the windows of subjects that no model was trained on."""
+        done = pl.concat(self._truth).filter(pl.col("subject").is_in(self._held_out)).sort("start")
+        lake = self.project.lake
+        answers = (
+            lake.predictions.scan()
+            .filter(pl.col("request_id").is_null() & pl.col("subject").is_in(self._held_out))
+            .filter(pl.col("date").is_in(self.days))
+            .collect()
+            .sort("start")
+        )
+        joined = answers.join_asof(
+            done, on="start", by=["subject", "session"], strategy="backward", suffix="_true", check_sortedness=False
+        )
+        right = (pl.col("activity") == pl.col("activity_true")).mean()
+        return dict(joined.group_by("date").agg(right).sort("date").iter_rows())
+
+    def _figures(self, rows: Sequence[LoopDay]) -> dict[str, Any]:
+        known = [(row, row.accuracy) for row in rows if row.accuracy is not None]
+        first = rows[0].model_version
+        before = [accuracy for row, accuracy in known if row.phase == "good"]
+        during = [accuracy for row, accuracy in known if row.phase == "turned" and row.model_version == first]
+        after = [accuracy for row, accuracy in known if row.phase == "turned" and row.model_version != first]
+        confirmed = next((row.date for row in rows if "ask" in row.events or "retrain" in row.events), None)
+        return {
+            "loop_accuracy_before": _mean(before),
+            "loop_accuracy_turned": _mean(during),
+            "loop_accuracy_after": _mean(after),
+            "loop_false_alarms": sum(row.alarmed for row in rows if row.phase == "good"),
+            "loop_days_to_alarm": (confirmed - self.turned[0]).days + 1 if confirmed else 0,
+            "loop_model_version": rows[-1].model_version,
+            "loop_retraining_s": round(self._waited_s, 1),
+        }
+
+    def _decisions(self) -> pl.DataFrame:
+        return self.project.lake.decisions.read()
+
+
+def _mean(values: Sequence[float]) -> float:
+    return round(sum(values) / len(values), 4) if values else 0.0

@@ -1,0 +1,162 @@
+"""`har import`: what a folder of other people's recordings holds, and then the same as inbox files."""
+
+from __future__ import annotations
+
+import datetime as dt
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from har.errors import NotEnoughDataError, SettingsError
+from har.importing import ASSIGNED_FROM, Labels, Staged, Survey, survey, write
+from har.recordings.layouts import find_layout, layouts
+from har.settings import load_settings
+
+_REFUSED_SHOWN = 20
+out = Console(soft_wrap=True, highlight=False)
+
+
+def _list(wanted: bool) -> None:
+    if not wanted:
+        return
+    for layout in layouts():
+        out.print(f"[bold]{layout.name}[/]  {escape(layout.title)}")
+        for name, text in layout.options.items():
+            out.print(f"    -o {escape(f'{name}=…  {text}')}")
+    raise typer.Exit
+
+
+def import_recordings(
+    layout: Annotated[str, typer.Argument(help="A layout's name (see --list), or a Python file that holds one.")],
+    path: Annotated[Path, typer.Argument(help="The folder or file to read.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is there; write nothing.")] = False,
+    option: Annotated[
+        list[str] | None, typer.Option("--option", "-o", metavar="NAME=VALUE", help="One of the layout's options.")
+    ] = None,
+    activities: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map", metavar="LABEL=ACTIVITY", help="What a label means; LABEL= leaves its samples unlabelled."
+        ),
+    ] = None,
+    unit: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SENSOR=UNIT", help="The values' unit, where the layout states a wrong one."),
+    ] = None,
+    first_day: Annotated[
+        dt.datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The date given to recordings that have none.")
+    ] = None,
+    show: Annotated[
+        bool, typer.Option("--list", callback=_list, is_eager=True, help="List the layouts and their options.")
+    ] = False,
+) -> None:
+    """Read a published or vendor layout and write inbox files, which `har ingest` takes."""
+    settings = load_settings()
+    reader = find_layout(layout)
+    with tempfile.TemporaryDirectory(prefix="har-import-") as folder:
+        with out.status(f"Reading {path} …"):
+            found = survey(
+                reader,
+                path,
+                settings,
+                Path(folder),
+                options=_pairs(option, "--option"),
+                names=_pairs(activities, "--map"),
+                units=_pairs(unit, "--unit"),
+                first_day=first_day.date() if first_day else ASSIGNED_FROM,
+            )
+        _say(found)
+        found.labels.require_known()
+        if not found.staged:
+            raise NotEnoughDataError(
+                where=str(path), expected="a recording that can be taken", got="none", remedy="See the reasons above."
+            )
+        inbox = settings.path("inbox")
+        if dry_run:
+            out.print(f"Nothing was written (--dry-run): {len(found.staged)} files would go to {escape(str(inbox))}")
+            return
+        written = write(found, inbox)
+    for conflict in written.conflicts:
+        out.print(f"[yellow]not written[/] {escape(str(conflict.error))}")
+    out.print(f"{written.new} files written, {written.present} there already: {escape(str(inbox))}")
+
+
+def _pairs(given: list[str] | None, flag: str) -> dict[str, str]:
+    pairs = {}
+    for text in given or []:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise SettingsError(
+                where=f"har import, {flag}", expected="NAME=VALUE", got=repr(text), remedy="Put '=' between the two."
+            )
+        pairs[name] = value
+    return pairs
+
+
+def _say(found: Survey) -> None:
+    """What was found, before anything is written."""
+    by_kind: defaultdict[tuple[str, str], list[Staged]] = defaultdict(list)
+    for one in found.staged:
+        by_kind[one.device, one.placement].append(one)
+    table = Table("device", "placement", "subjects", "sessions", "hours", "measured rate", "units", title="Found")
+    for (device, placement), group in sorted(by_kind.items()):
+        rates = sorted(one.quality.measured_rate_hz for one in group)
+        counted = " (stated, samples are counted)" if all(one.clock == "counted" for one in group) else ""
+        rate = f"{rates[0]:.1f}" if f"{rates[0]:.1f}" == f"{rates[-1]:.1f}" else f"{rates[0]:.1f} to {rates[-1]:.1f}"
+        units = sorted({f"{sensor} {unit}" for one in group for sensor, unit in one.sensors.items()})
+        table.add_row(
+            device or "not said",
+            placement or "not said",
+            str(len({one.file.subject for one in group})),
+            str(len(group)),
+            f"{sum(one.seconds for one in group) / 3600:.2f}",
+            f"{rate} Hz{counted}",
+            ", ".join(units),
+        )
+    out.print(table)
+    _say_dates(found)
+    pauses = {one.quality.longest_gap_s: one.source for one in found.staged}
+    if pauses:
+        out.print(f"Longest time between two samples: {max(pauses):g} s, in {escape(pauses[max(pauses)])}")
+    _say_labels(found.labels)
+    if found.faults:
+        faults = Table("fault", "count", title="Faults")
+        for words, count in sorted(found.faults.items()):
+            faults.add_row(escape(words), f"{count:,}")
+        out.print(faults)
+    for refused in found.refused[:_REFUSED_SHOWN]:
+        out.print(f"[yellow]refused[/] {escape(_named(refused.source, str(refused.error)))}")
+    if len(found.refused) > _REFUSED_SHOWN:
+        out.print(f"… and {len(found.refused) - _REFUSED_SHOWN} more of {len(found.refused)} refused.")
+
+
+def _named(source: str, error: str) -> str:
+    return error if error.startswith(source) else f"{source}: {error}"
+
+
+def _say_dates(found: Survey) -> None:
+    dates = sorted({one.file.date for one in found.staged})
+    assigned = sum(one.clock != "utc" for one in found.staged)
+    if dates:
+        span = str(dates[0]) if len(dates) == 1 else f"{dates[0]} to {dates[-1]}, {len(dates)} days"
+        out.print(f"Dates: {span}.", end=" " if assigned else "\n")
+    if assigned:
+        out.print(f"{assigned} recordings have no date of their own: theirs is assigned (--first-day), by their order.")
+
+
+def _say_labels(labels: Labels) -> None:
+    if not labels.samples:
+        out.print("Activities: none; the recordings carry no labels.")
+        return
+    table = Table("label", "activity", "samples", title="Activities")
+    for label, count in sorted(labels.samples.items()):
+        activity = labels.activity(label)
+        words = "[red]unknown[/]" if activity is None else escape(activity) or "(unlabelled)"
+        table.add_row(escape(label), words, f"{count:,}")
+    out.print(table)

@@ -1,0 +1,197 @@
+"""Inbox to lake: nothing twice, nothing lost, and one bad file stops nobody."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import polars as pl
+import pytest
+from tests_support import run_and_kill, run_until_commit
+
+from har.jobs.ingest import IngestReport, ingest_files, plan, set_aside
+from har.lake import Lake
+from har.recordings import InboxFile, Recording, read_recording
+from har.settings import Settings
+
+
+def ingest(lake: Lake, settings: Settings, *, replace: bool = False) -> IngestReport:
+    report = IngestReport()
+    chunks, strays = plan(settings)
+    report.add(set_aside(settings, strays))
+    for chunk in chunks:
+        report.add(ingest_files(lake, settings, chunk, replace=replace))
+    return report
+
+
+def content(lake: Lake) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """What the tables hold, in an order of its own, without the clock."""
+    samples = lake.samples.read().sort("date", "subject", "session", "time")
+    return samples, lake.recordings.read().drop("ingested_at").sort("date", "subject", "session")
+
+
+def test_a_day_lands(put, lake: Lake, settings: Settings) -> None:
+    put("2024-01-01", "s01", "a", "PEN")
+    put("2024-01-01", "s01", "b", "ABD")
+    put("2024-01-01", "s02", "a")
+    report = ingest(lake, settings)
+    assert sorted(report.landed) == ["2024-01-01/s01_a.csv", "2024-01-01/s01_b.csv", "2024-01-01/s02_a.csv"]
+    samples, recordings = content(lake)
+    assert len(samples) == report.samples == 4500
+    assert samples["accel_z"].mean() == pytest.approx(9.80665, rel=0.02)
+    assert samples.filter(pl.col("subject") == "s02")["activity"].null_count() == 1500
+    assert recordings["coverage"].to_list() == [1.0] * 3
+    assert recordings["samples"].to_list() == [1500] * 3
+
+
+def test_the_second_time_is_only_a_look(put, lake: Lake, settings: Settings) -> None:
+    put("2024-01-01", "s01", "a", "PEN")
+    ingest(lake, settings)
+    version = lake.samples.version()
+    report = ingest(lake, settings)
+    assert (report.landed, report.known) == ([], ["2024-01-01/s01_a.csv"])
+    assert lake.samples.version() == version
+
+
+def test_a_late_session_joins_its_day(put, lake: Lake, settings: Settings) -> None:
+    put("2024-01-01", "s01", "a", "PEN")
+    ingest(lake, settings)
+    put("2024-01-01", "s01", "b", "ABD", seed=1)
+    before = lake.contents()
+    ingest(lake, settings)
+    samples, _ = content(lake)
+    assert samples["session"].unique().sort().to_list() == ["a", "b"]
+    assert lake.contents() != before
+
+
+def test_a_bad_file_stops_nobody_and_is_not_lost(put, lake: Lake, settings: Settings) -> None:
+    put("2024-01-01", "s01", "a", "PEN")
+    bad = put("2024-01-01", "s02", "a", "PEN")
+    lines = bad.read_text().splitlines()
+    lines[6] = lines[6].replace(lines[6].split(",")[2], "much")
+    bad.write_text("\n".join(lines) + "\n")
+    original = bad.read_bytes()
+    stray = bad.with_name("nosession.csv")
+    stray.write_text("time\n")
+    report = ingest(lake, settings)
+    assert report.landed == ["2024-01-01/s01_a.csv"]
+    assert {entry.now_at.name for entry in report.quarantined} == {"s02_a.csv", "nosession.csv"}
+    assert not bad.exists()
+    quarantined = next(entry.now_at for entry in report.quarantined if entry.now_at.name == "s02_a.csv")
+    assert quarantined.read_bytes() == original
+    reason = json.loads(quarantined.with_name("s02_a.csv.json").read_text())
+    assert reason["line"] == 7
+    assert "much" in json.dumps(reason)
+    assert reason["remedy"]
+
+
+def test_the_mended_file_lands(put, lake: Lake, settings: Settings) -> None:
+    path = put("2024-01-01", "s01", "a", "PEN")
+    good = path.read_bytes()
+    path.write_bytes(good[:-30])
+    assert len(ingest(lake, settings).quarantined) == 1
+    path.write_bytes(good)
+    assert ingest(lake, settings).landed == ["2024-01-01/s01_a.csv"]
+
+
+def test_the_same_session_with_other_content_is_a_conflict(put, lake: Lake, settings: Settings) -> None:
+    put("2024-01-01", "s01", "a", "PEN")
+    ingest(lake, settings)
+    before = content(lake)
+    other = put("2024-01-01", "s01", "a", "PEN", seed=1)
+    changed = other.read_bytes()
+    report = ingest(lake, settings)
+    [conflict] = report.quarantined
+    assert type(conflict.error).__name__ == "ConflictingRecordingError"
+    assert "har ingest --replace" in str(conflict.error)
+    assert all(one.equals(two) for one, two in zip(before, content(lake), strict=True))
+    other.write_bytes(changed)
+    assert ingest(lake, settings, replace=True).landed == ["2024-01-01/s01_a.csv"]
+    assert not before[0].equals(content(lake)[0])
+
+
+def test_the_same_bytes_twice_are_a_duplicate(put, lake: Lake, settings: Settings) -> None:
+    path = put("2024-01-01", "s01", "a", "PEN")
+    path.with_name("s01_copy.csv").write_bytes(path.read_bytes())
+    report = ingest(lake, settings)
+    assert report.landed == ["2024-01-01/s01_a.csv"]
+    [duplicate] = report.quarantined
+    assert type(duplicate.error).__name__ == "DuplicateRecordingError"
+    assert "session 'a' of subject 's01' on 2024-01-01" in str(duplicate.error)
+
+
+def test_a_file_that_grows_while_it_is_read_waits(
+    put, lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = put("2024-01-01", "s01", "a", "PEN")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2 - 7])
+
+    def read_while_it_grows(file: InboxFile, settings: Settings) -> Recording:
+        try:
+            return read_recording(file, settings)
+        finally:
+            path.write_bytes(whole)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("har.jobs.ingest.read_recording", read_while_it_grows)
+        report = ingest(lake, settings)
+    assert (report.landed, report.quarantined, report.unfinished) == ([], [], ["2024-01-01/s01_a.csv"])
+    assert ingest(lake, settings).landed == ["2024-01-01/s01_a.csv"]
+
+
+def test_a_file_that_is_gone_since_it_was_listed_stops_nobody(put, lake: Lake, settings: Settings) -> None:
+    put("2024-01-01", "s01", "a", "PEN")
+    gone = put("2024-01-01", "s02", "a", "PEN")
+    [chunk], _ = plan(settings)
+    gone.unlink()
+    assert ingest_files(lake, settings, chunk).landed == ["2024-01-01/s01_a.csv"]
+
+
+INGEST = """
+from har.jobs.ingest import ingest_files, plan
+from har.lake import Lake
+from har.recordings import InboxFile, Recording, read_recording
+from har.settings import load_settings
+settings = load_settings()
+lake = Lake(settings.path("lake"), settings.sensors.channels)
+for chunk in plan(settings)[0]:
+    print("chunk", flush=True)
+    ingest_files(lake, settings, chunk)
+"""
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        *(partial(run_and_kill, delay_s=delay_s) for delay_s in (0.0, 0.03, 0.1)),
+        *(partial(run_until_commit, commits=commits) for commits in (1, 2, 3)),
+    ],
+    ids=lambda end: "-".join(f"{name}{value}" for name, value in end.keywords.items()),
+)
+def test_killed_at_any_moment_and_run_again_gives_the_same_tables(
+    put, project: Path, lake: Lake, settings: Settings, end: Callable[[str], None]
+) -> None:
+    for day in ("2024-01-01", "2024-01-02"):
+        for subject in ("s01", "s02", "s03"):
+            put(day, subject, "a", "PEN", seconds=60)
+            put(day, subject, "b", "ABD", seconds=60)
+    end(INGEST)
+    ingest(lake, settings)
+    clean = Lake(project / "clean", settings.sensors.channels)
+    ingest(clean, settings)
+    assert all(one.equals(two) for one, two in zip(content(lake), content(clean), strict=True))
+
+
+def test_two_runs_at_once_give_one_lake(put, project: Path, lake: Lake, settings: Settings) -> None:
+    for subject in ("s01", "s02", "s03"):
+        put("2024-01-01", subject, "a", "PEN")
+    runs = [subprocess.Popen([sys.executable, "-c", INGEST], stdout=subprocess.DEVNULL) for _ in range(2)]
+    assert [run.wait(60) for run in runs] == [0, 0]
+    samples, recordings = content(lake)
+    assert (len(samples), len(recordings)) == (4500, 3)
+    assert not list((project / "data").glob("quarantine/**/*"))
