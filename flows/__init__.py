@@ -1,1 +1,1 @@
-"""One file, one Prefect flow: thin doors to `har`. Nothing here computes what the library could."""
+"""One file, one Prefect flow: retries, artifacts and events around a job of `har.jobs`."""

@@ -1,37 +1,23 @@
-"""`ingest`: what lies in the inbox goes into the lake, date by date; bad files go to quarantine."""
+"""`ingest`: the inbox into the lake, as a flow; see `har.jobs.ingest`."""
 
 from __future__ import annotations
 
 import datetime as dt
 from typing import Any
 
-from prefect import flow, task
+from prefect import flow
 from prefect.artifacts import create_table_artifact
-from prefect.states import Completed, State
-from rich.markup import escape
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
 
-from flows._tasks import IO_RETRIES
-from har.console import console, track
-from har.jobs.ingest import IngestReport, ingest_files, plan, set_aside
-from har.project import Project, open_project
-from har.recordings import InboxFile, StrayFile
-
-
-@task(name="ingest-chunk", task_run_name="ingest {files[0].date}", **IO_RETRIES)
-def ingest_chunk(project: Project, files: list[InboxFile], replace: bool) -> IngestReport:
-    """Ingest some subjects of one date."""
-    return ingest_files(project.lake, project.settings, files, replace=replace)
-
-
-@task(name="quarantine-strays", **IO_RETRIES)
-def quarantine_strays(project: Project, strays: list[StrayFile]) -> IngestReport:
-    """Set files aside whose names say nothing."""
-    return set_aside(project.settings, strays)
+from flows._tasks import tasks
+from har.jobs.ingest import ingest as job
+from har.project import open_project
 
 
 @flow(name="ingest")
 def ingest(date: dt.date | None = None, replace: bool = False) -> State[Any]:
-    """Bring the inbox into the lake; files that are there already cost a look.
+    """Bring the inbox into the lake; files already ingested are skipped.
 
     The run ends as `Completed`, or as `CompletedWithWarnings` where files went to quarantine.
 
@@ -40,10 +26,7 @@ def ingest(date: dt.date | None = None, replace: bool = False) -> State[Any]:
         replace: a session that was ingested with other content is replaced.
     """
     project = open_project()
-    chunks, strays = plan(project.settings, date)
-    report = quarantine_strays(project, strays) if strays else IngestReport()
-    for chunk in track(chunks, "Ingesting", unit="chunks"):
-        report.add(ingest_chunk(project, chunk, replace))
+    report = job(project, date=date, replace=replace, each=tasks(at_once=False))
     create_table_artifact(
         key="ingest-run",
         table=[
@@ -63,9 +46,6 @@ def ingest(date: dt.date | None = None, replace: bool = False) -> State[Any]:
         ],
         description="Files that could not be ingested; each has a JSON beside it.",
     )
-    for bad in report.quarantined:
-        words = escape(f"{bad.file}: {bad.error}")  # an error quotes what may look like markup
-        console.print(f"[yellow]quarantined[/] {words}", highlight=False)
     return Completed(
         name="CompletedWithWarnings",
         message=f"{len(report.quarantined)} files went to {project.settings.paths.quarantine}: "

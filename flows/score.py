@@ -1,75 +1,19 @@
-"""`score`: every partition that no model has scored yet, by the champion; and profiles of what it saw."""
+"""`score`: predictions and profiles by the champion, as a flow; see `har.jobs.score`."""
 
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
-from pathlib import Path
 
-from prefect import flow, task
+from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from bentos.batch.client import BatchService
-from flows._tasks import IO_RETRIES
-from har.console import track
-from har.inference import Classifier, granted_cores
-from har.jobs.score import Chunk, ChunkReport, pending, plan, score_chunk
-from har.jobs.summarise import outdated, write_summary
-from har.monitoring import Profiler, merge_old, profiled_by
-from har.project import Project, open_project
-
-
-@dataclass(frozen=True)
-class ScoreReport:
-    """What a run of `score` did."""
-
-    model_version: int
-    samples_version: int
-    days: int
-    partitions: int
-    windows: int
-    seconds: float
-    summaries: tuple[Path, ...] = ()
-
-
-@task(name="score-chunk", task_run_name="score {chunk.partitions[0][0]} ({chunk.samples} samples)", **IO_RETRIES)
-def score_partitions(
-    project: Project,
-    classifier: Classifier,
-    model_version: int,
-    chunk: Chunk,
-    service: BatchService | None,
-    profiler: Profiler | None,
-) -> ChunkReport:
-    """Score some partitions, here or by the service, profile what the model saw, and commit both."""
-    return score_chunk(
-        project.lake,
-        project.settings,
-        classifier,
-        model_version,
-        chunk,
-        elsewhere=service.predict if service else None,
-        keeper=profiler,
-    )
-
-
-@task(name="check-service", **IO_RETRIES)
-def check_service(service: BatchService) -> None:
-    """Refuse a batch service that does not serve the champion."""
-    service.require_champion()
-
-
-@task(name="merge-profiles", **IO_RETRIES)
-def merge_profiles(project: Project) -> int:
-    """Merge the profiles of days long past."""
-    return merge_old(project.lake, project.settings)
-
-
-@task(name="summarise", **IO_RETRIES)
-def summarise_dates(project: Project, dates: list[dt.date]) -> list[Path]:
-    """Write each date's activity summary."""
-    return [write_summary(project.lake, project.settings, date) for date in dates]
+from flows._tasks import tasks
+from har.inference import granted_cores
+from har.jobs.score import ScoreReport
+from har.jobs.score import score as job
+from har.project import open_project
 
 
 @flow(name="score", task_runner=ThreadPoolTaskRunner(max_workers=granted_cores()))  # type: ignore[arg-type]
@@ -82,47 +26,16 @@ def score(date: dt.date | None = None, rescore: bool = False) -> ScoreReport:
         date: this date only; by default every date with something to score.
         rescore: also what another version than the champion scored, and what has no profile.
     """
-    began = dt.datetime.now(dt.UTC)
-    project = open_project()
-    champion = project.registry.champion()
-    settings = project.settings
-    classifier = Classifier(project.registry.model_path(champion.number), threads=1, arena=True)
-    classifier.metadata.require(where=f"model version {champion.number}", **settings.model_input)
-    profiler = None
-    if settings.monitoring.enabled:
-        profiler = Profiler(project.lake, settings, classifier.metadata.feature_names, champion.number)
-    service = None
-    if settings.scoring.service:
-        service = BatchService(settings, champion.number, profiler.features if profiler else ())
-    if service:
-        check_service(service)
-    samples_version = project.lake.samples.version()
-    profiled = profiled_by(project.lake, champion.number) if profiler else None
-    chunks = plan(project.lake, pending(project.lake, champion.number, date=date, rescore=rescore, profiled=profiled))
-    runs = [score_partitions.submit(project, classifier, champion.number, chunk, service, profiler) for chunk in chunks]
-    reports = [run.result() for run in track(runs, "Scoring", unit="chunks")]
-    if profiler and chunks:
-        merge_profiles(project)
-    dates = outdated(project.lake, settings)
-    summaries = summarise_dates(project, dates) if dates else []
-    report = ScoreReport(
-        model_version=champion.number,
-        samples_version=samples_version,
-        days=len({when for chunk in chunks for when, _ in chunk.partitions}),
-        partitions=sum(done.partitions for done in reports),
-        windows=sum(done.windows for done in reports),
-        seconds=(dt.datetime.now(dt.UTC) - began).total_seconds(),
-        summaries=tuple(summaries),
-    )
+    report = job(open_project(), date=date, rescore=rescore, each=tasks(), connect=BatchService)
     create_table_artifact(
         key="score-run",
         table=[{name: str(value) for name, value in vars(report).items() if name != "summaries"}],
         description="What the last scoring run did.",
     )
-    if summaries:
+    if report.summaries:
         create_markdown_artifact(
             key="activity-summaries",
-            markdown="\n".join(f"- [{path.stem}]({path.as_uri()})" for path in summaries),
+            markdown="\n".join(f"- [{path.stem}]({path.as_uri()})" for path in report.summaries),
             description="Minutes per activity and subject, one page a date.",
         )
     return report

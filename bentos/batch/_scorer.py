@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,6 +16,7 @@ import polars as pl
 
 from har.cutting import run_ids
 from har.errors import LakeError
+from har.files import replacing
 from har.inference import Classifier, ModelMetadata, Package, granted_cores
 from har.lake import Partition
 from har.predictions import FEATURES, pick_features, predict
@@ -177,16 +177,8 @@ class _Parts:
         """All rows by date, subject, session and start, into a file that appears complete."""
         ordered = [self._joined(self._files[day]) for day in sorted(self._files)]
         frame = pl.scan_ipc(ordered, glob=False) if ordered else pl.LazyFrame(schema=self._schema)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
-        temporary = Path(name)
-        try:
-            frame.sink_parquet(temporary, maintain_order=True)
-            os.fsync(handle)
-            temporary.chmod(0o644)
-            temporary.replace(target)
-        finally:
-            os.close(handle)
-            temporary.unlink(missing_ok=True)
+        with replacing(target) as draft:
+            frame.sink_parquet(draft, maintain_order=True)
 
     def _joined(self, files: list[Path]) -> Path:
         if len(files) == 1:

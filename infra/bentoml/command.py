@@ -1,4 +1,4 @@
-"""`bentoml` typed in a project's folder: its models and bentos lie in the project, and nothing is phoned home.
+"""The command `bentoml` in a project's folder: models and bentos lie in the project, and telemetry is off.
 
 BentoML's command loads this module (entry point `bentoml.commands`) before it looks for its home. Nothing of `har` or
 `bentos` is imported here: a bento that this command serves must find its own copy of them, not this one.
@@ -26,9 +26,9 @@ def project_store(start: Path) -> Path | None:
         return None
     path = root / _SETTINGS
     try:
-        written = tomllib.loads(path.read_text(encoding="utf-8")).get("paths", {}).get("bentoml", _DEFAULT)
+        written: str = tomllib.loads(path.read_text(encoding="utf-8")).get("paths", {}).get("bentoml", _DEFAULT)
     except tomllib.TOMLDecodeError as error:
-        sys.exit(f"{path}: expected TOML, but got {error}. Mend the line; strings need quotes.")
+        sys.exit(f"{path}: expected TOML, but got {error}. Fix the line; strings need quotes.")
     return (root / os.environ.get("HAR_PATHS__BENTOML", written)).resolve()
 
 

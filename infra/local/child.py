@@ -1,4 +1,4 @@
-"""A module to run in, a process that cannot outlive its parent out: `Child` starts it, this file is what it runs.
+"""`Child` runs a module in a process that ends with its parent; this file is also what that process runs.
 
 The child holds the reading end of a pipe whose writing end only the parent has. When the pipe closes, because `stop`
 was called or because the parent is gone (SIGKILL included), the child ends itself and everything that it started. The

@@ -1,4 +1,4 @@
-"""A folder in, a Prefect server on this machine out: for this process and all it starts, gone when the block ends.
+"""A Prefect server on this machine, for this process and all it starts; it ends with the block that asked for it.
 
 One server uses a folder at a time. A second process that asks for the same folder gets the address of the first.
 """
@@ -12,7 +12,6 @@ import signal
 import socket
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,7 @@ from types import FrameType
 
 from filelock import FileLock, Timeout
 
-from har.errors import HarError
+from har.errors import ServerError
 from har.files import write_atomically
 from infra.local.child import Child
 from infra.local.environment import quiet_environment
@@ -32,10 +31,6 @@ START_TIMEOUT_S = 180.0
 _DRAIN_TIMEOUT_S = 10.0
 _NOTE = "server.json"
 _LOCK = "server.lock"
-
-
-class ServerError(HarError, RuntimeError):
-    """A part of the local stack does not start, or ended by itself."""
 
 
 @contextlib.contextmanager
@@ -76,13 +71,21 @@ def starting_server(
             stack.callback(server.stop)
             stack.callback((home / _NOTE).unlink, missing_ok=True)
             ready = partial(_await_server, server, url, home)
-        stack.enter_context(_variables(server_environment(home, url)))
         # Prefect takes two seconds to import, and the server is starting meanwhile.
+        stack.enter_context(using_server(home, url))
+        yield ready
+
+
+@contextlib.contextmanager
+def using_server(home: Path, url: str) -> Iterator[None]:
+    """Let Prefect, here and in what this process starts, use the server at `url`; what is queued is sent at the end."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_variables(server_environment(home, url)))
         from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
         stack.enter_context(temporary_settings({PREFECT_API_URL: url, PREFECT_HOME: home}))
         stack.callback(_send_what_is_queued)
-        yield ready
+        yield
 
 
 def start_server(home: Path, *, port: int = 0, log: Path | None = None, full: bool = False) -> tuple[Child, str]:
@@ -169,17 +172,19 @@ def wait_for(child: Child, address: str, timeout_s: float = START_TIMEOUT_S) -> 
     Raises:
         ServerError: the child ended first, or time ran out; with the end of its log.
     """
-    # Straight there: a proxy for the outside world cannot see this machine's ports.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    import httpx
+
     began = time.monotonic()
-    while time.monotonic() - began < timeout_s:
-        status = child.poll()
-        if status is not None:
-            raise ended(child, status)
-        with contextlib.suppress(OSError), opener.open(address, timeout=5) as answer:
-            if answer.status == 200:
-                return
-        time.sleep(0.05)
+    # A proxy for the outside world cannot see this machine's ports.
+    with httpx.Client(timeout=5, trust_env=False) as client:
+        while time.monotonic() - began < timeout_s:
+            status = child.poll()
+            if status is not None:
+                raise ended(child, status)
+            with contextlib.suppress(httpx.TransportError):
+                if client.get(address).status_code == 200:
+                    return
+            time.sleep(0.05)
     raise ServerError(
         where=child.name,
         expected=f"an answer from {address} within {timeout_s:g} s",
@@ -192,9 +197,9 @@ def ended(child: Child, status: int) -> ServerError:
     """The error for a child that ended by itself, with the end of its log."""
     return ServerError(
         where=child.name,
-        expected="it to run",
-        got=f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}",
-        remedy=_with_log(child, "Mend what its log says and start again"),
+        expected="a process that runs until it is stopped",
+        got=f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}",
+        remedy=_with_log(child, "Fix what its log says and start again"),
     )
 
 

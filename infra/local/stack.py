@@ -1,4 +1,4 @@
-"""The project's folder in, a running stack out: Prefect server, schedules, one worker and the MLflow page.
+"""The local stack of a project: Prefect server, schedules, one worker and the MLflow page.
 
     python -m infra.local.stack [--prefect-port 4200] [--mlflow-port 5000]
 
@@ -33,7 +33,7 @@ from infra.local.server import (
     start_server,
     wait_for,
 )
-from infra.local.worker import deploy, start_worker
+from infra.local.worker import deployments, worker_of_deployments
 
 POINTER = "prefect.toml"
 """Prefect reads the server's address from this file when a command runs in its folder."""
@@ -96,18 +96,15 @@ def _start(root: Path, prefect_port: int, mlflow_port: int, stack: ExitStack, co
             stack.callback(mlflow.stop)
             parts.append(mlflow)
         wait_for(server, f"{api}/health")
-    with console.status("Deploying prefect.yaml …"):
-        deploy(root, home, api)
-    with console.status("Starting the worker and MLflow …"):
-        worker = start_worker(root, home, api)
-        stack.callback(worker.stop)
+    with console.status("Deploying prefect.yaml; starting the worker and MLflow …"):
+        worker = stack.enter_context(worker_of_deployments(root, home, api))
         parts.append(worker)
         if page:
             tracking = f"http://{HOST}:{mlflow_port}"
             wait_for(mlflow, f"{tracking}/health")
     note_server(home, api)
     found_here = stack.enter_context(_pointer(root, api))
-    _print(console, api, tracking, logs, found_here=found_here)
+    _print(console, root, api, tracking, logs, found_here=found_here)
     return parts
 
 
@@ -140,7 +137,7 @@ def _pointer(root: Path, api: str) -> Iterator[bool]:
         path.unlink(missing_ok=True)
 
 
-def _print(console: Console, api: str, tracking: str, logs: Path, *, found_here: bool) -> None:
+def _print(console: Console, root: Path, api: str, tracking: str, logs: Path, *, found_here: bool) -> None:
     addresses = Table("what", "where", title="The local stack runs")
     addresses.add_row("Prefect: runs, schedules", api.removesuffix("/api"))
     addresses.add_row("MLflow: models, figures", tracking)
@@ -150,14 +147,7 @@ def _print(console: Console, api: str, tracking: str, logs: Path, *, found_here:
     if found_here:
         console.print("  cd here: Prefect's commands find the server by prefect.toml. From elsewhere:", style="dim")
     console.print(f"  export PREFECT_API_URL={api}", soft_wrap=True, highlight=False)
-    for deployment in (
-        "ingest/daily",
-        "train/weekly",
-        "score/nightly",
-        "monitor/daily",
-        "package/champion",
-        "collect/hourly",
-    ):
+    for deployment in deployments(root):
         console.print(f"  .venv/bin/prefect deployment run '{deployment}' --watch", highlight=False)
     console.print("Ctrl-C stops everything.")
 

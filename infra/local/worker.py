@@ -1,22 +1,37 @@
-"""A running server in, the deployments of prefect.yaml and a worker that runs them out."""
+"""The deployments of prefect.yaml on a running server, and the worker that runs them."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
+import yaml
+
+from har.errors import ServerError
 from infra.local.child import Child
 from infra.local.environment import quiet_environment
-from infra.local.server import ServerError, ended, server_environment
+from infra.local.server import ended, server_environment
 
 WORK_POOL = "local"
 
 _DEPLOY_TIMEOUT_S = 300.0
 
 
-def deploy(root: Path, home: Path, api: str) -> None:
-    """Deploy all of the project's prefect.yaml; the log is `home/logs/deploy.log`.
+def deployments(root: Path) -> list[str]:
+    """What `prefect deployment run` takes, for each deployment of the project's prefect.yaml: `flow/name`."""
+    entries = yaml.safe_load((root / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
+    return [f"{entry['entrypoint'].rpartition(':')[2]}/{entry['name']}" for entry in entries]
+
+
+@contextlib.contextmanager
+def worker_of_deployments(root: Path, home: Path, api: str) -> Iterator[Child]:
+    """Deploy all of the project's prefect.yaml, and run its deployments until the block ends.
+
+    Deploying and the worker's start take a core each, and go on at the same time. The logs are `deploy.log` and
+    `worker.log` in `home/logs`.
 
     Args:
         root: the folder of har.toml and prefect.yaml.
@@ -27,18 +42,19 @@ def deploy(root: Path, home: Path, api: str) -> None:
         ServerError: Prefect refuses, or hangs.
     """
     _create_work_pool(api)
-    _deploy(root, _environment(root, home, api), home / "logs" / "deploy.log")
-
-
-def start_worker(root: Path, home: Path, api: str) -> Child:
-    """Start the worker that runs the deployments, as `deploy`'s arguments say; the caller stops it."""
-    return Child(
+    environment = _environment(root, home, api)
+    worker = Child(
         "worker",
         ["prefect", "worker", "start", "--pool", WORK_POOL, "--type", "process", "--name", WORK_POOL],
-        environment=_environment(root, home, api),
+        environment=environment,
         log=home / "logs" / "worker.log",
         folder=root,
     )
+    try:
+        _deploy(root, environment, home / "logs" / "deploy.log")
+        yield worker
+    finally:
+        worker.stop()
 
 
 def _environment(root: Path, home: Path, api: str) -> dict[str, str]:
@@ -81,8 +97,8 @@ def _deploy(root: Path, environment: dict[str, str], log: Path) -> None:
     except subprocess.TimeoutExpired as error:
         raise ServerError(
             where=deployment.name,
-            expected=f"an end within {_DEPLOY_TIMEOUT_S:g} s",
-            got="none",
+            expected=f"all deployments within {_DEPLOY_TIMEOUT_S:g} s",
+            got="it did not finish",
             remedy=f"See {log}.",
         ) from error
     finally:

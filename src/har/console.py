@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
@@ -16,7 +16,8 @@ T = TypeVar("T")
 class Advance(Protocol):
     """Moves a bar on, with a word about where it stands."""
 
-    def __call__(self, note: str = "") -> None: ...
+    def __call__(self, note: str = "") -> None:
+        """Count one more."""
 
 
 @contextmanager
@@ -34,17 +35,19 @@ def bar(title: str, total: int, unit: str) -> Iterator[Advance]:
         task = progress.add_task(title, total=total, note="")
 
         def advance(note: str = "") -> None:
-            progress.update(task, advance=1, **({"note": note} if note else {}))
+            progress.advance(task)
+            if note:
+                progress.update(task, note=note)
 
         yield advance
         progress.update(task, completed=total)
 
 
-def track(items: Sequence[T], title: str, *, unit: str) -> Iterator[T]:
-    """Hand out items under a bar; an item counts as done when the next one is asked for."""
-    if not items:
+def track(results: Iterable[T], title: str, *, total: int, unit: str) -> Iterator[T]:
+    """Hand out results under a bar as they come; nothing is shown where there are none to come."""
+    if not total:
         return
-    with bar(title, len(items), unit) as advance:
-        for item in items:
-            yield item
+    with bar(title, total, unit) as advance:
+        for result in results:
             advance()
+            yield result

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+
+from har.lake import Partition
+from har.settings import Settings
+from har.windows import WindowSet, cut
 
 ORDER = ("date", "subject", "session", "time")
 """How samples are sorted before they are cut."""
@@ -45,3 +49,42 @@ def in_runs(frame: pl.DataFrame) -> tuple[pl.DataFrame, NDArray[np.int32]]:
         return frame, runs
     frame = frame.sort("session", "time")
     return frame, run_ids(frame)
+
+
+def cut_day(
+    partition: Partition,
+    frame: pl.DataFrame,
+    settings: Settings,
+    channels: Sequence[str],
+    *,
+    labels: Callable[[pl.DataFrame], NDArray[np.integer]] | None = None,
+) -> tuple[WindowSet, pl.DataFrame]:
+    """The windows of a subject-day, and where each stands.
+
+    Args:
+        partition: its date and subject.
+        frame: its samples, in any order: session, segment, time and the channels.
+        settings: length, stride and purity of windows.
+        channels: to be read, in this order; none: places and labels alone.
+        labels: gives the index of each sample's activity, (n,), from the samples in order; None: unlabelled.
+
+    Returns:
+        The windows; and date, subject, session and start of each, one row per window.
+    """
+    date, subject = partition
+    frame, runs = in_runs(frame)
+    windows = cut(
+        matrix(frame, channels),
+        runs,
+        length=settings.length,
+        stride=settings.stride,
+        labels=None if labels is None else labels(frame),
+        purity=settings.windows.purity,
+    )
+    places = frame.select(
+        pl.lit(date, pl.Date).alias("date"),
+        pl.lit(subject).alias("subject"),
+        "session",
+        pl.col("time").alias("start"),
+    )
+    return windows, places[windows.starts]

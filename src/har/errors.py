@@ -17,6 +17,7 @@
     │   └── ConflictingRecordingError             the same session with other content
     ├── LakeError (OSError)                       the tables cannot be read or written
     │   └── LakeBusyError (TimeoutError)          another writer holds the table
+    ├── ServerError (RuntimeError)                a part of the local stack that does not start, or ended by itself
     ├── ServiceError (OSError)                    a service that scores for this project cannot be reached, or fails
     ├── NotEnoughDataError (LookupError)          no samples, no labels or too few subjects
     ├── TrainingError (RuntimeError)
@@ -143,6 +144,10 @@ class LakeError(HarError, OSError):
 
 class LakeBusyError(LakeError, TimeoutError):
     """Another writer holds the table."""
+
+
+class ServerError(HarError, RuntimeError):
+    """A part of the local stack does not start, or ended by itself."""
 
 
 class ServiceError(HarError, OSError):

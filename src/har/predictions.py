@@ -8,12 +8,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from har.cutting import in_runs, matrix
+from har.cutting import cut_day
 from har.errors import ModelError
 from har.inference import Classifier, ModelMetadata
 from har.lake import Partition
 from har.settings import Settings
-from har.windows import cut
 
 Parts = Iterable[tuple[Partition, pl.DataFrame]]
 """Partitions, each with the columns session, segment, time and the channels in SI units."""
@@ -42,23 +41,14 @@ def predict(
     activities = pl.Series(classifier.metadata.activities, dtype=pl.String)
     period_us = 1e6 / settings.sensors.rate_hz
     rows, found = [], [np.empty((0, len(activities)), np.float32)]
-    for (date, subject), frame in parts:
-        frame, runs = in_runs(frame)
-        samples = matrix(frame, settings.sensors.channels)
-        windows = cut(samples, runs, length=settings.length, stride=settings.stride)
-        for first in range(0, len(windows), settings.scoring.batch_size):
-            batch = windows.batch(slice(first, first + settings.scoring.batch_size))
+    for partition, frame in parts:
+        windows, places = cut_day(partition, frame, settings, settings.sensors.channels)
+        for batch in windows.batches(settings.scoring.batch_size):
             answer = classifier.predict(batch)
             found.append(answer.probabilities)
             if len(picked):
                 seen.append(answer.features[:, picked])
-        starts = frame.select(
-            pl.lit(date, pl.Date).alias("date"),
-            pl.lit(subject).alias("subject"),
-            "session",
-            pl.col("time").alias("start"),
-        )
-        rows.append(starts[windows.starts])
+        rows.append(places)
     probabilities = np.concatenate(found)
     confidence = probabilities.max(axis=1, initial=0)
     described = pl.Series(FEATURES, np.concatenate(seen), pl.Array(pl.Float32, len(features))) if len(picked) else None
@@ -95,17 +85,20 @@ def pick_features(metadata: ModelMetadata, names: Sequence[str]) -> NDArray[np.i
     return np.array([places[name] for name in names], np.intp)
 
 
-def summarise(predictions: pl.DataFrame, settings: Settings) -> pl.DataFrame:
+def activity_minutes(predictions: pl.DataFrame) -> pl.DataFrame:
     """Minutes per subject and activity of one date or more, from windows that overlap.
 
     A window stands for the time until the next one starts, the last of a run for its whole length. Columns: date,
-    subject, activity ("uncertain" where the model abstained), minutes, windows. Only rows that count are read.
+    subject, activity ("uncertain" where the model abstained), minutes, windows.
+
+    Args:
+        predictions: those that count, see `counted_once`.
     """
-    ordered = of_record(predictions).sort("date", "subject", "session", "start")
+    ordered = predictions.sort("date", "subject", "session", "start")
     following = pl.col("start").shift(-1).over("date", "subject", "session")
-    own = pl.min_horizontal(following, "end")
+    span = pl.min_horizontal(following, "end")
     return (
-        ordered.with_columns((own - pl.col("start")).dt.total_microseconds().alias("us"))
+        ordered.with_columns((span - pl.col("start")).dt.total_microseconds().alias("us"))
         .with_columns(pl.when("abstained").then(pl.lit("uncertain")).otherwise("activity").alias("activity"))
         .group_by("date", "subject", "activity")
         .agg((pl.col("us").sum() / 60e6).round(3).alias("minutes"), pl.len().cast(pl.Int64).alias("windows"))
@@ -113,7 +106,7 @@ def summarise(predictions: pl.DataFrame, settings: Settings) -> pl.DataFrame:
     )
 
 
-def of_record(predictions: pl.DataFrame) -> pl.DataFrame:
+def counted_once(predictions: pl.DataFrame) -> pl.DataFrame:
     """The rows that count: the nightly job's, or the online service's where a subject's day has none of those.
 
     The same movement may have been sent to the service and uploaded as a file; it must not be counted twice.

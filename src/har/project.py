@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
+from har.errors import NoChampionError
+from har.inference import Classifier
 from har.lake import Lake
 from har.registry import Registry, Version
 from har.settings import Settings, load_settings
@@ -14,9 +18,17 @@ from har.settings import Settings, load_settings
 
 @dataclass(frozen=True)
 class Project:
-    """Settings, and what they point to."""
+    """Settings, and what they point to.
+
+    A project travels to other processes as its settings alone. Whoever unpickles it there twice gets the same object,
+    so that the lake, the registry and the models are opened once per process.
+    """
 
     settings: Settings
+
+    def __reduce__(self) -> tuple[Callable[[Settings], Project], tuple[Any, ...]]:
+        """Pickle the settings only."""
+        return _opened_here, (self.settings,)
 
     @cached_property
     def lake(self) -> Lake:
@@ -28,10 +40,25 @@ class Project:
         """The registered models."""
         return Registry(self.settings.path("mlflow"), self.settings.project.name)
 
+    @property
+    def champion(self) -> Version | None:
+        """The version that serves; None before the first. `registry.champion()` raises instead."""
+        try:
+            return self.registry.champion()
+        except NoChampionError:
+            return None
 
-def current_champion(registry: Registry) -> Version | None:
-    """The version that serves, None before the first."""
-    return next((version for version in registry.versions() if "champion" in version.aliases), None)
+    def classifier(self, version: int) -> Classifier:
+        """A registered version's model, held to this project's settings, for one thread at a time of many.
+
+        Raises:
+            UnknownVersionError: no such version.
+            ModelError: the model file cannot be read.
+            ModelMismatchError: it was made for other settings than the project's.
+        """
+        classifier = _classifier(self.registry.model_path(version))
+        classifier.metadata.require(where=f"model version {version}", **self.settings.model_input)
+        return classifier
 
 
 def open_project(root: Path | None = None) -> Project:
@@ -45,3 +72,14 @@ def use_tracking(uri: str) -> None:
     """Let MLflow, here and in what this process starts, keep its versions at `uri`, unless it is empty."""
     if uri:
         os.environ.setdefault("MLFLOW_TRACKING_URI", uri)
+
+
+@lru_cache(maxsize=4)
+def _opened_here(settings: Settings) -> Project:
+    use_tracking(settings.tracking.uri)
+    return Project(settings)
+
+
+@lru_cache(maxsize=4)
+def _classifier(path: Path) -> Classifier:
+    return Classifier(path, threads=1, arena=True)

@@ -6,7 +6,7 @@ import datetime as dt
 import tempfile
 from collections import defaultdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -14,9 +14,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from har.errors import NotEnoughDataError, SettingsError
-from har.importing import ASSIGNED_FROM, Labels, Staged, Survey, survey, write
-from har.recordings.layouts import find_layout, layouts
 from har.settings import load_settings
+
+if TYPE_CHECKING:
+    from har.importing import Labels, Staged, Survey
 
 _REFUSED_SHOWN = 20
 out = Console(soft_wrap=True, highlight=False)
@@ -25,6 +26,8 @@ out = Console(soft_wrap=True, highlight=False)
 def _list(wanted: bool) -> None:
     if not wanted:
         return
+    from har.recordings.layouts import layouts
+
     for layout in layouts():
         out.print(f"[bold]{layout.name}[/]  {escape(layout.title)}")
         for name, text in layout.options.items():
@@ -57,6 +60,9 @@ def import_recordings(
     ] = False,
 ) -> None:
     """Read a published or vendor layout and write inbox files, which `har ingest` takes."""
+    from har.importing import ASSIGNED_FROM, survey, write
+    from har.recordings.layouts import find_layout
+
     settings = load_settings()
     reader = find_layout(layout)
     with tempfile.TemporaryDirectory(prefix="har-import-") as folder:

@@ -146,10 +146,12 @@ def _measure(settings: Settings, folder: Path, samples: int, rounds: int) -> dic
 
 def score_lake(lake: Lake, settings: Settings, classifier: Classifier, *, profiled: bool = False) -> int:
     """The nightly job on an unscored lake: plan, read, window, infer, write, on every core; returns the windows."""
-    chunks = scoring.plan(lake, scoring.pending(lake, 1))
-    keeper = Profiler(lake, settings, classifier.metadata.feature_names, 1) if profiled else None
+    chunks = scoring.chunks_to_score(lake, scoring.pending(lake, 1))
+    observer = Profiler(lake, settings, classifier.metadata.feature_names, 1) if profiled else None
     with ThreadPoolExecutor(granted_cores()) as pool:
-        done = pool.map(lambda chunk: scoring.score_chunk(lake, settings, classifier, 1, chunk, keeper=keeper), chunks)
+        done = pool.map(
+            lambda chunk: scoring.score_chunk(lake, settings, classifier, 1, chunk, observer=observer), chunks
+        )
         return sum(report.windows for report in done)
 
 

@@ -12,7 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from har.dataset import Feedback, _last_over, load_windows, placements, told_labels, window_labels
-from har.jobs.ingest import ingest_files, plan
+from har.jobs.ingest import inbox_chunks, ingest_files
 from har.lake import Lake
 from har.settings import Settings
 
@@ -105,7 +105,7 @@ def recorded(put, lake: Lake, settings: Settings) -> Lake:
     put("2024-01-01", "s01", "a", "PEN")
     put("2024-01-01", "s01", "b")
     put("2024-01-02", "s02", "a", "ROW")
-    for chunk in plan(settings)[0]:
+    for chunk in inbox_chunks(settings)[0]:
         ingest_files(lake, settings, chunk)
     return lake
 

@@ -20,10 +20,12 @@ import pytest
 import yaml
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows._events import PROMOTED, announce_promotion, of_decision, send
+from flows._events import sender
+from har.jobs import PROMOTED, Event, of_decision, promotion
 from har.lake import Lake
 from har.monitoring import Decision, find_decision, note_decision, unheard
 from har.settings import Settings, load_settings
+from har_cli._shared import sender as known_sender
 
 ROOT = Path(__file__).parents[2]
 SLUGS = {
@@ -34,6 +36,7 @@ SLUGS = {
     "collect/hourly": "collect-hourly",
 }
 ON_EVENTS = ("package/champion", "train/retrain")
+ON_DEMAND = ("evaluate/by-subject",)
 RETRAINS_ON = ("har.drift.confirmed", "har.labels.arrived", "har.performance.dropped")
 
 
@@ -74,7 +77,7 @@ def _runs_of(api: str, deployment: str, wanted: int = 1) -> list[dict[str, Any]]
         time.sleep(0.5)
 
 
-def _decide(lake: Lake, settings: Settings, day: int, event: str) -> dict[str, Any]:
+def _decide(lake: Lake, settings: Settings, day: int, event: str) -> Event:
     """Keep a decision to train again, as `monitor` does, and return its event."""
     date = dt.date(2024, 1, day)
     payload = {"since": "2024-01-02", "reason": f'Drift: "so" it\'s {{{{ called }}}}, day {day}.'}
@@ -82,17 +85,17 @@ def _decide(lake: Lake, settings: Settings, day: int, event: str) -> dict[str, A
     assert note_decision(lake, decision, 1)
     row = find_decision(lake, decision.id)
     assert row is not None
-    return of_decision(settings, row)
+    return of_decision(settings.project.name, row)
 
 
 def _retraining_starts_once_per_decision(api: str, lake: Lake, settings: Settings, deployment: str) -> None:
     """Two decisions at once, each sent twice: two runs, one after the other, with the decisions' own values."""
     events = [_decide(lake, settings, 3, RETRAINS_ON[0]), _decide(lake, settings, 4, RETRAINS_ON[1])]
     with temporary_settings({PREFECT_API_URL: api}):
-        assert [send(event) for event in [*events, *events]] == [""] * 4
+        assert [sender(settings)(event) for event in [*events, *events]] == [""] * 4
     runs = sorted(_runs_of(api, deployment, 2), key=lambda run: run["start_time"])
     assert runs[0]["end_time"] <= runs[1]["start_time"]
-    assert {run["parameters"]["decision"] for run in runs} == {event["payload"]["decision"] for event in events}
+    assert {run["parameters"]["decision"] for run in runs} == {event.payload["decision"] for event in events}
     for run in runs:
         assert run["parameters"]["since"] == "2024-01-02"
         assert run["parameters"]["reason"].startswith('Drift: "so" it\'s {{ called }}, day ')
@@ -136,11 +139,11 @@ def test_a_project_is_deployed_scheduled_run_and_stopped(
                 f"{found['name']}": found
                 for found in _ask(api, "deployments/filter", {})
             }
-            assert sorted(deployments) == sorted([*SLUGS, *ON_EVENTS])
+            assert sorted(deployments) == sorted([*SLUGS, *ON_EVENTS, *ON_DEMAND])
             for name in deployments:
                 assert deployments[name]["global_concurrency_limit"]["limit"] == 1
                 assert deployments[name]["work_pool_name"] == "local"
-            assert [deployments[name]["schedules"] for name in ON_EVENTS] == [[], []]
+            assert [deployments[name]["schedules"] for name in (*ON_EVENTS, *ON_DEMAND)] == [[], [], []]
             triggers = [automation["trigger"] for automation in _ask(api, "automations/filter", {})]
             expected = [event for trigger in triggers for event in trigger["expect"]]
             assert sorted(expected) == sorted([*RETRAINS_ON, PROMOTED])
@@ -170,7 +173,7 @@ def test_a_project_is_deployed_scheduled_run_and_stopped(
             # The news of a promotion, as `har promote` sends it, starts the packaging; nothing serves in this project.
             with monkeypatch.context() as patch:
                 patch.setenv("PREFECT_API_URL", api)
-                assert announce_promotion(load_settings(project), 1) == ""
+                assert known_sender(load_settings(project))(promotion(1)) == ""
             _retraining_starts_once_per_decision(api, lake, load_settings(project), deployments["train/retrain"]["id"])
             (packaging,) = _runs_of(api, deployments["package/champion"]["id"])
             assert packaging["state"]["type"] == "FAILED"

@@ -16,10 +16,10 @@ import pytest
 from prefect.client.orchestration import get_client
 from tests_support import run_until_commit
 
-from flows._events import of_decision
 from flows.monitor import monitor
 from flows.train import train
-from har.jobs.monitor import FAILED
+from har.jobs import of_decision
+from har.jobs._due import FAILED
 from har.monitoring import DecisionRow, decisions, mark, reports
 from har.project import Project
 
@@ -124,7 +124,7 @@ def test_a_training_that_fails_is_sent_again_and_given_up_after_three(
     monkeypatch.setenv("HAR_PATHS__RUNS", "full")
     ids = set()
     for attempt in (1, 2, 3):
-        ids.add(of_decision(due.settings, retraining(due))["id"])
+        ids.add(of_decision("test-project", retraining(due)).id)
         with pytest.raises(OSError, match="full"):
             train(decision=retraining(due).decision_id)
         assert retraining(due).attempts == attempt
@@ -161,7 +161,7 @@ def test_an_event_that_nobody_heard_is_sent_again_with_the_same_id(due: Project,
     mark(due.lake, [row], emitted_at=dt.datetime.now(dt.UTC) - dt.timedelta(hours=2))
     (sent,) = monitor().decisions
     assert sent.decision_id == row.decision_id
-    wanted = of_decision(due.settings, row)["id"]
+    wanted = of_decision("test-project", row).id
     with get_client(sync_client=True) as client:
         deadline = 60
         for _ in range(deadline):

@@ -17,8 +17,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from har.errors import ServerError
 from infra.local.child import descendants
-from infra.local.server import ServerError, hold_home, local_server, running_server, starting_server
+from infra.local.server import hold_home, local_server, running_server, starting_server
 
 AllGone = Callable[..., bool]
 

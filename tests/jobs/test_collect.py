@@ -25,7 +25,7 @@ from journal_support import (
 
 from har.errors import LakeError
 from har.jobs import collect as collection
-from har.jobs.collect import CollectReport, collect_files, journal_files, plan
+from har.jobs.collect import CollectReport, collect_files, journal_files, log_chunks
 from har.lake import Lake
 from har.settings import Settings
 
@@ -178,7 +178,7 @@ def test_a_mended_line_is_collected(log: Log, lake: Lake) -> None:
     log.write(prediction(0, ms=-1.0), prediction(1))
     [bad] = log.collect(lake).bad
     assert "ms" in bad.reason
-    assert plan(log.settings) == []
+    assert log_chunks(log.settings) == []
     bad.now_at.write_bytes(bad.now_at.read_bytes().replace(b"-1.0", b"1.0"))
     bad.now_at.rename(bad.now_at.with_suffix(""))
     assert log.collect(lake).requests == 1
@@ -280,11 +280,11 @@ def test_files_come_in_the_order_they_were_written(log: Log) -> None:
     (log.folder / ".20240103T000000-5-0.jsonl").write_bytes(b"")
     (log.folder / "20240101T120000-77-8.jsonl.bad").write_bytes(b"x\n")
     assert [path.name for path in journal_files(log.folder)] == names
-    assert [[path.name for path in chunk] for chunk in plan(log.settings)] == [names]
+    assert [[path.name for path in chunk] for chunk in log_chunks(log.settings)] == [names]
 
 
 def test_without_a_log_there_is_nothing_to_do(settings: Settings, lake: Lake) -> None:
-    assert plan(settings) == []
+    assert log_chunks(settings) == []
     assert collect_files(lake, [settings.path("journal") / "gone.jsonl"]) == CollectReport()
     assert lake.requests.version() == -1
 

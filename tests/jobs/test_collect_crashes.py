@@ -34,7 +34,7 @@ settings = load_settings()
 collection.CHUNK_BYTES = 1
 lake = Lake(settings.path("lake"), settings.sensors.channels)
 print("ready", flush=True)
-for chunk in collection.plan(settings):
+for chunk in collection.log_chunks(settings):
     collection.collect_files(lake, chunk)
 """
 

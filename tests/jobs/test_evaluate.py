@@ -17,7 +17,7 @@ from onnx import TensorProto, helper
 from har.errors import EvaluationError, NotEnoughDataError
 from har.evaluation import latency
 from har.inference import Classifier, ModelMetadata
-from har.jobs.evaluate import CrossValidation, Progress, cross_validate
+from har.jobs._cross_validation import CrossValidation, Progress, cross_validate
 from har.training import Fitted, Signal, fit
 from har.windows import WindowSet, cut
 

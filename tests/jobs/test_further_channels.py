@@ -12,9 +12,8 @@ from tests_support import HAR_TOML, write_recording
 from har.errors import SettingsError
 from har.experiment import Experiment, make_recipe, run
 from har.inference import Classifier
-from har.jobs.ingest import ingest_files, plan
-from har.jobs.score import pending, score_chunk
-from har.jobs.score import plan as plan_scoring
+from har.jobs.ingest import inbox_chunks, ingest_files
+from har.jobs.score import chunks_to_score, pending, score_chunk
 from har.lake import Lake
 from har.monitoring import Profiler, chosen_features, subject_days
 from har.settings import Settings, load_settings
@@ -40,7 +39,7 @@ def climbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, Lake, E
             pressure = 1013.25 + slope * np.arange(frame.height) / 50
             frame.with_columns(pl.Series("pressure", pressure).round(2)).write_csv(path)
     lake = Lake(settings.path("lake"), settings.sensors.channels)
-    for chunk in plan(settings)[0]:
+    for chunk in inbox_chunks(settings)[0]:
         ingest_files(lake, settings, chunk)
     return settings, lake, run(make_recipe(settings, lake), root / "run")
 
@@ -67,9 +66,9 @@ def test_the_model_tells_apart_what_only_it_can(climbed: tuple[Settings, Lake, E
 def test_it_is_scored_and_profiled(climbed: tuple[Settings, Lake, Experiment]) -> None:
     settings, lake, experiment = climbed
     classifier = Classifier(experiment.model)
-    keeper = Profiler(lake, settings, classifier.metadata.feature_names, 1)
-    for chunk in plan_scoring(lake, pending(lake, 1), limit=20_000):
-        score_chunk(lake, settings, classifier, 1, chunk, keeper=keeper)
+    observer = Profiler(lake, settings, classifier.metadata.feature_names, 1)
+    for chunk in chunks_to_score(lake, pending(lake, 1), limit=20_000):
+        score_chunk(lake, settings, classifier, 1, chunk, observer=observer)
     told = lake.predictions.read()
     right = told["activity"].str.to_lowercase() == told["session"]
     assert right.mean() > 0.95  # type: ignore[operator]

@@ -13,16 +13,17 @@ import polars as pl
 import pytest
 from tests_support import run_and_kill, run_until_commit
 
-from har.jobs.ingest import IngestReport, ingest_files, plan, set_aside
+from har.jobs.ingest import IngestReport, StrayPart, inbox_chunks, ingest_files, set_aside
 from har.lake import Lake
+from har.project import Project
 from har.recordings import InboxFile, Recording, read_recording
 from har.settings import Settings
 
 
 def ingest(lake: Lake, settings: Settings, *, replace: bool = False) -> IngestReport:
     report = IngestReport()
-    chunks, strays = plan(settings)
-    report.add(set_aside(settings, strays))
+    chunks, strays = inbox_chunks(settings)
+    report.add(set_aside(StrayPart(Project(settings), tuple(strays))))
     for chunk in chunks:
         report.add(ingest_files(lake, settings, chunk, replace=replace))
     return report
@@ -147,19 +148,20 @@ def test_a_file_that_grows_while_it_is_read_waits(
 def test_a_file_that_is_gone_since_it_was_listed_stops_nobody(put, lake: Lake, settings: Settings) -> None:
     put("2024-01-01", "s01", "a", "PEN")
     gone = put("2024-01-01", "s02", "a", "PEN")
-    [chunk], _ = plan(settings)
+    [chunk], _ = inbox_chunks(settings)
     gone.unlink()
     assert ingest_files(lake, settings, chunk).landed == ["2024-01-01/s01_a.csv"]
 
 
 INGEST = """
-from har.jobs.ingest import ingest_files, plan
+from har.jobs.ingest import ingest_files, inbox_chunks
 from har.lake import Lake
+from har.project import Project
 from har.recordings import InboxFile, Recording, read_recording
 from har.settings import load_settings
 settings = load_settings()
 lake = Lake(settings.path("lake"), settings.sensors.channels)
-for chunk in plan(settings)[0]:
+for chunk in inbox_chunks(settings)[0]:
     print("chunk", flush=True)
     ingest_files(lake, settings, chunk)
 """

@@ -24,7 +24,7 @@ from har.errors import NotEnoughDataError
 from har.experiment import Experiment, Recipe, challenge, make_recipe, run
 from har.inference import Classifier
 from har.jobs import score as scoring
-from har.jobs.ingest import ingest_files, plan
+from har.jobs.ingest import inbox_chunks, ingest_files
 from har.jobs.summarise import outdated, write_summary
 from har.lake import Lake
 from har.monitoring import Profiler, profiled_by, subject_days
@@ -35,7 +35,7 @@ DAYS = ("2024-01-01", "2024-01-02")
 
 
 def ingest(lake: Lake, settings: Settings) -> None:
-    for chunk in plan(settings)[0]:
+    for chunk in inbox_chunks(settings)[0]:
         ingest_files(lake, settings, chunk)
 
 
@@ -64,9 +64,9 @@ def scored(trained: tuple[Path, Experiment], tmp_path: Path) -> tuple[Lake, Sett
 
 
 def score(lake: Lake, settings: Settings, classifier: Classifier, version: int = 1, **options: bool) -> int:
-    chunks = scoring.plan(lake, scoring.pending(lake, version, **options), limit=20_000)
-    keeper = Profiler(lake, settings, classifier.metadata.feature_names, version)
-    done = [scoring.score_chunk(lake, settings, classifier, version, chunk, keeper=keeper) for chunk in chunks]
+    chunks = scoring.chunks_to_score(lake, scoring.pending(lake, version, **options), limit=20_000)
+    observer = Profiler(lake, settings, classifier.metadata.feature_names, version)
+    done = [scoring.score_chunk(lake, settings, classifier, version, chunk, observer=observer) for chunk in chunks]
     return sum(report.windows for report in done)
 
 
@@ -129,7 +129,7 @@ def test_scoring_again_by_another_model_profiles_again(scored: tuple[Lake, Setti
 
 def test_without_monitoring_nothing_is_profiled(scored: tuple[Lake, Settings, Classifier]) -> None:
     lake, settings, classifier = scored
-    for chunk in scoring.plan(lake, scoring.pending(lake, 1)):
+    for chunk in scoring.chunks_to_score(lake, scoring.pending(lake, 1)):
         scoring.score_chunk(lake, settings, classifier, 1, chunk)
     assert len(rows(lake)) > 0
     assert lake.profiles.version() == -1
@@ -188,10 +188,10 @@ from har.settings import load_settings
 settings = load_settings(sys.argv[1])
 lake = Lake(settings.path("lake"), settings.sensors.channels)
 classifier = Classifier(settings.root / "run" / "model.onnx", threads=1)
-keeper = Profiler(lake, settings, classifier.metadata.feature_names, 1)
-for chunk in scoring.plan(lake, scoring.pending(lake, 1), limit=20_000):
+observer = Profiler(lake, settings, classifier.metadata.feature_names, 1)
+for chunk in scoring.chunks_to_score(lake, scoring.pending(lake, 1), limit=20_000):
     print("chunk", flush=True)
-    scoring.score_chunk(lake, settings, classifier, 1, chunk, keeper=keeper)
+    scoring.score_chunk(lake, settings, classifier, 1, chunk, observer=observer)
 """
 
 
@@ -225,7 +225,7 @@ def test_killed_at_any_moment_and_run_again(
 def test_minutes_add_up_to_the_time_covered(scored: tuple[Lake, Settings, Classifier]) -> None:
     lake, settings, classifier = scored
     score(lake, settings, classifier)
-    summary = predictions.summarise(lake.predictions.read(), settings)
+    summary = predictions.activity_minutes(predictions.counted_once(lake.predictions.read()))
     # 40 s recordings, 4 s windows with half overlap: 19 windows cover them whole.
     per_day = summary.group_by("date", "subject").agg(pl.col("minutes").sum()).sort("date", "subject")
     expected = [3 * 40 / 60] * len(SUBJECTS) + [2 * 40 / 60] * len(SUBJECTS)
@@ -292,9 +292,9 @@ def test_scoring_leaves_online_rows_in_place(scored: tuple[Lake, Settings, Class
 def test_what_was_answered_online_is_not_counted_twice(scored: tuple[Lake, Settings, Classifier]) -> None:
     lake, settings, classifier = scored
     score(lake, settings, classifier)
-    before = predictions.summarise(lake.predictions.read(), settings)
+    before = predictions.activity_minutes(predictions.counted_once(lake.predictions.read()))
     lake.predictions.add(online(lake, "s01", [0, 2, 4, 8, 100]), ["request_id", "start"])
-    assert predictions.summarise(lake.predictions.read(), settings).equals(before)
+    assert predictions.activity_minutes(predictions.counted_once(lake.predictions.read())).equals(before)
     # A subject without files that day: 0 to 12 s and 100 to 104 s, however windows overlap or repeat.
     lake.predictions.add(online(lake, "visitor", [0, 2, 5, 8, 100]), ["request_id", "start"])
     page = write_summary(lake, settings, dt.date(2024, 1, 1))

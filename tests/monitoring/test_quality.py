@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from har.jobs.ingest import ingest_files, plan
+from har.jobs.ingest import inbox_chunks, ingest_files
 from har.lake import Lake
 from har.monitoring import Profile, Profiler, SubjectDay, quality_alarms, subject_days
 from har.sample import replay, replay_round
@@ -70,7 +70,7 @@ def test_a_watch_at_rest_is_not_broken() -> None:
 
 def alarms(lake: Lake, settings: Settings, *, stuck: str = "") -> list[str]:
     """Kinds of the alarms over all days of the inbox, without a model: variances are taken from the samples."""
-    for chunk in plan(settings)[0]:
+    for chunk in inbox_chunks(settings)[0]:
         ingest_files(lake, settings, chunk)
     names = [f"{channel}.log_var" for channel in lake.channels]
     own = settings.model_copy(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from har.jobs.collect import CollectReport, collect_files, plan
+from har.jobs.collect import CollectReport, collect_files, log_chunks
 from har.lake import Lake
 from har.settings import Settings
 
@@ -90,7 +90,7 @@ class Log:
 
     def collect(self, lake: Lake) -> CollectReport:
         report = CollectReport()
-        for chunk in plan(self.settings):
+        for chunk in log_chunks(self.settings):
             report.add(collect_files(lake, chunk))
         return report
 

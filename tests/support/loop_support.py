@@ -12,7 +12,7 @@ import polars as pl
 from onnx import TensorProto, helper, numpy_helper
 
 from har.inference import Classifier, ModelMetadata
-from har.jobs.score import pending, plan, score_chunk
+from har.jobs.score import chunks_to_score, pending, score_chunk
 from har.lake import Lake
 from har.settings import Settings
 
@@ -116,5 +116,5 @@ def write_mean_model(path: Path, settings: Settings, *, gain: float = 4.0) -> Pa
 
 def score(lake: Lake, settings: Settings, model: Path, version: int) -> None:
     """Predict what no model has predicted."""
-    for chunk in plan(lake, pending(lake, version)):
+    for chunk in chunks_to_score(lake, pending(lake, version)):
         score_chunk(lake, settings, Classifier(model, threads=1), version, chunk)

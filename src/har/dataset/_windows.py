@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from har.cutting import ORDER, RECORDING, matrix, run_ids
+from har.cutting import ORDER, RECORDING, cut_day, matrix, run_ids
 from har.dataset._feedback import Feedback
 from har.errors import NotEnoughDataError
 from har.lake import Lake, Partition
@@ -99,23 +99,15 @@ def window_labels(
     feedback = Feedback(lake, settings.activities.all, labels_version)
     parts = [pl.DataFrame(schema={name: lake.predictions.schema[name] for name in _PLACE})]
     columns = ["session", "segment", "time", "activity"]
-    for (date, subject), frame in lake.samples.each(
-        version, _with_labels(lake, feedback, version, partitions), columns
-    ):
-        ordered = frame.sort("session", "time").with_columns(pl.lit(subject).alias("subject"))
-        windows = cut(
-            np.empty((len(ordered), 0), np.float32),
-            run_ids(ordered.drop("subject")),
-            length=settings.length,
-            stride=settings.stride,
-            labels=_labels(ordered, settings, feedback),
-            purity=settings.windows.purity,
-        )
-        known = windows.select(windows.labels >= 0)
-        rows = ordered.select(pl.lit(date, pl.Date).alias("date"), "subject", "session", pl.col("time").alias("start"))[
-            known.starts
-        ]
-        parts.append(rows.with_columns(_names(known, settings)).select(_PLACE))
+    for partition, frame in lake.samples.each(version, _with_labels(lake, feedback, version, partitions), columns):
+        subject = pl.lit(partition[1]).alias("subject")
+
+        def labels(ordered: pl.DataFrame, subject: pl.Expr = subject) -> NDArray[np.int16]:
+            return _labels(ordered.with_columns(subject), settings, feedback)
+
+        windows, places = cut_day(partition, frame, settings, (), labels=labels)
+        known = windows.labels >= 0
+        parts.append(places.filter(known).with_columns(_names(windows.select(known), settings)).select(_PLACE))
     return pl.concat(parts)
 
 

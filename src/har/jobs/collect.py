@@ -1,4 +1,4 @@
-"""The online service's prediction log in, rows of the lake out: predictions, requests and labels, each exactly once.
+"""Bring the online service's log into the lake: predictions, requests and labels, each exactly once.
 
 Predictions are committed first, requests after them, labels last, and only then are the files removed. Rows have keys,
 so that a run that was killed in between, or that reads a file which the service still writes to, adds what is missing
@@ -16,11 +16,17 @@ from pathlib import Path
 from typing import BinaryIO
 
 import polars as pl
+from rich.markup import escape
 
+from har.console import console, track
 from har.errors import LakeError
 from har.files import write_atomically
+from har.inference import Classifier
+from har.jobs._each import Each, in_turn, once
 from har.journal import Entries, Fault, Reader
 from har.lake import Lake
+from har.monitoring import chosen_features, profile_online
+from har.project import Project
 from har.schema import UNKNOWN_SUBJECT
 from har.settings import Settings
 
@@ -80,12 +86,65 @@ class CollectReport:
             setattr(self, name, value if name == "waiting" else getattr(self, name) + value)
 
 
+@dataclass(frozen=True)
+class CollectPart:
+    """Some files of the log."""
+
+    project: Project
+    files: tuple[Path, ...]
+
+    def __str__(self) -> str:
+        return self.files[0].name
+
+
+def collect(project: Project, *, each: Each = in_turn) -> CollectReport:
+    """Bring the prediction log into the lake, each line once, remove what is complete, and profile what is new.
+
+    Safe at any time, also while the service writes and after a run that was killed.
+
+    Args:
+        project: whose log.
+        each: how to run the chunks; writers of one table take turns, whoever runs them.
+
+    Raises:
+        LakeError: the disk refuses; the files are still there, and nothing is half written.
+    """
+    report = CollectReport()
+    parts = [CollectPart(project, tuple(chunk)) for chunk in log_chunks(project.settings)]
+    for done in track(each(collect_part, parts), "Collecting", total=len(parts), unit="chunks"):
+        report.add(done)
+    if project.settings.monitoring.enabled:
+        once(each, profile_answers, project)
+    for bad in report.bad:
+        line = escape(f"{bad.file}, line {bad.line}: {bad.reason}")  # a reason quotes what may look like markup
+        console.print(f"[yellow]set aside[/] {line}", highlight=False)
+    return report
+
+
+def collect_part(part: CollectPart) -> CollectReport:
+    """Collect some files of the prediction log and commit them."""
+    return collect_files(part.project.lake, part.files)
+
+
+def profile_answers(project: Project) -> int:
+    """Profile what the service's models saw, where windows have come that no profile holds yet."""
+    settings = project.settings
+    versions = project.lake.requests.scan().select(pl.col("model_version").unique()).collect()["model_version"]
+    registered = {version.number for version in project.registry.versions()}
+    features = {}
+    for number in sorted(registered.intersection(versions.to_list())):
+        # A version that answered once may have been made for other settings than today's.
+        names = Classifier(project.registry.model_path(number), threads=1).metadata.feature_names
+        features[number] = (names, chosen_features(names, settings.monitoring))
+    return profile_online(project.lake, features) if features else 0
+
+
 def journal_files(folder: Path) -> list[Path]:
     """The log's files, oldest first; their names are `<stamp>-<writer>-<number>.jsonl`."""
     return sorted((path for path in folder.glob("*.jsonl") if not path.name.startswith(".")), key=_age)
 
 
-def plan(settings: Settings) -> list[list[Path]]:
+def log_chunks(settings: Settings) -> list[list[Path]]:
     """The log in chunks of about `CHUNK_BYTES`, oldest first; a larger file is a chunk of its own."""
     chunks: list[list[Path]] = []
     total = 0

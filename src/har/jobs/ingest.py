@@ -1,4 +1,4 @@
-"""Inbox files in, samples in the lake out; a bad file goes to quarantine and the others land.
+"""Bring the inbox into the lake; a bad file goes to quarantine, and the others land.
 
 Samples are committed first and the files' rows in `recordings` after them; a run that is killed in between reads the
 same files again and writes the same partitions. Files stay in the inbox: they are the raw data.
@@ -13,14 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from rich.markup import escape
 
+from har.console import console, track
 from har.errors import ConflictingRecordingError, DuplicateRecordingError, RecordingError
+from har.jobs._each import Each, in_turn, once
 from har.lake import Lake, Partition
+from har.project import Project
 from har.recordings import InboxFile, Recording, StrayFile, inbox_files, quarantine, read_recording
 from har.settings import Settings
 
 CHUNK_BYTES = 200_000_000
-"""Raw bytes read between two commits, about; a subject's day is never parted."""
+"""Raw bytes read between two commits, about; a subject's day is never split."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,62 @@ class IngestReport:
         self.samples += other.samples
 
 
-def plan(settings: Settings, date: dt.date | None = None) -> tuple[list[list[InboxFile]], list[StrayFile]]:
+@dataclass(frozen=True)
+class IngestPart:
+    """Some subjects of one date, and what may become of them."""
+
+    project: Project
+    files: tuple[InboxFile, ...]
+    replace: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.files[0].date} ({len(self.files)} files)"
+
+
+@dataclass(frozen=True)
+class StrayPart:
+    """Files whose names say that they are no recordings."""
+
+    project: Project
+    strays: tuple[StrayFile, ...]
+
+    def __str__(self) -> str:
+        return f"{len(self.strays)} files"
+
+
+def ingest(
+    project: Project, *, date: dt.date | None = None, replace: bool = False, each: Each = in_turn
+) -> IngestReport:
+    """Bring the inbox into the lake; files already ingested are skipped.
+
+    Args:
+        project: whose inbox.
+        date: this date only; None: all.
+        replace: a session that was ingested with other content is replaced.
+        each: how to run the chunks; writers of one table take turns, whoever runs them.
+
+    Raises:
+        LakeError: the disk refuses; nothing is half written.
+    """
+    chunks, strays = inbox_chunks(project.settings, date)
+    report = IngestReport()
+    if strays:
+        report.add(once(each, set_aside, StrayPart(project, tuple(strays))))
+    parts = [IngestPart(project, tuple(chunk), replace) for chunk in chunks]
+    for done in track(each(ingest_part, parts), "Ingesting", total=len(parts), unit="chunks"):
+        report.add(done)
+    for bad in report.quarantined:
+        reason = escape(f"{bad.file}: {bad.error}")  # an error quotes what may look like markup
+        console.print(f"[yellow]quarantined[/] {reason}", highlight=False)
+    return report
+
+
+def ingest_part(part: IngestPart) -> IngestReport:
+    """Ingest some subjects of one date."""
+    return ingest_files(part.project.lake, part.project.settings, part.files, replace=part.replace)
+
+
+def inbox_chunks(settings: Settings, date: dt.date | None = None) -> tuple[list[list[InboxFile]], list[StrayFile]]:
     """The inbox in chunks, each some subjects of one date, and what is no recording by its name.
 
     Args:
@@ -118,10 +177,10 @@ def ingest_files(lake: Lake, settings: Settings, files: Sequence[InboxFile], *, 
     return report
 
 
-def set_aside(settings: Settings, strays: Sequence[StrayFile]) -> IngestReport:
+def set_aside(part: StrayPart) -> IngestReport:
     """Quarantine files whose names say that they are no recordings."""
-    there = [stray for stray in strays if stray.path.exists()]
-    return IngestReport(quarantined=[_set_aside(stray.path, stray.error, settings) for stray in there])
+    there = [stray for stray in part.strays if stray.path.exists()]
+    return IngestReport(quarantined=[_set_aside(stray.path, stray.error, part.project.settings) for stray in there])
 
 
 class _Known:

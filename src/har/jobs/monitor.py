@@ -1,143 +1,287 @@
-"""What `monitor` finds to do: days with news, and decisions of earlier runs that are still to be heard."""
+"""Judge scored days: a drift report, a decision and its event, in this order, each stored before the next.
+
+What a killed run left undone the next one does: a day without a decision is judged again, an event that nobody has
+handled is sent again.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
-from zoneinfo import ZoneInfo
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
-import polars as pl
+from rich.markup import escape
 
-from har.errors import MonitoringError, NotEnoughDataError
-from har.lake import Lake
+from har.console import console
+from har.jobs._due import due_days, to_send
+from har.jobs._due import kept as stored_decision
+from har.jobs._each import Each, in_turn, once
+from har.jobs._events import Send, nobody_listens, of_decision, promotion
 from har.monitoring import (
+    REFERENCE,
     STARTS_TRAINING,
-    Decision,
+    DayReport,
     DecisionRow,
+    Reference,
+    ask,
+    decide,
     decisions,
-    find_decision,
+    gather_facts,
     mark,
+    measure,
     note_decision,
-    unheard,
+    quality_alarms,
+    reports,
+    store_report,
+    subject_days,
+    watch_day,
+    watch_probation,
+    write_pages,
 )
 from har.project import Project
-from har.registry import Version
-
-FAILED = "failed: "
-"""So begins the outcome of a decision whose training ended badly and may be begun again."""
-RESEND_AFTER = dt.timedelta(hours=1)
-"""An event that arrived may still have started nothing: it is sent again when it is as old as this and unhandled."""
-ATTEMPTS = 3
-"""So often a training may fail for one decision."""
-RETRAINING_FAILED = "har.retraining.failed"
-"""It failed so often: somebody has to look."""
+from har.registry import Version, whoami
 
 
-def due_days(
-    project: Project, champion: Version, date: dt.date | None, *, again: bool
-) -> tuple[list[dt.date], list[str]]:
-    """Days to be judged, and what is to be said of those that cannot be yet."""
-    lake = project.lake
-    own = (pl.col("model_version") == champion.number).any().alias("own")
-    profiled = (
-        lake.profiles.scan()
-        .filter(pl.col("days") == 1)
-        .group_by("date")
-        .agg(pl.col("made_at").max(), own)
-        .sort("date")
-        .collect()
-    )
-    if date is not None:
-        if not profiled.filter((pl.col("date") == date) & pl.col("own")).height:
-            raise NotEnoughDataError(
-                where=f"monitor, {date}",
-                expected=f"a day that version {champion.number} scored",
-                got="no profiles of it",
-                remedy="Score it first: har score. Days that another version scored: har score --rescore.",
-            )
-        news = profiled.filter(pl.col("date") == date)
-    else:
-        after = champion.tags.get("trained_to", "")
-        news = profiled.filter(pl.col("date").cast(pl.String) > after)
-    known = {row.date: row for row in decisions(lake)}
-    made = dict(lake.drift.read(columns=["date", "made_at"]).iter_rows())
-    today = _today(project.settings.project.timezone)
-    due, future, foreign = [], [], []
-    for day, made_at, seen in news.iter_rows():
-        late = day in made and made_at > made[day]
-        answered = day == max(known, default=None) and _labels_came(lake, known[day], made.get(day))
-        if not again and day in known and not late and not answered:
-            continue
-        if date is None and day >= today:
-            future.append(day)
-        elif not seen:
-            foreign.append(day)
-        else:
-            due.append(day)
-    notes = []
-    if foreign:
-        which = f"{foreign[0]} and {len(foreign) - 1} more days" if len(foreign) > 1 else str(foreign[0])
-        notes.append(f"Another version than the champion, {champion.number}, scored {which}: har score --rescore.")
-    if future and future[-1] > today + dt.timedelta(days=1):
-        notes.append(f"Recordings of {future[-1]} wait until that day is over: was a clock wrong?")
-    return due, notes
+@dataclass(frozen=True)
+class MonitorReport:
+    """What a run of `monitor` did.
+
+    Attributes:
+        model_version: the champion, when the run ended.
+        days: the reports it made.
+        decisions: what it decided, or did for an earlier run.
+        unsent: decisions whose event did not arrive; the next run sends it.
+        index: the page that leads to all reports; None: there are none.
+        notes: what somebody should know, in sentences.
+    """
+
+    model_version: int
+    days: tuple[DayReport, ...]
+    decisions: tuple[DecisionRow, ...]
+    unsent: int
+    index: Path | None
+    notes: tuple[str, ...] = ()
 
 
-def _today(timezone: str) -> dt.date:
-    return dt.datetime.now(dt.UTC if timezone == "UTC" else ZoneInfo(timezone)).date()
+@dataclass(frozen=True)
+class DayPart:
+    """A day to be compared with a version's reference."""
+
+    project: Project
+    version: Version
+    date: dt.date
+
+    def __str__(self) -> str:
+        return str(self.date)
 
 
-def _labels_came(lake: Lake, row: DecisionRow, made_at: dt.datetime | None) -> bool:
-    """Whether feedback arrived after a day's report that ended in waiting for it."""
-    if row.action not in ("ask", "hold") or made_at is None:
-        return False
-    return max(lake.labels.written_at().values(), default=0.0) > made_at.timestamp()
+@dataclass(frozen=True)
+class DecisionPart:
+    """A day's report to decide on."""
+
+    project: Project
+    version: Version
+    report: DayReport
+    automatic: bool
+
+    def __str__(self) -> str:
+        return str(self.report.date)
 
 
-def to_send(project: Project, champion: Version) -> tuple[list[DecisionRow], list[str]]:
-    """Earlier decisions whose event is to be sent, and what is to be said of those that time has made void."""
-    now = dt.datetime.now(dt.UTC)
-    rows: dict[str, DecisionRow] = {}
-    notes = []
-    for row in unheard(project.lake):
-        if row.event in STARTS_TRAINING and row.model_version != champion.number:
-            mark(project.lake, [row], handled_at=now, outcome=f"void: version {champion.number} serves since")
-        elif row.event in STARTS_TRAINING and row.attempts >= ATTEMPTS:
-            alert = _give_up(project, row)
-            rows[alert.decision_id] = alert
-            notes.append(f"The training that was decided on {row.date} is given up: {row.outcome}")
-        elif row.emitted_at is None or row.outcome.startswith(FAILED) or now - row.emitted_at > RESEND_AFTER:
-            rows[row.decision_id] = row
-    return list(rows.values()), notes
+@dataclass(frozen=True)
+class ActionPart:
+    """A decision to carry out, and what sends its event."""
+
+    project: Project
+    row: DecisionRow
+    send: Send
+
+    def __str__(self) -> str:
+        return self.row.decision_id
 
 
-def kept(lake: Lake, decision_id: str) -> DecisionRow:
-    row = find_decision(lake, decision_id)
-    if row is None:
-        raise MonitoringError(
-            where=str(lake.decisions.path),
-            expected=f"the decision {decision_id} that was just written",
-            got="none",
-            remedy="Something else writes this table: end it, then run har monitor again.",
+def monitor(
+    project: Project,
+    *,
+    date: dt.date | None = None,
+    again: bool = False,
+    each: Each = in_turn,
+    send: Send = nobody_listens,
+    automatic: bool = True,
+) -> MonitorReport:
+    """Report on every day that has news, oldest first, and act on what the policy says.
+
+    Those are the days that are over, that the champion was not trained on, and that have no decision yet, more data
+    than when they were judged, or, the newest one, labels that its decision waits for. A day that is judged again
+    keeps its earlier decisions in the log, and gets another one only if something else is decided now.
+
+    Args:
+        project: whose champion.
+        date: this day only, even if it is not over or the champion was trained on it.
+        again: also what was judged before.
+        each: how to run the steps of a day.
+        send: where events go.
+        automatic: whether trainings may start by themselves.
+
+    Raises:
+        NoChampionError: nothing serves yet.
+        NotEnoughDataError: no champion has scored `date`.
+    """
+    champion = project.registry.champion()
+    if not project.settings.monitoring.enabled:
+        return _ended(champion, notes=["Monitoring is switched off: monitoring.enabled in har.toml."])
+    notes: list[str] = []
+    unsent = 0
+    done: list[DecisionRow] = []
+
+    def act(row: DecisionRow) -> None:
+        nonlocal unsent
+        done.append(row)
+        why_not = once(each, carry_out, ActionPart(project, row, send))
+        if why_not:
+            unsent += 1
+            notes.append(f"The event {row.event} of {row.date} was not sent ({why_not}); the next run sends it.")
+
+    unhandled, void = to_send(project, champion)
+    notes += void
+    for row in unhandled:
+        act(row)
+    champion = project.registry.champion()  # an earlier run's rollback may have been carried out just now
+    if not _has_reference(champion):
+        notes.append(
+            f"Version {champion.number} has no reference to compare days with: it was trained before there was "
+            "monitoring, or without. Train and promote another: har train."
         )
-    return row
+        return _ended(champion, done, unsent=unsent, notes=notes)
+    due, waiting = due_days(project, champion, date, again=again)
+    notes += waiting
+    days: list[DayReport] = []
+    for day in due:
+        report = once(each, watch, DayPart(project, champion, day))
+        days.append(report)
+        row = once(each, settle, DecisionPart(project, champion, report, automatic))
+        console.print(f"{day}: {report.verdict} [dim]→ {row.action}[/]", highlight=False)
+        if row.event and row.emitted_at is None:
+            act(row)
+        else:
+            done.append(row)
+        if row.action == "rollback" and project.registry.champion().number != champion.number:
+            # The days after it were seen by the version that was taken back.
+            break
+    index = _write_pages(project)
+    return _ended(project.registry.champion(), done, days=days, unsent=unsent, index=index, notes=notes)
 
 
-def _give_up(project: Project, row: DecisionRow) -> DecisionRow:
-    """Close a decision whose training fails again and again, with an alert in its place."""
-    told = f"The training decided on {row.date} failed {row.attempts} times; {row.outcome}"
-    alert = Decision(
-        date=row.date,
-        action="alert",
-        reasons=(told, *row.reasons),
-        event=RETRAINING_FAILED,
-        payload={"since": row.payload.get("since"), "reason": told, "retraining": row.decision_id},
+def watch(part: DayPart) -> DayReport:
+    """Compare a day with the champion's reference, and store the report."""
+    project, version, date = part.project, part.version, part.date
+    settings, lake = project.settings, project.lake
+    days = subject_days(lake, date)
+    split = project.registry.recipe(version.number)["split"]
+    report = watch_day(
+        date,
+        version.number,
+        _reference(project, version.number),
+        days,
+        reports(lake, model_version=version.number, before=date),
+        settings.drift,
+        performance=measure(
+            lake,
+            settings,
+            date=date,
+            model_version=version.number,
+            expected=version.metrics["accuracy"],
+            seen={*split["train"], *split["validation"]},
+        ),
+        quality=quality_alarms(days),
     )
-    # The alert first: a run that is killed between the two does both again, and the alert has the same id.
-    note_decision(project.lake, alert, row.model_version)
-    mark(
-        project.lake,
-        [row],
-        handled_at=dt.datetime.now(dt.UTC),
-        outcome=f"given up after {row.attempts} attempts: {row.outcome}",
+    store_report(lake, report)
+    return report
+
+
+def settle(part: DecisionPart) -> DecisionRow:
+    """Decide what is to be done about a day, and store the decision; what it asks for comes after that."""
+    project, version, report = part.project, part.version, part.report
+    settings, lake = project.settings, project.lake
+    facts = gather_facts(
+        lake,
+        settings,
+        report,
+        recipe=project.registry.recipe(version.number),
+        automatic=part.automatic,
+        probation=watch_probation(lake, settings, project.registry, report),
     )
-    return kept(project.lake, alert.id)
+    decision = decide(report, facts, settings.retraining)
+    note_decision(lake, decision, version.number)
+    if decision.action == "ask":
+        ask(lake, settings, (report.since or report.date, report.date), decision.id)
+    return stored_decision(lake, decision.id)
+
+
+def carry_out(part: ActionPart) -> str:
+    """Do what a decision asks for and send its event; "", or why it did not arrive."""
+    project, row, send = part.project, part.row, part.send
+    outcome = "announced"
+    if row.action == "rollback":
+        outcome, why_not = _roll_back(project, row, send)
+        if why_not:
+            return why_not
+    why_not = send(of_decision(project.settings.project.name, row))
+    if why_not:
+        return why_not
+    now = dt.datetime.now(dt.UTC)
+    if row.event in STARTS_TRAINING:
+        mark(project.lake, [row], emitted_at=now)
+    else:
+        mark(project.lake, [row], emitted_at=now, handled_at=now, outcome=outcome)
+    return ""
+
+
+def _ended(
+    champion: Version,
+    done: Sequence[DecisionRow] = (),
+    *,
+    days: Sequence[DayReport] = (),
+    unsent: int = 0,
+    index: Path | None = None,
+    notes: Sequence[str] = (),
+) -> MonitorReport:
+    for note in notes:
+        console.print(f"[yellow]{escape(note)}[/]", highlight=False)
+    return MonitorReport(champion.number, tuple(days), tuple(done), unsent, index, tuple(notes))
+
+
+def _has_reference(version: Version) -> bool:
+    return any(name.endswith(REFERENCE) for name in version.tags)
+
+
+@lru_cache(maxsize=2)
+def _reference(project: Project, version: int) -> Reference:
+    return Reference.read(project.registry.artifact(version, REFERENCE))
+
+
+def _roll_back(project: Project, row: DecisionRow, send: Send) -> tuple[str, str]:
+    """Let the former champion serve again: the outcome, and why the news did not arrive ("" if it did).
+
+    A run that was killed may have done so already; then only the news is repeated, so that its bentos are served.
+    """
+    registry = project.registry
+    if registry.champion().number == row.payload["version"]:
+        registry.rollback(reason=" ".join(row.reasons), who=f"monitor ({whoami()})")
+    number = registry.champion().number
+    return f"version {number} serves again", send(promotion(number))
+
+
+def _write_pages(project: Project) -> Path | None:
+    every = reports(project.lake)
+    if not every:
+        return None
+    return write_pages(
+        project.settings.path("reports"),
+        every,
+        decisions(project.lake),
+        project.registry.log(),
+        title=project.settings.project.name,
+    )

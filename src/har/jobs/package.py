@@ -1,216 +1,287 @@
-"""A registered version in, the folder that services serve out: the champion with its predecessor, a shadow and a rule.
+"""Package the champion: build its online and batch bento, try both, and record them with the version.
 
-What goes in follows from the registry's aliases, so that a package can be named before anything is read or copied.
+How bentos are built and served is not known here: `Bentos` does it (`infra.bentoml`).
 """
 
 from __future__ import annotations
 
-import hashlib
+import io
 import json
-from collections.abc import Iterable, Mapping
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from har.dataset import load_windows
-from har.errors import ModelMismatchError, NotEnoughDataError, RegistryError
-from har.files import file_sha256
-from har.inference import Classifier, MagnitudeRule, ModelMetadata, Package
-from har.lake import Lake, Partition
-from har.registry import Registry, Version
-from har.settings import Settings
-from har.windows import WindowSet
+from har.console import console
+from har.errors import PackagingError
+from har.jobs._contents import Choice, choose, code_sha256, known_samples, require_fit, write_package
+from har.jobs._each import Each, in_threads, once
+from har.predictions import predict
+from har.project import Project
 
 TAGS = ("bento_online", "bento_batch")
 """Tags of a registered version that name the bentos which carry it, once they were tried."""
+BENTOFILES = ("bentofile.yaml", "bentos/batch/bentofile.yaml")
+TOLERANCE = 1e-5
+"""How far a bento's probabilities may lie from those of the registry's own file."""
 
-RULE_WINDOWS = 20_000
-"""The fallback rule has a handful of numbers per activity: more windows than this would not change them."""
+_PARQUET = "application/vnd.apache.parquet"
+_SOURCES = ("har.toml", *BENTOFILES, "requirements/online.txt", "requirements/batch.txt")
+_ANSWER_TIMEOUT_S = 120.0
+_PATIENT = {"HAR_SERVING__TIMEOUT_S": "60", "HAR_SERVING__DEADLINE_MS": "60000"}
+"""A try asks whether the answers are right; on a busy machine the fallback would answer in the model's place."""
 
-KNOWN_WINDOWS = 32
-KNOWN_SAMPLES = 50_000
-_SECTIONS_THAT_CUT = ("project", "sensors", "windows", "activities")
+
+class Bentos(Protocol):
+    """Builds and serves bentos in the project's store; can be pickled."""
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Be the only one that packages."""
+
+    def holds(self, *tags: str) -> bool:
+        """Whether each of these models or bentos is there, whole."""
+
+    def point_at(self, *tags: str) -> None:
+        """Make `latest` mean these models and bentos."""
+
+    def all_or_nothing(self, version: str) -> AbstractContextManager[None]:
+        """Start without any model or bento of this version; a failed block leaves none, and `latest` as it was."""
+
+    def build(self, name: str, version: str, folder: Path, bentofiles: tuple[str, ...]) -> list[str]:
+        """Store the package in `folder` as a model and build a bento over it from each file; their tags."""
+
+    def serving(self, tag: str, settings: Mapping[str, str]) -> AbstractContextManager[str]:
+        """Serve a bento for a while; yields its address once it is ready."""
+
+    def log_end(self, tag: str) -> str:
+        """Where the log of a bento that was served lies, and its last lines."""
 
 
 @dataclass(frozen=True)
-class Choice:
-    """What a package is made of.
+class PackageReport:
+    """What a run of `package` did.
 
     Attributes:
-        version: the version that answers.
-        previous: the one that answers when it fails, None if there is none.
-        shadow: the one that looks on, None if there is none.
+        version: the version that the bentos carry.
+        online_tag: of the online bento.
+        batch_tag: of the batch bento.
+        built: False if both were there already, tried and recorded.
+        seconds: it took.
     """
 
-    version: Version
-    previous: Version | None
-    shadow: Version | None
-
-    def key(self, code: str) -> str:
-        """`v<number>-<8 hexadecimal digits>`: equal for the same models under the same code, given by its hash."""
-        parts = [[part.number, part.sha256] if part else None for part in (self.version, self.previous, self.shadow)]
-        return f"v{self.version.number}-{hashlib.sha256(json.dumps([parts, code]).encode()).hexdigest()[:8]}"
+    version: int
+    online_tag: str
+    batch_tag: str
+    built: bool
+    seconds: float
 
 
-def choose(registry: Registry, *, version: int | None = None, shadow: int | None = None) -> Choice:
-    """Settle which versions go into a package.
+@dataclass(frozen=True)
+class ChoicePart:
+    """Which versions are asked for."""
+
+    project: Project
+    version: int | None
+    shadow: int | None
+
+
+@dataclass(frozen=True)
+class BuildPart:
+    """What is to be built, in which folder."""
+
+    project: Project
+    bentos: Bentos
+    choice: Choice
+    key: str
+    folder: Path
+
+    def __str__(self) -> str:
+        return self.key
+
+
+@dataclass(frozen=True)
+class TryPart:
+    """A built bento, and how it is tried."""
+
+    project: Project
+    bentos: Bentos
+    version: int
+    tag: str
+    windows: NDArray[np.float32] | None = None
+
+    def __str__(self) -> str:
+        return self.tag
+
+
+@dataclass(frozen=True)
+class RecordPart:
+    """Tried bentos of a version."""
+
+    project: Project
+    version: int
+    tags: tuple[str, ...]
+
+
+def package(
+    project: Project,
+    bentos: Bentos,
+    *,
+    version: int | None = None,
+    shadow: int | None = None,
+    each: Each = in_threads,
+) -> PackageReport:
+    """Build the champion's online and batch bento, try both, and record them; what is there already stays.
 
     Args:
-        registry: holds the versions and their aliases.
-        version: the one that shall answer; None: the champion.
-        shadow: the one that shall look on; None: the challenger, if there is one for the same windows.
+        project: its registry, lake and code.
+        bentos: builds and serves.
+        version: another version than the champion, to try it out.
+        shadow: a version that sees a share of the requests without answering; by default the challenger, if there
+            is one for the same windows.
+        each: how to run the steps, and the tries of both bentos.
 
     Raises:
-        NoChampionError: no version is named, and none serves.
-        UnknownVersionError: a version that is named is not registered.
-        RegistryError: a version shall be its own shadow.
-        ModelMismatchError: the shadow that is named is for other windows or activities.
+        NoChampionError: nothing serves yet.
+        PackagingError: a bento cannot be built, or answers otherwise than its model; nothing is recorded.
     """
-    main = registry.champion() if version is None else registry.version(version)
-    if shadow == main.number:
-        raise RegistryError(
-            where=f"shadow {shadow}",
-            expected=f"another version than the {main.number} that answers",
-            got="the same",
-            remedy="Name another: har models lists them.",
-        )
-    metadata = _metadata(registry, main)
-    held = {alias: other for other in registry.versions() for alias in other.aliases}
-    # A version that is only tried out falls back to the one that serves.
-    previous = held.get("previous") if "champion" in main.aliases else held.get("champion")
-    if shadow is not None:
-        watching: Version | None = registry.version(shadow)
-        difference = _difference(metadata, _metadata(registry, registry.version(shadow)))
-        if difference:
-            raise ModelMismatchError(
-                where=f"version {shadow} as a shadow of version {main.number}, {difference[0]}",
-                expected=str(difference[1]),
-                got=str(difference[2]),
-                remedy="A shadow sees the champion's requests: choose a version of the same windows and activities.",
-            )
-    else:
-        watching = _companion(registry, main, metadata, held.get("challenger"))
-    return Choice(main, _companion(registry, main, metadata, previous), watching)
+    began = time.perf_counter()
+    name = project.settings.project.name
+    choice = once(each, choose_models, ChoicePart(project, version, shadow))
+    number, key = choice.version.number, choice.key(_code(project.settings.root))
+    with bentos.lock():
+        known = project.registry.version(number).tags
+        tags = [known.get(tag, "") for tag in TAGS]
+        built = not all(tag.endswith(f":{key}") for tag in tags) or not bentos.holds(*tags, f"{name}:{key}")
+        if built:
+            tags = _build_and_try(project, bentos, choice, key, each)
+        else:
+            console.print(f"Version {number} is packaged already: {', '.join(tags)}.", highlight=False)
+        bentos.point_at(*tags, f"{name}:{key}")
+    return PackageReport(number, tags[0], tags[1], built, round(time.perf_counter() - began, 1))
 
 
-def require_fit(registry: Registry, choice: Choice, settings: Settings) -> None:
-    """Refuse to package a model that was made for other settings than the project's.
+def choose_models(part: ChoicePart) -> Choice:
+    """Settle which versions go in, and that they are for this project's settings."""
+    registry = part.project.registry
+    choice = choose(registry, version=part.version, shadow=part.shadow)
+    require_fit(registry, choice, part.project.settings)
+    return choice
+
+
+def write(part: BuildPart) -> NDArray[np.float32]:
+    """Write what both bentos carry; returns windows to try them with."""
+    return write_package(part.folder, part.project.registry, part.project.lake, part.choice)[1]
+
+
+def build(part: BuildPart) -> list[str]:
+    """Put the package into the store and build both bentos over it; their tags."""
+    return part.bentos.build(part.project.settings.project.name, part.key, part.folder, BENTOFILES)
+
+
+def try_bento(part: TryPart) -> None:
+    """Serve a built bento, the online one with windows, the batch one without, and compare it with the registry's file.
 
     Raises:
-        ModelMismatchError: names what differs.
+        PackagingError: it does not start, refuses, or answers otherwise.
     """
-    _metadata(registry, choice.version).require(where=f"model version {choice.version.number}", **settings.model_input)
+    (_try_batch if part.windows is None else _try_online)(part)
 
 
-def write_package(folder: Path, registry: Registry, lake: Lake, choice: Choice) -> tuple[Package, NDArray[np.float32]]:
-    """Write the package's folder.
+def record(part: RecordPart) -> None:
+    """Note both tags with the version."""
+    part.project.registry.set_tags(part.version, dict(zip(TAGS, part.tags, strict=True)))
 
-    Args:
-        folder: new or empty.
-        registry: gives the model files and the recipe.
-        lake: holds the data that the version was trained on.
-        choice: what goes in.
 
-    Returns:
-        The package, and windows float32 (N, T, C) that the model was not trained on, for a try.
+def _build_and_try(project: Project, bentos: Bentos, choice: Choice, key: str, each: Each) -> list[str]:
+    number = choice.version.number
+    with bentos.all_or_nothing(key), tempfile.TemporaryDirectory(prefix="har-package-") as parent:
+        part = BuildPart(project, bentos, choice, key, Path(parent) / "package")
+        with console.status("Reading the champion's training windows …"):
+            windows = once(each, write, part)
+        with console.status("Building the bentos …"):
+            online, batch = once(each, build, part)
+        with console.status("Trying the bentos …"):
+            shown = windows[: project.settings.serving.max_windows]
+            tries = [TryPart(project, bentos, number, online, shown), TryPart(project, bentos, number, batch)]
+            list(each(try_bento, tries))
+        once(each, record, RecordPart(project, number, (online, batch)))
+    return [online, batch]
 
-    Raises:
-        NotEnoughDataError: the recipe's subjects have no labelled windows in the lake.
-        ModelError: a model file is gone or was changed.
-    """
-    version = choice.version
-    recipe = registry.recipe(version.number)
-    windows = training_windows(lake, recipe)
-    path = registry.model_path(version.number)
-    metadata = Classifier(path, threads=1).metadata
-    sides: Mapping[str, list[str]] = recipe["split"]
-    train = _spread(windows.of(tuple(sides["train"])), RULE_WINDOWS)
-    rule = MagnitudeRule.fit(train.batch(), train.labels, units=metadata.units, activities=metadata.activities)
 
-    def file(part: Version | None) -> tuple[Path, int] | None:
-        return None if part is None else (registry.model_path(part.number), part.number)
+def _try_online(part: TryPart) -> None:
+    windows = part.windows
+    assert windows is not None  # noqa: S101  the online bento's part
+    shape = ",".join(str(size) for size in windows.shape)
+    body, kind = windows.astype("<f4").tobytes(), "application/octet-stream"
+    answer = json.loads(_served(part, f"/predict/raw?shape={shape}", body, kind))
+    classifier = part.project.classifier(part.version)
+    activities = classifier.metadata.activities
+    found = np.array([[row["probabilities"][name] for name in activities] for row in answer["predictions"]])
+    if answer["model_version"] != part.version or answer["fallback"]:
+        got = f"version {answer['model_version']}'s or a fallback"
+        raise _differs(part, f"answers of version {part.version}", got)
+    _compare(part, found, classifier.predict(windows).probabilities)
 
-    package = Package.write(
-        folder,
-        model=path,
-        version=version.number,
-        previous=file(choice.previous),
-        shadow=file(choice.shadow),
-        rule=rule,
+
+def _try_batch(part: TryPart) -> None:
+    project = part.project
+    (date, subject), samples = known_samples(project.lake)
+    upload = io.BytesIO()
+    placed = samples.select(pl.lit(date, pl.Date).alias("date"), pl.lit(subject).alias("subject"), pl.all())
+    placed.write_parquet(upload)
+    answer = _served(part, "/score", upload.getvalue(), _PARQUET)
+    expected = predict([((date, subject), samples)], project.settings, project.classifier(part.version), part.version)
+    found = pl.read_parquet(io.BytesIO(answer))
+    exact = ["date", "subject", "session", "start", "end", "activity", "abstained", "model_version"]
+    if not found.select(exact).equals(expected.select(exact)):
+        raise _differs(part, f"{len(expected)} predictions as the nightly job makes them", "others")
+    _compare(part, found["confidence"].to_numpy(), expected["confidence"].to_numpy())
+
+
+def _served(part: TryPart, route: str, body: bytes, kind: str) -> bytes:
+    """What the bento answers, served as a user would; what it is asked does not count as a real request."""
+    import httpx
+
+    with (
+        tempfile.TemporaryDirectory(prefix="har-try-") as journal,
+        part.bentos.serving(part.tag, {**_PATIENT, "HAR_PATHS__JOURNAL": journal}) as address,
+    ):
+        try:
+            # The bento is on this machine: a proxy for the outside world cannot see it.
+            with httpx.Client(base_url=address, timeout=_ANSWER_TIMEOUT_S, trust_env=False) as client:
+                answer = client.post(route, content=body, headers={"Content-Type": kind})
+        except httpx.HTTPError as error:
+            raise _differs(part, "an answer to known windows", str(error) or type(error).__name__) from error
+    if answer.is_error:
+        raise _differs(part, "an answer to known windows", f"{answer.status_code}: {answer.text}")
+    return answer.content
+
+
+def _compare(part: TryPart, found: NDArray[Any], expected: NDArray[np.float32]) -> None:
+    if found.shape != expected.shape:
+        raise _differs(part, f"probabilities of shape {expected.shape}", f"shape {found.shape}")
+    difference = float(np.abs(found - expected).max(initial=0))
+    if not difference <= TOLERANCE:
+        raise _differs(part, f"the model's probabilities to {TOLERANCE:g}", f"a difference of {difference:g}")
+
+
+def _differs(part: TryPart, expected: str, got: str) -> PackagingError:
+    return PackagingError(
+        where=f"bento {part.tag}",
+        expected=expected,
+        got=got,
+        remedy=f"Fix the service in bentos/. {part.bentos.log_end(part.tag)}",
     )
-    return package, _spread(windows.of(tuple(sides["held_out"])), KNOWN_WINDOWS).batch()
 
 
-def training_windows(lake: Lake, recipe: Mapping[str, Any]) -> WindowSet:
-    """The labelled windows of a recipe's data version.
-
-    Raises:
-        NotEnoughDataError: there are none.
-    """
-    # The other sections may have changed since the version was trained, and do not matter here.
-    cutting = {name: recipe["settings"][name] for name in _SECTIONS_THAT_CUT}
-    settings = Settings.from_values(cutting, root=lake.folder)
-    windows = load_windows(
-        lake, settings, version=recipe["lake_version"], labels_version=recipe.get("labels_version", -1)
-    )
-    chosen = windows.select(windows.labels >= 0)
-    if not len(chosen):
-        raise NotEnoughDataError(
-            where=f"samples@{recipe['lake_version']}",
-            expected="the labelled windows that the version was trained on",
-            got="none",
-            remedy="Restore the lake from a backup, or train on what it holds now: har train.",
-        )
-    return chosen
-
-
-def known_samples(lake: Lake) -> tuple[Partition, pl.DataFrame]:
-    """Some samples of the lake's latest subject-day, sorted, for a try: columns session, segment, time and channels.
-
-    Raises:
-        NotEnoughDataError: the lake is empty.
-    """
-    partitions = sorted(lake.contents())
-    if not partitions:
-        raise NotEnoughDataError(
-            where=str(lake.samples.path),
-            expected="ingested samples",
-            got="none",
-            remedy="Put files into the inbox and run `har ingest`.",
-        )
-    columns = ["session", "segment", "time", *lake.channels]
-    ((partition, frame),) = lake.samples.each(lake.samples.version(), partitions[-1:], columns)
-    return partition, frame.sort("session", "time").head(KNOWN_SAMPLES)
-
-
-def code_sha256(root: Path, files: Iterable[Path]) -> str:
-    """A hash of these files' names, relative to `root`, and bytes."""
-    found = sorted((path.relative_to(root).as_posix(), file_sha256(path)) for path in files)
-    return hashlib.sha256(json.dumps(found).encode()).hexdigest()
-
-
-def _metadata(registry: Registry, version: Version) -> ModelMetadata:
-    return Classifier(registry.model_path(version.number), threads=1).metadata
-
-
-def _difference(wanted: ModelMetadata, found: ModelMetadata) -> tuple[str, object, object] | None:
-    own, other = wanted.model_input, found.model_input
-    return next(((name, own[name], other[name]) for name in own if own[name] != other[name]), None)
-
-
-def _companion(registry: Registry, main: Version, metadata: ModelMetadata, other: Version | None) -> Version | None:
-    """Another version, if it reads the same windows: one for other windows could not answer for the main one."""
-    if other is None or other.number == main.number or _difference(metadata, _metadata(registry, other)):
-        return None
-    return other
-
-
-def _spread(windows: WindowSet, count: int) -> WindowSet:
-    """So many windows at most, evenly over all."""
-    if len(windows) <= count:
-        return windows
-    return windows.select(np.linspace(0, len(windows) - 1, count).astype(np.int64))
+def _code(root: Path) -> str:
+    folders = (root / "bentos", root / "src" / "har")
+    modules = [path for folder in folders for path in folder.rglob("*.py")]
+    return code_sha256(root, [*modules, *(root / name for name in _SOURCES)])

@@ -1,4 +1,4 @@
-"""A date's predictions in, minutes per subject and activity out: one Parquet file and one page."""
+"""Minutes per subject and activity, one Parquet file and one page per day."""
 
 from __future__ import annotations
 
@@ -7,17 +7,42 @@ import datetime as dt
 import io
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from har.files import write_atomically
+from har.jobs._each import Each, in_turn, once
 from har.lake import Lake
-from har.predictions import of_record, summarise
+from har.predictions import activity_minutes, counted_once
+from har.project import Project
 from har.settings import Settings
 
 UNCERTAIN = "uncertain"
+
+
+@dataclass(frozen=True)
+class SummaryPart:
+    """Days to summarise."""
+
+    project: Project
+    dates: tuple[dt.date, ...]
+
+    def __str__(self) -> str:
+        return f"{len(self.dates)} days"
+
+
+def summarise(project: Project, *, each: Each = in_turn) -> tuple[Path, ...]:
+    """Write the summary of every day whose predictions are newer than it; the pages written."""
+    dates = tuple(outdated(project.lake, project.settings))
+    return once(each, summarise_dates, SummaryPart(project, dates)) if dates else ()
+
+
+def summarise_dates(part: SummaryPart) -> tuple[Path, ...]:
+    """Write each day's summary; the pages."""
+    return tuple(write_summary(part.project.lake, part.project.settings, date) for date in part.dates)
 
 
 def outdated(lake: Lake, settings: Settings) -> list[dt.date]:
@@ -43,8 +68,8 @@ def write_summary(lake: Lake, settings: Settings, date: dt.date) -> Path:
     """
     began = time.time()
     wanted = [partition for partition in lake.predictions.partitions() if partition[0] == date]
-    predictions = of_record(lake.predictions.read(partitions=wanted))
-    summary = summarise(predictions, settings)
+    predictions = counted_once(lake.predictions.read(partitions=wanted))
+    summary = activity_minutes(predictions)
     folder = settings.path("reports") / "activity"
     table = io.BytesIO()
     summary.write_parquet(table)

@@ -104,6 +104,12 @@ class Table:
             return []
         return sorted((dt.date.fromisoformat(part["date"]), part["subject"]) for part in table.partitions())
 
+    def count(self) -> int:
+        """Rows, from the log's statistics, not from the data."""
+        table = self._open()
+        files = {} if table is None else self._files(table)
+        return sum(file["num_records"] for group in files.values() for file in group)
+
     def changed_since(self, version: int) -> list[Partition]:
         """Partitions whose files are other ones than at that version, sorted; read from the log, not from the data."""
         now, then = (self._files(table) if table else {} for table in (self._open(), self._open(version)))

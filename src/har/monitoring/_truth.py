@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from har.dataset import told_labels, window_labels
 from har.lake import Lake
-from har.predictions import of_record
+from har.predictions import counted_once
 from har.settings import Settings
 
 LEAST_GROUPS = 3
@@ -25,7 +25,7 @@ def predictions_of_record(lake: Lake, first: dt.date, last: dt.date) -> pl.DataF
     Rows are sorted by date, subject, session and start.
     """
     found = lake.predictions.scan().filter(pl.col("date").is_between(first, last)).collect()
-    return of_record(found).sort(_KEY)
+    return counted_once(found).sort(_KEY)
 
 
 def with_truth(predictions: pl.DataFrame, lake: Lake, settings: Settings) -> pl.DataFrame:

@@ -12,8 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
+from har import files
 from har.errors import RegistryError
 
 DATABASE = "mlflow.db"
@@ -106,14 +105,11 @@ def locked(path: Path, timeout_s: float = 60) -> Iterator[None]:
     Raises:
         RegistryError: another process holds it for longer than `timeout_s`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(path, timeout=timeout_s):
-            yield
-    except Timeout as error:
-        raise RegistryError(
-            where=str(path),
-            expected=f"the registry to be free within {timeout_s:g} s",
-            got="another process at work in it",
-            remedy="Wait for it to end, then try again.",
-        ) from error
+    busy = RegistryError(
+        where=str(path),
+        expected=f"the registry to be free within {timeout_s:g} s",
+        got="another process at work in it",
+        remedy="Wait for it to end, then try again.",
+    )
+    with files.locked(path, timeout_s=timeout_s, busy=busy):
+        yield

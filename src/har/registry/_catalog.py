@@ -1,4 +1,4 @@
-"""What is asked of MLflow, in one place: runs, versions, aliases and files of one registered model."""
+"""Everything that is asked of MLflow: runs, versions, aliases and files of one registered model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import socket
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,12 @@ from har.errors import HarError, ModelError, RegistryError, UnknownVersionError
 from har.files import file_sha256
 from har.registry._artifact import FILE_NAME, FOLDER, ModelFile, stage
 from har.registry._backend import ARTIFACTS, DATABASE, artifact_root, asking, connect, is_local
+from har.registry._snapshot import Contents, Row, read, stamp_of, write
 
 CHAMPION, CHALLENGER, PREVIOUS = ALIASES = ("champion", "challenger", "previous")
 RECIPE = "recipe.json"
+SNAPSHOT = "versions.json"
+"""What the database said last, beside it; it can be deleted at any time."""
 ARTIFACT = "artifact."
 """Tags whose name starts so hold the SHA-256 of a file that was registered with the version."""
 _BESIDE = "report"
@@ -67,6 +70,7 @@ class Catalog:
         self.folder = folder
         self.name = name
         self._connection: Any = None
+        self._memory: tuple[str, Contents] | None = None
 
     @property
     def exists(self) -> bool:
@@ -86,20 +90,61 @@ class Catalog:
         with asking(self.folder):
             yield
 
-    def rows(self) -> list[Any]:
-        """MLflow's own rows of the usable versions, newest first."""
+    def rows(self) -> list[Row]:
+        """The usable versions, newest first."""
+        return list(self._contents().rows)
+
+    def _contents(self) -> Contents:
+        """What MLflow knows of the model, or said when the database was as it is now."""
         if not self.exists:
-            return []
+            return Contents()
+        if not is_local():
+            return self._ask({})
+        database, kept_at = self.folder / DATABASE, self.folder / SNAPSHOT
+        stamp = stamp_of(database)
+        if stamp is not None and self._memory is not None and self._memory[0] == stamp:
+            return self._memory[1]
+        contents = read(kept_at, self.name, stamp)
+        if contents is None:
+            before = self._memory[1].rows if self._memory else ()
+            contents = self._ask({row.run_id: row for row in before})
+            stamp = stamp_of(database) if stamp == stamp_of(database) else None
+            if stamp is not None:
+                write(kept_at, self.name, stamp, contents)
+        self._memory = None if stamp is None else (stamp, contents)
+        return contents
+
+    def _ask(self, before: Mapping[str, Row]) -> Contents:
+        """Ask MLflow; of a local database, each version's run as well, whose values never change."""
         quote = '"' if "'" in self.name else "'"
+        condition = f"name = {quote}{self.name}{quote}"
+        if not self.client.search_registered_models(condition):
+            return Contents()
         rows, token = [], None
         while True:
-            page = self.client.search_model_versions(f"name = {quote}{self.name}{quote}", page_token=token)
+            page = self.client.search_model_versions(condition, page_token=token)
             rows += [row for row in page if row.tags.items() >= _COMPLETE.items() and "sha256" in row.tags]
             token = page.token
             if not token:
-                return sorted(rows, key=lambda row: -int(row.version))
+                break
+        found = []
+        for row in sorted(rows, key=lambda row: -int(row.version)):
+            own = Row(int(row.version), row.run_id, row.creation_timestamp, dict(row.tags))
+            if is_local():
+                run = before.get(row.run_id)
+                metrics, params = (run.metrics, run.params) if run else self._values(row.run_id)
+                own = replace(own, metrics=metrics, params=params)
+            found.append(own)
+        model = self.client.get_registered_model(self.name)
+        return Contents(
+            tuple(found), {name: int(number) for name, number in model.aliases.items()}, dict(model.tags), True
+        )
 
-    def row(self, version: int | str) -> Any:
+    def _values(self, run_id: str) -> tuple[dict[str, float], dict[str, str]]:
+        data = self.client.get_run(run_id).data
+        return dict(data.metrics), dict(data.params)
+
+    def row(self, version: int | str) -> Row:
         """The row of one version, by number or alias."""
         wanted = str(self.aliases().get(str(version), version)) if isinstance(version, str) else str(version)
         rows = self.rows()
@@ -115,28 +160,31 @@ class Catalog:
             remedy="List them: har models." if rows else "Train one: har train.",
         )
 
-    def version(self, row: Any, aliases: Mapping[str, int]) -> Version:
+    def version(self, row: Row, aliases: Mapping[str, int]) -> Version:
         """A row with what its run recorded."""
-        data = self.client.get_run(row.run_id).data
+        if row.metrics is None or row.params is None:
+            metrics, params = self._values(row.run_id)
+        else:
+            metrics, params = dict(row.metrics), dict(row.params)
         return Version(
-            number=int(row.version),
+            number=row.version,
             run_id=row.run_id,
-            aliases=tuple(name for name, number in aliases.items() if number == int(row.version)),
-            created=datetime.fromtimestamp(row.creation_timestamp / 1000, UTC),
-            metrics=dict(data.metrics),
-            params=dict(data.params),
+            aliases=tuple(name for name, number in aliases.items() if number == row.version),
+            created=datetime.fromtimestamp(row.created_ms / 1000, UTC),
+            metrics=metrics,
+            params=params,
             tags={name: value for name, value in row.tags.items() if name not in _COMPLETE},
         )
 
     def aliases(self) -> dict[str, int]:
         """Which version holds champion, challenger and previous."""
-        held = dict(self._model().aliases) if self._is_known() else {}
-        return {name: int(held[name]) for name in ALIASES if name in held}
+        held = self._contents().aliases
+        return {name: held[name] for name in ALIASES if name in held}
 
     def set_aliases(self, wanted: Mapping[str, int]) -> None:
         """Move the aliases, the champion's in the middle: it names one version or the other at every moment."""
         held = self.aliases()
-        known = {int(row.version) for row in self.rows()}
+        known = {row.version for row in self.rows()}
         for name in (PREVIOUS, CHAMPION, CHALLENGER):
             number = wanted.get(name)
             if number is None and name in held:
@@ -146,7 +194,7 @@ class Catalog:
 
     def head(self) -> str:
         """The hash of the promotion log's last line, as recorded here."""
-        return str(self._model().tags.get(_HEAD, "")) if self._is_known() else ""
+        return self._contents().tags.get(_HEAD, "")
 
     def set_head(self, digest: str) -> None:
         """Record the hash of the promotion log's last line."""
@@ -164,7 +212,7 @@ class Catalog:
     ) -> int:
         """Store a run and, last and in one step, the version that points to it; the version's number."""
         client = self.client
-        if not self._is_known():
+        if not self._contents().known:
             client.create_registered_model(self.name)
         experiment = self._experiment()
         self._end_killed_runs(experiment)
@@ -197,7 +245,7 @@ class Catalog:
         )
         return int(created.version)
 
-    def verified(self, row: Any) -> Path:
+    def verified(self, row: Row) -> Path:
         """The version's model file on this machine, fetched if need be, its hash compared with the registered one."""
         path = self._at_hand(row, f"{FOLDER}/{FILE_NAME}", row.tags["sha256"])
         _check(
@@ -211,7 +259,7 @@ class Catalog:
         )
         return path
 
-    def artifact(self, row: Any, name: str) -> Path:
+    def artifact(self, row: Row, name: str) -> Path:
         """A file that was registered with the version, on this machine, its hash compared with the registered one."""
         digest = row.tags.get(f"{ARTIFACT}{name}")
         if digest is None:
@@ -227,25 +275,18 @@ class Catalog:
         _check(row, path, digest, RegistryError, f"the registered file {name!r}", gone=remedy, changed=remedy)
         return path
 
-    def set_tags(self, row: Any, tags: Mapping[str, str]) -> None:
+    def set_tags(self, row: Row, tags: Mapping[str, str]) -> None:
         """Write tags on a version; those it has under other names stay."""
         for name, value in tags.items():
-            self.client.set_model_version_tag(self.name, row.version, name, value)
+            self.client.set_model_version_tag(self.name, str(row.version), name, value)
 
-    def recipe(self, row: Any) -> dict[str, Any]:
+    def recipe(self, row: Row) -> dict[str, Any]:
         """The recipe that a version was trained by."""
         path = self._local(row, RECIPE)
         if path is not None and path.is_file():
             return dict(json.loads(path.read_text()))
         with tempfile.TemporaryDirectory(prefix="har-recipe-") as folder:
             return dict(json.loads(Path(self.client.download_artifacts(row.run_id, RECIPE, folder)).read_text()))
-
-    def _is_known(self) -> bool:
-        quote = '"' if "'" in self.name else "'"
-        return self.exists and bool(self.client.search_registered_models(f"name = {quote}{self.name}{quote}"))
-
-    def _model(self) -> Any:
-        return self.client.get_registered_model(self.name)
 
     def _experiment(self) -> str:
         """The experiment that writes into this folder; a project that was moved gets another one for its new place."""
@@ -285,18 +326,18 @@ class Catalog:
             part = slice(start, start + _BATCH)
             self.client.log_batch(run_id, metrics=entries[part], params=settings[part])
 
-    def _local(self, row: Any, name: str) -> Path | None:
+    def _local(self, row: Row, name: str) -> Path | None:
         """Where a run's file lies on this machine: in this folder, even if it was moved, or where MLflow says."""
         own: Path = self.folder / ARTIFACTS / row.run_id / ARTIFACTS / name
         if own.exists():
             return own
-        source = self.client.get_model_version_download_uri(self.name, row.version)
+        source = self.client.get_model_version_download_uri(self.name, str(row.version))
         address = urlparse(source)
         if address.scheme in ("", "file"):
             return Path(url2pathname(address.path) if address.scheme else source).parent / name
         return None
 
-    def _at_hand(self, row: Any, name: str, digest: str) -> Path:
+    def _at_hand(self, row: Row, name: str, digest: str) -> Path:
         """The run's file, or a copy in this folder's cache where it lies elsewhere: complete or absent."""
         path = self._local(row, name)
         if path is not None:
@@ -311,7 +352,7 @@ class Catalog:
         return kept
 
 
-def _check(row: Any, path: Path, digest: str, kind: type[HarError], what: str, *, gone: str, changed: str) -> None:
+def _check(row: Row, path: Path, digest: str, kind: type[HarError], what: str, *, gone: str, changed: str) -> None:
     where = f"version {row.version}, {path}"
     if not path.is_file():
         raise kind(where=where, expected=what, got="none", remedy=gone)

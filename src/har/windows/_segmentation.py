@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -55,6 +56,11 @@ class WindowSet:
         if not len(starts):
             return np.empty((0, self.length, self.samples.shape[1]), np.float32)
         return self.view[starts]
+
+    def batches(self, size: int) -> Iterator[NDArray[np.float32]]:
+        """All windows in order, at most `size` at once, float32 (B, T, C) each."""
+        for first in range(0, len(self), size):
+            yield self.batch(slice(first, first + size))
 
     def select(self, index: NDArray[np.integer] | NDArray[np.bool_] | slice) -> WindowSet:
         """The chosen windows, over the same samples."""

@@ -67,7 +67,7 @@ def ask(project: Project, address: str, subjects: list[str]) -> list[Asked]:
 
 def _recordings(project: Project, subjects: list[str]) -> list[tuple[str, str, pl.DataFrame]]:
     """Recordings of one activity without a gap, a few per subject, spread over activities and placements."""
-    chosen = []
+    chosen: list[tuple[str, str, pl.DataFrame]] = []
     samples = project.lake.samples
     columns = ["session", "segment", "time", "activity", *project.lake.channels]
     for subject in subjects:

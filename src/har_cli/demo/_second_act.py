@@ -1,7 +1,7 @@
 """The demo's second act: ten good days, then the watch is turned, and the loop closes with nobody at the keyboard.
 
-What people do is played here, and nothing else: they wear the watch, and once labels are asked for, the exercise log of
-the drifted days is handed in. Monitoring notices, a deployment trains, the gate decides, another deployment packages.
+Only what people do is simulated: they wear the watch, and once labels are asked for, they hand in the exercise log of
+the drifted days. Monitoring notices, a deployment trains, the gate decides, another deployment packages.
 """
 
 from __future__ import annotations
@@ -10,69 +10,58 @@ import datetime as dt
 import json
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 from rich.console import Console
 from rich.table import Table
 
+from flows._events import sender
 from har.console import console
+from har.errors import ServerError
 from har.files import write_atomically
+from har.jobs.ingest import ingest
 from har.jobs.label import add_labels
+from har.jobs.monitor import monitor
 from har.jobs.package import TAGS
+from har.jobs.score import score
 from har.monitoring import LoopDay, loop_table, render_loop
-from har.project import Project, current_champion
+from har.project import Project
 from har.sample import FIRST_DAY, replay_round
-from infra.local.server import ServerError
-from infra.local.worker import deploy, start_worker
+from har_cli.demo._runs import POLL_S, WAIT_S, worker_log
 
 FIRST = FIRST_DAY + dt.timedelta(days=7)
 """The day after the sample's own week."""
 GOOD_DAYS = 10
 DRIFTED_DAYS_AT_MOST = 4
 DAYS_AFTER = 3
-_WAIT_S = 420.0
-_POLL_S = 1.0
 
 
-def run_second_act(project: Project, home: Path, api: str) -> dict[str, Any]:
+def run_second_act(project: Project) -> dict[str, Any]:
     """Live through the days, print the curve, write reports/loop.html and loop.json, and return the figures.
 
     Args:
-        project: with a champion.
-        home: folder of the Prefect server.
-        api: the server's URL.
+        project: with a champion; its deployments run.
 
     Raises:
         ServerError: the retraining or the packaging does not come to an end.
     """
     story = _Story(project)
     good = [FIRST + dt.timedelta(days=number) for number in range(GOOD_DAYS)]
-    with ExitStack() as stack:
-        if story.retraining() is None:
-            # Deploying is one core's work, and so are the good days.
-            deployed = stack.enter_context(ThreadPoolExecutor(1)).submit(deploy, project.settings.root, home, api)
-            story.live(good)
-            deployed.result()
-            stack.callback(start_worker(project.settings.root, home, api).stop)
-        else:
-            story.live(good)
-        for day in _following(good[-1], DRIFTED_DAYS_AT_MOST):
-            story.live([day], turned=True)
-            if story.asked(day):
-                story.hand_in_labels(day)
-            decided = story.retraining()
-            if decided is not None and decided["date"] <= day:
-                break
-        if story.retraining() is None:
-            console.print("The turned watch did not lead to a training; see the drift reports for what was found.")
-        else:
-            story.await_champion()
-        for day in _following(story.days[-1], DAYS_AFTER):
-            story.live([day], turned=True)
+    story.live(good)
+    for day in _following(good[-1], DRIFTED_DAYS_AT_MOST):
+        story.live([day], turned=True)
+        if story.asked(day):
+            story.hand_in_labels(day)
+        decided = story.retraining()
+        if decided is not None and decided["date"] <= day:
+            break
+    if story.retraining() is None:
+        console.print("The turned watch did not lead to a training; see the drift reports for what was found.")
+    else:
+        story.await_champion()
+    for day in _following(story.days[-1], DAYS_AFTER):
+        story.live([day], turned=True)
     return story.tell()
 
 
@@ -95,6 +84,7 @@ class _Story:
 
     def __init__(self, project: Project) -> None:
         self.project = project
+        self._send = sender(project.settings)
         self.days: list[dt.date] = []
         self.turned: list[dt.date] = []
         self._truth: list[pl.DataFrame] = []
@@ -103,20 +93,16 @@ class _Story:
         self._waited_s = 0.0
 
     def live(self, days: Sequence[dt.date], *, turned: bool = False) -> None:
-        """Upload these days' recordings; ingest, score and monitor them, as the schedules would."""
-        from flows.ingest import ingest
-        from flows.monitor import monitor
-        from flows.score import score
-
+        """Upload these days' recordings; ingest, score and monitor them, as the nightly jobs do."""
         settings = self.project.settings
         for day in days:
             self._truth.append(replay_round(settings.path("inbox"), settings, day, turned=turned))
         self.days.extend(days)
         if turned:
             self.turned.extend(days)
-        ingest()
-        score()
-        monitor()
+        ingest(self.project)
+        score(self.project)
+        monitor(self.project, send=self._send)
 
     def asked(self, day: dt.date) -> bool:
         """Whether labels were asked for on this day."""
@@ -124,15 +110,13 @@ class _Story:
 
     def hand_in_labels(self, day: dt.date) -> None:
         """Hand in the exercise log of the drifted days, and look at the last of them again."""
-        from flows.monitor import monitor
-
         # A label holds up to its end, and the last sample's stamp is one period before that.
         period = pl.duration(microseconds=round(1e6 / self.project.settings.sensors.rate_hz))
         log = pl.concat(self._truth[-len(self.turned) :]).with_columns(pl.col("end") + period)
         added = add_labels(self.project.lake, log)
         if added:
             console.print(f"{day}: labels were asked for; the exercise log of the turned days is handed in.")
-            monitor(date=day, again=True)
+            monitor(self.project, date=day, again=True, send=self._send)
 
     def retraining(self) -> dict[str, Any] | None:
         """The decision to train again, if it was taken."""
@@ -144,9 +128,9 @@ class _Story:
         began = time.monotonic()
         version = "nothing"
         with console.status("") as status:
-            while time.monotonic() - began < _WAIT_S:
+            while time.monotonic() - began < WAIT_S:
                 decision = self.retraining()
-                champion = current_champion(self.project.registry)
+                champion = self.project.champion
                 packaged = champion is not None and all(name in champion.tags for name in TAGS)
                 version = f"version {champion.number}" if champion else "no champion"
                 if decision is not None and decision["handled_at"] is not None and packaged:
@@ -155,12 +139,12 @@ class _Story:
                 handled = decision is not None and decision["handled_at"] is not None
                 doing = "package/champion builds the bentos" if handled else "train/retrain is at work"
                 status.update(f"Started by the event, not by hand: {doing} …")
-                time.sleep(_POLL_S)
+                time.sleep(POLL_S)
         raise ServerError(
             where="second act",
-            expected=f"a retrained and packaged champion within {_WAIT_S:g} s",
+            expected=f"a retrained and packaged champion within {WAIT_S:g} s",
             got=f"{version}; decisions: {self._decisions().select('date', 'action', 'outcome').rows()}",
-            remedy=f"See {self.project.settings.root / '.prefect' / 'logs' / 'worker.log'}.",
+            remedy=f"See {worker_log(self.project)}.",
         )
 
     def tell(self) -> dict[str, Any]:

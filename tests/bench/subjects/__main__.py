@@ -23,7 +23,7 @@ from rich.table import Table
 
 from har.dataset import load_windows
 from har.files import write_atomically
-from har.jobs.evaluate import cross_validate
+from har.jobs._cross_validation import cross_validate
 from har.lake import Lake
 from har.settings import Settings, load_settings
 from har.training import Signal

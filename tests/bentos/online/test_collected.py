@@ -9,7 +9,7 @@ import polars as pl
 from serving_support import Service, eventually, movements
 
 from har.inference import Classifier, Package
-from har.jobs.collect import CollectReport, collect_files, plan
+from har.jobs.collect import CollectReport, collect_files, log_chunks
 from har.lake import Lake
 
 Serve = Callable[..., Service]
@@ -17,7 +17,7 @@ Serve = Callable[..., Service]
 
 def collect(service: Service, lake: Lake) -> CollectReport:
     report = CollectReport()
-    for chunk in plan(service.settings):
+    for chunk in log_chunks(service.settings):
         report.add(collect_files(lake, chunk))
     return report
 
@@ -42,7 +42,7 @@ def test_requests_shadows_and_feedback_become_rows(serve: Serve, package: Packag
 
     def all_closed() -> bool:
         collect(service, lake)
-        return not plan(service.settings) and lake.requests.read()["shadow_version"].drop_nulls().len() == 6
+        return not log_chunks(service.settings) and lake.requests.read()["shadow_version"].drop_nulls().len() == 6
 
     eventually(all_closed)
     rows = lake.predictions.read().sort("start")

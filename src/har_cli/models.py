@@ -1,0 +1,192 @@
+"""Models: train, evaluate, package; what is registered, and who serves."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from har.settings import load_settings
+from har_cli._shared import Network, ViaPrefect, out, run, sender, trainings_start_themselves
+
+Reason = Annotated[str, typer.Option(help="Why; goes into the promotion log.")]
+
+
+def train(
+    network: Network = None,
+    seed: Annotated[int | None, typer.Option(min=0)] = None,
+    decision: Annotated[str | None, typer.Option(help="Id of the decision of `har monitor` to train for.")] = None,
+    via_prefect: ViaPrefect = False,
+) -> None:
+    """Train a challenger and let it meet the champion."""
+
+    def job() -> object:
+        from har.jobs.train import train
+        from har.project import open_project
+
+        project = open_project()
+        return train(
+            project,
+            network=network,
+            seed=seed,
+            decision=decision,
+            send=sender(project.settings),
+            automatic=decision is None or trainings_start_themselves(project.settings),
+        )
+
+    def flow() -> object:
+        from flows.train import train
+
+        return train(network=network, seed=seed, decision=decision)
+
+    report = run(job, flow, via_prefect=via_prefect)
+    out.print(
+        f"Version {report.version}: accuracy {report.metrics['accuracy']:.1%} on the held-out subjects, "
+        f"{'champion' if report.promoted else 'not promoted'}."
+    )
+    for reason in report.reasons:
+        out.print(f"  {reason}", highlight=False)
+
+
+def evaluate(
+    network: Network = None,
+    folds: Annotated[int | None, typer.Option(min=2)] = None,
+    seeds: Annotated[int, typer.Option(min=1)] = 3,
+    via_prefect: ViaPrefect = False,
+) -> None:
+    """Cross-validate by subject on what the lake holds; writes reports/evaluation.json and .html."""
+
+    def job() -> object:
+        from har.jobs.evaluate import evaluate
+        from har.project import open_project
+
+        return evaluate(open_project(), network=network, folds=folds, seeds=seeds)
+
+    def flow() -> object:
+        from flows.evaluate import evaluate
+
+        return evaluate(network=network, folds=folds, seeds=seeds)
+
+    flat = run(job, flow, via_prefect=via_prefect)
+    title = f"{flat['network']}, {flat['folds']} folds by subject, {flat['seeds']} seeds"
+    table = Table(title=title, show_header=False)
+    for name in ("accuracy", "accuracy_std", "accuracy_low", "accuracy_high", "macro_f1", "subjects", "windows"):
+        table.add_row(name, f"{flat[name]:.4f}" if isinstance(flat[name], float) else str(flat[name]))
+    out.print(table)
+    out.print(f"Page: {load_settings().path('reports') / 'evaluation.html'}")
+
+
+def package(
+    version: Annotated[int | None, typer.Option(min=1, help="Another version than the champion.")] = None,
+    shadow: Annotated[
+        int | None, typer.Option(min=1, help="A version that sees requests without answering; default: the challenger.")
+    ] = None,
+    via_prefect: ViaPrefect = False,
+) -> None:
+    """Build the champion's bentos, the online API and the batch scorer, try them and record them."""
+
+    def job() -> object:
+        from har.jobs.package import package
+        from har.project import open_project
+        from infra.bentoml.bentos import ProjectBentos
+
+        project = open_project()
+        return package(project, ProjectBentos.of(project.settings), version=version, shadow=shadow)
+
+    def flow() -> object:
+        from flows.package import package
+
+        return package(version=version, shadow=shadow)
+
+    report = run(job, flow, via_prefect=via_prefect)
+    out.print(
+        f"Version {report.version}: {report.online_tag} and {report.batch_tag}, "
+        f"{'built and tried' if report.built else 'built before'}, {report.seconds:.1f} s.",
+        highlight=False,
+    )
+
+
+def list_models(
+    verify: Annotated[bool, typer.Option("--verify", help="Check that nobody has edited the promotion log.")] = False,
+) -> None:
+    """List the registered versions and the promotion log."""
+    from har.project import open_project
+
+    registry = open_project().registry
+    if verify:
+        lines = registry.verify_log()
+        out.print(f"The promotion log is whole: {lines} lines, each follows from the one before.")
+        return
+    table = Table("version", "aliases", "created", "network", "data", "accuracy", "macro-F1", title="Versions")
+    for version in registry.versions():
+        figures = [
+            f"{version.metrics[name]:.3f}" if name in version.metrics else "" for name in ("accuracy", "macro_f1")
+        ]
+        tags = [version.tags.get(name, "") for name in ("network", "data_version")]
+        created = f"{version.created:%Y-%m-%d %H:%M}"
+        table.add_row(str(version.number), ", ".join(version.aliases), created, *tags, *figures)
+    out.print(table)
+    log = Table("when", "who", "what", "version", "why", title="Promotion log")
+    for move in registry.log():
+        log.add_row(str(move.when)[:16], move.who, move.action, str(move.version), move.reason)
+    out.print(log)
+
+
+def promote(version: int, reason: Reason) -> None:
+    """Make a version the champion by hand."""
+    from har.project import open_project
+    from har.registry import whoami
+
+    open_project().registry.promote(version, reason=reason, who=whoami(), figures=None)
+    out.print(f"Version {version} is the champion. `har score --rescore` scores old days with it.")
+    _announce(version)
+
+
+def rollback(reason: Reason) -> None:
+    """Give the champion's place back to the previous version."""
+    from har.project import open_project
+    from har.registry import whoami
+
+    move = open_project().registry.rollback(reason=reason, who=whoami())
+    out.print(f"Version {move.version} is the champion again. `har score --rescore` scores old days with it.")
+    _announce(move.version)
+
+
+def reproduce(version: int) -> None:
+    """Retrain a version from its recorded commit, data and seed, and compare the figures."""
+    from har.jobs.reproduce import reproduce as retrain
+    from har.project import open_project
+
+    project = open_project()
+    with out.status(f"Retraining version {version} …"):
+        result = retrain(project.registry, version, root=project.settings.root, lake=project.settings.path("lake"))
+    table = Table("figure", "recorded", "reproduced", "equal", title=f"Version {version}")
+    for row in result.rows:
+        table.add_row(row.metric, _figure(row.recorded), _figure(row.reproduced), "yes" if row.equal else "[red]no[/]")
+    out.print(table)
+    for note in result.notes:
+        out.print(note, highlight=False)
+    if not result.equal:
+        raise typer.Exit(1)
+
+
+def _figure(value: float | None) -> str:
+    return "none" if value is None else f"{value:.8f}"
+
+
+def _announce(version: int) -> None:
+    """Let the server, if one is known, start the packaging of the new champion."""
+    from har.jobs import nobody_listens, promotion
+
+    send = sender(load_settings())
+    if send is nobody_listens:
+        return
+    why_not = send(promotion(version))
+    if why_not:
+        Console(stderr=True).print(
+            f"[yellow]The Prefect server did not take the news ({why_not}). Package by hand: har package.[/]",
+            highlight=False,
+            soft_wrap=True,
+        )

@@ -1,0 +1,62 @@
+"""Predictions: score the lake, collect the online service's log."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from har_cli._shared import Date, ViaPrefect, day, out, run
+
+
+def score(
+    date: Date = None,
+    rescore: Annotated[bool, typer.Option(help="Also what another version than the champion scored.")] = False,
+    via_prefect: ViaPrefect = False,
+) -> None:
+    """Score what no model has scored yet, and write each day's activity summary."""
+
+    def job() -> object:
+        from bentos.batch.client import BatchService
+        from har.jobs.score import score
+        from har.project import open_project
+
+        return score(open_project(), date=day(date), rescore=rescore, connect=BatchService)
+
+    def flow() -> object:
+        from flows.score import score
+
+        return score(date=day(date), rescore=rescore)
+
+    report = run(job, flow, via_prefect=via_prefect)
+    out.print(
+        f"{report.windows} windows of {report.partitions} subject-days scored by version {report.model_version} "
+        f"in {report.seconds:.1f} s."
+    )
+
+
+def collect(via_prefect: ViaPrefect = False) -> None:
+    """Bring the online service's prediction log and feedback into the lake; bad lines are set aside."""
+
+    def job() -> object:
+        from har.jobs.collect import collect
+        from har.project import open_project
+
+        return collect(open_project())
+
+    def flow() -> object:
+        from flows.collect import collect
+
+        return collect()
+
+    report = run(job, flow, via_prefect=via_prefect)
+    out.print(
+        f"{report.requests} windows and {report.labels} labels of {report.files} log files collected, "
+        f"{len(report.bad)} bad lines, {report.torn} torn ones."
+    )
+    if report.open:
+        out.print(f"{report.open} files are still being written; the next run takes the rest.")
+    if report.waiting:
+        out.print(f"{report.waiting} labels wait for their requests.")
+    if report.unmatched:
+        out.print(f"[yellow]{report.unmatched} answers of a shadow model[/] belong to no request in the lake.")

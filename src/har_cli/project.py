@@ -1,0 +1,66 @@
+"""The project as a whole: its demo, what it holds, and the stack that runs around it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from har.settings import load_settings
+from har_cli._shared import out
+
+_TABLES = ("samples", "recordings", "predictions", "scores", "requests", "labels", "profiles", "drift")
+
+
+def demo(
+    first_act: Annotated[bool, typer.Option("--first-act", help="End before the watch is turned.")] = False,
+) -> None:
+    """Run the whole loop on real recordings; a project about other activities than theirs runs it in demo/."""
+    from har_cli.demo import run_demo
+
+    run_demo(load_settings(), second_act=not first_act)
+
+
+def status() -> None:
+    """Say what the lake and the registry hold."""
+    from har.jobs.package import TAGS
+    from har.project import open_project
+
+    project = open_project()
+    table = Table("table", "version", "partitions", "rows")
+    for name in _TABLES:
+        part = getattr(project.lake, name)
+        table.add_row(name, str(part.version()), str(len(part.partitions())), f"{part.count():,}")
+    out.print(table)
+    champion = project.champion
+    out.print(f"Champion: {f'version {champion.number}' if champion else 'none yet; train one: har train'}")
+    if champion:
+        bentos = [champion.tags[name] for name in TAGS if name in champion.tags]
+        out.print(f"Bentos: {', '.join(bentos) or 'none with it; build them: har package'}", highlight=False)
+    newest = project.lake.decisions.read(columns=["date", "decided_at", "action", "outcome"]).sort("date", "decided_at")
+    if len(newest):
+        date, _, action, outcome = newest.row(-1)
+        out.print(
+            f"Monitored up to {date}: {action}{f' ({outcome})' if outcome else ''}.", highlight=False, markup=False
+        )
+    quarantine = project.settings.path("quarantine")
+    waiting = sum(1 for path in quarantine.rglob("*") if path.is_file() and path.suffix != ".json")
+    if waiting:
+        out.print(f"[yellow]{waiting} files in quarantine[/]: {quarantine}")
+    journal = project.settings.path("journal")
+    logs, bad = (sum(1 for _ in journal.glob(f"*.{ending}")) for ending in ("jsonl", "jsonl.bad"))
+    if logs:
+        out.print(f"{logs} log files of the online service to collect: {journal}")
+    if bad:
+        out.print(f"[yellow]{bad} files of bad log lines[/]: {journal}")
+
+
+def up(
+    prefect_port: Annotated[int, typer.Option()] = 4200,
+    mlflow_port: Annotated[int, typer.Option()] = 5000,
+) -> None:
+    """Start Prefect server, worker, deployments and the MLflow page; Ctrl-C stops them."""
+    from infra.local.stack import run_stack
+
+    raise typer.Exit(run_stack(load_settings().root, prefect_port=prefect_port, mlflow_port=mlflow_port))

@@ -1,0 +1,46 @@
+"""Recordings: replay the sample, ingest the inbox."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from har.settings import load_settings
+from har_cli._shared import Date, ViaPrefect, day, out, run
+
+
+def replay() -> None:
+    """Write the embedded sample's recordings into the inbox, as daily uploads."""
+    from har.sample import replay as write
+
+    settings = load_settings()
+    report = write(settings.path("inbox"), settings)
+    out.print(f"{report.written} files written, {report.present} there already: {settings.path('inbox')}")
+
+
+def ingest(
+    date: Date = None,
+    replace: Annotated[bool, typer.Option(help="Replace sessions that were ingested with other content.")] = False,
+    via_prefect: ViaPrefect = False,
+) -> None:
+    """Bring the inbox into the lake; bad files go to quarantine."""
+
+    def job() -> object:
+        from har.jobs.ingest import ingest
+        from har.project import open_project
+
+        return ingest(open_project(), date=day(date), replace=replace)
+
+    def flow() -> object:
+        from flows.ingest import ingest
+
+        return ingest(date=day(date), replace=replace)
+
+    report = run(job, flow, via_prefect=via_prefect)
+    out.print(
+        f"{len(report.landed)} files landed ({report.samples} samples), {len(report.known)} known already, "
+        f"{len(report.quarantined)} quarantined."
+    )
+    if report.unfinished:
+        out.print(f"{len(report.unfinished)} still being uploaded; the next run takes them.")
