@@ -63,15 +63,15 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def settings_page() -> str:
-    """Every key of har.toml: its type and limits, its default, and what har.toml says about it."""
-    said = _comments((ROOT / "har.toml").read_text(encoding="utf-8"))
+    """Every key of har.toml: its type and limits, its default, and its comment in har.toml."""
+    comments = _comments((ROOT / "har.toml").read_text(encoding="utf-8"))
     parts = [
-        "# Settings\n\nEvery key of `har.toml`. A variable `HAR_<SECTION>__<KEY>` goes before the file: "
+        "# Settings\n\nEvery key of `har.toml`. A variable `HAR_<SECTION>__<KEY>` overrides the file: "
         "`HAR_TRAINING__EPOCHS=20`, lists as JSON. An unknown key or an impossible value is refused by name."
     ]
     for name, field in Settings.model_fields.items():
         if name != "root":
-            parts.append(_section(name, _models(field.annotation)[0], said))
+            parts.append(_section(name, _models(field.annotation)[0], comments))
     return "\n\n".join(parts) + "\n"
 
 
@@ -88,8 +88,8 @@ def flows_page() -> str:
     """Every deployment of prefect.yaml, with its flow's docstring, schedule, parameters and triggers."""
     deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
     parts = [
-        "# Flows and deployments\n\n`make up` deploys them; `prefect deployment run NAME` starts one by hand. One run "
-        "of a deployment at a time, and every flow finds what is done already and leaves it."
+        "# Flows and deployments\n\n`make up` deploys them; `prefect deployment run NAME` starts one by hand. Only one "
+        "run of a deployment is active at a time, and every flow skips what is done already."
     ]
     for one in deployments:
         module, _, function = one["entrypoint"].rpartition(":")
@@ -106,20 +106,20 @@ def flows_page() -> str:
 
 
 def api_page() -> str:
-    """What each package offers to others, from its docstrings."""
-    head = "# Library\n\n`src/har` knows neither Prefect nor BentoML; what is listed here may be imported from outside."
+    """The public names of each package, from their docstrings."""
+    head = "# Library\n\n`src/har` imports neither Prefect nor BentoML. Other code may import what is listed here."
     return "\n\n".join([head, *(f"::: har.{name}" for name in PACKAGES)]) + "\n"
 
 
-def _section(name: str, model: type[BaseModel], said: dict[str, str]) -> str:
+def _section(name: str, model: type[BaseModel], comments: dict[str, str]) -> str:
     rows = ["| key | type | default | meaning |", "|---|---|---|---|"]
     nested = []
     for key, field in model.model_fields.items():
         below = _models(field.annotation)
         if len(below) == 1 and not _is_list(field.annotation):
-            nested.append(_section(f"{name}.{key}", below[0], said))
+            nested.append(_section(f"{name}.{key}", below[0], comments))
             continue
-        rows.append(f"| `{key}` | {_type(field)} | {_default(field)} | {said.get(f'{name}.{key}', '')} |")
+        rows.append(f"| `{key}` | {_type(field)} | {_default(field)} | {comments.get(f'{name}.{key}', '')} |")
     about = (model.__doc__ or "").strip()
     table = [f"## {name}", about] + (["\n".join(rows)] if len(rows) > 2 else [])
     return "\n\n".join([*table, *nested])
@@ -172,7 +172,7 @@ def _default(field: FieldInfo) -> str:
 
 
 def _comments(text: str) -> dict[str, str]:
-    """The comment behind each key of har.toml; one that begins with an ellipsis goes on where the last one ended."""
+    """The comment after each key of har.toml; one that begins with an ellipsis continues the comment before it."""
     found: dict[str, str] = {}
     section, last = "", ""
     for line in text.splitlines():

@@ -1,4 +1,4 @@
-"""The handbook as it is built: strictly, with every setting, command and deployment, and code that runs."""
+"""The handbook as it is built, strictly, with every setting, command, deployment and decision; the README's links."""
 
 from __future__ import annotations
 
@@ -77,3 +77,26 @@ def test_the_library_is_there_with_shapes_and_errors(site: Path) -> None:
 def test_pages_ask_nobody_for_fonts(site: Path) -> None:
     for page in site.rglob("*.html"):
         assert "fonts.g" not in page.read_text(encoding="utf-8")
+
+
+def test_every_decision_is_in_the_index() -> None:
+    folder = ROOT / "docs" / "decisions"
+    index = (folder / "index.md").read_text(encoding="utf-8")
+    linked = set(re.findall(r"^\| \[[^]]+\]\(([^)]+)\)", index, re.MULTILINE))
+    pages = {path.name for path in folder.glob("*.md")} - {"index.md"}
+    assert linked == pages
+    for name in pages:
+        page = (folder / name).read_text(encoding="utf-8")
+        assert "**Decision.**" in page and "**Why.**" in page and "**Alternatives.**" in page, name
+
+
+def test_the_links_of_the_readme_lead_somewhere() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^##+ (.+)$", readme, re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    targets = re.findall(r"\]\(([^)\s]+)\)", readme)
+    assert {target[1:] for target in targets if target.startswith("#")} <= anchors
+    files = [target for target in targets if not target.startswith(("#", "http"))]
+    assert files
+    for name in files:
+        assert (ROOT / name).is_file(), name
