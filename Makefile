@@ -10,7 +10,7 @@ export ORT_DISABLE_TELEMETRY := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: help setup demo test lint docs format up bench bench-drift lock clean
+.PHONY: help setup demo check test test-release coverage lint docs format up bench bench-drift lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 13
@@ -21,8 +21,17 @@ setup:  ## install the pinned packages into .venv (TORCH=cu130 for a CUDA build,
 demo: setup  ## the whole loop on real recordings; a project about other activities runs it in demo/
 	@$(BIN)/har demo
 
+check: lint  ## lint, types, and the tests that start no server: under three minutes
+	@$(BIN)/pytest -n auto --dist loadfile -m "not stack and not release"
+
 test: setup  ## run the tests
-	@$(BIN)/pytest -n auto --dist loadfile
+	@$(BIN)/pytest -n auto --dist loadfile -m "not release"
+
+test-release: setup  ## run all tests, with new projects and fresh environments; prints branch coverage
+	@$(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term:skip-covered
+
+coverage: setup  ## branch coverage of the tests that start no server
+	@$(BIN)/pytest -n auto --dist loadfile -m "not stack and not release" --cov --cov-report=term:skip-covered
 
 lint: setup  ## ruff, mypy, import rules
 	@$(BIN)/ruff check .

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+from days_support import FIRST, SUBJECTS, Live, record
 from tests_support import HAR_TOML, write_recording
 
 from har.lake import Lake
+from har.project import Project, open_project
 from har.settings import Settings, load_settings
 
 for _name in [name for name in os.environ if name.startswith("HAR_")]:
@@ -46,3 +51,52 @@ def put(project: Path) -> Put:
 def lake(settings: Settings) -> Lake:
     """The empty lake of `project`."""
     return Lake(settings.path("lake"), settings.sensors.channels)
+
+
+@pytest.fixture
+def two_days(settings: Settings) -> Settings:
+    """A project with two days of six subjects in its inbox."""
+    for day, names in (("2024-01-01", ("PEN", "ABD")), ("2024-01-02", ("ROW",))):
+        for subject in SUBJECTS:
+            for name in names:
+                write_recording(settings.path("inbox"), day, subject, name.lower(), name, seconds=40)
+    return settings
+
+
+@pytest.fixture(scope="session")
+def veteran(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose champion was trained on two days of six subjects; to be copied."""
+    from run_support import ingest, train
+
+    root = tmp_path_factory.mktemp("veteran") / "project"
+    root.mkdir()
+    (root / "har.toml").write_text(HAR_TOML)
+    for before in (6, 7):
+        record(root, FIRST - dt.timedelta(days=before))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HAR_ROOT", str(root))
+        ingest()
+        assert train().promoted
+    return root
+
+
+@pytest.fixture
+def loop(veteran: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project of this test's own, with that champion and nothing monitored yet."""
+    root = tmp_path / "project"
+    shutil.copytree(veteran, root)
+    monkeypatch.setenv("HAR_ROOT", str(root))
+    return open_project()
+
+
+@pytest.fixture
+def live(loop: Project) -> Live:
+    """Record a day (0: `FIRST`) in the project `loop`, as `record` does; ingest and score it."""
+    from run_support import ingest, score
+
+    def day_of(number: int, **how: Any) -> None:
+        record(loop.settings.root, FIRST + dt.timedelta(days=number), **how)
+        ingest()
+        score()
+
+    return day_of

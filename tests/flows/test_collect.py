@@ -1,8 +1,7 @@
-"""The collect flow and command: what they bring in, what they say, and the warning state of a bad line."""
+"""The collect flow: what it brings in, and the warning state of a bad line."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,27 +11,11 @@ from prefect.client.orchestration import get_client
 from flows.collect import collect
 from har.lake import Lake
 from har.settings import Settings
-from har_cli import main
-
-Har = Callable[..., str]
 
 
 @pytest.fixture
 def log(settings: Settings) -> Log:
     return Log(settings)
-
-
-@pytest.fixture
-def har(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Har:
-    def run(*words: str) -> str:
-        monkeypatch.setattr("sys.argv", ["har", *words])
-        with pytest.raises(SystemExit) as end:
-            main()
-        printed = capsys.readouterr()
-        assert not end.value.code, printed
-        return " ".join((printed.out + printed.err).split())
-
-    return run
 
 
 def test_the_log_is_collected_once(server: str, log: Log, lake: Lake) -> None:
@@ -59,18 +42,3 @@ def test_a_bad_line_makes_a_warning_state(server: str, log: Log, lake: Lake) -> 
     assert Path(f"{path}.bad").read_bytes() == b"[/not] a line\n"
     with get_client(sync_client=True) as client:
         assert "prediction-log-bad-lines" in {artifact.key for artifact in client.read_latest_artifacts()}
-
-
-def test_commands(server: str, log: Log, har: Har) -> None:
-    text = har("collect")
-    assert "0 windows and 0 labels of 0 log files collected, 0 bad lines, 0 torn ones." in text
-    log.write(prediction(0), feedback("f", request_id="nobody"), tail=b"[/not] a line\n" + encoded(prediction(1))[:-1])
-    assert "1 log files of the online service to collect" in har("status")
-    text = har("collect")
-    assert "1 windows and 1 labels of 1 log files collected, 1 bad lines, 1 torn ones." in text
-    assert "1 labels wait for their requests." in text
-    assert "line 3: Invalid JSON" in text
-    text = har("status")
-    assert "requests" in text
-    assert "labels" in text
-    assert "1 files of bad log lines" in text

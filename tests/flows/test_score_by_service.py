@@ -19,12 +19,11 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from run_support import ingest, train
+from run_support import score as run_score
 from tests_support import write_recording
 
 from bentos.batch.client import BatchService
-from flows.ingest import ingest
-from flows.score import score
-from flows.train import train
 from har.errors import ModelMismatchError, RequestError, ServiceError
 from har.inference import MagnitudeRule, Package
 from har.monitoring import Profile
@@ -67,7 +66,7 @@ def predictions() -> pl.DataFrame:
 
 
 @pytest.fixture
-def scored(server: str, two_days: Settings) -> Settings:
+def scored(two_days: Settings) -> Settings:
     """A project with a champion, version 1, whose two days were scored in the flow's own process."""
     write_recording(two_days.path("inbox"), "2024-01-02", "s07", "short", None, seconds=2)
     ingest()

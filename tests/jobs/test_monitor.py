@@ -1,22 +1,15 @@
-"""`monitor` on a real server: what it reports, decides and sends, and what it does only once."""
+"""`monitor`: what it reports, decides and sends, and what it does only once."""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from typing import Any
 
 import polars as pl
 import pytest
-from prefect.client.orchestration import get_client
-from prefect.states import State
-from prefect.variables import Variable
+from run_support import ingest, monitor, score, sent, train
 from tests_support import write_recording
 
-from flows.ingest import ingest
-from flows.monitor import monitor
-from flows.score import score
-from flows.train import train
 from har.errors import NotEnoughDataError
 from har.jobs.label import add_labels
 from har.monitoring import decisions, reports
@@ -36,10 +29,6 @@ def day(number: int) -> dt.date:
 def actions(project: Project) -> list[tuple[int, str]]:
     """The log: the day's number and what was decided."""
     return [((row.date - FIRST).days, row.action) for row in decisions(project.lake)]
-
-
-def state_of(**parameters: Any) -> State[Any]:
-    return monitor(**parameters, return_state=True)
 
 
 def test_good_days_are_quiet_and_days_of_drift_start_one_training(loop: Project, live: Live) -> None:
@@ -68,10 +57,9 @@ def test_good_days_are_quiet_and_days_of_drift_start_one_training(loop: Project,
     assert (row.handled_at, found.unsent) == (None, 0)
     assert found.index is not None
     assert (found.index.parent / f"{day(5)}.html").exists()
-    with get_client(sync_client=True) as client:
-        assert {"monitor-run", "drift-report", "drift-index"} <= {one.key for one in client.read_latest_artifacts()}
+    assert [(event.name, event.payload["decision"]) for event in sent[-1:]] == [(row.event, row.decision_id)]
 
-    # An event that the server has is not sent again at once, also if a day is looked at again.
+    # An event that arrived is not sent again at once, also if a day is looked at again.
     again = monitor(date=day(4), again=True)
     assert [row.action for row in again.decisions] == ["hold"]
     assert decisions(loop.lake)[4] == row
@@ -121,14 +109,10 @@ def test_a_loser_is_followed_by_a_pause(loop: Project, live: Live) -> None:
     assert loop.registry.champion().number == 1
 
 
-def test_switched_off_by_a_variable_drift_is_told_and_nothing_starts(loop: Project, live: Live) -> None:
+def test_switched_off_drift_is_reported_and_nothing_starts(loop: Project, live: Live) -> None:
     for number in range(2):
         live(number, tilted=True)
-    Variable.set("har_retraining", "off", overwrite=True)
-    try:
-        monitor()
-    finally:
-        Variable.unset("har_retraining")
+    monitor(automatic=False)
     assert actions(loop) == [(0, "watch"), (1, "hold")]
     assert "switched off" in " ".join(decisions(loop.lake)[1].reasons)
 
@@ -137,9 +121,9 @@ def test_a_watch_with_a_wrong_clock_and_days_out_of_order(loop: Project, live: L
     future = dt.date(2099, 1, 1)
     live((future - FIRST).days)
     live(3)
-    state = state_of()
-    assert (state.name, [report.date for report in state.result().days]) == ("CompletedWithWarnings", [day(3)])
-    assert "Recordings of 2099-01-01 wait until that day is over: was a clock wrong?" in str(state.message)
+    found = monitor()
+    assert [report.date for report in found.days] == [day(3)]
+    assert found.notes == ("Recordings of 2099-01-01 wait until that day is over: was a clock wrong?",)
     # An older day that comes later has its place in the history, and a newer one its own.
     live(1)
     live(4)
@@ -177,11 +161,11 @@ def test_a_champion_without_a_reference_is_named(
         patch.setenv("HAR_MONITORING__ENABLED", "false")
         assert train(seed=1).version == 2
         loop.registry.promote(2, reason="test", who="test")
-        assert "switched off" in str(state_of().message)
+        assert "switched off" in " ".join(monitor().notes)
     live(0)
-    state = state_of()
-    assert (state.name, state.result().days) == ("CompletedWithWarnings", ())
-    assert "Version 2 has no reference" in str(state.message)
+    found = monitor()
+    assert found.days == ()
+    assert "Version 2 has no reference" in " ".join(found.notes)
     monkeypatch.setattr("sys.argv", ["har", "monitor"])
     with pytest.raises(SystemExit) as end:
         main()

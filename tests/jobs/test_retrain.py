@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
-from prefect.variables import Variable
+from run_support import train
 
-from flows.train import train
 from har.errors import MonitoringError
 from har.monitoring import Decision, DecisionRow, find_decision, note_decision
 from har.project import Project
@@ -17,14 +16,6 @@ DAY = dt.date(2024, 1, 9)
 EVENT = "har.drift.confirmed"
 
 pytestmark = pytest.mark.timeout(300)
-
-
-@pytest.fixture
-def switched_off(server: str) -> Iterator[None]:
-    """Automatic retraining is off, as `prefect variable set har_retraining off` does it."""
-    Variable.set("har_retraining", "off", overwrite=True)
-    yield
-    Variable.unset("har_retraining")
 
 
 def decided(project: Project, since: dt.date = DAY, *, version: int = 1) -> str:
@@ -113,13 +104,13 @@ def test_a_failed_training_is_still_to_be_done(
     assert row.handled_at is not None
 
 
-def test_switched_off_nothing_is_trained_for_an_event_and_all_is_by_hand(loop: Project, switched_off: None) -> None:
+def test_switched_off_nothing_is_trained_for_an_event_and_all_is_by_hand(loop: Project) -> None:
     decision = decided(loop)
-    report = train(decision=decision)
+    report = train(decision=decision, automatic=False)
     assert (report.version, report.trained, report.reasons) == (1, False, ("switched off",))
     assert (row_of(loop, decision).attempts, row_of(loop, decision).outcome) == (0, "switched off")
     assert len(loop.registry.versions()) == 1
-    assert train(seed=1).version == 2
+    assert train(seed=1, automatic=False).version == 2
 
 
 def test_what_another_champion_made_void_is_not_trained(loop: Project) -> None:

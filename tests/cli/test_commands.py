@@ -1,0 +1,85 @@
+"""The `har` command as people type it: what it prints, what it refuses, and that it starts no server."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from har.settings import Settings
+from har_cli import main
+
+Har = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def har(project: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Har:
+    """Run `har` in this process: its exit status, and what it printed."""
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+
+    def run(*words: str) -> tuple[int, str]:
+        monkeypatch.setattr("sys.argv", ["har", *words])
+        with pytest.raises(SystemExit) as end:
+            main()
+        printed = capsys.readouterr()
+        return int(end.value.code or 0), printed.out + printed.err
+
+    return run
+
+
+def test_the_jobs_from_the_command_line(two_days: Settings, har: Har) -> None:
+    status, text = har("ingest")
+    assert status == 0
+    assert "18 files landed" in text
+    status, text = har("score")
+    assert status == 2
+    assert "NoChampionError" in text
+    assert "Traceback" not in text
+    assert har("train")[0] == 0
+    status, text = har("score")
+    assert status == 0
+    assert "12 subject-days scored by version 1" in text
+    status, text = har("rollback", "--reason", "because")
+    assert status == 2
+    assert "previous champion" in text
+    assert "champion" in har("models")[1]
+    assert "The promotion log is whole: 2 lines" in har("models", "--verify")[1]
+    assert "version 1" in har("status")[1]
+    # The trained champion was announced to nobody, and no server was started for any of this.
+    assert not (two_days.root / ".prefect").exists() or not list((two_days.root / ".prefect").glob("*.db"))
+
+    log = two_days.path("mlflow") / "promotions.jsonl"
+    lines = log.read_text().splitlines(keepends=True)
+    log.write_text("".join([lines[0].replace("registered", "invented"), *lines[1:]]))
+    status, text = har("models", "--verify")
+    assert status == 2
+    assert "promotions.jsonl, line 2" in text
+
+
+def test_a_flow_is_run_only_on_a_server_that_is_there(two_days: Settings, har: Har) -> None:
+    status, text = har("ingest", "--via-prefect")
+    assert status == 2
+    assert "make up" in text
+    assert "PREFECT_API_URL" in text
+    assert not two_days.path("lake").exists()
+
+
+@pytest.mark.parametrize("words", [("promote", "7", "--reason", "x"), ("reproduce", "7")])
+def test_unknown_version(words: tuple[str, ...], har: Har) -> None:
+    assert har(*words)[0] == 2
+
+
+@pytest.mark.parametrize("words", [["--help"], ["models"], ["status"]])
+def test_what_is_asked_often_imports_nothing_heavy(two_days: Settings, words: list[str]) -> None:
+    code = f"""
+import contextlib, sys
+sys.argv = ["har", *{words!r}]
+from har_cli import main
+with contextlib.suppress(SystemExit):
+    main()
+print(sorted({{"prefect", "torch", "mlflow", "bentoml", "matplotlib", "whylogs"}} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

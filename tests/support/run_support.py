@@ -1,0 +1,56 @@
+"""The jobs of the project that HAR_ROOT names, run in this process; what they announce is in `sent`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from har.jobs import Event
+from har.jobs.collect import CollectReport
+from har.jobs.ingest import IngestReport
+from har.jobs.monitor import MonitorReport
+from har.jobs.score import ScoreReport
+from har.project import open_project
+
+sent: list[Event] = []
+
+
+def send(event: Event) -> str:
+    """Take an event, as a server would."""
+    sent.append(event)
+    return ""
+
+
+def ingest(**options: Any) -> IngestReport:
+    from har.jobs.ingest import ingest as job
+
+    return job(open_project(), **options)
+
+
+def score(**options: Any) -> ScoreReport:
+    from har.jobs.score import score as job
+
+    return job(open_project(), **options)
+
+
+def collect(**options: Any) -> CollectReport:
+    from har.jobs.collect import collect as job
+
+    return job(open_project(), **options)
+
+
+def monitor(**options: Any) -> MonitorReport:
+    from har.jobs.monitor import monitor as job
+
+    return job(open_project(), **{"send": send, **options})
+
+
+def train(**options: Any) -> Any:
+    from har.jobs.train import train as job
+
+    return job(open_project(), **{"send": send, **options})
+
+
+def evaluate(**options: Any) -> dict[str, Any]:
+    from har.jobs.evaluate import evaluate as job
+
+    return job(open_project(), **options)
