@@ -17,7 +17,7 @@ from flows._console import bar, console
 from flows._events import promotion, send
 from flows._project import FAILED, IO_RETRIES, Project, current_champion, open_project, retraining_is_on
 from har.errors import MonitoringError
-from har.experiment import Recipe, challenge, make_recipe, run
+from har.experiment import Champion, Recipe, challenge, make_recipe, run
 from har.files import write_atomically
 from har.lake import newest_day
 from har.monitoring import LAKE_TO, REFERENCE, REFERENCE_PROFILE, DecisionRow, find_decision, mark
@@ -68,7 +68,12 @@ def fit_and_export(project: Project, recipe: Recipe) -> Path:
     epochs = project.settings.training.epochs
     # An epoch is run twice at most: to find the best one, and to train on everybody up to it.
     with bar(f"Training {recipe.network}", 2 * epochs, "epochs") as advance:
-        run(recipe, folder, on_epoch=lambda epoch: advance(f"{epoch.phase}, loss {epoch.loss:.3f}"))
+        run(
+            recipe,
+            folder,
+            on_epoch=lambda epoch: advance(f"{epoch.phase}, loss {epoch.loss:.3f}"),
+            champion=_champion(project),
+        )
     return folder
 
 
@@ -102,13 +107,11 @@ def register(project: Project, recipe: Recipe, folder: Path, why: dict[str, str]
 def gate(project: Project, version: int, why: dict[str, str]) -> dict[str, Any]:
     """Let the challenger meet the champion on subjects that neither has seen, and move the aliases."""
     registry = project.registry
-    champion = current_champion(registry)
     verdict = challenge(
         registry.model_path(version),
         Recipe(**registry.recipe(version)),
         registry.version(version).metrics,
-        champion=registry.model_path(champion.number) if champion else None,
-        champion_recipe=Recipe(**registry.recipe(champion.number)) if champion else None,
+        champion=_champion(project),
         settings=project.settings,
     )
     decide = registry.promote if verdict.promote else registry.reject
@@ -238,6 +241,14 @@ def _decided_before(project: Project, number: int) -> tuple[bool, list[str]]:
         now = f"version {champion.number}" if champion else "nobody"
         return False, [f"It served before, and {now} was put in its place."]
     return False, [moves[-1].reason]
+
+
+def _champion(project: Project) -> Champion | None:
+    registry, version = project.registry, current_champion(project.registry)
+    if version is None:
+        return None
+    number = version.number
+    return Champion(number, registry.model_path(number), Recipe(**registry.recipe(number)))
 
 
 def _report(project: Project, version: int) -> Path:

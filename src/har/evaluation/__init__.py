@@ -1,5 +1,6 @@
-"""A model's answers about labelled windows in; figures, a report and the gate's verdict out."""
+"""A model's answers for labelled windows in; figures, a report and the gate's verdict out."""
 
+from har.evaluation._bootstrap import bootstrap_mean
 from har.evaluation._cross_validation import CrossValidation, Progress, cross_validate
 from har.evaluation._evaluation import (
     AbstentionPoint,
@@ -10,8 +11,9 @@ from har.evaluation._evaluation import (
     evaluate,
 )
 from har.evaluation._gate import OwnLimits, Verdict, compare, compare_after_drift, refuse_to_compare
-from har.evaluation._latency import Latency, latency
+from har.evaluation._latency import Latency, LatencyRatio, latency, latency_ratio
 from har.evaluation._outcome import Outcome
+from har.evaluation._reference import reference_classifier
 from har.evaluation._report import render_report, write_report
 
 __all__ = [
@@ -20,17 +22,21 @@ __all__ = [
     "CrossValidation",
     "Evaluation",
     "Latency",
+    "LatencyRatio",
     "Outcome",
     "OwnLimits",
     "Progress",
     "ReliabilityBin",
     "SubjectFigures",
     "Verdict",
+    "bootstrap_mean",
     "compare",
     "compare_after_drift",
     "cross_validate",
     "evaluate",
     "latency",
+    "latency_ratio",
+    "reference_classifier",
     "refuse_to_compare",
     "render_report",
     "write_report",
