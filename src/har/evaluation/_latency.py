@@ -83,8 +83,8 @@ def latency_ratio(
 
     The calls alternate, so whatever else the machine does hits both models alike, and the processor time of this thread
     leaves out the time in which it had to wait for a core. The median of the pairs' ratios ignores single disturbed
-    calls. For two models of the same size it stays within 0.99 to 1.01, also beside 20
-    busy processes on two cores, where the 99th percentile of wall-clock time grows to hundreds of milliseconds.
+    calls. For two models of the same size it stays within 0.99 to 1.01, also beside 20 busy processes on two cores,
+    where the 99th percentile of wall-clock time grows to hundreds of milliseconds.
 
     Args:
         model: opened with `threads=1`: other threads' time is not counted.
