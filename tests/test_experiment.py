@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import sys
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from loop_support import fill, write_mean_model
 
 from har.dataset import load_windows
 from har.errors import MonitoringError, NotEnoughDataError
-from har.experiment import Recipe, challenge, make_recipe, run
+from har.experiment import Champion, Recipe, challenge, make_recipe, run
 from har.lake import Lake
 from har.monitoring import REFERENCE, REFERENCE_PROFILE, Profile, Reference
 from har.sample import SAMPLE_ACTIVITIES
@@ -25,7 +26,7 @@ OLD = [dt.date(2024, 1, 1)]
 NEW = [dt.date(2024, 1, 2), dt.date(2024, 1, 3)]
 SINCE = NEW[0]
 SUBJECTS = [f"s{number:02d}" for number in range(1, 7)]
-METRICS = {"latency_us_p99": 100.0}
+METRICS = {"latency_us_p50": 90.0, "latency_us_p99": 100.0}
 
 RECORDED = {
     "settings": {
@@ -130,14 +131,14 @@ def test_a_challenger_of_a_drift_is_met_on_both_sides(
 ) -> None:
     champion, recipe = recipes(drifted, settings)
     models = [write_mean_model(tmp_path / f"{gain}" / "model.onnx", settings, gain=gain) for gain in gains]
-    verdict = challenge(models[0], recipe, METRICS, champion=models[1], champion_recipe=champion, settings=settings)
+    verdict = challenge(models[0], recipe, METRICS, champion=Champion(1, models[1], champion), settings=settings)
     assert verdict.promote is promote
     assert any(said in reason for reason in verdict.reasons), verdict.reasons
     assert verdict.old is not None
     assert verdict.new is not None
     assert verdict.new["windows"] == 2 * verdict.old["windows"]
     # Once the champion knows the regime, the next challenger is met on everything at once.
-    known = challenge(models[0], recipe, METRICS, champion=models[1], champion_recipe=recipe, settings=settings)
+    known = challenge(models[0], recipe, METRICS, champion=Champion(1, models[1], recipe), settings=settings)
     assert set(known.checks) == {"accuracy", "class_floor", "latency"}
 
 
@@ -155,7 +156,7 @@ def test_a_challenger_made_for_other_windows_or_activities_is_left_to_a_person(
     other = settings.model_copy(update={section: getattr(settings, section).model_copy(update=change)})
     champion, recipe = make_recipe(settings, lake), make_recipe(other, lake)
     old, new = (write_mean_model(tmp_path / f"{i}" / "model.onnx", of) for i, of in enumerate((settings, other)))
-    verdict = challenge(new, recipe, METRICS, champion=old, champion_recipe=champion, settings=other)
+    verdict = challenge(new, recipe, METRICS, champion=Champion(1, old, champion), settings=other)
     assert not verdict.promote
     assert word in verdict.reasons[0]
     assert "har promote" in verdict.reasons[0]
@@ -172,9 +173,9 @@ def test_without_new_labels_of_its_judges_it_cannot_be_judged(lake: Lake, settin
     fill(lake, settings, NEW, [subject for subject in SUBJECTS if subject not in judges])
     recipe = make_recipe(settings, lake, **champion.continued(SINCE))
     model = write_mean_model(tmp_path / "m" / "model.onnx", settings)
-    verdict = challenge(model, recipe, METRICS, champion=model, champion_recipe=champion, settings=settings)
+    verdict = challenge(model, recipe, METRICS, champion=Champion(1, model, champion), settings=settings)
     assert not verdict.promote
-    assert "It cannot be judged on the new distribution" in verdict.reasons[1]
+    assert "The new distribution cannot be compared" in verdict.reasons[1]
 
 
 def test_a_drifts_training_from_feedback_to_reference(lake: Lake, settings: Settings, tmp_path: Path) -> None:
@@ -210,6 +211,43 @@ def test_a_drifts_training_from_feedback_to_reference(lake: Lake, settings: Sett
     profile = Profile.from_bytes((tmp_path / "run" / REFERENCE_PROFILE).read_bytes(), where="run")
     assert set(reference.features) < set(profile.names)
     assert profile.windows == sum(profile.activities.values()) > 0
+
+
+@pytest.mark.parametrize(
+    ("case", "fact"),
+    [
+        ("compared", "version 3, on the same held-out windows"),
+        ("trained on them", "version 3, not compared: it was trained on "),
+        ("other activities", "version 3, not compared: made for other activities"),
+    ],
+)
+def test_the_page_shows_the_champion_beside_the_model(
+    lake: Lake, settings: Settings, tmp_path: Path, case: str, fact: str
+) -> None:
+    """The champion of this test names every window's activity correctly."""
+    settings = settings.model_copy(
+        update={
+            "training": settings.training.model_copy(update={"epochs": 1}),
+            "monitoring": settings.monitoring.model_copy(update={"enabled": False}),
+            "gates": settings.gates.model_copy(update={"latency_ms": 1e-6}),
+        }
+    )
+    fill(lake, settings, OLD, SUBJECTS)
+    recipe = make_recipe(settings, lake)
+    names = (*SAMPLE_ACTIVITIES, "JUMPING") if case == "other activities" else settings.activities.names
+    made_for = settings.model_copy(update={"activities": settings.activities.model_copy(update={"names": names})})
+    sides = {**recipe.split, "train": recipe.split["held_out"]} if case == "trained on them" else recipe.split
+    model = write_mean_model(tmp_path / "champion" / "model.onnx", made_for)
+    made = run(recipe, tmp_path / "run", champion=Champion(3, model, replace(recipe, split=sides)))
+    page = unescape(made.report.read_text(encoding="utf-8")).replace("\N{NO-BREAK SPACE}", " ")
+    assert fact in page
+    assert ("<small>champion 100.0 %</small>" in page) is (case == "compared")
+    change = f"{100 * (made.evaluation.accuracy - 1):+.1f}".replace("-", "−")
+    assert (f"accuracy changes by <strong>{change} points</strong>" in page) is (case == "compared")
+    assert "over 1e-06 ms (gates.latency_ms); other processes on the machine lengthen it" in page
+    if case == "compared":
+        alone = run(recipe, tmp_path / "alone").report.read_text(encoding="utf-8")
+        assert "hampion" not in alone
 
 
 def test_what_monitoring_lacks_is_said_before_training(

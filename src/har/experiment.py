@@ -26,6 +26,8 @@ from har.evaluation import (
     compare_after_drift,
     evaluate,
     latency,
+    latency_ratio,
+    reference_classifier,
     refuse_to_compare,
     render_report,
 )
@@ -37,6 +39,26 @@ from har.recipe import Recipe as Recipe
 from har.settings import Monitoring, Settings
 from har.training import EpochReport, Fitted, Signal, export, feature_names, fit
 from har.windows import WindowSet, split_subjects
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The version that serves, as a challenger is compared with it.
+
+    Attributes:
+        number: its version in the registry.
+        model: its model file.
+        recipe: names the subjects that it was trained and calibrated on.
+    """
+
+    number: int
+    model: Path
+    recipe: Recipe
+
+    @property
+    def trained_on(self) -> frozenset[str]:
+        """Subjects that cannot judge it."""
+        return frozenset((*self.recipe.split["train"], *self.recipe.split["validation"]))
 
 
 @dataclass(frozen=True)
@@ -141,8 +163,11 @@ def run(
     *,
     on_epoch: Callable[[EpochReport], None] | None = None,
     monitoring: Monitoring | None = None,
+    champion: Champion | None = None,
 ) -> Experiment:
     """Train, export and judge on the held-out subjects; writes model.onnx, report.html, recipe.json and metrics.json.
+
+    The page shows the champion's figures on the same windows beside the model's, where the two can be compared.
 
     Where monitoring is enabled, `reference.json` is written beside them, what drift is measured against, and
     `reference-profile.bin`, the same windows as whylogs profiles them.
@@ -152,6 +177,7 @@ def run(
         folder: gets the files.
         on_epoch: called after every epoch.
         monitoring: what the reference holds, which decides nothing about the model; None: as the recipe's settings say.
+        champion: to compare with on the page; decides nothing about the model.
 
     Raises:
         MonitoringError: monitoring is enabled and whylogs is not installed, or a pattern of monitoring.features names
@@ -206,8 +232,18 @@ def run(
         "Seed": str(recipe.seed),
         "Git commit": recipe.git_commit or "none recorded",
         "Trained at": metadata.trained_at,
+        "Latency budget": _budget(timing, settings),
     }
-    page = render_report(evaluation, title=f"{settings.project.name}: held-out subjects", facts=facts, latency=timing)
+    beside = None
+    if champion:
+        beside, facts["Champion"] = _evaluate_champion(champion, classifier.metadata, windows, split.held_out)
+    page = render_report(
+        evaluation,
+        title=f"{settings.project.name}: held-out subjects",
+        facts=facts,
+        latency=timing,
+        champion=beside,
+    )
     report = write_atomically(folder / "report.html", page)
     for name in (REFERENCE, REFERENCE_PROFILE):
         (folder / name).unlink(missing_ok=True)
@@ -222,6 +258,37 @@ def run(
     write_atomically(folder / "recipe.json", json.dumps(recipe.to_json(), indent=1))
     write_atomically(folder / "metrics.json", json.dumps(metrics, indent=1))
     return Experiment(recipe, model, outcome, evaluation, timing, metrics, report)
+
+
+def _budget(timing: Latency, settings: Settings) -> str:
+    """The 99th percentile of wall-clock time against the budget, in a sentence."""
+    p99_ms, budget_ms = timing.p99_us / 1000, settings.gates.latency_ms
+    if p99_ms <= budget_ms:
+        return f"p99 {p99_ms:.2f} ms, within {budget_ms:g} ms (gates.latency_ms)"
+    return (
+        f"Warning: p99 {p99_ms:.2f} ms, over {budget_ms:g} ms (gates.latency_ms); "
+        "other processes on the machine lengthen it, and it refuses nothing"
+    )
+
+
+def _evaluate_champion(
+    champion: Champion, challenger: ModelMetadata, windows: WindowSet, held_out: tuple[str, ...]
+) -> tuple[Evaluation | None, str]:
+    """The champion's figures on the held-out windows and where they come from; None and why they cannot be compared."""
+    classifier = Classifier(champion.model, threads=1)
+    differing = _differing(challenger, classifier.metadata)
+    if differing:
+        return None, f"version {champion.number}, not compared: made for other {' and other '.join(differing)}"
+    known = sorted(champion.trained_on.intersection(held_out))
+    if known:
+        return None, f"version {champion.number}, not compared: it was trained on {', '.join(known)}"
+    return evaluate(judge(classifier, windows, held_out)), f"version {champion.number}, on the same held-out windows"
+
+
+def _differing(one: ModelMetadata, other: ModelMetadata) -> list[str]:
+    """In which of the model's input two models differ; empty: they can be compared window by window."""
+    first, second = one.model_input, other.model_input
+    return [name for name in first if first[name] != second[name]]
 
 
 def describe(settings: Settings, fitted: Fitted, *, git_commit: str, data_version: str, split_id: str) -> ModelMetadata:
@@ -264,8 +331,7 @@ def challenge(
     recipe: Recipe,
     metrics: Mapping[str, float],
     *,
-    champion: Path | None,
-    champion_recipe: Recipe | None,
+    champion: Champion | None,
     settings: Settings,
 ) -> Verdict:
     """Judge a challenger against the champion, on the challenger's held-out subjects that the champion never saw.
@@ -275,16 +341,18 @@ def challenge(
     no worse on all of them together, within `gates.margin`. One that was made for other windows or other activities
     than the champion is left to a person.
 
+    Its processor time for one window is measured here, side by side with the champion's, or with a small reference
+    network's where there is no champion that takes the same windows.
+
     Args:
         challenger: its model file.
         recipe: its recipe: names the data version and the subjects.
-        metrics: its figures; `latency_us_p99` is read.
-        champion: the champion's model file, None if there is none.
-        champion_recipe: names the subjects that the champion saw.
+        metrics: its figures; `latency_us_p50` and `latency_us_p99` are read.
+        champion: the version that serves, None if there is none.
         settings: gates; `drift.min_windows` is the least number of labelled windows before and since a drift.
 
     Raises:
-        NotEnoughDataError: the champion saw every subject that the challenger was to be judged on.
+        NotEnoughDataError: the champion was trained on every subject that the challenger was to be judged on.
     """
     lake = Lake(Path(recipe.lake), settings.sensors.channels)
     windows = load_windows(
@@ -293,33 +361,45 @@ def challenge(
         version=recipe.lake_version,
         labels_version=recipe.labels_version,
     )
-    seen = {*champion_recipe.split["train"], *champion_recipe.split["validation"]} if champion_recipe else set()
-    judges = tuple(subject for subject in recipe.split["held_out"] if subject not in seen)
+    known = champion.trained_on if champion else frozenset()
+    judges = tuple(subject for subject in recipe.split["held_out"] if subject not in known)
     if not judges:
         raise NotEnoughDataError(
             where="gate",
             expected="a held-out subject that the champion was not trained on",
-            got=f"{', '.join(recipe.split['held_out'])}, all of whom it saw",
+            got=f"{', '.join(recipe.split['held_out'])}, and it was trained on all of them",
             remedy="Hold out others (har.toml, split.held_out), or decide by hand: har promote VERSION --reason WHY.",
         )
     held_out = labelled(windows.of(judges))
-    new_model = Classifier(challenger, threads=1)
-    old_model = Classifier(champion, threads=1) if champion else None
-    own = judge(new_model, held_out, judges)
+    model = Classifier(challenger, threads=1)
+    champion_model = Classifier(champion.model, threads=1) if champion else None
+    outcome = judge(model, held_out, judges)
     gates = settings.gates
-    limits = OwnLimits(gates.class_floor, gates.latency_ms, metrics["latency_us_p99"] / 1000)
-    if old_model:
-        asked, known = new_model.metadata.model_input, old_model.metadata.model_input
-        other = [name for name in asked if asked[name] != known[name]]
-        if other:
-            return refuse_to_compare(own, other, limits)
-    its = judge(old_model, held_out, judges) if old_model else None
-    new = [date for date in recipe.regimes if champion_recipe and date not in champion_recipe.regimes]
-    if its is None or not new:
-        return compare(own, its, limits, margin=gates.margin)
+    differing = _differing(model.metadata, champion_model.metadata) if champion_model else []
+    if champion_model and not differing:
+        measured, largest = latency_ratio(model, champion_model, against="champion"), gates.latency_ratio
+    else:
+        reference = reference_classifier(model.metadata)
+        measured, largest = latency_ratio(model, reference, against="reference"), gates.reference_ratio
+    limits = OwnLimits(
+        class_floor=gates.class_floor,
+        latency_ratio=largest,
+        measured=measured,
+        latency_ms=gates.latency_ms,
+        wall_p50_ms=metrics["latency_us_p50"] / 1000,
+        wall_p99_ms=metrics["latency_us_p99"] / 1000,
+    )
+    if differing:
+        return refuse_to_compare(outcome, differing, limits)
+    if champion is None or champion_model is None:
+        return compare(outcome, None, limits, margin=gates.margin)
+    champion_outcome = judge(champion_model, held_out, judges)
+    new = [date for date in recipe.regimes if date not in champion.recipe.regimes]
+    if not new:
+        return compare(outcome, champion_outcome, limits, margin=gates.margin)
     return compare_after_drift(
-        own,
-        its,
+        outcome,
+        champion_outcome,
         held_out.dates >= np.datetime64(min(new)),
         limits,
         old_margin=gates.old_margin,
@@ -328,7 +408,7 @@ def challenge(
 
 
 def main(arguments: list[str]) -> None:
-    """Run one recipe from a file, for its figures: a reference is not among them, and its package need not be there."""
+    """Run one recipe from a file for its figures; monitoring is off, so whylogs need not be installed."""
     recipe, folder = arguments
     recorded = Recipe(**json.loads(Path(recipe).read_text(encoding="utf-8")))
     run(recorded, Path(folder), monitoring=Monitoring(enabled=False))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from har.errors import EvaluationError, NotEnoughDataError
-from har.evaluation import Outcome, OwnLimits, Verdict, compare
+from har.evaluation import LatencyRatio, Outcome, OwnLimits, Verdict, compare
 
 MakeOutcome = Callable[..., Outcome]
 EACH = 100
@@ -28,34 +28,47 @@ def _reaching(*accuracies: float) -> Outcome:
     )
 
 
-def _judge(challenger: Outcome, champion: Outcome | None, *, p99_ms: float = 0.2, floor: float = 0.3) -> Verdict:
-    return compare(challenger, champion, OwnLimits(floor, 5.0, p99_ms), margin=0.02)
+def _judge(
+    challenger: Outcome, champion: Outcome | None, *, ratio: float = 1.0, p99_ms: float = 0.2, floor: float = 0.3
+) -> Verdict:
+    """The limit is 3 times the champion's processor time, or 10 times the reference network's; the budget is 5 ms."""
+    against, limit = ("champion", 3.0) if champion else ("reference", 10.0)
+    limits = OwnLimits(
+        class_floor=floor,
+        latency_ratio=limit,
+        measured=LatencyRatio(against, ratio, median_us=90.0 * ratio, against_median_us=90.0, pairs=200),
+        latency_ms=5.0,
+        wall_p50_ms=0.1,
+        wall_p99_ms=p99_ms,
+    )
+    return compare(challenger, champion, limits, margin=0.02)
 
 
 @pytest.mark.parametrize(
-    ("challenger", "champion", "p99_ms", "floor", "failed"),
+    ("challenger", "champion", "ratio", "floor", "failed"),
     [
-        (0.9, None, 0.2, 0.3, set()),
-        (0.9, 0.8, 0.2, 0.3, set()),
-        (0.8, 0.8, 0.2, 0.3, set()),
-        (0.79, 0.8, 0.2, 0.3, set()),
-        (0.78, 0.8, 0.2, 0.3, set()),
-        (0.77, 0.8, 0.2, 0.3, {"accuracy"}),
-        (0.9, 0.8, 5.0, 0.3, set()),
-        (0.9, 0.8, 5.01, 0.3, {"latency"}),
+        (0.9, None, 1.0, 0.3, set()),
+        (0.9, 0.8, 1.0, 0.3, set()),
+        (0.8, 0.8, 1.0, 0.3, set()),
+        (0.79, 0.8, 1.0, 0.3, set()),
+        (0.78, 0.8, 1.0, 0.3, set()),
+        (0.77, 0.8, 1.0, 0.3, {"accuracy"}),
+        (0.9, 0.8, 3.0, 0.3, set()),
+        (0.9, 0.8, 3.01, 0.3, {"latency"}),
         (0.9, 0.8, float("nan"), 0.3, {"latency"}),
-        (0.9, 0.8, 0.2, 0.9, set()),
-        (0.9, 0.8, 0.2, 0.91, {"class_floor"}),
-        (0.9, None, 0.2, 0.91, {"class_floor"}),
-        (0.9, None, 9.0, 0.3, {"latency"}),
+        (0.9, 0.8, 1.0, 0.9, set()),
+        (0.9, 0.8, 1.0, 0.91, {"class_floor"}),
+        (0.9, None, 1.0, 0.91, {"class_floor"}),
+        (0.9, None, 10.0, 0.3, set()),
+        (0.9, None, 10.1, 0.3, {"latency"}),
         (0.5, 0.9, 9.0, 0.6, {"accuracy", "class_floor", "latency"}),
     ],
 )
-def test_truth_table(challenger: float, champion: float | None, p99_ms: float, floor: float, failed: set[str]) -> None:
+def test_truth_table(challenger: float, champion: float | None, ratio: float, floor: float, failed: set[str]) -> None:
     verdict = _judge(
         _reaching(*[challenger] * SUBJECTS),
         None if champion is None else _reaching(*[champion] * SUBJECTS),
-        p99_ms=p99_ms,
+        ratio=ratio,
         floor=floor,
     )
     assert {name for name, passed in verdict.checks.items() if not passed} == failed
@@ -69,12 +82,51 @@ def test_reasons_carry_the_figures() -> None:
     assert accuracy.startswith("Better: accuracy 90.0 % against the champion's 80.0 %, +10.0 points")
     assert "floor of 30.0 %" in floor
     assert "90.0 %" in floor
-    assert speed == "The 99th percentile of one window takes 0.20 ms, within the limit of 5 ms."
-    accuracy, floor, speed = _judge(_reaching(*[0.5] * 5), _reaching(*[0.8] * 5), p99_ms=7, floor=0.6).reasons
+    assert speed == (
+        "One window takes 1.00 times the processor time that the champion takes, measured side by side (medians "
+        "0.090 ms and 0.090 ms, 200 pairs of calls), within the limit of 3 times."
+    )
+    accuracy, floor, speed = _judge(_reaching(*[0.5] * 5), _reaching(*[0.8] * 5), ratio=7, floor=0.6).reasons
     assert accuracy.startswith("Not shown to lie within the margin of -2.0 points")
     assert "-30.0 points" in accuracy
     assert "walk 50.0 %, sit 50.0 %" in floor
-    assert "above the limit of 5 ms" in speed
+    assert speed.startswith("One window takes 7.00 times the processor time that the champion takes")
+    assert "medians 0.630 ms and 0.090 ms" in speed
+    assert speed.endswith(
+        "above the limit of 3 times. Raise gates.latency_ratio in har.toml, or decide by hand: har promote VERSION "
+        "--reason WHY."
+    )
+
+
+def test_without_a_champion_the_reference_network_is_named() -> None:
+    verdict = _judge(_reaching(*[0.9] * 5), None, ratio=11.0)
+    assert "times the processor time that the reference network takes" in verdict.reasons[2]
+    assert "Raise gates.reference_ratio in har.toml" in verdict.reasons[2]
+    assert verdict.latency["against"] == "reference"
+
+
+@pytest.mark.parametrize("p99_ms", [5.01, 70.0, float("nan")])
+def test_a_wall_clock_time_over_budget_only_warns(p99_ms: float) -> None:
+    verdict = _judge(_reaching(*[0.9] * 5), None, p99_ms=p99_ms)
+    assert verdict.promote
+    assert len(verdict.reasons) == 4
+    assert verdict.reasons[3].startswith("Warning: the 99th percentile of wall-clock time")
+    assert f"{p99_ms:.2f} ms (median 0.10 ms), over the budget of 5 ms (gates.latency_ms)" in verdict.reasons[3]
+    assert len(_judge(_reaching(*[0.9] * 5), None, p99_ms=5.0).reasons) == 3
+
+
+def test_the_verdict_names_what_the_latency_was_measured_against() -> None:
+    assert _judge(_reaching(0.9, 0.9, 0.9), _reaching(0.8, 0.8, 0.8), ratio=2.0).latency == {
+        "against": "champion",
+        "ratio": 2.0,
+        "limit": 3.0,
+        "median_us": 180.0,
+        "against_median_us": 90.0,
+        "pairs": 200,
+        "wall_p50_ms": 0.1,
+        "wall_p99_ms": 0.2,
+        "budget_ms": 5.0,
+    }
 
 
 def test_a_difference_that_only_one_subject_carries_is_no_proof() -> None:
@@ -101,7 +153,7 @@ def test_bound_is_the_fifth_percentile_of_the_subjects_mean() -> None:
     verdict = compare(
         _reaching(*(0.8 + gains)),
         _reaching(*[0.8] * 6),
-        OwnLimits(0.3, 5, 1),
+        OwnLimits(0.3, 3.0, LatencyRatio("champion", 1.0, 90.0, 90.0, 200), 5.0, 0.1, 0.2),
         margin=0.02,
         resamples=20_000,
     )

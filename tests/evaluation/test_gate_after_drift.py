@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from har.errors import EvaluationError, NotEnoughDataError
-from har.evaluation import Outcome, OwnLimits, Verdict, compare_after_drift
+from har.evaluation import LatencyRatio, Outcome, OwnLimits, Verdict, compare_after_drift
 
 EACH = 200
 
@@ -28,7 +29,14 @@ def _reaching(old: tuple[float, ...], new: tuple[float, ...]) -> tuple[Outcome, 
     return made, np.array(is_new, bool)
 
 
-LIMITS = OwnLimits(class_floor=0.3, latency_ms=5.0, latency_ms_p99=0.2)
+LIMITS = OwnLimits(
+    class_floor=0.3,
+    latency_ratio=3.0,
+    measured=LatencyRatio("champion", 1.0, median_us=90.0, against_median_us=90.0, pairs=200),
+    latency_ms=5.0,
+    wall_p50_ms=0.1,
+    wall_p99_ms=0.2,
+)
 
 
 def _judge(challenger: tuple, champion: tuple, limits: OwnLimits = LIMITS, **values: float) -> Verdict:
@@ -68,8 +76,13 @@ def test_truth_table(old: tuple[float, ...], new: tuple[float, ...], failed: set
 
 def test_floor_and_latency_hold_as_ever() -> None:
     good = ((0.9,) * 3, (0.9,) * 3)
-    assert not _judge(good, ((0.9,) * 3, (0.7,) * 3), OwnLimits(0.3, 5.0, 6.0)).checks["latency"]
-    assert not _judge(good, ((0.9,) * 3, (0.7,) * 3), OwnLimits(0.95, 5.0, 0.2)).checks["class_floor"]
+    champion = ((0.9,) * 3, (0.7,) * 3)
+    slow = replace(LIMITS, measured=replace(LIMITS.measured, ratio=3.1))
+    assert not _judge(good, champion, slow).checks["latency"]
+    assert not _judge(good, champion, replace(LIMITS, class_floor=0.95)).checks["class_floor"]
+    over_budget = _judge(good, champion, replace(LIMITS, wall_p99_ms=6.0))
+    assert over_budget.promote
+    assert "over the budget of 5 ms" in over_budget.reasons[-1]
 
 
 def test_reasons_and_figures_name_both_sides() -> None:
@@ -92,8 +105,8 @@ def test_a_side_without_windows_cannot_be_judged(sides: tuple, name: str) -> Non
     verdict = _judge(sides, sides)
     assert not verdict.promote
     assert not verdict.checks[f"accuracy_{name}"]
-    said = next(reason for reason in verdict.reasons if "cannot be judged" in reason)
-    assert f"It cannot be judged on the {name} distribution: held-out subjects have 0 labelled windows" in said
+    said = next(reason for reason in verdict.reasons if "cannot be compared" in reason)
+    assert f"The {name} distribution cannot be compared: held-out subjects have 0 labelled windows" in said
 
 
 def test_too_few_windows_are_as_good_as_none() -> None:
@@ -105,12 +118,12 @@ def test_too_few_windows_are_as_good_as_none() -> None:
 def test_other_windows_are_refused() -> None:
     own, is_new = _reaching((0.9,), (0.9,))
     its, _ = _reaching((0.9,), ())
-    limits, rules = OwnLimits(0, 1, 0), {"old_margin": 0, "least_windows": 1}
+    rules = {"old_margin": 0, "least_windows": 1}
     with pytest.raises(EvaluationError, match="the same windows"):
-        compare_after_drift(own, its, is_new, limits, **rules)
+        compare_after_drift(own, its, is_new, LIMITS, **rules)
     nobody, nothing = _reaching((), ())
     with pytest.raises(NotEnoughDataError, match=r"split\.held_out"):
-        compare_after_drift(nobody, nobody, nothing, limits, **rules)
+        compare_after_drift(nobody, nobody, nothing, LIMITS, **rules)
 
 
 def test_verdict_survives_json() -> None:

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 import matplotlib as mpl
 import pytest
+from pydantic import TypeAdapter
 
 from har.evaluation import Evaluation, Latency, Outcome, evaluate, render_report, write_report
 
@@ -188,7 +189,7 @@ def test_writes_page_and_numbers(judged: Evaluation, tmp_path: Path) -> None:
     assert html.read_text(encoding="utf-8") == render_report(judged, title="Größe", facts=FACTS)
     written = json.loads(numbers.read_text(encoding="utf-8"))
     assert (written.pop("title"), written.pop("facts"), written.pop("latency")) == ("Größe", FACTS, None)
-    assert Evaluation.from_json(written) == judged
+    assert TypeAdapter(Evaluation).validate_python(written) == judged
     assert sorted(path.name for path in html.parent.iterdir()) == ["v1.2.html", "v1.2.json"]
 
 

@@ -14,13 +14,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from run_support import ingest, score, train
 from serving_support import listening
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from run_support import ingest, train
-from run_support import score as run_score
 from tests_support import write_recording
 
 from bentos.batch.client import BatchService

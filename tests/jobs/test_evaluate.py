@@ -1,22 +1,17 @@
-"""Cross-validation with the real trainer on a small world, and latency of a real model file."""
+"""Cross-validation with the real trainer on small made-up recordings."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
 
 from har.errors import EvaluationError, NotEnoughDataError
-from har.evaluation import latency
-from har.inference import Classifier, ModelMetadata
 from har.jobs._cross_validation import CrossValidation, Progress, cross_validate
 from har.training import Fitted, Signal, fit
 from har.windows import WindowSet, cut
@@ -155,42 +150,3 @@ def test_import_is_light() -> None:
     code = "import sys, har.evaluation; print([name for name in ('torch', 'matplotlib') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-def test_latency_of_a_model_file(tmp_path: Path) -> None:
-    metadata = ModelMetadata(
-        project="test",
-        network="toy",
-        activities=("walk", "sit", "run"),
-        channels=CHANNELS,
-        units=("m/s^2",) * 3,
-        rate_hz=50.0,
-        length=16,
-        stride=8,
-        feature_names=CHANNELS,
-        temperature=1.0,
-        abstain_below=0.5,
-        git_commit="",
-        data_version="samples@1",
-        split_id="abc",
-        trained_at="2024-01-01T00:00:00+00:00",
-    )
-    axes = helper.make_tensor("axes", TensorProto.INT64, [1], [1])
-    graph = helper.make_graph(
-        [
-            helper.make_node("ReduceMean", ["window", "axes"], ["features"], keepdims=0),
-            helper.make_node("Softmax", ["features"], ["probabilities"], axis=1),
-        ],
-        "toy",
-        [helper.make_tensor_value_info("window", TensorProto.FLOAT, ["N", 16, 3])],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 3]) for name in ("probabilities", "features")],
-        [axes],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    helper.set_model_props(model, metadata.to_properties())
-    onnx.save(model, tmp_path / "model.onnx")
-    measured = latency(Classifier(tmp_path / "model.onnx", threads=1), runs=200)
-    assert 0 < measured.p50_us <= measured.p99_us
-    # A batch shares the cost of a call; with this toy it is nearly all there is.
-    assert measured.batch_windows_per_s > 1e6 / measured.p50_us
-    assert measured.to_json()["runs"] == 200

@@ -21,7 +21,7 @@ from tests_support import HAR_TOML, run_and_kill, run_until_commit, write_record
 from har import predictions
 from har.dataset import load_windows
 from har.errors import NotEnoughDataError
-from har.experiment import Experiment, Recipe, challenge, make_recipe, run
+from har.experiment import Champion, Experiment, Recipe, challenge, make_recipe, run
 from har.inference import Classifier
 from har.jobs import score as scoring
 from har.jobs.ingest import inbox_chunks, ingest_files
@@ -404,21 +404,28 @@ def test_a_challenger_meets_the_champion_on_subjects_neither_saw(trained: tuple[
     root, experiment = trained
     settings = load_settings(root)
     model, recipe = experiment.model, experiment.recipe
-    common = {"settings": settings, "metrics": {"latency_us_p99": 100.0}}
-    first = challenge(model, recipe, champion=None, champion_recipe=None, **common)
+    common = {"settings": settings, "metrics": {"latency_us_p50": 90.0, "latency_us_p99": 100.0}}
+    first = challenge(model, recipe, champion=None, **common)
     assert first.promote
-    same = challenge(model, recipe, champion=model, champion_recipe=recipe, **common)
+    same = challenge(model, recipe, champion=Champion(1, model, recipe), **common)
     assert same.promote
     assert same.difference == 0
-    slow = challenge(
-        model, recipe, champion=None, champion_recipe=None, settings=settings, metrics={"latency_us_p99": 9e4}
+    assert same.latency["against"] == "champion"
+    assert same.latency["ratio"] == pytest.approx(1.0, abs=0.2)
+    late = challenge(
+        model, recipe, champion=None, settings=settings, metrics={"latency_us_p50": 270.0, "latency_us_p99": 7e4}
     )
+    assert late.promote, "a wall-clock time over budget only warns"
+    assert "70.00 ms (median 0.27 ms), over the budget of 10 ms" in late.reasons[-1]
+    strict = settings.model_copy(update={"gates": settings.gates.model_copy(update={"reference_ratio": 1e-3})})
+    slow = challenge(model, recipe, champion=None, settings=strict, metrics=common["metrics"])
     assert not slow.promote
+    assert slow.checks == {"accuracy": True, "class_floor": True, "latency": False}
     saw_them = Recipe(
         **{**recipe.to_json(), "split": {**recipe.split, "train": recipe.split["held_out"], "held_out": []}}
     )
     with pytest.raises(NotEnoughDataError, match="a held-out subject that the champion was not trained on"):
-        challenge(model, recipe, champion=model, champion_recipe=saw_them, **common)
+        challenge(model, recipe, champion=Champion(1, model, saw_them), **common)
 
 
 def test_an_empty_lake_says_what_to_do(lake: Lake, settings: Settings) -> None:

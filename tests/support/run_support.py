@@ -27,9 +27,10 @@ def ingest(**options: Any) -> IngestReport:
 
 
 def score(**options: Any) -> ScoreReport:
+    from bentos.batch.client import BatchService
     from har.jobs.score import score as job
 
-    return job(open_project(), **options)
+    return job(open_project(), **{"connect": BatchService, **options})
 
 
 def collect(**options: Any) -> CollectReport:

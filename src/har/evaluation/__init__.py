@@ -1,5 +1,6 @@
-"""A model's answers about labelled windows in; figures, a report and the gate's verdict out."""
+"""A model's answers for labelled windows in; figures, a report and the gate's verdict out."""
 
+from har.evaluation._bootstrap import bootstrap_mean
 from har.evaluation._evaluation import (
     AbstentionPoint,
     ClassFigures,
@@ -9,8 +10,9 @@ from har.evaluation._evaluation import (
     evaluate,
 )
 from har.evaluation._gate import OwnLimits, Verdict, compare, compare_after_drift, refuse_to_compare
-from har.evaluation._latency import Latency, latency
+from har.evaluation._latency import Latency, LatencyRatio, latency, latency_ratio
 from har.evaluation._outcome import Outcome
+from har.evaluation._reference import reference_classifier
 from har.evaluation._report import render_report, write_report
 
 __all__ = [
@@ -18,15 +20,19 @@ __all__ = [
     "ClassFigures",
     "Evaluation",
     "Latency",
+    "LatencyRatio",
     "Outcome",
     "OwnLimits",
     "ReliabilityBin",
     "SubjectFigures",
     "Verdict",
+    "bootstrap_mean",
     "compare",
     "compare_after_drift",
     "evaluate",
     "latency",
+    "latency_ratio",
+    "reference_classifier",
     "refuse_to_compare",
     "render_report",
     "write_report",

@@ -1,16 +1,17 @@
-"""Outcomes in, every figure about them out, as plain values that survive JSON."""
+"""Outcomes in, every figure about them out, as values that JSON can hold."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
-from har.errors import EvaluationError, NotEnoughDataError
+from har.errors import NotEnoughDataError
 from har.evaluation import _metrics as metrics
+from har.evaluation._bootstrap import RESAMPLES, resample_subjects
 from har.evaluation._outcome import Outcome, require_same_windows
 
 INTERVAL = (2.5, 97.5)
@@ -67,8 +68,8 @@ class Evaluation:
     Attributes:
         activities: K names.
         windows: number of windows, N.
-        runs: how often every window was judged; counts in `confusion` and `reliability` are over all runs.
-        accuracy: share of right answers; the mean over runs.
+        runs: how often every window was answered; counts in `confusion` and `reliability` are over all runs.
+        accuracy: share of correct answers; the mean over runs.
         accuracy_low, accuracy_high: 95 % percentile bootstrap over subjects. With one subject there is nothing to
             resample, and both equal the figure itself.
         macro_f1: mean F1 over the activities present in the labels; the mean over runs.
@@ -117,39 +118,15 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Everything as dicts, lists, strings and finite numbers."""
-        return {name: _plain(value) for name, value in dataclasses.asdict(self).items()}
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Evaluation:
-        """Read what `to_json` wrote.
-
-        Raises:
-            EvaluationError: a figure is missing or unknown.
-        """
-        tables = {
-            "classes": ClassFigures,
-            "subjects": SubjectFigures,
-            "reliability": ReliabilityBin,
-            "abstention": AbstentionPoint,
-        }
-        try:
-            parts: dict[str, Any] = {
-                name: tuple(row(**entry) for entry in values[name]) for name, row in tables.items()
-            }
-            parts["activities"] = tuple(values["activities"])
-            parts["confusion"] = tuple(tuple(row) for row in values["confusion"])
-            return cls(**{**values, **parts})
-        except (KeyError, TypeError) as error:
-            raise EvaluationError(
-                where="evaluation as JSON",
-                expected="the figures that this version writes",
-                got=str(error),
-                remedy="Evaluate the model again: har evaluate.",
-            ) from error
+        values: dict[str, Any] = _JSON.dump_python(self, mode="json")
+        return values
 
 
-def evaluate(outcome: Outcome | Sequence[Outcome], *, resamples: int = 2000, seed: int = 0) -> Evaluation:
-    """Judge a model by its outcome.
+_JSON = TypeAdapter(Evaluation)
+
+
+def evaluate(outcome: Outcome | Sequence[Outcome], *, resamples: int = RESAMPLES, seed: int = 0) -> Evaluation:
+    """Compute every figure of a model from its outcome.
 
     Args:
         outcome: of one model; or of several runs on the same windows, whose figures are averaged.
@@ -164,9 +141,9 @@ def evaluate(outcome: Outcome | Sequence[Outcome], *, resamples: int = 2000, see
     if not runs or not len(runs[0]):
         raise NotEnoughDataError(
             where="evaluation",
-            expected="one labelled window at least",
+            expected="at least one labelled window",
             got="none",
-            remedy="Ingest labelled recordings of the subjects that judge (split.held_out in har.toml).",
+            remedy="Ingest labelled recordings of the held-out subjects (split.held_out in har.toml).",
         )
     for run in runs[1:]:
         require_same_windows(runs[0], run, where="runs of one evaluation")
@@ -174,14 +151,14 @@ def evaluate(outcome: Outcome | Sequence[Outcome], *, resamples: int = 2000, see
     classes = len(runs[0].activities)
     each = np.stack([metrics.confusion_by_subject(run.labels, run.answers, subject, classes) for run in runs])
     by_subject = each.sum(axis=0)
-    weights = metrics.resample_subjects(len(names), resamples, seed)
+    weights = resample_subjects(len(names), resamples, seed)
     resampled = [metrics.reweigh(metrics.tally(confusion), weights) for confusion in each]
     accuracy_low, accuracy_high = _interval([metrics.accuracy(counts) for counts in resampled])
     macro_f1_low, macro_f1_high = _interval([metrics.macro_f1(counts) for counts in resampled])
     of_runs = metrics.tally(each.sum(axis=1))
     confidence = np.concatenate([run.confidence for run in runs])
-    right = np.concatenate([run.answers == run.labels for run in runs])
-    calibration_error, reliability = metrics.calibration(confidence, right)
+    correct = np.concatenate([run.correct for run in runs])
+    calibration_error, reliability = metrics.calibration(confidence, correct)
     return Evaluation(
         activities=runs[0].activities,
         windows=len(runs[0]),
@@ -197,7 +174,7 @@ def evaluate(outcome: Outcome | Sequence[Outcome], *, resamples: int = 2000, see
         classes=_classes(runs[0].activities, metrics.tally(by_subject.sum(axis=0)), len(runs)),
         subjects=_subjects(names.tolist(), metrics.tally(by_subject), len(runs)),
         reliability=_reliability(reliability),
-        abstention=_abstention(metrics.abstention(confidence, right, THRESHOLDS), len(confidence)),
+        abstention=_abstention(metrics.abstention(confidence, correct, THRESHOLDS), len(confidence)),
         resamples=resamples,
     )
 
@@ -248,15 +225,6 @@ def _reliability(table: metrics.Reliability) -> tuple[ReliabilityBin, ...]:
 
 def _abstention(curve: metrics.Curve, windows: int) -> tuple[AbstentionPoint, ...]:
     return tuple(
-        AbstentionPoint(float(threshold), float(answered / windows), _share(right, answered))
-        for threshold, answered, right in zip(*curve, strict=True)
+        AbstentionPoint(float(threshold), float(answered / windows), _share(correct, answered))
+        for threshold, answered, correct in zip(*curve, strict=True)
     )
-
-
-def _plain(value: Any) -> Any:
-    """Tuples as lists, at any depth: what JSON gives back."""
-    if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(part) for part in value]
-    return value

@@ -1,4 +1,4 @@
-"""Counts in, figures out: everything here is a function of arrays, without names and without state."""
+"""Arrays of counts in, figures out; pure functions."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class Reliability(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """Per threshold, (P,): windows answered, and how many of these rightly."""
+    """Per threshold, (P,): windows answered, and how many of these correctly."""
 
     threshold: Floats
     answered: Counts
-    right: Counts
+    correct: Counts
 
 
 def confusion_by_subject(labels: NDArray[np.integer], answers: Counts, subject: Counts, classes: int) -> Counts:
@@ -53,7 +53,7 @@ def tally(confusion: Counts) -> Tally:
 
 
 def accuracy(counts: Tally) -> Floats:
-    """Share of right answers, (…)."""
+    """Share of correct answers, (…)."""
     return np.asarray(counts.hits.sum(axis=-1) / counts.actual.sum(axis=-1), np.float64)
 
 
@@ -63,14 +63,9 @@ def f1(counts: Tally) -> Floats:
 
 
 def macro_f1(counts: Tally) -> Floats:
-    """Mean F1 over the classes present in the labels, (…): a class nobody performed has no F1 to speak of."""
+    """Mean F1 over the classes present in the labels, (…): a class that nobody performed is left out."""
     present = counts.actual > 0
     return np.asarray((f1(counts) * present).sum(axis=-1) / present.sum(axis=-1), np.float64)
-
-
-def resample_subjects(subjects: int, resamples: int, seed: int) -> Counts:
-    """How often each subject is drawn, (R, S): S draws with replacement, R times."""
-    return np.random.default_rng(seed).multinomial(subjects, np.full(subjects, 1 / subjects), size=resamples)
 
 
 def reweigh(counts: Tally, weights: Counts) -> Tally:
@@ -78,7 +73,7 @@ def reweigh(counts: Tally, weights: Counts) -> Tally:
     return Tally(*(weights @ part for part in counts))
 
 
-def calibration(confidence: NDArray[np.floating], right: NDArray[np.bool_]) -> tuple[float, Reliability]:
+def calibration(confidence: NDArray[np.floating], correct: NDArray[np.bool_]) -> tuple[float, Reliability]:
     """Expected calibration error and its reliability table.
 
     ECE = Σ n_b / N · |accuracy_b - confidence_b| over equal-width bins ((b - 1)/B, b/B] (Guo et al. 2017, eq. 3).
@@ -88,15 +83,15 @@ def calibration(confidence: NDArray[np.floating], right: NDArray[np.bool_]) -> t
     windows = np.bincount(index, minlength=BINS)
     filled = np.maximum(1, windows)
     mean_confidence = np.bincount(index, confidence.astype(np.float64), BINS) / filled
-    mean_right = np.bincount(index, right.astype(np.float64), BINS) / filled
-    error = float((windows * np.abs(mean_right - mean_confidence)).sum() / windows.sum())
-    return error, Reliability(windows, mean_confidence, mean_right)
+    bin_accuracy = np.bincount(index, correct.astype(np.float64), BINS) / filled
+    error = float((windows * np.abs(bin_accuracy - mean_confidence)).sum() / windows.sum())
+    return error, Reliability(windows, mean_confidence, bin_accuracy)
 
 
-def abstention(confidence: NDArray[np.float32], right: NDArray[np.bool_], thresholds: Floats) -> Curve:
-    """What is left when windows with less confidence than a threshold are not answered."""
+def abstention(confidence: NDArray[np.float32], correct: NDArray[np.bool_], thresholds: Floats) -> Curve:
+    """Coverage and correct answers when windows with less confidence than a threshold are not answered."""
     order = confidence.argsort()
-    # In float32, as scoring compares: 0.8 asked and 0.8 answered counts as answered.
+    # In float32, as scoring compares: a confidence equal to the threshold counts as answered.
     first = np.searchsorted(confidence[order], thresholds.astype(np.float32), side="left")
-    right_from = np.append(np.cumsum(right[order][::-1])[::-1], 0)
-    return Curve(thresholds, len(confidence) - first, right_from[first])
+    correct_from = np.append(np.cumsum(correct[order][::-1])[::-1], 0)
+    return Curve(thresholds, len(confidence) - first, correct_from[first])

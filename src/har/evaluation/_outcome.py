@@ -1,8 +1,7 @@
-"""What a model answered about labelled windows: the raw material of every figure."""
+"""What a model answered for labelled windows; every figure is computed from it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,7 +21,7 @@ class Outcome:
         activities: K names, in the order of the probabilities.
 
     Raises:
-        EvaluationError: arrays that do not fit together, an unlabelled window, a probability that is not finite.
+        EvaluationError: arrays of different lengths, an unlabelled window, or a probability that is not finite.
     """
 
     labels: NDArray[np.integer]
@@ -40,12 +39,12 @@ class Outcome:
                 got=f"{self.probabilities.shape} and {self.subjects.shape}",
                 remedy="Take all of them from the same windows and the same model.",
             )
-        foreign = (self.labels < 0) | (self.labels >= classes)
-        if foreign.any():
+        unknown = (self.labels < 0) | (self.labels >= classes)
+        if unknown.any():
             raise EvaluationError(
                 where="outcome",
                 expected=f"labels from 0 to {classes - 1}",
-                got=str(self.labels[foreign][0]),
+                got=str(self.labels[unknown][0]),
                 remedy="Leave unlabelled windows out: windows.select(windows.labels >= 0).",
             )
         if not np.isfinite(self.probabilities).all():
@@ -70,6 +69,16 @@ class Outcome:
         """The probability of that answer, (N,)."""
         return np.asarray(self.probabilities.max(axis=1, initial=0.0), np.float32)
 
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        """Whether each answer is the true activity, (N,)."""
+        return np.asarray(self.answers == self.labels, np.bool_)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of correct answers, 0 … 1."""
+        return float(self.correct.mean())
+
     def select(self, index: NDArray[np.integer] | NDArray[np.bool_]) -> Outcome:
         """The chosen windows."""
         return replace(
@@ -79,29 +88,9 @@ class Outcome:
             subjects=self.subjects[index],
         )
 
-    @classmethod
-    def concatenate(cls, parts: Sequence[Outcome]) -> Outcome:
-        """Several outcomes, such as the folds of a cross-validation, as one.
-
-        Raises:
-            EvaluationError: no part, or parts with other activities.
-        """
-        if not parts:
-            raise EvaluationError(
-                where="Outcome.concatenate", expected="one outcome at least", got="none", remedy="Run one fold or more."
-            )
-        for part in parts[1:]:
-            _require_same_activities(parts[0], part)
-        return cls(
-            labels=np.concatenate([part.labels for part in parts]),
-            probabilities=np.concatenate([part.probabilities for part in parts]),
-            subjects=np.concatenate([part.subjects for part in parts]),
-            activities=parts[0].activities,
-        )
-
 
 def require_same_windows(first: Outcome, second: Outcome, *, where: str) -> None:
-    """Refuse to set figures of different windows against each other.
+    """Refuse to compare figures of different windows.
 
     Raises:
         EvaluationError: names the first thing that differs.
@@ -132,5 +121,6 @@ def _require_same_activities(first: Outcome, second: Outcome) -> None:
             where="outcomes",
             expected=f"the same activities ({', '.join(first.activities)})",
             got=", ".join(second.activities),
-            remedy="Compare models of the same har.toml; after a change of activities, train a first champion anew.",
+            remedy="Compare models of the same har.toml; after a change of activities, promote a new champion by hand: "
+            "har promote VERSION --reason WHY.",
         )

@@ -11,6 +11,7 @@ import jinja2
 from markupsafe import Markup
 
 from har.evaluation._evaluation import Evaluation
+from har.evaluation._format import percent
 from har.evaluation._latency import Latency
 from har.files import write_atomically
 
@@ -85,7 +86,7 @@ def write_report(
 
 
 def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f}\N{NO-BREAK SPACE}%"
+    return "–" if value is None else percent(value).replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _interval(low: float, high: float) -> str:

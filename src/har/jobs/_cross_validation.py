@@ -1,4 +1,4 @@
-"""Labelled windows in, what a network reaches on subjects it has never seen out."""
+"""Labelled windows in, the figures of a network on subjects that it was not trained on out."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from har.errors import EvaluationError, NotEnoughDataError
 from har.evaluation import Evaluation, Outcome, evaluate
 from har.windows import WindowSet, group_folds, split_subjects
 
 if TYPE_CHECKING:
-    from har.training import EpochReport, Signal
+    from har.training import EpochReport, Fitted, Signal
 
 _PREDICT = 1024
 
@@ -25,13 +26,13 @@ class Progress:
     """Where a cross-validation stands.
 
     Attributes:
-        done: networks fitted and judged so far.
+        done: networks fitted and evaluated so far.
         total: networks to fit, folds times seeds.
         seed: of the current network.
         fold: the current fold, from 1.
         folds: how many there are.
         epoch: what the current fit just reported; None once it is done.
-        accuracy: of the network just judged, on its fold; None while it is being fitted.
+        accuracy: of the network just evaluated, on its fold; None while it is being fitted.
     """
 
     done: int
@@ -51,7 +52,7 @@ class CrossValidation:
         network: the network's name.
         seeds: in the order of `outcomes`.
         folds: subjects of each fold.
-        outcomes: per seed, every labelled window as the network judged it that had not seen its subject.
+        outcomes: per seed, the answers for every labelled window by the network that was not trained on its subject.
         evaluation: of all seeds; its figures are means over seeds, its interval resamples subjects.
     """
 
@@ -64,7 +65,7 @@ class CrossValidation:
     @property
     def accuracies(self) -> tuple[float, ...]:
         """Accuracy over all windows, per seed."""
-        return tuple(float((outcome.answers == outcome.labels).mean()) for outcome in self.outcomes)
+        return tuple(outcome.accuracy for outcome in self.outcomes)
 
     @property
     def accuracy_std(self) -> float:
@@ -100,7 +101,7 @@ def cross_validate(
     validation: float = 0.2,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> CrossValidation:
-    """Judge every subject by a network that never saw that subject.
+    """Evaluate a network on every subject, each time trained without that subject.
 
     The folds are those of GroupKFold and the same for every seed. A fold's validation subjects, on which training
     stops and calibrates, come from the fold's own training subjects.
@@ -114,7 +115,7 @@ def cross_validate(
         epochs: at most, per network.
         batch_size: windows per training step.
         device: "auto", "cpu" or "cuda".
-        validation: share of a fold's training subjects, one at least.
+        validation: share of a fold's training subjects, at least one.
         on_progress: called after every epoch and after every network.
 
     Raises:
@@ -123,7 +124,7 @@ def cross_validate(
     """
     if not seeds or len(set(seeds)) != len(seeds):
         raise EvaluationError(
-            where="seeds", expected="one seed at least, each once", got=str(list(seeds)), remedy="Name other seeds."
+            where="seeds", expected="at least one seed, each once", got=str(list(seeds)), remedy="Name other seeds."
         )
     windows = windows.select(windows.labels >= 0)
     if not len(windows):
@@ -133,9 +134,14 @@ def cross_validate(
             got="none",
             remedy="Add the activity column to the files, or lower windows.purity in har.toml.",
         )
+    # torch takes seconds to import, and nothing else in this package needs it.
+    from har.training import fit
+
+    train = partial(fit, windows, signal=signal, network=network, epochs=epochs, batch_size=batch_size, device=device)
     members = tuple(group_folds(Counter(windows.subjects.tolist()), folds))
     total = len(members) * len(seeds)
-    tell = on_progress or _ignore
+    subjects = np.unique(windows.subjects).tolist()
+    report = on_progress or _ignore
     outcomes = []
     for run, seed in enumerate(seeds):
         probabilities = np.full((len(windows), len(signal.activities)), np.nan, np.float32)
@@ -143,51 +149,23 @@ def cross_validate(
             progress = partial(Progress, total=total, seed=seed, fold=fold + 1, folds=len(members))
             done = run * len(members) + fold
 
-            def on_epoch(report: EpochReport, progress: Callable[..., Progress] = progress, done: int = done) -> None:
-                tell(progress(done=done, epoch=report))
+            def on_epoch(epoch: EpochReport, progress: Callable[..., Progress] = progress, done: int = done) -> None:
+                report(progress(done=done, epoch=epoch))
 
+            split = split_subjects(subjects, held_out=held_out, validation=validation, seed=seed)
+            fitted = train(split.train, split.validation, seed=seed, on_epoch=on_epoch)
             rows = np.flatnonzero(np.isin(windows.subjects, held_out))
-            probabilities[rows] = _judge_fold(
-                windows, held_out, rows, validation, seed, signal, network, epochs, batch_size, device, on_epoch
-            )
-            right = probabilities[rows].argmax(axis=1) == windows.labels[rows]
-            tell(progress(done=done + 1, accuracy=float(right.mean())))
+            probabilities[rows] = _predict(fitted, windows, rows)
+            correct = probabilities[rows].argmax(axis=1) == windows.labels[rows]
+            report(progress(done=done + 1, accuracy=float(correct.mean())))
         outcomes.append(Outcome(windows.labels.astype(np.int64), probabilities, windows.subjects, signal.activities))
     return CrossValidation(
         network=network, seeds=tuple(seeds), folds=members, outcomes=tuple(outcomes), evaluation=evaluate(outcomes)
     )
 
 
-def _judge_fold(
-    windows: WindowSet,
-    held_out: tuple[str, ...],
-    rows: np.ndarray[tuple[int], np.dtype[np.int64]],
-    validation: float,
-    seed: int,
-    signal: Signal,
-    network: str,
-    epochs: int,
-    batch_size: int,
-    device: str,
-    on_epoch: Callable[[EpochReport], None],
-) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    """Probabilities (rows, K) of the fold's windows."""
-    # torch takes seconds to import, and nothing else in this package needs it.
-    from har.training import fit
-
-    split = split_subjects(np.unique(windows.subjects).tolist(), held_out=held_out, validation=validation, seed=seed)
-    fitted = fit(
-        windows,
-        split.train,
-        split.validation,
-        signal=signal,
-        network=network,
-        seed=seed,
-        epochs=epochs,
-        batch_size=batch_size,
-        device=device,
-        on_epoch=on_epoch,
-    )
+def _predict(fitted: Fitted, windows: WindowSet, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Probabilities (rows, K)."""
     parts = [
         fitted.predict(windows.batch(rows[first : first + _PREDICT]))[0] for first in range(0, len(rows), _PREDICT)
     ]
@@ -195,4 +173,4 @@ def _judge_fold(
 
 
 def _ignore(progress: Progress) -> None:
-    """For a caller that does not watch."""
+    """For a caller that shows no progress."""

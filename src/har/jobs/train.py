@@ -15,7 +15,7 @@ from rich.markup import escape
 
 from har.console import bar, console
 from har.errors import MonitoringError
-from har.experiment import challenge, make_recipe, run
+from har.experiment import Champion, challenge, make_recipe, run
 from har.files import write_atomically
 from har.jobs._due import FAILED
 from har.jobs._each import Each, in_turn, once
@@ -176,7 +176,12 @@ def fit_and_export(trained: Trained) -> None:
     epochs = trained.project.settings.training.epochs
     # An epoch is run twice at most: to find the best one, and to train on everybody up to it.
     with bar(f"Training {trained.recipe.network}", 2 * epochs, "epochs") as advance:
-        run(trained.recipe, trained.folder, on_epoch=lambda epoch: advance(f"{epoch.phase}, loss {epoch.loss:.3f}"))
+        run(
+            trained.recipe,
+            trained.folder,
+            on_epoch=lambda epoch: advance(f"{epoch.phase}, loss {epoch.loss:.3f}"),
+            champion=_champion(trained.project),
+        )
 
 
 def register(trained: Trained) -> int:
@@ -213,13 +218,11 @@ def gate(challenger: Challenger) -> tuple[bool, tuple[str, ...]]:
     """
     project, version, why = challenger.project, challenger.version, challenger.why
     registry = project.registry
-    champion = project.champion
     verdict = challenge(
         registry.model_path(version),
         Recipe(**registry.recipe(version)),
         registry.version(version).metrics,
-        champion=registry.model_path(champion.number) if champion else None,
-        champion_recipe=Recipe(**registry.recipe(champion.number)) if champion else None,
+        champion=_champion(project),
         settings=project.settings,
     )
     decide = registry.promote if verdict.promote else registry.reject
@@ -287,6 +290,14 @@ def _decided_before(project: Project, number: int) -> tuple[bool, tuple[str, ...
         now = f"version {champion.number}" if champion else "nobody"
         return False, (f"It served before, and {now} was put in its place.",)
     return False, (moves[-1].reason,)
+
+
+def _champion(project: Project) -> Champion | None:
+    registry, version = project.registry, project.champion
+    if version is None:
+        return None
+    number = version.number
+    return Champion(number, registry.model_path(number), Recipe(**registry.recipe(number)))
 
 
 def _page(project: Project, version: int) -> Path:

@@ -192,6 +192,8 @@ class Gates(_Section):
 
     margin: float = Field(default=0.02, ge=0, lt=1)
     class_floor: float = Field(default=0.3, ge=0, le=1)
+    latency_ratio: float = Field(default=3.0, gt=0)
+    reference_ratio: float = Field(default=10.0, gt=0)
     latency_ms: float = Field(default=10.0, gt=0)
     old_margin: float = Field(default=0.05, ge=0, lt=1)
 
