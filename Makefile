@@ -3,12 +3,6 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 PINS := --quiet --no-annotate --no-header --python-version 3.11
-export WHYLOGS_NO_ANALYTICS := 1
-export BENTOML_DO_NOT_TRACK := true
-export DO_NOT_TRACK := true
-export ORT_DISABLE_TELEMETRY := 1
-export MLFLOW_DISABLE_TELEMETRY := true
-export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
 .PHONY: help setup demo check test test-release coverage lint docs format up bench bench-drift lock clean
 

@@ -17,9 +17,11 @@ from tests_support import HAR_TOML, write_recording
 from har.lake import Lake
 from har.project import Project, open_project
 from har.settings import Settings, load_settings
+from infra.local.environment import quiet_environment
 
 for _name in [name for name in os.environ if name.startswith("HAR_")]:
     del os.environ[_name]
+os.environ.update(quiet_environment(chatter=True))
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ NOT_IN_THE_ONLINE_BOX = {
 }
 LARGEST_MB = 200
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
 
 def by_hand() -> dict[str, str]:

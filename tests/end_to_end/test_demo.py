@@ -22,6 +22,8 @@ from har.monitoring import decisions
 from har.registry import Registry
 from har.settings import load_settings
 
+pytestmark = pytest.mark.stack
+
 ROOT = Path(__file__).resolve().parents[2]
 KEYS = {
     "accuracy",

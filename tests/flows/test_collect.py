@@ -12,6 +12,8 @@ from flows.collect import collect
 from har.lake import Lake
 from har.settings import Settings
 
+pytestmark = pytest.mark.stack
+
 
 @pytest.fixture
 def log(settings: Settings) -> Log:

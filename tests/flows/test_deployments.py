@@ -27,6 +27,8 @@ from har.monitoring import Decision, find_decision, note_decision, unheard
 from har.settings import Settings, load_settings
 from har_cli._shared import sender as known_sender
 
+pytestmark = pytest.mark.stack
+
 ROOT = Path(__file__).parents[2]
 SLUGS = {
     "ingest/daily": "ingest-daily",

@@ -26,7 +26,7 @@ from har.project import Project
 
 RUN = "from flows.monitor import monitor; monitor()"
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
 
 @contextmanager

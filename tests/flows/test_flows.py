@@ -16,6 +16,8 @@ from flows.train import train
 from har.errors import NoChampionError
 from har.settings import Settings
 
+pytestmark = pytest.mark.stack
+
 
 def end_of(flow: Any, **parameters: object) -> State[Any]:
     state: State[Any] = flow(**parameters, return_state=True)

@@ -42,7 +42,7 @@ def _upside_down(*arguments: object, **options: object) -> Prediction:
 Classifier.predict = _upside_down
 """
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module")

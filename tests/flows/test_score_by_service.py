@@ -32,7 +32,7 @@ from infra.bentoml.store import environment, serving
 
 ROOT = Path(__file__).parents[2]
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
 
 @contextmanager

@@ -21,6 +21,8 @@ from har.errors import ServerError
 from infra.local.child import descendants
 from infra.local.server import hold_home, local_server, running_server, starting_server
 
+pytestmark = pytest.mark.stack
+
 AllGone = Callable[..., bool]
 
 

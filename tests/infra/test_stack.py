@@ -16,6 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+pytestmark = pytest.mark.stack
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -99,7 +99,7 @@ def test_a_loser_is_followed_by_a_pause(loop: Project, live: Live) -> None:
     (_, row) = monitor().decisions
     assert row.action == "retrain"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HAR_GATES__LATENCY_MS", "0.000001")
+        patch.setenv("HAR_GATES__LATENCY_RATIO", "0.01")
         assert not train(decision=row.decision_id).promoted
     assert decisions(loop.lake)[1].outcome.startswith("version 2 rejected: ")
     live(2, tilted=True)

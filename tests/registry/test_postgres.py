@@ -18,6 +18,8 @@ from har.errors import NoChampionError
 from har.project import use_tracking
 from har.registry import Registry
 
+pytestmark = pytest.mark.stack
+
 
 def _server_program(name: str) -> str | None:
     """The program of a Postgres server; Debian keeps it off the PATH."""

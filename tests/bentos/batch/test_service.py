@@ -19,7 +19,7 @@ from batch_support import parquet, recording, spoiled
 from har.settings import Settings
 from infra.bentoml.store import serving
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 Expected = Callable[[pl.DataFrame], pl.DataFrame]
 
 
