@@ -25,8 +25,8 @@ from flows._server import ServerError
 from flows._worker import deploy, start_worker
 from har.files import write_atomically
 from har.labelling import add_labels
-from har.monitoring import LoopDay, loop_table, render_loop
 from har.packaging import TAGS
+from har.pages import LoopDay, loop_table, render_loop
 from har.recordings import FIRST_DAY, replay_round
 
 FIRST = FIRST_DAY + dt.timedelta(days=7)

@@ -13,8 +13,9 @@ from prefect.cache_policies import NO_CACHE
 from flows._console import bar, console
 from flows._project import Project, open_project
 from har.dataset import load_windows
-from har.evaluation import cross_validate, write_report
+from har.evaluation import cross_validate
 from har.experiment import labelled
+from har.pages import write_report
 from har.registry import git_state
 from har.training import Signal
 

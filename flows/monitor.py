@@ -40,8 +40,8 @@ from har.monitoring import (
     subject_days,
     watch_day,
     watch_probation,
-    write_pages,
 )
+from har.pages import write_pages
 from har.registry import Version, whoami
 
 

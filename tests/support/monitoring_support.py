@@ -18,11 +18,11 @@ from har.monitoring import (
     DecisionRow,
     Distribution,
     FeatureScore,
-    LoopDay,
     Performance,
     QualityAlarm,
     SliceScore,
 )
+from har.pages import LoopDay
 from har.registry import Promotion
 
 FIRST = dt.date(2026, 1, 5)

@@ -1,4 +1,4 @@
-"""A model's answers about labelled windows in; figures, a report and the gate's verdict out."""
+"""A model's answers about labelled windows in; figures and the gate's verdict out."""
 
 from har.evaluation._cross_validation import CrossValidation, Progress, cross_validate
 from har.evaluation._evaluation import (
@@ -12,7 +12,6 @@ from har.evaluation._evaluation import (
 from har.evaluation._gate import OwnLimits, Verdict, compare, compare_after_drift, refuse_to_compare
 from har.evaluation._latency import Latency, latency
 from har.evaluation._outcome import Outcome
-from har.evaluation._report import render_report, write_report
 
 __all__ = [
     "AbstentionPoint",
@@ -32,6 +31,4 @@ __all__ = [
     "evaluate",
     "latency",
     "refuse_to_compare",
-    "render_report",
-    "write_report",
 ]

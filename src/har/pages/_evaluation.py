@@ -10,11 +10,10 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from har.evaluation._evaluation import Evaluation
-from har.evaluation._latency import Latency
+from har.evaluation import Evaluation, Latency
 from har.files import write_atomically
 
-_TEMPLATE = Path(__file__).with_name("_report.html")
+_TEMPLATE = Path(__file__).parent / "templates" / "evaluation.html.j2"
 
 
 def render_report(
@@ -35,7 +34,7 @@ def render_report(
         champion: the model to compare with, on the same windows.
     """
     # matplotlib takes a while to import, and neither the gate nor the figures need it.
-    from har.evaluation._figures import pictures
+    from har.pages._evaluation_charts import pictures
 
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True

@@ -22,16 +22,9 @@ from monitoring_support import (
     unjudged_report,
 )
 
-from har.monitoring import (
-    DayReport,
-    FeatureScore,
-    LoopDay,
-    loop_table,
-    render_index,
-    render_loop,
-    write_pages,
-)
-from har.monitoring._columns import Columns
+from har.monitoring import DayReport, FeatureScore
+from har.pages import LoopDay, loop_table, render_index, render_loop, write_pages
+from har.pages._columns import Columns
 
 MOVES = [
     promotion(dt.datetime(2026, 1, 4, 9, tzinfo=dt.UTC), 1, None, 1),

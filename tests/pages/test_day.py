@@ -23,8 +23,9 @@ from monitoring_support import (
     unjudged_report,
 )
 
-from har.monitoring import Distribution, FeatureScore, QualityAlarm, SliceScore, render_day, render_index, render_loop
-from har.monitoring import _words as words
+from har.monitoring import Distribution, FeatureScore, QualityAlarm, SliceScore
+from har.pages import _formatting as words
+from har.pages import render_day, render_index, render_loop
 
 EVIL = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
 RETRAIN = decision(FIRST, "retrain", reasons=["446 windows have labels."], event="har.drift.confirmed", outcome="won")

@@ -10,9 +10,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from markupsafe import Markup
 
-from har.monitoring import _words as words
-from har.monitoring._columns import Columns
-from har.monitoring._svg import Drawing
+from har.pages import _formatting as words
+from har.pages._columns import Columns
+from har.pages._svg import Drawing
 
 LEVELS = (0.5, 0.75, 1.0, 1.5, 3.0)
 """Where the colours of the heat map change; the third one is the alarm level."""

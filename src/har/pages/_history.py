@@ -8,14 +8,12 @@ from typing import Protocol
 
 from markupsafe import Markup
 
-from har.monitoring import _words as words
-from har.monitoring._columns import Columns
-from har.monitoring._day import DayReport
-from har.monitoring._log import DecisionRow
-from har.monitoring._page import render
-from har.monitoring._profile import CONFIDENCE
-from har.monitoring._svg import Drawing
-from har.monitoring._timeline import LEVELS, Timeline, colour, score_axis
+from har.monitoring import CONFIDENCE, DayReport, DecisionRow
+from har.pages import _formatting as words
+from har.pages._columns import Columns
+from har.pages._render import render
+from har.pages._svg import Drawing
+from har.pages._timeline import LEVELS, Timeline, colour, score_axis
 
 _FEATURES = 25
 """Rows of the heat map."""

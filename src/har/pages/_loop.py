@@ -9,10 +9,10 @@ from itertools import groupby
 
 from markupsafe import Markup
 
-from har.monitoring import _words as words
-from har.monitoring._columns import Columns
-from har.monitoring._page import render
-from har.monitoring._timeline import Tick, Timeline, clip, score_axis
+from har.pages import _formatting as words
+from har.pages._columns import Columns
+from har.pages._render import render
+from har.pages._timeline import Tick, Timeline, clip, score_axis
 
 
 @dataclass(frozen=True)

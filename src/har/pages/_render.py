@@ -10,11 +10,11 @@ from typing import Any
 
 import jinja2
 
-from har.monitoring import _words as words
+from har.pages import _formatting as words
 
 
 def render(template: str, **values: Any) -> str:
-    """Fill in one of `har.templates`; equal values give equal bytes."""
+    """Fill in one of `har.pages`' templates; equal values give equal bytes."""
     return _environment().get_template(template).render(**values, states=words.STATES, faults=words.FAULTS)
 
 
@@ -22,7 +22,9 @@ def render(template: str, **values: Any) -> str:
 def look() -> str:
     """Names what decides how pages look besides their content: templates and the code beside this file."""
     digest = hashlib.sha256()
-    templates = [file for file in resources.files("har").joinpath("templates").iterdir() if file.name.endswith(".j2")]
+    templates = [
+        file for file in resources.files("har.pages").joinpath("templates").iterdir() if file.name.endswith(".j2")
+    ]
     for file in sorted([*templates, *Path(__file__).parent.glob("_*.py")], key=lambda file: file.name):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
@@ -31,7 +33,7 @@ def look() -> str:
 @functools.cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("har"),
+        loader=jinja2.PackageLoader("har.pages"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

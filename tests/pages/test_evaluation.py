@@ -13,7 +13,8 @@ from xml.etree import ElementTree
 import matplotlib as mpl
 import pytest
 
-from har.evaluation import Evaluation, Latency, Outcome, evaluate, render_report, write_report
+from har.evaluation import Evaluation, Latency, Outcome, evaluate
+from har.pages import render_report, write_report
 
 MakeOutcome = Callable[..., Outcome]
 FACTS = {"Model version": "12", "Data": "samples@7"}

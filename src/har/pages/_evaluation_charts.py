@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from har.evaluation._evaluation import Evaluation
+from har.evaluation import Evaluation
 
 INK, MUTED, GRID, ACCENT, ON_ACCENT, SECOND = (f"#0{digit}0{digit}0{digit}" for digit in range(1, 7))
 _VARIABLES = {

@@ -1,0 +1,51 @@
+"""The page of a date's activities: minutes per subject and activity."""
+
+from __future__ import annotations
+
+import colorsys
+import datetime as dt
+
+import polars as pl
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from har.settings import Settings
+
+_UNCERTAIN = "uncertain"
+
+
+def render_activity(summary: pl.DataFrame, settings: Settings, date: dt.date, predictions: pl.DataFrame) -> str:
+    """One self-contained HTML page.
+
+    Args:
+        summary: of the date, as `har.scoring.summarise` makes it.
+        settings: the project's activities and name.
+        date: the day.
+        predictions: those that the summary counts.
+    """
+    known = settings.activities.all
+    # A model of other activities may have answered online.
+    foreign = sorted(set(summary["activity"]) - {*known, _UNCERTAIN})
+    activities = [*known, *foreign, _UNCERTAIN]
+    minutes = {(subject, activity): value for _, subject, activity, value, _ in summary.iter_rows()}
+    subjects = summary["subject"].unique().sort().to_list()
+    longest = max((sum(minutes.get((s, a), 0.0) for a in activities) for s in subjects), default=0.0)
+    environment = Environment(loader=PackageLoader("har.pages"), autoescape=True, undefined=StrictUndefined)
+    return environment.get_template("activity.html.j2").render(
+        project=settings.project.name,
+        date=date,
+        activities=activities,
+        colours=dict(zip(activities, _colours(len(activities)), strict=True)),
+        subjects=subjects,
+        minutes=minutes,
+        longest=longest or 1.0,
+        versions=", ".join(str(version) for version in predictions["model_version"].unique().sort()),
+        windows=len(predictions),
+        confidence=predictions["confidence"].mean() or 0.0,
+    )
+
+
+def _colours(count: int) -> list[str]:
+    """Hues spread by the golden angle, so that neighbours differ; the last one, for "uncertain", is grey."""
+    hues = [(index * 0.381966) % 1 for index in range(count - 1)]
+    rgb = [colorsys.hls_to_rgb(hue, 0.55, 0.5) for hue in hues]
+    return ["#" + "".join(f"{round(part * 255):02x}" for part in colour) for colour in rgb] + ["#9a9a9a"]
