@@ -5,6 +5,7 @@ from har.pages._day import render_day
 from har.pages._drift import write_pages
 from har.pages._evaluation import render_report, write_report
 from har.pages._history import Move, render_index
+from har.pages._index import write_index
 from har.pages._loop import LoopDay, loop_table, render_loop
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "render_index",
     "render_loop",
     "render_report",
+    "write_index",
     "write_pages",
     "write_report",
 ]

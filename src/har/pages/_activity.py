@@ -1,4 +1,4 @@
-"""The page of a date's activities: minutes per subject and activity."""
+"""The page about one day's activities: minutes per subject and activity."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import colorsys
 import datetime as dt
 
 import polars as pl
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from har.pages._render import render
 from har.settings import Settings
 
 _UNCERTAIN = "uncertain"
@@ -23,24 +23,28 @@ def render_activity(summary: pl.DataFrame, settings: Settings, date: dt.date, pr
         predictions: those that the summary counts.
     """
     known = settings.activities.all
-    # A model of other activities may have answered online.
-    foreign = sorted(set(summary["activity"]) - {*known, _UNCERTAIN})
-    activities = [*known, *foreign, _UNCERTAIN]
+    # Another model may have answered online, with activities that the settings do not name.
+    others = sorted(set(summary["activity"]) - {*known, _UNCERTAIN})
+    activities = [*known, *others, _UNCERTAIN]
     minutes = {(subject, activity): value for _, subject, activity, value, _ in summary.iter_rows()}
     subjects = summary["subject"].unique().sort().to_list()
-    longest = max((sum(minutes.get((s, a), 0.0) for a in activities) for s in subjects), default=0.0)
-    environment = Environment(loader=PackageLoader("har.pages"), autoescape=True, undefined=StrictUndefined)
-    return environment.get_template("activity.html.j2").render(
-        project=settings.project.name,
+    by_activity = {a: sum(minutes.get((s, a), 0.0) for s in subjects) for a in activities}
+    by_subject = {s: sum(minutes.get((s, a), 0.0) for a in activities) for s in subjects}
+    return render(
+        "activity.html.j2",
+        title=settings.project.name,
         date=date,
         activities=activities,
         colours=dict(zip(activities, _colours(len(activities)), strict=True)),
         subjects=subjects,
-        minutes=minutes,
-        longest=longest or 1.0,
-        versions=", ".join(str(version) for version in predictions["model_version"].unique().sort()),
+        time=minutes,
+        by_activity=by_activity,
+        by_subject=by_subject,
+        longest=max(by_subject.values(), default=0.0) or 1.0,
+        versions=predictions["model_version"].unique().sort().to_list(),
         windows=len(predictions),
-        confidence=predictions["confidence"].mean() or 0.0,
+        confidence=predictions["confidence"].mean(),
+        uncertain=_UNCERTAIN,
     )
 
 

@@ -1,90 +1,63 @@
-"""A feature's two distributions in, a small picture out: what the model knew, and what it saw on the day."""
+"""The chart of one feature's distribution: what the model was trained on, and what it saw on the day."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from itertools import pairwise
-
+import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 
 from har.monitoring import Distribution
-from har.pages import _formatting as words
-from har.pages._svg import Drawing
+from har.pages import _formatting as formatting
+from har.pages._charts import MUTED, SECOND, new_figure, svg
 
-_WIDTH, _HEIGHT = 340.0, 168.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 8.0, 332.0, 10.0, 140.0
-_NARROWEST = 1 / 60
-"""Bins narrower than this share of the axis are drawn together with their neighbours: their density is noise."""
+_BINS = 60
+_WIDTH, _HEIGHT = 340, 150
 
 
-def picture(distribution: Distribution) -> Markup:
-    """Reference as an area, day as a line. Heights are shares per width, since bins differ in width."""
-    edges, reference, day = _merged(distribution)
-    drawing = Drawing(_WIDTH, _HEIGHT)
-    low, high = edges[0], edges[-1]
-    span = (high - low) or 1.0
-    widths = [(b - a) or span for a, b in pairwise(edges)]
-    densities = [[share / width for share, width in zip(row, widths, strict=True)] for row in (reference, day)]
-    top = max(max(row) for row in densities) or 1.0
-
-    def x(value: float) -> float:
-        return _LEFT + (value - low) / span * (_RIGHT - _LEFT)
-
-    def steps(row: Sequence[float]) -> list[tuple[float, float]]:
-        points = [(x(low), _BOTTOM)]
-        for left, right, density in zip(edges, edges[1:], row, strict=False):
-            y = _BOTTOM - density / top * (_BOTTOM - _TOP)
-            points += [(x(left), y), (x(right), y)]
-        return [*points, (x(high), _BOTTOM)]
-
-    drawing.path(steps(densities[0]), "then", closed=True, title="Reference")
-    drawing.path(steps(densities[1]), "now", title="This day")
-    drawing.line(_LEFT, _BOTTOM, _RIGHT, _BOTTOM, "axis")
-    for value, text in _ticks(low, high):
-        drawing.line(x(value), _BOTTOM, x(value), _BOTTOM + 4, "axis")
-        # Centred, a label at an end would leave the picture.
-        anchor = "start" if x(value) < _LEFT + 14 else "end" if x(value) > _RIGHT - 14 else "middle"
-        drawing.text(x(value), _BOTTOM + 18, text, anchor=anchor)
-    at = [_mean(edges, row) for row in (reference, day)]
-    return drawing.svg(
-        f"Distribution of {distribution.name} from {words.digits(low)} to {words.digits(high)}: the reference centres "
-        f"on {words.digits(at[0])}, this day on {words.digits(at[1])}."
+def draw_distribution(distribution: Distribution, name: str) -> Markup:
+    """The reference as an area, the day as a line, over bins of equal width; to be called inside `_charts.style`."""
+    edges, reference, day = _even(distribution)
+    figure = new_figure(_WIDTH, _HEIGHT)
+    axes = figure.add_axes((0.03, 0.17, 0.94, 0.8))
+    axes.stairs(reference, edges, fill=True, color=MUTED, alpha=0.32, gid="reference")
+    axes.stairs(day, edges, color=SECOND, linewidth=2.2, gid="day")
+    axes.spines["left"].set_visible(False)
+    axes.spines["bottom"].set_color(MUTED)
+    axes.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.05 * max(reference.max(), day.max(), 1e-9)), yticks=[])
+    axes.locator_params(axis="x", nbins=5)
+    axes.tick_params(axis="x", length=4, labelsize=11.5)
+    # A label centred at an end of the axis would be cut off.
+    margin = 0.06 * (edges[-1] - edges[0])
+    ticks = [tick for tick in axes.get_xticks() if edges[0] + margin <= tick <= edges[-1] - margin]
+    axes.set_xticks(ticks, [f"{tick:g}".replace("-", "−") for tick in ticks])
+    low, high = distribution.edges[0], distribution.edges[-1]
+    centres = [formatting.digits(_mean(edges, row)) for row in (reference, day)]
+    return svg(
+        figure,
+        name,
+        f"Distribution of {distribution.name} from {formatting.digits(low)} to {formatting.digits(high)}: the "
+        f"reference centres on {centres[0]}, this day on {centres[1]}.",
     )
 
 
-def _merged(distribution: Distribution) -> tuple[list[float], list[float], list[float]]:
-    """Edges and shares without bins that are too narrow to see."""
-    least = _NARROWEST * (distribution.edges[-1] - distribution.edges[0])
-    edges, shares = [distribution.edges[0]], [[0.0], [0.0]]
-    for right, *new in zip(distribution.edges[1:], distribution.reference, distribution.day, strict=True):
-        for row, share in zip(shares, new, strict=True):
-            row[-1] += share
-        if right - edges[-1] >= least:
-            edges.append(right)
-            for row in shares:
-                row.append(0.0)
-    if len(edges) == 1:  # all values alike
-        edges.append(edges[0] + 1.0)
-        return edges, shares[0], shares[1]
-    rest = [row.pop() for row in shares]
-    for row, share in zip(shares, rest, strict=True):
-        row[-1] += share
-    edges[-1] = distribution.edges[-1]
-    return edges, shares[0], shares[1]
+def _even(distribution: Distribution) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Edges of bins of equal width, and the share of windows in each, for the reference and for the day.
+
+    The report's bins are quantiles of the reference: some are too narrow to see, and with tied values their width is 0.
+    """
+    given = np.array(distribution.edges)
+    if given[0] == given[-1]:  # all values are equal
+        given = np.linspace(given[0] - 0.5, given[0] + 0.5, len(given))
+    edges = np.linspace(given[0], given[-1], _BINS + 1)
+
+    def shares(row: tuple[float, ...]) -> NDArray[np.float64]:
+        below = np.interp(edges, given, np.concatenate(([0.0], np.cumsum(row))))
+        below[0] = 0.0
+        return np.diff(below)
+
+    return edges, shares(distribution.reference), shares(distribution.day)
 
 
-def _mean(edges: Sequence[float], row: Sequence[float]) -> float:
-    return sum(share * (a + b) / 2 for share, a, b in zip(row, edges, edges[1:], strict=False)) / (sum(row) or 1.0)
-
-
-def _ticks(low: float, high: float) -> list[tuple[float, str]]:
-    """Round values inside a range, three to six."""
-    if not high > low:
-        return [(low, words.digits(low))]
-    raw = (high - low) / 4
-    size = 10.0 ** math.floor(math.log10(raw))
-    step = next(size * factor for factor in (1, 2, 2.5, 5, 10) if size * factor >= raw)
-    places = max(0, -math.floor(math.log10(step)) + (step / size == 2.5))
-    first, last = math.ceil(low / step), math.floor(high / step)
-    return [(number * step, f"{number * step:.{places}f}".replace("-", "−")) for number in range(first, last + 1)]
+def _mean(edges: NDArray[np.float64], row: NDArray[np.float64]) -> float:
+    centres = (edges[:-1] + edges[1:]) / 2
+    return float((row * centres).sum() / (row.sum() or 1.0))

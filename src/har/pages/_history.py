@@ -1,33 +1,24 @@
-"""Reports of many days in, one page out: the history of scores, alarms, decisions and models, newest day first."""
+"""The page about all monitored days: the history of scores, alarms, decisions and models, newest day first."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Protocol
 
 from markupsafe import Markup
 
 from har.monitoring import CONFIDENCE, DayReport, DecisionRow
-from har.pages import _formatting as words
-from har.pages._columns import Columns
+from har.pages import _formatting as formatting
 from har.pages._render import render
-from har.pages._svg import Drawing
-from har.pages._timeline import LEVELS, Timeline, colour, score_axis
 
 _FEATURES = 25
-"""Rows of the heat map."""
+"""Show at most this many features in the heat map."""
 _OF_A_DAY = 5
-"""A feature is in the heat map if it was among so many worst ones of a day."""
+"""A feature is in the heat map if it was among this many worst ones of a day."""
 _LISTED = 60
-"""Days and moves that the tables show at once; older ones fold away."""
-
-_LANES = {
-    "alert": ("Faulty data", "triangle", "fault"),
-    "ask": ("Labels asked for", "circle", "event"),
-    "hold": ("Held", "square", "event"),
-    "retrain": ("Retraining", "triangle", "event"),
-}
+"""The tables show this many days and promotions at once; older ones fold away."""
 
 
 class Move(Protocol):
@@ -55,22 +46,24 @@ def render_index(
     """One self-contained HTML page; links lead to the days' pages beside it.
 
     Args:
-        reports: of all days, in any order; of two about one date the later one counts.
+        reports: of all days, in any order; the later one of two about one date counts.
         decisions: the policy's log.
         promotions: the registry's log.
         title: the project's name.
     """
     days = in_order(reports)
-    history = _History(days, decisions) if days else None
+    decided = by_date(decisions)
+    rows = _heat_rows(days)
+    unit, picture = _chart(days, decided, rows) if days else ("day", Markup())
     return render(
-        "drift_index.html.j2",
+        "history.html.j2",
         title=title,
         days=days[::-1],
-        decisions=by_date(decisions),
+        decisions=decided,
         moves=sorted(promotions, key=lambda move: move.when, reverse=True),
-        picture=history.svg() if history else "",
-        confidence=history is not None and CONFIDENCE in history.rows,
-        unit=Columns.of([day.date for day in days]).unit,
+        picture=picture,
+        confidence=CONFIDENCE in rows,
+        unit=unit,
         judged=sum(day.judged for day in days),
         alarms=sum(day.alarmed for day in days),
         scale=_scale(),
@@ -91,125 +84,90 @@ def by_date(decisions: Sequence[DecisionRow]) -> dict[dt.date, list[DecisionRow]
     return found
 
 
-class _History:
-    def __init__(self, days: Sequence[DayReport], decisions: Sequence[DecisionRow]) -> None:
-        self.days = days
-        self.columns = Columns.of([day.date for day in days])
-        dates = {day.date: day for day in days}
-        self.groups = [[dates[date] for date in group] for group in self.columns.groups]
-        self.decisions = by_date(decisions)
-        self.rows = self._rows()
+def _chart(
+    days: Sequence[DayReport], decisions: dict[dt.date, list[DecisionRow]], features: Sequence[str]
+) -> tuple[str, Markup]:
+    """What one column holds, and the chart. The last day of a column stands for its model, the worst for its score."""
+    # matplotlib takes half a second to import.
+    from har.pages._charts import style
+    from har.pages._timeline import Columns, Lane, Timeline, score_axis
 
-    def svg(self) -> Markup:
-        rows = self.rows
-        timeline = Timeline(self.columns, ["Labels asked for", "alarm level 1", *rows])
-        # Where a column holds several days, the last one's model and the worst one's score stand for it.
-        timeline.band("Model version", [str(group[-1].model_version) for group in self.groups], "Model version")
-        self._curve(timeline)
-        for label, shape, kind, marks in self._lanes():
-            if marks:
-                timeline.lane(label, marks, shape, kind)
-        if rows:
-            timeline.heading("Worst features")
-            timeline.heat(rows, self.columns.name)
-        alarms = [day.date.isoformat() for day in self.days if day.alarmed]
-        told = f"alarms on {', '.join(alarms[-5:])}" if alarms else "no alarm"
-        more = f" and {len(alarms) - 5} earlier days" if len(alarms) > 5 else ""
-        return timeline.svg(
-            f"History of {words.counted(len(self.days), 'day')}: score of the day, model version, decisions, and a "
-            f"heat map of {words.counted(len(rows), 'feature')}; {told}{more}."
+    columns = Columns.of([day.date for day in days])
+    dates = {day.date: day for day in days}
+    groups = [[dates[date] for date in group] for group in columns.groups]
+
+    def where(true: Callable[[DayReport], bool]) -> list[int]:
+        return [index for index, group in enumerate(groups) if any(true(day) for day in group)]
+
+    def decided(action: str) -> list[int]:
+        return where(lambda day: any(row.action == action for row in decisions.get(day.date, ())))
+
+    promoted, rolled_back = _model_changes(days, decisions)
+    lanes = {
+        "Not judged": Lane(where(lambda day: not day.judged), "o", "quiet"),
+        "Drift alarm": Lane(where(lambda day: day.alarmed), "D", "alarm"),
+        "Drift confirmed": Lane(where(lambda day: day.judged and day.confirmed), "s", "alarm"),
+        "Faulty data": Lane(decided("alert"), "^", "alarm"),
+        "Labels requested": Lane(decided("ask"), "o"),
+        "On hold": Lane(decided("hold"), "s"),
+        "Retraining": Lane(decided("retrain"), "^"),
+        "Promoted": Lane(where(lambda day: day.date in promoted), "D"),
+        "Rolled back": Lane(where(lambda day: day.date in rolled_back), "X"),
+    }
+    scores = [max((day.score for day in group if day.judged), default=None) for group in groups]
+    timeline = Timeline(columns)
+    timeline.band("Model version", [str(group[-1].model_version) for group in groups])
+    timeline.curve("Score of the day", scores, level=1.0, alarmed=where(lambda day: day.alarmed), **score_axis(scores))
+    timeline.lanes({label: lane for label, lane in lanes.items() if lane.columns})
+    if features:
+        timeline.heat("Worst features", {name: [_score(name, group) for group in groups] for name in features})
+    alarms = [day.date.isoformat() for day in days if day.alarmed]
+    latest = f"alarms on {', '.join(alarms[-5:])}" if alarms else "no alarm"
+    more = f" and {formatting.counted(len(alarms) - 5, 'earlier day')}" if len(alarms) > 5 else ""
+    with style():
+        return columns.unit, timeline.svg(
+            "history",
+            f"History of {formatting.counted(len(days), 'day')}: score of the day, model version, decisions, and a "
+            f"heat map of {formatting.counted(len(features), 'feature')}; {latest}{more}.",
         )
 
-    def _curve(self, timeline: Timeline) -> None:
-        scores = [_worst(day.score for day in group if day.judged) for group in self.groups]
-        ticks, place = score_axis(scores)
-        titles = [
-            f"{self.columns.name(index)}: score {words.score(score)}, "
-            f"{words.STATES[words.state(max(group, key=lambda day: (day.judged, day.score)))].lower()}"
-            for index, (score, group) in enumerate(zip(scores, self.groups, strict=True))
-        ]
-        alarmed = {index for index, group in enumerate(self.groups) if any(day.alarmed for day in group)}
-        timeline.curve("Score of the day", scores, ticks=ticks, place=place, titles=titles, level=1.0, alarmed=alarmed)
 
-    def _lanes(self) -> list[tuple[str, str, str, Mapping[int, str]]]:
-        lanes: list[tuple[str, str, str, Mapping[int, str]]] = [
-            ("Not judged", "circle", "quiet", self._marks(lambda day: "not judged" if not day.judged else "")),
-            ("Drift alarm", "diamond", "alarm", self._marks(lambda day: "alarm" if day.alarmed else "")),
-            (
-                "Drift confirmed",
-                "square",
-                "alarm",
-                self._marks(lambda day: f"confirmed since {day.since}" if day.judged and day.confirmed else ""),
-            ),
-        ]
-        lanes += [
-            (label, shape, kind, self._marks(lambda day, action=action: self._did(day, action)))  # type: ignore[misc]
-            for action, (label, shape, kind) in _LANES.items()
-        ]
-        moves = self._moves()
-        for up, label, shape in ((True, "Promoted", "diamond"), (False, "Rolled back", "cross")):
-            lanes.append((label, shape, "event", self._marks(lambda day, up=up: moves.get((day.date, up), ""))))  # type: ignore[misc]
-        return lanes
+def _model_changes(
+    days: Sequence[DayReport], decisions: dict[dt.date, list[DecisionRow]]
+) -> tuple[set[dt.date], set[dt.date]]:
+    """Dates on which a newer version answers than before, and dates of a rollback.
 
-    def _marks(self, told: Callable[[DayReport], str]) -> dict[int, str]:
-        marks = {}
-        for index, group in enumerate(self.groups):
-            sentences = [f"{day.date}: {sentence}" for day in group if (sentence := told(day))]
-            if sentences:
-                marks[index] = "; ".join(sentences)
-        return marks
-
-    def _did(self, day: DayReport, action: str) -> str:
-        return "; ".join(" ".join(row.reasons) for row in self.decisions.get(day.date, ()) if row.action == action)
-
-    def _moves(self) -> dict[tuple[dt.date, bool], str]:
-        """Dates on which another version answers than before, and whether it is a newer one.
-
-        The promotion log's moments are the clock's, and days that are caught up lie elsewhere on this axis.
-        """
-        found = {
-            (date, False): "roll back"
-            for date, rows in self.decisions.items()
-            if any(r.action == "rollback" for r in rows)
-        }
-        before = self.days[0]
-        for day in self.days[1:]:
-            up = day.model_version > before.model_version
-            decided = any((date, False) in found for date in (before.date, day.date))
-            if up or (day.model_version < before.model_version and not decided):
-                found[day.date, up] = f"version {day.model_version} after version {before.model_version}"
-            before = day
-        return found
-
-    def _rows(self) -> dict[str, list[float | None]]:
-        """Scores per column of the features that were ever among the worst, the highest score first."""
-        peaks: dict[str, float] = {}
-        for day in self.days:
-            for feature in day.features[:_OF_A_DAY] if day.judged else ():
-                peaks[feature.name] = max(feature.score, peaks.get(feature.name, 0.0))
-        chosen = sorted(peaks, key=lambda name: (-peaks[name], name))[:_FEATURES]
-        rows: dict[str, list[float | None]] = {name: [None] * len(self.groups) for name in chosen}
-        for index, group in enumerate(self.groups):
-            for day in group:
-                for feature in day.features if day.judged else ():
-                    if feature.name in rows:
-                        row = rows[feature.name]
-                        row[index] = max(feature.score, row[index] or 0.0)
-        return rows
+    They come from the reports: the promotion log's times are the clock's, and days monitored late lie elsewhere on
+    this axis. A rollback by monitoring is marked on the day of its decision only, not again on the next day.
+    """
+    promoted: set[dt.date] = set()
+    rolled_back = {date for date, rows in decisions.items() if any(row.action == "rollback" for row in rows)}
+    for before, day in pairwise(days):
+        if day.model_version > before.model_version:
+            promoted.add(day.date)
+        elif day.model_version < before.model_version and not rolled_back & {before.date, day.date}:
+            rolled_back.add(day.date)
+    return promoted, rolled_back
 
 
-def _worst(scores: Iterable[float]) -> float | None:
-    return max(scores, default=None)
+def _heat_rows(days: Sequence[DayReport]) -> list[str]:
+    """Features that were ever among the worst of a judged day, the one with the highest score first."""
+    peaks: dict[str, float] = {}
+    for day in days:
+        for feature in day.features[:_OF_A_DAY] if day.judged else ():
+            peaks[feature.name] = max(feature.score, peaks.get(feature.name, 0.0))
+    return sorted(peaks, key=lambda name: (-peaks[name], name))[:_FEATURES]
 
 
-def _scale() -> list[tuple[Markup, str]]:
-    """The colours of the heat map with the scores that they stand for."""
-    found = []
-    for low, high in zip((0.0, *LEVELS), (*LEVELS, None), strict=True):
-        drawing = Drawing(14, 14)
-        drawing.rect(0, 0, 14, 14, colour(low))
-        if low >= 1:
-            drawing.circle(7, 7, 2.1, "dot")
-        label = f"{low:g} and more" if high is None else f"{low:g} to {high:g}" if low else f"below {high:g}"
-        found.append((drawing.svg(""), label))
-    return found
+def _score(name: str, group: Sequence[DayReport]) -> float | None:
+    found = [feature.score for day in group if day.judged for feature in day.features if feature.name == name]
+    return max(found, default=None)
+
+
+def _scale() -> list[tuple[int, str, bool]]:
+    """The colours of the heat map: level, scores it stands for, and whether it has reached the alarm level."""
+    levels = formatting.LEVELS
+    labels = [f"below {levels[0]:g}"]
+    labels += [f"{low:g} to {high:g}" for low, high in pairwise(levels)]
+    labels.append(f"{levels[-1]:g} and more")
+    return [(level, label, level >= levels.index(1.0) + 1) for level, label in enumerate(labels)]

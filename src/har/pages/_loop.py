@@ -1,18 +1,17 @@
-"""Days of a whole loop in, its curve out: accuracy, drift score, model version and events as a page and as a table."""
+"""The page about a whole loop: accuracy, drift score, model version and events, day by day; also as a table of text."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import cycle, groupby
+from typing import Any
 
 from markupsafe import Markup
 
-from har.pages import _formatting as words
-from har.pages._columns import Columns
+from har.pages import _formatting as formatting
 from har.pages._render import render
-from har.pages._timeline import Tick, Timeline, clip, score_axis
 
 
 @dataclass(frozen=True)
@@ -24,8 +23,8 @@ class LoopDay:
         accuracy: share of right answers 0 … 1, where the truth is known.
         score: the day's drift score, 1 is the alarm level; None: not monitored or not judged.
         alarmed: drift on this day.
-        model_version: which answered.
-        events: what happened: actions of the policy, or words.
+        model_version: the version that answered.
+        events: what happened: actions of the policy, or formatting.
         phase: what the days were like, such as "good" and "turned"; where it changes, something began.
     """
 
@@ -64,11 +63,11 @@ def render_loop(rows: Sequence[LoopDay], *, title: str) -> str:
     """
     days = _sorted(rows)
     return render(
-        "drift_loop.html.j2",
+        "loop.html.j2",
         title=title,
         days=days,
         parts=_parts(days),
-        picture=_picture(days) if days else "",
+        picture=_chart(days) if days else Markup(),
     )
 
 
@@ -77,9 +76,9 @@ def _sorted(rows: Sequence[LoopDay]) -> list[LoopDay]:
 
 
 def _texts(row: LoopDay) -> tuple[str, ...]:
-    score = words.score(row.score) + (" alarm" if row.alarmed else "")
-    events = ", ".join(words.action(event) for event in row.events)
-    return (row.date.isoformat(), row.phase, words.percent(row.accuracy), score, str(row.model_version), events)
+    score = formatting.score(row.score) + (" alarm" if row.alarmed else "")
+    events = ", ".join(formatting.action(event) for event in row.events)
+    return (row.date.isoformat(), row.phase, formatting.percent(row.accuracy), score, str(row.model_version), events)
 
 
 def _parts(days: Sequence[LoopDay]) -> list[_Part]:
@@ -92,54 +91,52 @@ def _parts(days: Sequence[LoopDay]) -> list[_Part]:
     return parts
 
 
-def _picture(days: Sequence[LoopDay]) -> Markup:
-    # A column may hold several days of a long loop; the last one stands for its model, the worst for the rest.
+def _chart(days: Sequence[LoopDay]) -> Markup:
+    """The last day of a column stands for its model, the worst one for accuracy and score."""
+    # matplotlib takes half a second to import.
+    from har.pages._charts import ACCENT, style
+    from har.pages._timeline import Columns, Lane, Timeline, score_axis
+
     columns = Columns.of([row.date for row in days])
-    by_date = {row.date: row for row in days}
-    groups = [[by_date[date] for date in group] for group in columns.groups]
-    events = list(dict.fromkeys(event for row in days for event in row.events if event != _serves(row)))
-    labels = [words.action(event) for event in events]
-    timeline = Timeline(columns, ["Accuracy on labelled", "alarm level 1", "Model version", *labels])
-    begins = [
-        index
-        for index in range(1, len(groups))
-        if groups[index][0].phase != groups[index - 1][-1].phase or len({row.phase for row in groups[index]}) > 1
-    ]
-    for index in begins:
-        timeline.rule(index, f"{groups[index][-1].phase} from {groups[index][0].date:%m-%d}")
-    timeline.space(18 if begins else 0)
+    dates = {row.date: row for row in days}
+    groups = [[dates[date] for date in group] for group in columns.groups]
+    timeline = Timeline(columns)
+    for index in range(1, len(groups)):
+        if groups[index][-1].phase != groups[index - 1][-1].phase:
+            timeline.begin(index, f"{groups[index][-1].phase} from {groups[index][0].date:%m-%d}")
     accuracy = [min((row.accuracy for row in group if row.accuracy is not None), default=None) for group in groups]
-    ticks, place = _accuracy_axis(accuracy)
-    titles = [f"{columns.name(index)}: {words.percent(value)}" for index, value in enumerate(accuracy)]
-    timeline.curve("Accuracy", accuracy, ticks=ticks, place=place, titles=titles, kind="accuracy")
     scores = [max((row.score for row in group if row.score is not None), default=None) for group in groups]
-    levels, at = score_axis(scores)
-    titles = [f"{columns.name(index)}: {words.score(value)}" for index, value in enumerate(scores)]
-    alarmed = {index for index, group in enumerate(groups) if any(row.alarmed for row in group)}
-    timeline.curve("Drift score", scores, ticks=levels, place=at, titles=titles, level=1.0, alarmed=alarmed)
-    timeline.band("Model version", [str(group[-1].model_version) for group in groups], "Model version")
-    shapes = ("circle", "square", "triangle", "diamond", "cross")
-    for number, event in enumerate(events):
-        marks = {
-            index: f"{columns.name(index)}: {words.action(event)}"
-            for index, group in enumerate(groups)
-            if any(event in row.events for row in group)
+    alarmed = [index for index, group in enumerate(groups) if any(row.alarmed for row in group)]
+    timeline.curve("Accuracy", accuracy, colour=ACCENT, **_accuracy_axis(accuracy))
+    timeline.curve("Drift score", scores, level=1.0, alarmed=alarmed, **score_axis(scores))
+    timeline.band("Model version", [str(group[-1].model_version) for group in groups])
+    # That another version serves is shown by the band of versions.
+    events = dict.fromkeys(
+        event for row in days for event in row.events if event != f"version {row.model_version} serves"
+    )
+    timeline.lanes(
+        {
+            formatting.action(event): Lane(
+                [index for index, group in enumerate(groups) if any(event in row.events for row in group)], marker
+            )
+            for event, marker in zip(events, cycle("os^DX"), strict=False)
         }
-        timeline.lane(clip(words.action(event)), marks, shapes[number % len(shapes)])
-    told = "; ".join(
-        f"{part.phase}, model version {part.version}: accuracy {words.percent(part.accuracy)} on "
-        f"{words.counted(part.days, 'day')}, {words.counted(part.alarms, 'alarm')}"
+    )
+    parts = "; ".join(
+        f"{part.phase}, model version {part.version}: accuracy {formatting.percent(part.accuracy)} on "
+        f"{formatting.counted(part.days, 'day')}, {formatting.counted(part.alarms, 'alarm')}"
         for part in _parts(days)
     )
-    return timeline.svg(f"Accuracy and drift score per day. {told}.")
+    with style():
+        return timeline.svg("loop", f"Accuracy and drift score per day. {parts}.")
 
 
-def _serves(row: LoopDay) -> str:
-    """An event that the band of model versions tells already."""
-    return f"version {row.model_version} serves"
-
-
-def _accuracy_axis(values: Sequence[float | None]) -> tuple[list[Tick], Callable[[float], float]]:
-    low = 0.1 * int(10 * max(0.0, min([0.9, *(value for value in values if value is not None)]) - 0.03))
-    steps = [round(low + 0.1 * step, 1) for step in range(round(10 * (1 - low)) + 1)]
-    return [(step, f"{100 * step:.0f} %") for step in (1.0, *steps)], lambda value: (value - low) / (1 - low)
+def _accuracy_axis(values: Sequence[float | None]) -> dict[str, Any]:
+    """From a multiple of 10 % below all values up to 100 %."""
+    lowest = min([0.9, *(value for value in values if value is not None)])
+    first = int(10 * max(0.0, lowest - 0.03))
+    step = 2 if first < 5 else 1
+    return {
+        "ticks": {tenth / 10: f"{10 * tenth} %" for tenth in range(10, first - 1, -step)},
+        "limits": (first / 10, 1),
+    }

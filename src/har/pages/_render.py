@@ -1,32 +1,29 @@
-"""A template's name and its values in, one self-contained HTML page out."""
+"""The one Jinja environment of all pages: a template's name and its values in, one self-contained HTML page out."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
-from har.pages import _formatting as words
+from har.pages import _formatting as formatting
 
 
 def render(template: str, **values: Any) -> str:
     """Fill in one of `har.pages`' templates; equal values give equal bytes."""
-    return _environment().get_template(template).render(**values, states=words.STATES, faults=words.FAULTS)
+    return _environment().get_template(template).render(**values)
 
 
 @functools.cache
 def look() -> str:
-    """Names what decides how pages look besides their content: templates and the code beside this file."""
+    """Identify what decides how pages look besides their content: the templates and the code beside this file."""
     digest = hashlib.sha256()
-    templates = [
-        file for file in resources.files("har.pages").joinpath("templates").iterdir() if file.name.endswith(".j2")
-    ]
-    for file in sorted([*templates, *Path(__file__).parent.glob("_*.py")], key=lambda file: file.name):
-        digest.update(file.read_bytes())
+    for file in sorted(Path(__file__).parent.rglob("*")):
+        if file.suffix in {".py", ".j2"}:
+            digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -39,11 +36,6 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    names = ("digits", "shift", "score", "percent", "count", "counted", "moment", "action", "fault_value", "state")
-    environment.filters.update({name: getattr(words, name) for name in names}, fill=_fill)
+    environment.filters.update({function.__name__: function for function in formatting.FILTERS})
+    environment.globals.update(states=formatting.STATES, faults=formatting.FAULTS)
     return environment
-
-
-def _fill(score: float) -> str:
-    """How far a score's bar reaches, in percent: the alarm level is the middle, whatever the scale of the others."""
-    return f"{100 * score / (1 + score):.1f}" if score > 0 else "0"
