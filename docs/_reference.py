@@ -41,6 +41,7 @@ PACKAGES = (
     "labelling",
     "feedback",
     "monitoring",
+    "pages",
     "errors",
 )
 

@@ -26,7 +26,7 @@ from flows._worker import deploy, start_worker
 from har.files import write_atomically
 from har.labelling import add_labels
 from har.packaging import TAGS
-from har.pages import LoopDay, loop_table, render_loop
+from har.pages import LoopDay, loop_table, render_loop, write_index
 from har.recordings import FIRST_DAY, replay_round
 
 FIRST = FIRST_DAY + dt.timedelta(days=7)
@@ -169,6 +169,7 @@ class _Story:
         settings = self.project.settings
         reports = settings.path("reports")
         page = write_atomically(reports / "loop.html", render_loop(rows, title=f"{settings.project.name}: the loop"))
+        write_index(reports, title=settings.project.name)
         table = Table(title="Held-out subjects, day by day", title_justify="left")
         header, *body = loop_table(rows)
         for heading in header:

@@ -15,7 +15,7 @@ from flows._project import Project, open_project
 from har.dataset import load_windows
 from har.evaluation import cross_validate
 from har.experiment import labelled
-from har.pages import write_report
+from har.pages import write_index, write_report
 from har.registry import git_state
 from har.training import Signal
 
@@ -53,6 +53,7 @@ def cross_validation(
         },
         figures=flat,
     )
+    write_index(settings.path("reports"), title=settings.project.name)
     return flat
 
 

@@ -41,7 +41,7 @@ from har.monitoring import (
     watch_day,
     watch_probation,
 )
-from har.pages import write_pages
+from har.pages import write_index, write_pages
 from har.registry import Version, whoami
 
 
@@ -255,6 +255,7 @@ def _publish(project: Project, days: list[DayReport], done: list[DecisionRow]) -
         project.registry.log(),
         title=project.settings.project.name,
     )
+    write_index(project.settings.path("reports"), title=project.settings.project.name)
     if days:
         page = index.parent / f"{days[-1].date}.html"
         lines = [f"- [{day.date}]({(index.parent / f'{day.date}.html').as_uri()}): {day.verdict}" for day in days]

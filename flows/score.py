@@ -15,6 +15,7 @@ from flows._project import IO_RETRIES, Project, open_project
 from flows._remote import BatchService
 from har.inference import Classifier, granted_cores
 from har.monitoring import Profiler, merge_old, profiled_by
+from har.pages import write_index
 from har.scoring import Chunk, ChunkReport, pending, plan, score_chunk
 from har.summary import outdated, write_summary
 
@@ -68,7 +69,9 @@ def merge_profiles(project: Project) -> int:
 @task(name="summarise", **IO_RETRIES)
 def summarise_dates(project: Project, dates: list[dt.date]) -> list[Path]:
     """Write each date's activity summary."""
-    return [write_summary(project.lake, project.settings, date) for date in dates]
+    pages = [write_summary(project.lake, project.settings, date) for date in dates]
+    write_index(project.settings.path("reports"), title=project.settings.project.name)
+    return pages
 
 
 @flow(name="score", task_runner=ThreadPoolTaskRunner(max_workers=granted_cores()))  # type: ignore[arg-type]

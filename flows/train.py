@@ -22,6 +22,7 @@ from har.files import write_atomically
 from har.lake import newest_day
 from har.monitoring import LAKE_TO, REFERENCE, REFERENCE_PROFILE, DecisionRow, find_decision, mark
 from har.packaging import TAGS
+from har.pages import write_index
 from har.registry import git_state, whoami
 
 
@@ -94,7 +95,8 @@ def register(project: Project, recipe: Recipe, folder: Path, why: dict[str, str]
     )
     registry.set_challenger(version.number, reason=why.get("reason", "registered"))
     page = (folder / "report.html").read_bytes()
-    write_atomically(_report(project, version.number), page)
+    path = write_atomically(_report(project, version.number), page)
+    write_index(path.parent, title=project.settings.project.name)
     return version.number
 
 

@@ -68,6 +68,7 @@ def test_good_days_are_quiet_and_days_of_drift_start_one_training(loop: Project,
     assert (row.handled_at, found.unsent) == (None, 0)
     assert found.index is not None
     assert (found.index.parent / f"{day(5)}.html").exists()
+    assert f'href="drift/{day(5)}.html"' in (found.index.parents[1] / "index.html").read_text()
     with get_client(sync_client=True) as client:
         assert {"monitor-run", "drift-report", "drift-index"} <= {one.key for one in client.read_latest_artifacts()}
 
