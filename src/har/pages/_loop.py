@@ -20,12 +20,12 @@ class LoopDay:
 
     Attributes:
         date: the day.
-        accuracy: share of right answers 0 … 1, where the truth is known.
+        accuracy: share of correct answers 0 … 1; None: the true activities are not known.
         score: the day's drift score, 1 is the alarm level; None: not monitored or not judged.
         alarmed: drift on this day.
         model_version: the version that answered.
-        events: what happened: actions of the policy, or formatting.
-        phase: what the days were like, such as "good" and "turned"; where it changes, something began.
+        events: what happened: actions of the policy, or other words.
+        phase: what neighbouring days have in common, such as "good" or "turned".
     """
 
     date: dt.date
@@ -55,10 +55,10 @@ def loop_table(rows: Sequence[LoopDay]) -> list[tuple[str, ...]]:
 
 
 def render_loop(rows: Sequence[LoopDay], *, title: str) -> str:
-    """One self-contained HTML page: the curve over the days, below it the same as a table.
+    """One self-contained HTML page: the chart over the days, and below it the same as a table.
 
     Args:
-        rows: in any order; none give a page that says so.
+        rows: in any order; without any, the page says so.
         title: the page's heading.
     """
     days = _sorted(rows)

@@ -95,7 +95,7 @@ class Timeline:
 
     def __init__(self, columns: Columns) -> None:
         self.columns = columns
-        self.width = min(_COLUMN, max(240, min(_CHART, _COLUMN * len(columns))) / max(1, len(columns)))
+        self.width = min(_COLUMN, _CHART / max(1, len(columns)))
         self._panels: list[tuple[float, float, Callable[[Axes], None]]] = []
         self._begins: list[tuple[int, str]] = []
 
