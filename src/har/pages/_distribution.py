@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from markupsafe import Markup
+from matplotlib.patches import StepPatch
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from har.monitoring import Distribution
@@ -19,16 +21,21 @@ def draw_distribution(distribution: Distribution, name: str) -> Markup:
     edges, reference, day = _even(distribution)
     figure = new_figure(_WIDTH, _HEIGHT)
     axes = figure.add_axes((0.03, 0.17, 0.94, 0.8))
-    axes.stairs(reference, edges, fill=True, color=MUTED, alpha=0.32, gid="reference")
-    axes.stairs(day, edges, color=SECOND, linewidth=2.2, gid="day")
+    # `axes.stairs` would also look through every corner for the limits, which are known.
+    axes.add_artist(StepPatch(reference, edges, fill=True, linewidth=0, color=MUTED, alpha=0.32, gid="reference"))
+    axes.add_artist(StepPatch(day, edges, fill=False, edgecolor=SECOND, linewidth=2.2, gid="day"))
     axes.spines["left"].set_visible(False)
     axes.spines["bottom"].set_color(MUTED)
     axes.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.05 * max(reference.max(), day.max(), 1e-9)), yticks=[])
-    axes.locator_params(axis="x", nbins=5)
     axes.tick_params(axis="x", length=4, labelsize=11.5)
     # A label centred at an end of the axis would be cut off.
     margin = 0.06 * (edges[-1] - edges[0])
-    ticks = [tick for tick in axes.get_xticks() if edges[0] + margin <= tick <= edges[-1] - margin]
+    inside = (edges[0] + margin, edges[-1] - margin)
+    ticks = [
+        tick
+        for tick in MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]).tick_values(edges[0], edges[-1])
+        if inside[0] <= tick <= inside[1]
+    ]
     axes.set_xticks(ticks, [f"{tick:g}".replace("-", "−") for tick in ticks])
     low, high = distribution.edges[0], distribution.edges[-1]
     centres = [formatting.digits(_mean(edges, row)) for row in (reference, day)]
