@@ -39,6 +39,7 @@ PACKAGES = (
     "recipe",
     "experiment",
     "monitoring",
+    "pages",
     "journal",
     "project",
     "jobs.ingest",

@@ -29,12 +29,12 @@ from har.evaluation import (
     latency_ratio,
     reference_classifier,
     refuse_to_compare,
-    render_report,
 )
 from har.files import write_atomically
 from har.inference import Classifier, ModelMetadata
 from har.lake import Lake, newest_day
 from har.monitoring import REFERENCE, REFERENCE_PROFILE, chosen_features, reference_of, require_whylogs
+from har.pages import render_report
 from har.recipe import Recipe as Recipe
 from har.settings import Monitoring, Settings
 from har.training import EpochReport, Fitted, Signal, export, feature_names, fit

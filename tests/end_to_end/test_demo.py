@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -127,3 +128,7 @@ def the_loop_closed(project: Path, figures: dict[str, float]) -> None:
     for day in json.loads((project / "reports" / "loop.json").read_text())["days"]:
         assert (project / "reports" / "drift" / f"{day['date']}.html").exists()
     assert "turned" in (project / "reports" / "loop.html").read_text()
+    home = project / "reports" / "index.html"
+    for link in re.findall(r'href="([^"]*)"', home.read_text()):
+        assert (home.parent / link).exists()
+    assert 'href="loop.html"' in home.read_text()

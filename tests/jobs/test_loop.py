@@ -25,6 +25,9 @@ def test_the_whole_loop_and_nothing_twice(two_days: Settings) -> None:
     assert scored.windows > 0
     assert all(path.exists() for path in scored.summaries)
     assert (two_days.path("reports") / f"model-{first.version}.html").exists()
+    home = (two_days.path("reports") / "index.html").read_text()
+    assert f'href="model-{first.version}.html"' in home
+    assert all(f'href="activity/{path.name}"' in home for path in scored.summaries)
 
     assert len(ingest().known) == 18
     again = train()
@@ -98,6 +101,7 @@ def test_cross_validation_is_answered_once(two_days: Settings) -> None:
     assert first["subjects"] == 6
     written = json.loads((two_days.path("reports") / "evaluation.json").read_text())
     assert written == first
+    assert 'href="evaluation.html"' in (two_days.path("reports") / "index.html").read_text()
     page = (two_days.path("reports") / "evaluation.html").stat().st_mtime_ns
     assert evaluate(folds=2, seeds=1) == first
     assert (two_days.path("reports") / "evaluation.html").stat().st_mtime_ns == page

@@ -58,6 +58,7 @@ def test_good_days_are_quiet_and_days_of_drift_start_one_training(loop: Project,
     assert found.index is not None
     assert (found.index.parent / f"{day(5)}.html").exists()
     assert [(event.name, event.payload["decision"]) for event in sent[-1:]] == [(row.event, row.decision_id)]
+    assert f'href="drift/{day(5)}.html"' in (found.index.parents[1] / "index.html").read_text()
 
     # An event that arrived is not sent again at once, also if a day is looked at again.
     again = monitor(date=day(4), again=True)

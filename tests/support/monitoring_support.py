@@ -1,28 +1,25 @@
-"""Reports as monitoring makes them, by hand: a good day, a turned watch, what was decided and promoted; and pages."""
+"""Reports as monitoring makes them, by hand: a good day, a turned watch, what was decided and promoted."""
 
 from __future__ import annotations
 
 import datetime as dt
 import math
 import random
-import re
 from collections.abc import Sequence
 from dataclasses import replace
-from html.parser import HTMLParser
 from itertools import pairwise
-from typing import Any, ClassVar
-from xml.etree.ElementTree import Element, fromstring
+from typing import Any
 
 from har.monitoring import (
     DayReport,
     DecisionRow,
     Distribution,
     FeatureScore,
-    LoopDay,
     Performance,
     QualityAlarm,
     SliceScore,
 )
+from har.pages import LoopDay
 from har.registry import Promotion
 
 FIRST = dt.date(2026, 1, 5)
@@ -203,54 +200,3 @@ def loop_days(days: int = 17, turned: int = 10) -> list[LoopDay]:
         events += ("version 2 serves",) if number == turned + 2 else ()
         rows.append(LoopDay(report.date, accuracy, report.score, report.alarmed, report.model_version, events, phase))
     return rows
-
-
-class Page(HTMLParser):
-    """A page as a browser without a network meets it: tags in order, links, text; complains about what does not fit."""
-
-    void: ClassVar = {"meta", "br", "link", "img", "hr", "input"}
-    loading: ClassVar = {"src", "xlink:href", "srcset", "data", "action", "poster", "background"}
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.source = text
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.links: list[str] = []
-        self.loads: list[str] = []
-        self.styles: list[str] = []
-        self.text: list[str] = []
-        self._open: list[str] = []
-        self.feed(text)
-        self.close()
-        assert not self._open
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        values = dict(attrs)
-        assert len(values) == len(attrs), f"{tag} names an attribute twice"
-        self.tags.append((tag, values))
-        self.loads += [value or "" for name, value in attrs if name in self.loading or name.startswith("on")]
-        self.links += [values["href"] or ""] if "href" in values else []
-        self.styles += [value or "" for name, value in attrs if name == "style"]
-        if tag not in self.void:
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-        self.handle_endtag(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        (self.styles if self._open and self._open[-1] == "style" else self.text).append(data)
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [values for name, values in self.tags if name == tag]
-
-    @property
-    def words(self) -> str:
-        return re.sub(r"\s+", " ", " ".join(self.text))
-
-    @property
-    def drawings(self) -> list[Element]:
-        return [fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", self.source, re.DOTALL)]  # noqa: S314

@@ -1,4 +1,4 @@
-"""A model's answers for labelled windows in; figures, a report and the gate's verdict out."""
+"""A model's answers for labelled windows in; figures and the gate's verdict out."""
 
 from har.evaluation._bootstrap import bootstrap_mean
 from har.evaluation._evaluation import (
@@ -13,7 +13,6 @@ from har.evaluation._gate import OwnLimits, Verdict, compare, compare_after_drif
 from har.evaluation._latency import Latency, LatencyRatio, latency, latency_ratio
 from har.evaluation._outcome import Outcome
 from har.evaluation._reference import reference_classifier
-from har.evaluation._report import render_report, write_report
 
 __all__ = [
     "AbstentionPoint",
@@ -34,6 +33,4 @@ __all__ = [
     "latency_ratio",
     "reference_classifier",
     "refuse_to_compare",
-    "render_report",
-    "write_report",
 ]

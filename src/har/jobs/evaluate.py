@@ -9,10 +9,10 @@ from typing import Any
 
 from har.console import bar, console
 from har.dataset import load_windows
-from har.evaluation import write_report
 from har.experiment import labelled
 from har.jobs._cross_validation import CrossValidation, Progress, cross_validate
 from har.jobs._each import Each, in_turn, once
+from har.pages import write_index, write_report
 from har.project import Project
 from har.registry import git_state
 from har.training import Signal
@@ -101,6 +101,7 @@ def cross_validation(question: Question) -> dict[str, Any]:
         },
         figures=flat,
     )
+    write_index(settings.path("reports"), title=settings.project.name)
     return flat
 
 

@@ -38,8 +38,8 @@ from har.monitoring import (
     subject_days,
     watch_day,
     watch_probation,
-    write_pages,
 )
+from har.pages import write_index, write_pages
 from har.project import Project
 from har.registry import Version, whoami
 
@@ -278,10 +278,7 @@ def _write_pages(project: Project) -> Path | None:
     every = reports(project.lake)
     if not every:
         return None
-    return write_pages(
-        project.settings.path("reports"),
-        every,
-        decisions(project.lake),
-        project.registry.log(),
-        title=project.settings.project.name,
-    )
+    folder, title = project.settings.path("reports"), project.settings.project.name
+    index = write_pages(folder, every, decisions(project.lake), project.registry.log(), title=title)
+    write_index(folder, title=title)
+    return index

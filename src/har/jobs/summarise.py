@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
 import datetime as dt
 import io
 import os
@@ -11,16 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from har.files import write_atomically
 from har.jobs._each import Each, in_turn, once
 from har.lake import Lake
+from har.pages import render_activity, write_index
 from har.predictions import activity_minutes, counted_once
 from har.project import Project
 from har.settings import Settings
-
-UNCERTAIN = "uncertain"
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,10 @@ def summarise(project: Project, *, each: Each = in_turn) -> tuple[Path, ...]:
 
 def summarise_dates(part: SummaryPart) -> tuple[Path, ...]:
     """Write each day's summary; the pages."""
-    return tuple(write_summary(part.project.lake, part.project.settings, date) for date in part.dates)
+    settings = part.project.settings
+    pages = tuple(write_summary(part.project.lake, settings, date) for date in part.dates)
+    write_index(settings.path("reports"), title=settings.project.name)
+    return pages
 
 
 def outdated(lake: Lake, settings: Settings) -> list[dt.date]:
@@ -74,36 +74,6 @@ def write_summary(lake: Lake, settings: Settings, date: dt.date) -> Path:
     table = io.BytesIO()
     summary.write_parquet(table)
     write_atomically(folder / f"{date}.parquet", table.getvalue())
-    page = write_atomically(folder / f"{date}.html", _page(summary, settings, date, predictions))
+    page = write_atomically(folder / f"{date}.html", render_activity(summary, settings, date, predictions))
     os.utime(page, (began, began))  # what was written while this ran is newer, and makes the page outdated
     return page
-
-
-def _page(summary: pl.DataFrame, settings: Settings, date: dt.date, predictions: pl.DataFrame) -> str:
-    known = settings.activities.all
-    # A model of other activities may have answered online.
-    foreign = sorted(set(summary["activity"]) - {*known, UNCERTAIN})
-    activities = [*known, *foreign, UNCERTAIN]
-    minutes = {(subject, activity): value for _, subject, activity, value, _ in summary.iter_rows()}
-    subjects = summary["subject"].unique().sort().to_list()
-    longest = max((sum(minutes.get((s, a), 0.0) for a in activities) for s in subjects), default=0.0)
-    environment = Environment(loader=PackageLoader("har"), autoescape=True, undefined=StrictUndefined)
-    return environment.get_template("activity.html.j2").render(
-        project=settings.project.name,
-        date=date,
-        activities=activities,
-        colours=dict(zip(activities, _colours(len(activities)), strict=True)),
-        subjects=subjects,
-        minutes=minutes,
-        longest=longest or 1.0,
-        versions=", ".join(str(version) for version in predictions["model_version"].unique().sort()),
-        windows=len(predictions),
-        confidence=predictions["confidence"].mean() or 0.0,
-    )
-
-
-def _colours(count: int) -> list[str]:
-    """Hues spread by the golden angle, so that neighbours differ; the last one, for "uncertain", is grey."""
-    hues = [(index * 0.381966) % 1 for index in range(count - 1)]
-    rgb = [colorsys.hls_to_rgb(hue, 0.55, 0.5) for hue in hues]
-    return ["#" + "".join(f"{round(part * 255):02x}" for part in colour) for colour in rgb] + ["#9a9a9a"]

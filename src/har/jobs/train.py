@@ -23,6 +23,7 @@ from har.jobs._events import Send, nobody_listens, promotion
 from har.jobs.package import TAGS
 from har.lake import newest_day
 from har.monitoring import LAKE_TO, REFERENCE, REFERENCE_PROFILE, DecisionRow, find_decision, mark
+from har.pages import write_index
 from har.project import Project
 from har.recipe import Recipe
 from har.registry import git_state, whoami
@@ -206,7 +207,8 @@ def register(trained: Trained) -> int:
     )
     registry.set_challenger(version.number, reason=why.get("reason", "registered"))
     page = (folder / "report.html").read_bytes()
-    write_atomically(_page(project, version.number), page)
+    path = write_atomically(_page(project, version.number), page)
+    write_index(path.parent, title=project.settings.project.name)
     return version.number
 
 

@@ -11,7 +11,6 @@ from har.monitoring._day import (
     SliceScore,
 )
 from har.monitoring._facts import gather_facts
-from har.monitoring._index import render_index
 from har.monitoring._labels import ask
 from har.monitoring._log import (
     DecisionRow,
@@ -23,15 +22,12 @@ from har.monitoring._log import (
     store_report,
     unheard,
 )
-from har.monitoring._loop import LoopDay, loop_table, render_loop
-from har.monitoring._pages import write_pages
 from har.monitoring._performance import measure
 from har.monitoring._policy import STARTS_TRAINING, Facts, decide
 from har.monitoring._probation import LAKE_TO, ProbationVerdict, watch_probation
 from har.monitoring._profile import CONFIDENCE, QUALITY, Profile, chosen_features, require_whylogs
 from har.monitoring._quality import Limits, quality_alarms
 from har.monitoring._reference import Reference, make_reference
-from har.monitoring._report import render_day
 from har.monitoring._store import Profiler, merge_old, profile_of, profile_online, profiled_by, subject_days
 from har.monitoring._training import REFERENCE, REFERENCE_PROFILE, reference_of
 from har.monitoring._watch import SubjectDay, watch_day
@@ -51,7 +47,6 @@ __all__ = [
     "Facts",
     "FeatureScore",
     "Limits",
-    "LoopDay",
     "Performance",
     "ProbationVerdict",
     "Profile",
@@ -66,7 +61,6 @@ __all__ = [
     "decisions",
     "find_decision",
     "gather_facts",
-    "loop_table",
     "make_reference",
     "mark",
     "measure",
@@ -77,9 +71,6 @@ __all__ = [
     "profiled_by",
     "quality_alarms",
     "reference_of",
-    "render_day",
-    "render_index",
-    "render_loop",
     "reports",
     "require_whylogs",
     "store_report",
@@ -87,5 +78,4 @@ __all__ = [
     "unheard",
     "watch_day",
     "watch_probation",
-    "write_pages",
 ]

@@ -171,6 +171,7 @@ def _print(figures: dict[str, Any], settings: Settings, root: Path) -> None:
     out.print(table)
     reports = settings.path("reports").relative_to(root)
     looks = {
+        f"{reports}/index.html": "leads to every page below",
         f"{reports}/evaluation.html": "how good it is, and on whom it fails",
         f"{reports}/loop.html": "the second act: accuracy and drift, day by day",
         f"{reports}/drift/index.html": "drift reports, a page per day",

@@ -25,7 +25,7 @@ from har.jobs.label import add_labels
 from har.jobs.monitor import monitor
 from har.jobs.package import TAGS
 from har.jobs.score import score
-from har.monitoring import LoopDay, loop_table, render_loop
+from har.pages import LoopDay, loop_table, render_loop, write_index
 from har.project import Project
 from har.sample import FIRST_DAY, replay_round
 from har_cli.demo._runs import POLL_S, WAIT_S, worker_log
@@ -153,6 +153,7 @@ class _Story:
         settings = self.project.settings
         reports = settings.path("reports")
         page = write_atomically(reports / "loop.html", render_loop(rows, title=f"{settings.project.name}: the loop"))
+        write_index(reports, title=settings.project.name)
         table = Table(title="Held-out subjects, day by day", title_justify="left")
         header, *body = loop_table(rows)
         for heading in header:

@@ -1,4 +1,4 @@
-"""All reports in, a folder of pages out; what has not changed is left alone."""
+"""The folder `drift`: a page and a JSON per monitored day, and the page about all of them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from har.files import write_atomically
-from har.monitoring._day import DayReport
-from har.monitoring._index import Move, by_date, in_order, render_index
-from har.monitoring._log import DecisionRow
-from har.monitoring._report import content_id, render_day
+from har.monitoring import DayReport, DecisionRow
+from har.pages._day import content_id, render_day
+from har.pages._history import Move, by_date, in_order, render_index
 
 _HEAD_BYTES = 600
 _CONTENT = re.compile(rb'<meta name="har-content" content="([0-9a-f]+)">')
@@ -27,8 +26,8 @@ def write_pages(
 ) -> Path:
     """Write `drift/<date>.html` and `.json` of each day and `drift/index.html`, each in one step, if they changed.
 
-    A day's JSON comes before its page, and all days before the index: whoever is killed in between leaves nothing that
-    the next call would take for done, and no link without its page.
+    Pages that are up to date are not drawn again. A day's JSON is written before its page, and all days before the
+    index: a run that is killed in between leaves nothing that the next one takes for complete, and no dead link.
 
     Args:
         folder: of the reports.
@@ -45,13 +44,13 @@ def write_pages(
     decided = by_date(decisions)
     dates = [day.date for day in days]
     for day, previous, following in zip(days, [None, *dates], [*dates[1:], None], strict=False):
-        own = decided.get(day.date, [])
+        rows = decided.get(day.date, [])
         page, data = pages / f"{day.date}.html", pages / f"{day.date}.json"
-        wanted = content_id(day, own, title=title, previous=previous, following=following)
-        if data.is_file() and _content_of(page) == wanted:
+        content = content_id(day, rows, title=title, previous=previous, following=following)
+        if data.is_file() and _content_of(page) == content:
             continue
-        _write_if_new(data, _legible(day))
-        write_atomically(page, render_day(day, own, title=title, previous=previous, following=following))
+        _write_if_new(data, _readable(day))
+        write_atomically(page, render_day(day, rows, title=title, previous=previous, following=following))
     return _write_if_new(pages / "index.html", render_index(days, decisions, promotions, title=title))
 
 
@@ -73,8 +72,8 @@ def _write_if_new(path: Path, text: str) -> Path:
     return write_atomically(path, text)
 
 
-def _legible(report: DayReport) -> str:
-    """The report's JSON, a line for each of its values and for each element of its lists."""
+def _readable(report: DayReport) -> str:
+    """The report as JSON, with one line for each value and for each element of a list."""
     lines = []
     for name, value in json.loads(report.to_json()).items():
         if isinstance(value, list) and value:

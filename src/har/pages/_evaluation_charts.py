@@ -1,76 +1,31 @@
-"""An evaluation in, pictures out: inline SVG whose colours and fonts are the page's, so that both themes fit.
-
-matplotlib lays out and measures; the colours it draws with are stand-ins for CSS variables.
-"""
+"""The charts of an evaluation: confusion matrix, subjects, reliability of the confidence, abstention."""
 
 from __future__ import annotations
 
-import io
-import re
-import warnings
-from html import escape
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from har.evaluation._evaluation import Evaluation
+from har.evaluation import Evaluation
+from har.pages._charts import ACCENT, GRID, INK, MUTED, ON_ACCENT, SECOND, new_figure, style, svg
 
-INK, MUTED, GRID, ACCENT, ON_ACCENT, SECOND = (f"#0{digit}0{digit}0{digit}" for digit in range(1, 7))
-_VARIABLES = {
-    INK: "--ink",
-    MUTED: "--muted",
-    GRID: "--grid",
-    ACCENT: "--accent",
-    ON_ACCENT: "--on-accent",
-    SECOND: "--second",
-}
-_STYLE: Any = {
-    "svg.hashsalt": "har",
-    "svg.fonttype": "none",
-    "text.parse_math": False,
-    "font.size": 12,
-    "text.color": INK,
-    "axes.labelcolor": MUTED,
-    "axes.edgecolor": GRID,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
-    "axes.axisbelow": True,
-    "grid.color": GRID,
-    "grid.linewidth": 0.8,
-    "lines.linewidth": 2.2,
-    "lines.solid_capstyle": "round",
-}
 _CROWDED = 10
-"""More activities than this: cells show counts alone, and names below the matrix stand upright."""
+"""With more activities than this, cells show counts alone, and names below the matrix are slanted."""
 
 
-def pictures(evaluation: Evaluation, champion: Evaluation | None = None) -> dict[str, str]:
-    """The report's pictures as SVG elements: confusion, subjects, reliability and abstention."""
-    # Whatever a user's matplotlibrc says, equal figures give equal bytes.
-    with mpl.rc_context(), warnings.catch_warnings():
-        # The browser's fonts draw the text; a sign that matplotlib's own font lacks is not missing there.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        mpl.rcdefaults()
-        mpl.rcParams.update(_STYLE)
+def pictures(evaluation: Evaluation, champion: Evaluation | None = None) -> dict[str, Markup]:
+    """The report's charts as SVG elements: confusion, subjects, reliability and abstention."""
+    with style():
         return {
-            "confusion": _svg(_confusion(evaluation), "confusion", _describe_confusion(evaluation)),
-            "subjects": _svg(_subjects(evaluation, champion), "subjects", _describe_subjects(evaluation)),
-            "reliability": _svg(_reliability(evaluation), "reliability", _describe_reliability(evaluation)),
-            "abstention": _svg(_abstention(evaluation), "abstention", _describe_abstention(evaluation)),
+            "confusion": svg(_confusion(evaluation), "confusion", _describe_confusion(evaluation)),
+            "subjects": svg(_subjects(evaluation, champion), "subjects", _describe_subjects(evaluation)),
+            "reliability": svg(_reliability(evaluation), "reliability", _describe_reliability(evaluation)),
+            "abstention": svg(_abstention(evaluation), "abstention", _describe_abstention(evaluation)),
         }
-
-
-def _figure(width: float, height: float) -> Figure:
-    """A figure of so many CSS pixels."""
-    return Figure(figsize=(width / 72, height / 72), layout="constrained")
 
 
 def _confusion(evaluation: Evaluation) -> Figure:
@@ -79,7 +34,7 @@ def _confusion(evaluation: Evaluation) -> Figure:
     share = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     crowded = classes > _CROWDED
     side = 560 if not crowded else min(900, 150 + 42 * classes)
-    figure = _figure(side, side * 0.9)
+    figure = new_figure(side, side * 0.9, layout="constrained")
     axes: Axes = figure.subplots()
     for row, column in np.ndindex(classes, classes):
         value, strong = share[row, column], share[row, column] > 0.75
@@ -97,7 +52,9 @@ def _confusion(evaluation: Evaluation) -> Figure:
     steep = crowded or max(map(len, names)) > 8
     axes.set_xticks(range(classes), names, rotation=45 if steep else 0, ha="right" if steep else "center")
     axes.set_yticks(range(classes), names)
-    axes.set(xlim=(-0.5, classes - 0.5), ylim=(classes - 0.5, -0.5), xlabel="Answer", ylabel="Truth")
+    axes.set(
+        xlim=(-0.5, classes - 0.5), ylim=(classes - 0.5, -0.5), xlabel="Predicted activity", ylabel="True activity"
+    )
     axes.spines[:].set_visible(False)
     return figure
 
@@ -105,7 +62,7 @@ def _confusion(evaluation: Evaluation) -> Figure:
 def _subjects(evaluation: Evaluation, champion: Evaluation | None) -> Figure:
     rows = sorted(evaluation.subjects, key=lambda row: (-row.accuracy, row.subject))
     former = {row.subject: row.accuracy for row in champion.subjects} if champion else {}
-    figure = _figure(560, 110 + 30 * len(rows))
+    figure = new_figure(560, 110 + 30 * len(rows), layout="constrained")
     axes: Axes = figure.subplots()
     place = np.arange(len(rows))
     axes.barh(place, [100 * row.accuracy for row in rows], height=0.62, color=ACCENT, alpha=0.85)
@@ -137,7 +94,7 @@ def _subjects(evaluation: Evaluation, champion: Evaluation | None) -> Figure:
 
 
 def _reliability(evaluation: Evaluation) -> Figure:
-    figure = _figure(560, 480)
+    figure = new_figure(560, 480, layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
     width = 100 * (evaluation.reliability[0].high - evaluation.reliability[0].low)
     filled = [row for row in evaluation.reliability if row.confidence is not None and row.accuracy is not None]
@@ -176,7 +133,7 @@ def _reliability(evaluation: Evaluation) -> Figure:
 
 
 def _abstention(evaluation: Evaluation) -> Figure:
-    figure = _figure(560, 400)
+    figure = new_figure(560, 400, layout="constrained")
     axes: Axes = figure.subplots()
     points = evaluation.abstention
     answered = [point for point in points if point.accuracy is not None]
@@ -191,45 +148,20 @@ def _abstention(evaluation: Evaluation) -> Figure:
         [100 * point.threshold for point in answered],
         [100 * (point.accuracy or 0) for point in answered],
         color=ACCENT,
-        label="Right among the answered",
+        label="Correct among the answered",
     )
     axes.legend(loc="lower left", frameon=False)
-    axes.set(
-        xlim=(0, 100), ylim=(0, 102), xlabel="Answer only with this confidence or more, %", ylabel="Share of windows, %"
-    )
+    axes.set(xlim=(0, 100), ylim=(0, 102), xlabel="Least confidence to answer, %", ylabel="Share of windows, %")
     axes.grid()
     axes.spines["left"].set_visible(False)
     return figure
-
-
-def _svg(figure: Figure, name: str, description: str) -> str:
-    """The figure as one SVG element: described in words, ids of its own, colours and fonts of the page."""
-    buffer = io.StringIO()
-    figure.savefig(
-        buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
-    )
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    # A style element inside an SVG holds for the whole page; the page says the same for its pictures alone.
-    text = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", text, count=1, flags=re.DOTALL)
-    for colour, variable in _VARIABLES.items():
-        text = re.sub(rf"\b(fill|stroke): {colour}\b", rf"\1: var({variable})", text)
-    text = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", text)
-    text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
-    width, height = figure.get_size_inches() * 72
-    opening = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" role="img" '
-        f'aria-labelledby="{name}-description" width="{width:.0f}" height="{height:.0f}" '
-        f'viewBox="0 0 {width:g} {height:g}">\n <title id="{name}-description">{escape(description)}</title>'
-    )
-    return re.sub(r"<svg[^>]*>", lambda _: opening, text, count=1)
 
 
 def _describe_confusion(evaluation: Evaluation) -> str:
     counts = np.array(evaluation.confusion)
     wrong = counts - np.diag(np.diag(counts))
     if not wrong.any():
-        return "Confusion matrix: every window lies on the diagonal."
+        return "Confusion matrix: every window is classified correctly."
     row, column = np.unravel_index(wrong.argmax(), wrong.shape)
     names = evaluation.activities
     return (
@@ -255,8 +187,8 @@ def _describe_reliability(evaluation: Evaluation) -> str:
 
 def _describe_abstention(evaluation: Evaluation) -> str:
     at = next(point for point in evaluation.abstention if point.threshold >= 0.8)
-    reached = "" if at.accuracy is None else f", {100 * at.accuracy:.1f} % of them rightly"
+    reached = "" if at.accuracy is None else f", {100 * at.accuracy:.1f} % of them correctly"
     return (
-        f"Coverage and accuracy against the confidence asked for; at 80 % confidence {100 * at.coverage:.1f} % of "
+        f"Coverage and accuracy against the confidence threshold; at 80 % confidence {100 * at.coverage:.1f} % of "
         f"the windows are answered{reached}."
     )

@@ -1,4 +1,4 @@
-"""An evaluation in, one self-contained HTML page out that opens offline; the same numbers as JSON."""
+"""The page about an evaluation: accuracy, confusion, subjects and confidence; and its numbers as JSON."""
 
 from __future__ import annotations
 
@@ -7,15 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jinja2
-from markupsafe import Markup
-
-from har.evaluation._evaluation import Evaluation
-from har.evaluation._format import percent
-from har.evaluation._latency import Latency
+from har.evaluation import Evaluation, Latency
 from har.files import write_atomically
-
-_TEMPLATE = Path(__file__).with_name("_report.html")
+from har.pages._render import render
 
 
 def render_report(
@@ -25,6 +19,7 @@ def render_report(
     facts: Mapping[str, str],
     latency: Latency | None = None,
     champion: Evaluation | None = None,
+    home: str = "",
 ) -> str:
     """One HTML page with every figure and picture; equal input gives equal bytes.
 
@@ -34,23 +29,21 @@ def render_report(
         facts: where the figures come from (model version, data version, split, commit …), shown in this order.
         latency: of the exported file.
         champion: the model to compare with, on the same windows.
+        home: link to the page of all pages; "" for a page that has none, such as an artifact of MLflow.
     """
-    # matplotlib takes a while to import, and neither the gate nor the figures need it.
-    from har.evaluation._figures import pictures
+    # matplotlib takes half a second to import.
+    from har.pages._evaluation_charts import pictures
 
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(percent=_percent, interval=_interval, count=_count, points=_points)
-    page: str = environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
+    return render(
+        "evaluation.html.j2",
         evaluation=evaluation,
         title=title,
         facts=facts,
         latency=latency,
         champion=champion,
-        pictures={name: Markup(svg) for name, svg in pictures(evaluation, champion).items()},  # noqa: S704
+        home=home,
+        pictures=pictures(evaluation, champion),
     )
-    return page
 
 
 def write_report(
@@ -65,6 +58,8 @@ def write_report(
 ) -> tuple[Path, Path]:
     """Write `<prefix>.html` and `<prefix>.json`, each in one step; returns both paths.
 
+    The page links to `index.html` beside it, which `write_index` writes.
+
     Args:
         evaluation: what to show.
         prefix: such as `reports/evaluation`.
@@ -74,7 +69,7 @@ def write_report(
         champion: the model to compare with.
         figures: what the JSON holds; None: everything of the evaluation, with the title, the facts and the latency.
     """
-    page = render_report(evaluation, title=title, facts=facts, latency=latency, champion=champion)
+    page = render_report(evaluation, title=title, facts=facts, latency=latency, champion=champion, home="index.html")
     if figures is None:
         timing = latency.to_json() if latency else None
         figures = {"title": title, "facts": dict(facts), "latency": timing, **evaluation.to_json()}
@@ -83,19 +78,3 @@ def write_report(
         write_atomically(prefix.with_name(f"{prefix.name}.html"), page),
         write_atomically(prefix.with_name(f"{prefix.name}.json"), text + "\n"),
     )
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else percent(value).replace(" ", "\N{NO-BREAK SPACE}")
-
-
-def _interval(low: float, high: float) -> str:
-    return f"{100 * low:.1f} to {100 * high:.1f}\N{NO-BREAK SPACE}%"
-
-
-def _points(value: float) -> str:
-    return f"{100 * value:+.1f}".replace("-", "−") + "\N{NO-BREAK SPACE}points"
-
-
-def _count(value: float) -> str:
-    return f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")

@@ -1,4 +1,4 @@
-"""One day's report and what was decided in, one self-contained HTML page out that opens offline."""
+"""The page about one monitored day: its verdict, decisions, distributions, slices and features."""
 
 from __future__ import annotations
 
@@ -8,14 +8,11 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from har.monitoring._day import DayReport
-from har.monitoring._figures import picture
-from har.monitoring._log import DecisionRow
-from har.monitoring._page import look, render
-from har.monitoring._policy import STARTS_TRAINING
+from har.monitoring import STARTS_TRAINING, DayReport, DecisionRow
+from har.pages._render import look, render
 
 _LISTED = 20
-"""Features and slices that the tables show at once; the others fold away."""
+"""The tables show this many features and slices at once; the others fold away."""
 
 
 def render_day(
@@ -26,25 +23,24 @@ def render_day(
     previous: dt.date | None,
     following: dt.date | None,
 ) -> str:
-    """One HTML page with everything that is known about a day; equal input gives equal bytes.
+    """One self-contained HTML page with everything that is known about a day; equal input gives equal bytes.
 
     Args:
         report: the day's.
         decisions: about this day, in any order.
         title: the project's name.
-        previous: the day before it that has a page, None for the first.
-        following: the day after it that has a page, None for the last.
+        previous: the closest day before it that has a page; None: it is the first.
+        following: the closest day after it that has a page; None: it is the last.
     """
-    pictures: list[tuple[str, Markup]] = [(one.name, picture(one)) for one in report.distributions]
     return render(
-        "drift_day.html.j2",
+        "day.html.j2",
         report=report,
         decisions=sorted(decisions, key=lambda row: row.decided_at),
         title=title,
         previous=previous,
         following=following,
         content_id=content_id(report, decisions, title=title, previous=previous, following=following),
-        pictures=pictures,
+        pictures=_charts(report),
         scores={feature.name: feature for feature in report.features},
         starts_training=STARTS_TRAINING,
         listed=_LISTED,
@@ -59,6 +55,21 @@ def content_id(
     previous: dt.date | None,
     following: dt.date | None,
 ) -> str:
-    """Names a page's content without making the page; the page carries it in its head."""
+    """Identify a page's content without rendering the page; the page carries this id in its head."""
     content = repr((report, sorted(decisions, key=lambda row: row.decided_at), title, previous, following, look()))
     return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
+def _charts(report: DayReport) -> list[tuple[str, Markup]]:
+    """The name of each feature with its chart."""
+    if not report.distributions:
+        return []
+    # matplotlib takes half a second to import.
+    from har.pages._charts import style
+    from har.pages._distribution import draw_distribution
+
+    with style():
+        return [
+            (one.name, draw_distribution(one, f"distribution-{number}"))
+            for number, one in enumerate(report.distributions, 1)
+        ]

@@ -1,0 +1,23 @@
+"""Every HTML page of the library, and the charts on them."""
+
+from har.pages._activity import render_activity
+from har.pages._day import render_day
+from har.pages._drift import write_pages
+from har.pages._evaluation import render_report, write_report
+from har.pages._history import Move, render_index
+from har.pages._index import write_index
+from har.pages._loop import LoopDay, loop_table, render_loop
+
+__all__ = [
+    "LoopDay",
+    "Move",
+    "loop_table",
+    "render_activity",
+    "render_day",
+    "render_index",
+    "render_loop",
+    "render_report",
+    "write_index",
+    "write_pages",
+    "write_report",
+]

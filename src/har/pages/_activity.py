@@ -1,0 +1,55 @@
+"""The page about one day's activities: minutes per subject and activity."""
+
+from __future__ import annotations
+
+import colorsys
+import datetime as dt
+
+import polars as pl
+
+from har.pages._render import render
+from har.settings import Settings
+
+_UNCERTAIN = "uncertain"
+
+
+def render_activity(summary: pl.DataFrame, settings: Settings, date: dt.date, predictions: pl.DataFrame) -> str:
+    """One self-contained HTML page.
+
+    Args:
+        summary: of the date, as `har.scoring.summarise` makes it.
+        settings: the project's activities and name.
+        date: the day.
+        predictions: those that the summary counts.
+    """
+    known = settings.activities.all
+    # Another model may have answered online, with activities that the settings do not name.
+    others = sorted(set(summary["activity"]) - {*known, _UNCERTAIN})
+    activities = [*known, *others, _UNCERTAIN]
+    minutes = {(subject, activity): value for _, subject, activity, value, _ in summary.iter_rows()}
+    subjects = summary["subject"].unique().sort().to_list()
+    by_activity = {a: sum(minutes.get((s, a), 0.0) for s in subjects) for a in activities}
+    by_subject = {s: sum(minutes.get((s, a), 0.0) for a in activities) for s in subjects}
+    return render(
+        "activity.html.j2",
+        title=settings.project.name,
+        date=date,
+        activities=activities,
+        colours=dict(zip(activities, _colours(len(activities)), strict=True)),
+        subjects=subjects,
+        time=minutes,
+        by_activity=by_activity,
+        by_subject=by_subject,
+        longest=max(by_subject.values(), default=0.0) or 1.0,
+        versions=predictions["model_version"].unique().sort().to_list(),
+        windows=len(predictions),
+        confidence=predictions["confidence"].mean(),
+        uncertain=_UNCERTAIN,
+    )
+
+
+def _colours(count: int) -> list[str]:
+    """Hues spread by the golden angle, so that neighbours differ; the last one, for "uncertain", is grey."""
+    hues = [(index * 0.381966) % 1 for index in range(count - 1)]
+    rgb = [colorsys.hls_to_rgb(hue, 0.55, 0.5) for hue in hues]
+    return ["#" + "".join(f"{round(part * 255):02x}" for part in colour) for colour in rgb] + ["#9a9a9a"]

@@ -1,0 +1,59 @@
+"""The page about a day's activities: who did what for how long."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+
+import polars as pl
+from page_support import Page
+
+from har.pages import render_activity
+from har.settings import Settings
+
+DATE = dt.date(2026, 1, 5)
+
+
+def page(settings: Settings, rows: list[tuple[str, str, float]], versions: tuple[int, ...] = (1,)) -> Page:
+    summary = pl.DataFrame(
+        [(DATE, subject, activity, minutes, 40) for subject, activity, minutes in rows],
+        schema=["date", "subject", "activity", "minutes", "windows"],
+        orient="row",
+    )
+    predictions = pl.DataFrame({"model_version": list(versions), "confidence": [0.9] * len(versions)})
+    return Page(render_activity(summary, settings, DATE, predictions))
+
+
+def test_says_first_how_much_and_mostly_what(settings: Settings) -> None:
+    text = page(settings, [("s01", "PEN", 1.83), ("s01", "ROW", 90.5), ("s02", "ROW", 30.0)], (1, 2)).words
+    assert "2 h 2 min recorded from 2 subjects; the longest activity is ROW (2 h)." in text
+    assert "model versions 1, 2; mean confidence 90.0 %" in text
+    assert text.index("recorded from") < text.index("Time per subject and activity")
+
+
+def test_one_subject_is_singular(settings: Settings) -> None:
+    shown = page(settings, [("s01", "PEN", 1.83)])
+    assert "1 min 50 s recorded from 1 subject;" in shown.words
+    assert "1 window; model version 1;" in shown.words
+    assert "All subjects" not in shown.words
+
+
+def test_each_subject_has_a_row_with_times_and_total(settings: Settings) -> None:
+    text = page(settings, [("s01", "PEN", 1.5), ("s01", "uncertain", 0.5), ("s02", "PEN", 62.0)]).words
+    head, first, second, total = (
+        text.index(part) for part in ("Subject PEN", "s01 1 min 30 s", "s02 1 h", "All subjects")
+    )
+    assert head < first < second < total
+    assert "s01 1 min 30 s 30 s 2 min" in text
+    assert "All subjects 1 h 4 min 30 s 1 h 4 min" in text
+
+
+def test_bars_are_shares_of_the_longest_subject(settings: Settings) -> None:
+    shown = page(settings, [("s01", "PEN", 10.0), ("s01", "ROW", 30.0), ("s02", "PEN", 10.0)])
+    widths = [found[1] for style in shown.styles[1:] if (found := re.search(r"width: ([\d.]+)%", style))]
+    assert widths == ["25.000", "75.000", "25.000"]
+
+
+def test_activities_of_another_model_come_after_the_settings(settings: Settings) -> None:
+    text = page(settings, [("s01", "SOMETHING_ELSE", 1.0)]).words
+    assert text.index("ROW") < text.index("SOMETHING_ ELSE") < text.index("uncertain", text.index("Subject"))
