@@ -23,7 +23,7 @@ from flows.import_cli import import_recordings
 from har.errors import HarError
 from har.files import write_atomically
 from har.registry import whoami
-from har.settings import load_settings
+from har.settings import check_network, load_settings, network_names
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False
@@ -31,7 +31,13 @@ app = typer.Typer(
 out = Console()
 
 Date = Annotated[dt.datetime | None, typer.Option(formats=["%Y-%m-%d"], help="This date only; by default all.")]
-Network = Annotated[str | None, typer.Option(help="spectral or dscnn; by default har.toml's.")]
+Network = Annotated[
+    str | None,
+    typer.Option(
+        help=f"{', '.join(network_names())}, or a Python file that holds a network; by default har.toml's.",
+        callback=lambda name: name and check_network(name),
+    ),
+]
 Reason = Annotated[str, typer.Option(help="Why; goes into the promotion log.")]
 
 

@@ -16,6 +16,7 @@ from har.dataset import load_windows
 from har.evaluation import cross_validate, write_report
 from har.experiment import labelled
 from har.registry import git_state
+from har.settings import check_network
 from har.training import Signal
 
 
@@ -60,13 +61,13 @@ def evaluate(network: str | None = None, folds: int | None = None, seeds: int = 
     """Cross-validate by subject; the same question on the same data is answered from the report.
 
     Args:
-        network: `spectral` or `dscnn`; by default har.toml's.
+        network: its name, such as `spectral` or `dscnn`, or a Python file that holds one; by default har.toml's.
         folds: by default har.toml's.
         seeds: how many seeds, from 0.
     """
     project = open_project()
     settings = project.settings
-    network, folds = network or settings.training.network, folds or settings.split.folds
+    network, folds = check_network(network or settings.training.network), folds or settings.split.folds
     values = settings.model_dump(mode="json", include={"sensors", "windows", "activities", "split", "training"})
     commit = git_state(settings.root).commit
     version, labels = project.lake.samples.version(), project.lake.labels.version()

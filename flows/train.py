@@ -68,7 +68,13 @@ def fit_and_export(project: Project, recipe: Recipe) -> Path:
     epochs = project.settings.training.epochs
     # An epoch is run twice at most: to find the best one, and to train on everybody up to it.
     with bar(f"Training {recipe.network}", 2 * epochs, "epochs") as advance:
-        run(recipe, folder, on_epoch=lambda epoch: advance(f"{epoch.phase}, loss {epoch.loss:.3f}"))
+        made = run(recipe, folder, on_epoch=lambda epoch: advance(str(epoch)))
+    if made.missing_activities:
+        names = escape(", ".join(made.missing_activities))
+        console.print(
+            f"[yellow]No training window of {names}: the model will never find it.[/] "
+            "Record and label it, or remove it from activities.names in har.toml."
+        )
     return folder
 
 
@@ -136,7 +142,7 @@ def train(
     holds, it closes.
 
     Args:
-        network: `spectral` or `dscnn`; by default har.toml's.
+        network: its name, such as `spectral` or `dscnn`, or a Python file that holds one; by default har.toml's.
         seed: by default har.toml's.
         since: first day of a new distribution: the gate then judges on the days before and on those since.
         decision: id of the decision that started this; it names the other two.

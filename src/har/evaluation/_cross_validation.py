@@ -109,7 +109,7 @@ def cross_validate(
     Args:
         windows: of all subjects; those without a label are left out first.
         signal: what the windows hold.
-        network: "spectral" or "dscnn".
+        network: a name in `har.training.networks`, or the path of a Python file that holds one.
         folds: by subject.
         seeds: one cross-validation each.
         epochs: at most, per network.
@@ -119,6 +119,7 @@ def cross_validate(
         on_progress: called after every epoch and after every network.
 
     Raises:
+        SettingsError: an unknown network.
         NotEnoughDataError: no labelled windows, fewer subjects than folds, or a fold with a single activity to learn.
         EvaluationError: no seed, or one twice.
     """
@@ -174,7 +175,7 @@ def _judge_fold(
 ) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
     """Probabilities (rows, K) of the fold's windows."""
     # torch takes seconds to import, and nothing else in this package needs it.
-    from har.training import fit
+    from har.training import FitOptions, fit
 
     split = split_subjects(np.unique(windows.subjects).tolist(), held_out=held_out, validation=validation, seed=seed)
     fitted = fit(
@@ -182,11 +183,7 @@ def _judge_fold(
         split.train,
         split.validation,
         signal=signal,
-        network=network,
-        seed=seed,
-        epochs=epochs,
-        batch_size=batch_size,
-        device=device,
+        options=FitOptions(network, seed, epochs, batch_size, device),
         on_epoch=on_epoch,
     )
     parts = [

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from har.errors import ParityError, TrainingError
 from har.inference import Classifier, ModelMetadata
-from har.training._fit import Fitted
-from har.training._graph import translate
+from har.training._fitted import Fitted
+from har.training._graph import translate_network
 from har.training._signal import Signal
 
 TOLERANCE = 1e-4
@@ -36,7 +36,7 @@ def export(fitted: Fitted, path: Path, metadata: ModelMetadata) -> Path:
     """
     _check_agreement(fitted, metadata)
     signal = fitted.signal
-    model = translate(
+    model = translate_network(
         fitted.module,
         length=signal.length,
         channels=len(signal.channels),
