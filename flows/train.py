@@ -73,7 +73,7 @@ def fit_and_export(project: Project, recipe: Recipe) -> Path:
         names = escape(", ".join(made.missing_activities))
         console.print(
             f"[yellow]No training window of {names}: the model will never find it.[/] "
-            "Record and label it, or remove it from activities.names in har.toml."
+            "Record and label it, or take it out of har.toml (activities.names)."
         )
     return folder
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from flows.evaluate import evaluate
 from flows.ingest import ingest
 from flows.score import score
 from flows.train import train
-from har.errors import ModelMismatchError, NoChampionError, NotEnoughDataError
+from har.errors import ModelMismatchError, NoChampionError, NotEnoughDataError, SettingsError
 from har.settings import Settings
 
 
@@ -30,13 +31,16 @@ def artifacts() -> set[str | None]:
         return {artifact.key for artifact in client.read_latest_artifacts()}
 
 
-def test_the_whole_loop_and_nothing_twice(server: str, two_days: Settings) -> None:
+def test_the_whole_loop_and_nothing_twice(server: str, two_days: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     landed = end_of(ingest)
     assert (landed.name, len(landed.result().landed)) == ("Completed", 18)
     first = train()
     assert first.trained
     assert first.promoted
     assert first.metrics["accuracy"] > 0.9
+    printed = " ".join(capsys.readouterr().err.split())
+    assert "No training window of FEL, IR, ER, TRAP: the model will never find it." in printed
+    assert first.metrics["activities_missing"] == 4
     scored = score()
     assert (scored.days, scored.partitions) == (2, 12)
     assert scored.windows > 0
@@ -80,6 +84,30 @@ def test_a_bad_file_makes_a_warning_state(server: str, two_days: Settings) -> No
 def test_no_champion_yet(server: str, two_days: Settings) -> None:
     with pytest.raises(NoChampionError, match="har train"):
         score()
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_an_unknown_network_is_refused_at_once(
+    command: str, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No server is started for it, and nothing is read."""
+    monkeypatch.setattr(sys, "argv", ["har", command, "--network", "dscn"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "SettingsError: training.network: expected" in said
+    assert "'dscn'. Did you mean 'dscnn'?" in said
+    assert not (project / ".prefect").exists()
+
+
+def test_an_unknown_network_in_har_toml_is_refused(
+    server: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HAR_TRAINING__NETWORK", "resnet")
+    for flow in (train, evaluate):
+        with pytest.raises(SettingsError, match=r"training\.network: .* but got 'resnet'"):
+            flow()
 
 
 def test_nothing_to_train_on(server: str, settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""A small world of movements: each activity its own pace and posture, each subject its own strength and mounting."""
+"""Synthetic movements: each activity has its frequency and posture, each subject its amplitude."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def describe_model() -> Callable[[Fitted], ModelMetadata]:
 
 @pytest.fixture(scope="session", params=["spectral", "dscnn"])
 def fitted(request: pytest.FixtureRequest) -> Fitted:
-    """One network of each kind, trained on four subjects and checked on one; s05 is left for judging."""
+    """One network of each kind, trained on four subjects and validated on one; s05 is for tests."""
     signal = _signal()
     train = ("s00", "s01", "s02", "s03")
     return fit(

@@ -29,16 +29,16 @@ class DsCnn(Network):
         self.head = nn.Linear(6 * width, len(signal.activities))
 
     def observe(self, windows: Tensor) -> None:
-        """Standardise each channel."""
+        """Collect the scale of each channel."""
         self.scale.observe(windows.flatten(0, 1))
 
     def members(self, window: Tensor) -> Tensor:
-        """The network by itself, as a single member."""
+        """Logits of a single member, with dropout."""
         logits: Tensor = self.head(functional.dropout(self._embed(window), 0.5, self.training))
         return logits.unsqueeze(1)
 
     def logits(self, window: Tensor, features: Tensor) -> Tensor:
-        """Read the window; the descriptors serve monitoring only."""
+        """Classify the window; the descriptors are for monitoring only."""
         logits: Tensor = self.head(self._embed(window))
         return logits
 
@@ -48,7 +48,7 @@ class DsCnn(Network):
 
 
 class _Separable(nn.Module):
-    """Depthwise over time, pointwise over channels, then each channel weighed by what the whole window holds."""
+    """Depthwise over time, pointwise over channels, then a weight per channel from its mean over the window."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()

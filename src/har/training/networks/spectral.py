@@ -12,9 +12,9 @@ from har.training.networks import Network, Optimisation, Scale, Signal
 
 
 class Spectral(Network):
-    """Descriptors, standardised, and several small perceptrons whose logits are averaged.
+    """Small perceptrons on the standardised descriptors; their logits are averaged.
 
-    The members share one matrix product per layer, so that an ensemble costs little more to serve than one.
+    The members share one matrix product per layer, so that an ensemble is hardly slower to serve than one of them.
     """
 
     optimisation = Optimisation(learning_rate=8e-3, weight_decay=0.05, smoothing=0.1, average=0.98)
@@ -30,11 +30,11 @@ class Spectral(Network):
         nn.init.uniform_(self.second, -1 / math.sqrt(hidden), 1 / math.sqrt(hidden))
 
     def observe(self, windows: Tensor) -> None:
-        """Standardise by these windows' descriptors."""
+        """Collect the scale of the descriptors."""
         self.scale.observe(self.describe(windows))
 
     def members(self, window: Tensor) -> Tensor:
-        """Every perceptron by itself, with dropout."""
+        """Logits of each perceptron, with dropout."""
         with torch.no_grad():
             standard = self.scale(self.describe(window))
         hidden = torch.relu(self.first(functional.dropout(standard, 0.3, self.training)))
@@ -42,7 +42,7 @@ class Spectral(Network):
         return torch.einsum("nmh,mhk->nmk", hidden, self.second) + self.bias
 
     def logits(self, window: Tensor, features: Tensor) -> Tensor:
-        """The members' mean, as one product."""
+        """The mean over the members, as one product."""
         hidden = torch.relu(self.first(self.scale(features)))
         return torch.matmul(hidden, self.second.flatten(0, 1) / self.count) + self.bias.mean(0)
 
