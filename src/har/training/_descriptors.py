@@ -209,7 +209,7 @@ def _diagonal(size: int) -> NDArray[np.float64]:
 
 
 def _pairs(size: int) -> tuple[NDArray[np.float64], ...]:
-    """Matrices that select for each pair a < b: a; b; (a, b); and (a, b) - (b, a); the last two of a flattened square."""
+    """Matrices that select, for each pair a < b: a; b; (a, b); (a, b) - (b, a). The last two of a flattened square."""
     first, second = np.triu_indices(size, 1)
     pair = np.arange(len(first))
     of_first, of_second = np.zeros((2, size, len(first)))
