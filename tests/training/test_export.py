@@ -143,6 +143,15 @@ def test_an_operation_without_a_rule_is_named(make_signal) -> None:
         translate(Odd(), length=8, channels=1, outputs={"x": 1})
 
 
+def test_mixed_types_have_no_rule() -> None:
+    class Wide(torch.nn.Module):
+        def forward(self, window: torch.Tensor) -> tuple[torch.Tensor]:
+            return ((window * torch.ones(1, dtype=torch.float64)).amax(1),)
+
+    with pytest.raises(Untranslatable, match="not valid ONNX"):
+        translate(Wide(), length=8, channels=1, outputs={"x": 1})
+
+
 class _Alone(torch.nn.Module):
     """One layer, its maximum over time."""
 

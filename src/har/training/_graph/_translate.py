@@ -64,7 +64,10 @@ def translate(module: nn.Module, *, length: int, channels: int, outputs: dict[st
     model = helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="har", ir_version=IR_VERSION
     )
-    onnx.checker.check_model(model, full_check=True)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise Untranslatable(f"a combination that is not valid ONNX ({error})") from error
     return model
 
 
