@@ -8,8 +8,8 @@ from prefect import flow
 from prefect.artifacts import create_link_artifact, create_table_artifact
 
 from flows._tasks import tasks
-from har.jobs.evaluate import cross_validation
 from har.jobs.evaluate import evaluate as job
+from har.jobs.evaluate import evaluate_fold
 from har.project import open_project
 
 
@@ -18,12 +18,12 @@ def evaluate(network: str | None = None, folds: int | None = None, seeds: int = 
     """Cross-validate by subject; the same question on the same data is answered from the report.
 
     Args:
-        network: a network's name, such as `spectral`; by default har.toml's.
+        network: its name, such as `spectral` or `dscnn`, or a Python file that holds one; by default har.toml's.
         folds: by default har.toml's.
         seeds: how many seeds, from 0.
     """
     project = open_project()
-    each = tasks(at_once=False, tried_once=[cross_validation])
+    each = tasks(at_once=False, tried_once=[evaluate_fold])
     flat = job(project, network=network, folds=folds, seeds=seeds, each=each)
     create_table_artifact(key="evaluation", table=[flat], description="Cross-validation by subject.")
     page = project.settings.path("reports") / "evaluation.html"

@@ -30,7 +30,7 @@ def train(
     holds, it closes.
 
     Args:
-        network: a network's name, such as `spectral`; by default har.toml's.
+        network: its name, such as `spectral` or `dscnn`, or a Python file that holds one; by default har.toml's.
         seed: by default har.toml's.
         since: first day of a new distribution: the gate then judges on the days before and on those since.
         decision: id of the decision that started this; it names the other two.

@@ -15,7 +15,7 @@ import pytest
 from loop_support import fill, write_mean_model
 
 from har.dataset import load_windows
-from har.errors import MonitoringError, NotEnoughDataError
+from har.errors import MonitoringError, NotEnoughDataError, SettingsError
 from har.experiment import Champion, Recipe, challenge, make_recipe, run
 from har.lake import Lake
 from har.monitoring import REFERENCE, REFERENCE_PROFILE, Profile, Reference
@@ -272,3 +272,30 @@ def test_what_monitoring_lacks_is_said_before_training(
 
 def _must_not_start(_epoch: object) -> None:
     raise AssertionError("training began")
+
+
+def test_an_activity_without_training_windows_is_on_the_model_page(
+    lake: Lake, settings: Settings, tmp_path: Path
+) -> None:
+    """The lake holds PEN and ABD; har.toml lists seven activities."""
+    fill(lake, settings, OLD, SUBJECTS)
+    recipe = make_recipe(settings, lake)
+    off = settings.monitoring.model_copy(update={"enabled": False})
+    made = run(recipe, tmp_path / "run", monitoring=off)
+    missing = [name for name in settings.activities.all if name not in ("PEN", "ABD")]
+    assert made.missing_activities == tuple(missing) != ()
+    assert made.metrics["activities_missing"] == len(missing)
+    page = made.report.read_text(encoding="utf-8")
+    assert "Never seen in training" in page
+    assert ", ".join(missing) in page
+    assert f"({made.metrics['windows_trained']:.0f} windows)" in page
+    assert f"epoch {made.metrics['epochs_trained']:.0f}: accuracy" in page
+
+
+def test_an_unknown_network_is_refused_before_anything_is_read(settings: Settings, tmp_path: Path) -> None:
+    nowhere = Lake(tmp_path / "nowhere", settings.sensors.channels)
+    with pytest.raises(SettingsError, match=r"training\.network: .*'dscn'\. Did you mean 'dscnn'\?"):
+        make_recipe(settings, nowhere, network="dscn")
+    strange = settings.model_copy(update={"training": settings.training.model_copy(update={"network": "resnet"})})
+    with pytest.raises(SettingsError, match="a Python file that holds a network, but got 'resnet'"):
+        make_recipe(strange, nowhere)

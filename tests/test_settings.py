@@ -58,7 +58,7 @@ def test_recorded_settings_ignore_the_environment(project: Path, monkeypatch: py
         ("[sensors.accelerometer]", "[sensors.acelerometer]", ["Did you mean 'accelerometer'?"]),
         ("overlap =", "overlap = 1.0  #", ["windows.overlap", "less than 1", "1.0"]),
         ("length_s =", "length_s = 0.01  #", ["8 samples at least"]),
-        ('network = "spectral"', 'network = "resnet"', ["training.network", "'resnet'", "dscnn"]),
+        ('network = "spectral"', 'device = "tpu"', ["training.device", "'tpu'", "cuda"]),
         ('timezone = "UTC"', 'timezone = "Mars/Olympus"', ["project.timezone", "Mars/Olympus", "Europe/Vienna"]),
         ("[project]", "[project", ["TOML"]),
     ],

@@ -36,8 +36,8 @@ from har.lake import Lake, newest_day
 from har.monitoring import REFERENCE, REFERENCE_PROFILE, chosen_features, reference_of, require_whylogs
 from har.pages import render_report
 from har.recipe import Recipe as Recipe
-from har.settings import Monitoring, Settings
-from har.training import EpochReport, Fitted, Signal, export, feature_names, fit
+from har.settings import Monitoring, Settings, check_network
+from har.training import EpochReport, FitOptions, Fitted, Signal, export, feature_names, fit
 from har.windows import WindowSet, split_subjects
 
 
@@ -63,7 +63,10 @@ class Champion:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A trained model with its figures on the held-out subjects."""
+    """A trained model with its figures on the held-out subjects.
+
+    `missing_activities` have no window to train on; the model can never find them.
+    """
 
     recipe: Recipe
     model: Path
@@ -72,6 +75,7 @@ class Experiment:
     latency: Latency
     metrics: dict[str, float]
     report: Path
+    missing_activities: tuple[str, ...]
 
 
 def make_recipe(
@@ -99,8 +103,10 @@ def make_recipe(
             windows are left out; empty: the settings decide.
 
     Raises:
+        SettingsError: an unknown network; before anything is read.
         NotEnoughDataError: no labelled windows, too few subjects, or none of `held_out` has labelled windows.
     """
+    network = check_network(network or settings.training.network)
     version, labels_version = lake.samples.version(), lake.labels.version()
     every = load_windows(lake, settings, version=version, labels_version=labels_version)
     windows = labelled(every)
@@ -118,7 +124,7 @@ def make_recipe(
         lake=str(lake.folder),
         lake_version=version,
         split={name: list(subjects) for name, subjects in vars(split).items()},
-        network=network or settings.training.network,
+        network=network,
         seed=seed,
         git_commit=git_commit,
         git_dirty=git_dirty,
@@ -198,11 +204,13 @@ def run(
         split.train,
         split.validation,
         signal=signal,
-        network=recipe.network,
-        seed=recipe.seed,
-        epochs=settings.training.epochs,
-        batch_size=settings.training.batch_size,
-        device=settings.training.device,
+        options=FitOptions(
+            network=recipe.network,
+            seed=recipe.seed,
+            epochs=settings.training.epochs,
+            batch_size=settings.training.batch_size,
+            device=settings.training.device,
+        ),
         regimes=recipe.regimes_of(windows),
         on_epoch=on_epoch,
     )
@@ -220,14 +228,19 @@ def run(
         "latency_us_p50": timing.p50_us,
         "latency_us_p99": timing.p99_us,
         "temperature": float(fitted.temperature),
-        "windows_trained": float(np.isin(windows.subjects, split.train).sum()),
+        "windows_trained": float(fitted.train_windows),
+        "windows_calibrated": float(fitted.validation_windows),
+        "epochs_trained": float(fitted.epoch),
+        "activities_missing": float(len(fitted.missing_activities)),
     }
     facts = {
         "Network": recipe.network,
         "Data": f"{recipe.data_version} ({len(windows)} labelled windows)",
         "Judged on": ", ".join(split.held_out),
-        "Trained on": ", ".join(split.train),
-        "Calibrated on": ", ".join(split.validation),
+        "Trained on": f"{', '.join(split.train)} ({fitted.train_windows} windows)",
+        "Calibrated on": f"{', '.join(split.validation)} ({fitted.validation_windows} windows)",
+        "Calibration": fitted.summary,
+        "Never seen in training": ", ".join(fitted.missing_activities) or "none",
         "Split": split.id,
         "Seed": str(recipe.seed),
         "Git commit": recipe.git_commit or "none recorded",
@@ -257,7 +270,7 @@ def run(
         write_atomically(folder / REFERENCE_PROFILE, profile.to_bytes())
     write_atomically(folder / "recipe.json", json.dumps(recipe.to_json(), indent=1))
     write_atomically(folder / "metrics.json", json.dumps(metrics, indent=1))
-    return Experiment(recipe, model, outcome, evaluation, timing, metrics, report)
+    return Experiment(recipe, model, outcome, evaluation, timing, metrics, report, fitted.missing_activities)
 
 
 def _budget(timing: Latency, settings: Settings) -> str:

@@ -14,12 +14,18 @@ import typer
 from rich.console import Console
 
 from har.errors import ServerError
-from har.settings import Settings, load_settings
+from har.settings import Settings, check_network, load_settings, network_names
 
 out = Console()
 
 Date = Annotated[dt.datetime | None, typer.Option(formats=["%Y-%m-%d"], help="This date only; by default all.")]
-Network = Annotated[str | None, typer.Option(help="A network's name, such as spectral; by default har.toml's.")]
+Network = Annotated[
+    str | None,
+    typer.Option(
+        help=f"{', '.join(network_names())}, or a Python file that holds a network; by default har.toml's.",
+        callback=lambda name: name and check_network(name),
+    ),
+]
 ViaPrefect = Annotated[
     bool,
     typer.Option("--via-prefect", help="Run the flow instead, on the server of PREFECT_API_URL or of `make up`."),

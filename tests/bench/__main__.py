@@ -32,7 +32,7 @@ from har.jobs import score as scoring
 from har.lake import Lake
 from har.monitoring import Profiler
 from har.settings import Settings, load_settings
-from har.training import Fitted, Signal, export, fit
+from har.training import FitOptions, Fitted, Signal, export, fit
 from har.windows import cut
 from tests.bench import _load, _online, _soak, _torch_loop
 from tests.bench._lake import generate
@@ -160,7 +160,9 @@ def _model(lake: Lake, settings: Settings, path: Path) -> tuple[Fitted, Path]:
     windows = load_windows(lake, settings)
     windows = windows.select(np.flatnonzero(windows.labels >= 0)[::50])
     subjects = sorted(set(windows.subjects))
-    fitted = fit(windows, subjects[:-2], subjects[-2:], signal=Signal.from_settings(settings), epochs=1)
+    fitted = fit(
+        windows, subjects[:-2], subjects[-2:], signal=Signal.from_settings(settings), options=FitOptions(epochs=1)
+    )
     metadata = describe(settings, fitted, git_commit="", data_version="generated", split_id="")
     return fitted, export(fitted, path, metadata)
 

@@ -15,7 +15,7 @@ from har.experiment import describe
 from har.inference import MagnitudeRule, Package
 from har.lake import Lake
 from har.settings import FILE_NAME, Settings, load_settings
-from har.training import Signal, export, fit
+from har.training import FitOptions, Signal, export, fit
 from infra.bentoml.store import environment
 from tests.bench._lake import generate
 from tests.bench._server import ROOT
@@ -71,7 +71,7 @@ def make(folder: Path) -> Project:
     windows = windows.select(np.flatnonzero(windows.labels >= 0)[::10])
     subjects = sorted(set(windows.subjects))
     signal = Signal.from_settings(settings)
-    fitted = fit(windows, subjects[:-2], subjects[-2:], signal=signal, epochs=1)
+    fitted = fit(windows, subjects[:-2], subjects[-2:], signal=signal, options=FitOptions(epochs=1))
     metadata = describe(settings, fitted, git_commit="", data_version="generated", split_id="")
     model = export(fitted, folder / "model.onnx", metadata)
     values = np.concatenate([windows.batch(slice(n, n + 64)) for n in range(0, len(windows), 64)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -69,6 +70,16 @@ def test_a_flow_is_run_only_on_a_server_that_is_there(two_days: Settings, har: H
 @pytest.mark.parametrize("words", [("promote", "7", "--reason", "x"), ("reproduce", "7")])
 def test_unknown_version(words: tuple[str, ...], har: Har) -> None:
     assert har(*words)[0] == 2
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_an_unknown_network_is_refused_before_anything_is_read(command: str, project: Path, har: Har) -> None:
+    status, text = har(command, "--network", "dscn")
+    assert status == 2
+    said = " ".join(text.split())
+    assert "SettingsError: training.network: expected" in said
+    assert "'dscn'. Did you mean 'dscnn'?" in said
+    assert not (project / "lake").exists()
 
 
 @pytest.mark.parametrize("words", [["--help"], ["models"], ["status"]])

@@ -4,54 +4,42 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from paces_support import SIGNAL, paces
 
 from har.errors import EvaluationError, NotEnoughDataError
-from har.jobs._cross_validation import CrossValidation, Progress, cross_validate
-from har.training import Fitted, Signal, fit
-from har.windows import WindowSet, cut
+from har.jobs._cross_validation import CrossValidation, FoldResult, cross_validate
+from har.training import FitOptions, Fitted, fit
+from har.windows import WindowSet
 
-CHANNELS = ("accel_x", "accel_y", "accel_z")
-SIGNAL = Signal(CHANNELS, ("m/s^2",) * 3, 50.0, 50, ("SIT", "WALK", "RUN"), ((0, 1, 2),))
-SUBJECTS = 5
-CPU = {"signal": SIGNAL, "network": "spectral", "batch_size": 32, "device": "cpu", "validation": 0.25}
+CPU = {"signal": SIGNAL, "validation": 0.25}
 
 
-def _world() -> WindowSet:
-    """Three paces per subject, and a tail without a label."""
-    time = np.arange(450)[:, None] / SIGNAL.rate_hz
-    samples, segments, labels, subjects = [], [], [], []
-    for subject in range(SUBJECTS):
-        for label in (0, 1, 2, -1):
-            generator = np.random.default_rng(10 * subject + label + 1)
-            moving = (label > 0) * np.sin(2 * np.pi * 1.4 * max(label, 0) * time + np.arange(3))
-            samples.append(np.array([0, 0, 9.8]) + 3 * moving + generator.normal(0, 0.2, moving.shape))
-            segments += [len(samples)] * len(time)
-            labels += [label] * len(time)
-            subjects += [f"s{subject}"] * len(time)
-    return cut(
-        np.concatenate(samples).astype(np.float32),
-        np.array(segments),
-        length=SIGNAL.length,
-        stride=25,
-        labels=np.array(labels),
-        subjects=np.array(subjects),
-    )
+def _options(epochs: int = 1) -> FitOptions:
+    return FitOptions("spectral", 0, epochs, batch_size=32, device="cpu")
 
 
 @pytest.fixture(scope="module")
-def seen() -> list[Progress]:
+def seen() -> list[FoldResult]:
     return []
 
 
 @pytest.fixture(scope="module")
-def judged(seen: list[Progress]) -> CrossValidation:
-    return cross_validate(_world(), folds=3, seeds=(0, 1), epochs=6, on_progress=seen.append, **CPU)
+def judged(seen: list[FoldResult]) -> CrossValidation:
+    def watch(results: Iterator[FoldResult], total: int) -> Iterator[FoldResult]:
+        assert total == 6
+        for result in results:
+            seen.append(result)
+            yield result
+
+    return cross_validate(paces, folds=3, seeds=(0, 1), options=_options(6), watch=watch, **CPU)
 
 
 def test_answers_stand_beside_their_labels(judged: CrossValidation) -> None:
@@ -68,8 +56,8 @@ def test_nobody_is_judged_by_a_network_that_saw_them(monkeypatch: pytest.MonkeyP
         sides.append((set(train), set(validation), set()))
         return _Watched(fitted, windows, sides[-1][2])  # type: ignore[return-value]
 
-    monkeypatch.setattr("har.training.fit", watched)
-    cross_validate(_world(), folds=2, seeds=(0, 1), epochs=1, **CPU)
+    monkeypatch.setattr("har.jobs._cross_validation.fit", watched)
+    cross_validate(paces, folds=2, seeds=(0, 1), options=_options(), **CPU)
     assert len(sides) == 4
     for train, validation, asked in sides:
         assert train
@@ -95,7 +83,7 @@ class _Watched:
 
 
 def test_every_labelled_window_is_judged_once_a_seed(judged: CrossValidation) -> None:
-    world = _world()
+    world = paces()
     labelled = world.select(world.labels >= 0)
     assert len(judged.outcomes) == 2
     for outcome in judged.outcomes:
@@ -119,30 +107,41 @@ def test_flat_figures(judged: CrossValidation) -> None:
     }
 
 
-def test_progress_is_told(judged: CrossValidation, seen: list[Progress]) -> None:
-    finished = [progress for progress in seen if progress.epoch is None]
-    assert [progress.done for progress in finished] == list(range(1, 7))
-    assert {progress.total for progress in seen} == {6}
-    assert [(progress.seed, progress.fold) for progress in finished] == [(s, f) for s in (0, 1) for f in (1, 2, 3)]
-    assert all(progress.accuracy is not None for progress in finished)
-    assert any(progress.epoch is not None and progress.fold == 3 for progress in seen)
+def test_results_are_handed_on_as_they_come(judged: CrossValidation, seen: list[FoldResult]) -> None:
+    assert len(seen) == 6
+    for run, outcome in enumerate(judged.outcomes):
+        for held_out, result in zip(judged.folds, seen[3 * run :], strict=False):
+            mine = np.isin(outcome.subjects, held_out)
+            np.testing.assert_array_equal(outcome.probabilities[mine], result.probabilities)
+            assert result.accuracy == (outcome.answers == outcome.labels)[mine].mean()
+
+
+def test_other_processes_give_the_same_figures(judged: CrossValidation) -> None:
+    """A part travels as a small value, and what it names is opened where it runs."""
+
+    def in_processes(function: Any, parts: Sequence[Any], /) -> Iterator[Any]:
+        with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+            yield from pool.map(function, parts)
+
+    elsewhere = cross_validate(paces, folds=3, seeds=(0,), options=_options(6), each=in_processes, **CPU)
+    np.testing.assert_array_equal(elsewhere.outcomes[0].probabilities, judged.outcomes[0].probabilities)
 
 
 def test_one_seed_has_no_spread() -> None:
-    judged = cross_validate(_world(), folds=2, seeds=(4,), epochs=1, **CPU)
+    judged = cross_validate(paces, folds=2, seeds=(4,), options=_options(), **CPU)
     assert judged.accuracy_std == 0.0
     assert len(judged.folds) == 2
 
 
 def test_refusals() -> None:
-    world = _world()
+    world = paces()
     with pytest.raises(NotEnoughDataError, match="Use fewer folds"):
-        cross_validate(world, folds=6, seeds=(0,), epochs=1, **CPU)
+        cross_validate(paces, folds=6, seeds=(0,), options=_options(), **CPU)
     with pytest.raises(NotEnoughDataError, match="labelled windows"):
-        cross_validate(world.select(world.labels < 0), folds=2, seeds=(0,), epochs=1, **CPU)
+        cross_validate(lambda: world.select(world.labels < 0), folds=2, seeds=(0,), options=_options(), **CPU)
     for seeds in ((), (1, 1)):
         with pytest.raises(EvaluationError, match="each once"):
-            cross_validate(world, folds=2, seeds=seeds, epochs=1, **CPU)
+            cross_validate(paces, folds=2, seeds=seeds, options=_options(), **CPU)
 
 
 def test_import_is_light() -> None:

@@ -9,14 +9,17 @@ import pytest
 from run_support import evaluate, ingest, score, train
 from tests_support import write_recording
 
-from har.errors import ModelMismatchError, NoChampionError, NotEnoughDataError
+from har.errors import ModelMismatchError, NoChampionError, NotEnoughDataError, SettingsError
 from har.project import open_project
 from har.settings import Settings
 
 
-def test_the_whole_loop_and_nothing_twice(two_days: Settings) -> None:
+def test_the_whole_loop_and_nothing_twice(two_days: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     assert len(ingest().landed) == 18
     first = train()
+    printed = " ".join(capsys.readouterr().err.split())
+    assert "No training window of FEL, IR, ER, TRAP: the model will never find it." in printed
+    assert first.metrics["activities_missing"] == 4
     assert first.trained
     assert first.promoted
     assert first.metrics["accuracy"] > 0.9
@@ -67,6 +70,13 @@ def test_no_champion_yet(two_days: Settings) -> None:
 def test_nothing_to_train_on(settings: Settings) -> None:
     with pytest.raises(NotEnoughDataError, match="har ingest"):
         train()
+
+
+def test_an_unknown_network_in_har_toml_is_refused(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HAR_TRAINING__NETWORK", "resnet")
+    for job in (train, evaluate):
+        with pytest.raises(SettingsError, match=r"training\.network: .* but got 'resnet'"):
+            job()
 
 
 def test_a_subject_with_one_short_recording_does_not_stop_the_others(two_days: Settings) -> None:

@@ -28,7 +28,7 @@ from tests_support import HAR_TOML
 
 from har.inference import MagnitudeRule, ModelMetadata, Package
 from har.settings import Settings, load_settings
-from har.training import Signal, export, fit
+from har.training import FitOptions, Signal, export, fit
 from har.windows import cut
 
 ACTIVITIES = ("SIT", "WALK", "RUN")
@@ -89,7 +89,8 @@ def train_model(path: Path, *, seed: int, subjects: int = 4) -> Path:
         triples=((0, 1, 2), (3, 4, 5)),
     )
     names = sorted(set(windows.subjects.tolist()))
-    fitted = fit(windows, names[:-1], names[-1:], signal=signal, seed=seed, epochs=3, batch_size=64, device="cpu")
+    options = FitOptions(seed=seed, epochs=3, batch_size=64, device="cpu")
+    fitted = fit(windows, names[:-1], names[-1:], signal=signal, options=options)
     metadata = ModelMetadata(
         project="test-project",
         network=fitted.network,

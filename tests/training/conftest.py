@@ -1,4 +1,4 @@
-"""A small world of movements: each activity its own pace and posture, each subject its own strength and mounting."""
+"""Synthetic movements: each activity has its frequency and posture, each subject its amplitude."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from har.inference import ModelMetadata
-from har.training import Fitted, Signal, fit
+from har.training import FitOptions, Fitted, Signal, fit
 from har.windows import WindowSet, cut
 
 CHANNELS = ("accel_x", "accel_y", "accel_z", "gyro_x", "gyro_y", "gyro_z")
@@ -91,7 +91,13 @@ def describe_model() -> Callable[[Fitted], ModelMetadata]:
 
 @pytest.fixture(scope="session", params=["spectral", "dscnn"])
 def fitted(request: pytest.FixtureRequest) -> Fitted:
-    """One network of each kind, trained on four subjects and checked on one; s05 is left for judging."""
+    """One network of each kind, trained on four subjects and validated on one; s05 is for tests."""
     signal = _signal()
     train = ("s00", "s01", "s02", "s03")
-    return fit(_windows(signal), train, ("s04",), signal=signal, network=request.param, epochs=6, batch_size=16)
+    return fit(
+        _windows(signal),
+        train,
+        ("s04",),
+        signal=signal,
+        options=FitOptions(network=request.param, epochs=6, batch_size=16),
+    )

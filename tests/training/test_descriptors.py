@@ -1,4 +1,4 @@
-"""Every descriptor against numpy's and scipy's own word for it."""
+"""Every descriptor compared with numpy or scipy."""
 
 from __future__ import annotations
 

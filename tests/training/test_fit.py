@@ -1,4 +1,4 @@
-"""Fitting learns, repeats itself, and says what is wrong with the data."""
+"""Training learns, is reproducible, and names what is wrong with the data."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from har.errors import NotEnoughDataError, TrainingError
-from har.training import EpochReport, Fitted, fit
+from har.errors import NotEnoughDataError, SettingsError, TrainingError
+from har.training import EpochReport, FitOptions, Fitted, fit
 
 TRAIN, CHECK = ("s00", "s01", "s02", "s03"), ("s04",)
 
 
-def test_learns_what_unseen_subjects_do(fitted: Fitted, make_windows) -> None:
+def test_classifies_subjects_it_was_not_trained_on(fitted: Fitted, make_windows) -> None:
     unseen = make_windows(fitted.signal).of(("s05",))
     probabilities, features = fitted.predict(unseen.batch())
     assert (probabilities.argmax(1) == unseen.labels).mean() > 0.9
@@ -27,14 +27,15 @@ def test_both_networks_report_the_same_features(make_signal, make_windows) -> No
     signal = make_signal()
     windows = make_windows(signal, subjects=2)
     one, other = (
-        fit(windows, ("s00",), ("s01",), signal=signal, network=network, epochs=1) for network in ("spectral", "dscnn")
+        fit(windows, ("s00",), ("s01",), signal=signal, options=FitOptions(network=network, epochs=1))
+        for network in ("spectral", "dscnn")
     )
     assert one.feature_names == other.feature_names
     np.testing.assert_array_equal(one.predict(windows.batch())[1], other.predict(windows.batch())[1])
 
 
 @pytest.mark.parametrize("network", ["spectral", "dscnn"])
-def test_a_seed_gives_the_same_network_whatever_went_before(make_signal, make_windows, network: str) -> None:
+def test_the_same_seed_gives_the_same_network(make_signal, make_windows, network: str) -> None:
     signal = make_signal()
     windows = make_windows(signal, seconds=10)
     results = []
@@ -43,9 +44,15 @@ def test_a_seed_gives_the_same_network_whatever_went_before(make_signal, make_wi
         state = torch.get_rng_state()
         default = torch.get_num_threads()
         torch.set_num_threads(threads)
-        fitted = fit(windows, TRAIN, CHECK, signal=signal, network=network, seed=seed, epochs=2, batch_size=32)
+        fitted = fit(
+            windows,
+            TRAIN,
+            CHECK,
+            signal=signal,
+            options=FitOptions(network=network, seed=seed, epochs=2, batch_size=32),
+        )
         assert torch.get_num_threads() == threads
-        assert torch.equal(torch.get_rng_state(), state), "the global generator is left as it was"
+        assert torch.equal(torch.get_rng_state(), state), "the global generator must not move"
         results.append((fitted.predict(windows.batch())[0], fitted.validation_loss))
         torch.set_num_threads(default)
     np.testing.assert_allclose(results[0][0], results[1][0], atol=1e-6)
@@ -56,8 +63,7 @@ def test_a_seed_gives_the_same_network_whatever_went_before(make_signal, make_wi
 def test_reports_every_epoch_of_both_passes(make_signal, make_windows) -> None:
     signal = make_signal()
     seen: list[EpochReport] = []
-    fitted = fit(make_windows(signal), TRAIN, CHECK, signal=signal, epochs=3, on_epoch=seen.append)
-    assert tuple(seen) == fitted.history
+    fitted = fit(make_windows(signal), TRAIN, CHECK, signal=signal, options=FitOptions(epochs=3), on_epoch=seen.append)
     search = [report for report in seen if report.phase == "search"]
     refit = [report for report in seen if report.phase == "refit"]
     assert [report.epoch for report in search] == [1, 2, 3]
@@ -65,37 +71,65 @@ def test_reports_every_epoch_of_both_passes(make_signal, make_windows) -> None:
     losses = [report.validation_loss for report in search]
     assert fitted.epoch == 1 + int(np.argmin(losses))
     assert fitted.validation_accuracy == search[fitted.epoch - 1].validation_accuracy
-    assert fitted.validation_loss <= min(losses) + 1e-9, "the temperature can only help"
+    assert fitted.validation_loss <= min(losses) + 1e-9, "the temperature must not make it worse"
 
 
-def test_unlabelled_windows_teach_nothing(make_signal, make_windows) -> None:
+def test_unlabelled_windows_are_ignored(make_signal, make_windows) -> None:
     signal = make_signal()
     windows = make_windows(signal, seconds=10)
     hidden = windows.labels.copy()
     hidden[::3] = -1
-    with_gaps = fit(replace(windows, labels=hidden), TRAIN, CHECK, signal=signal, epochs=1)
-    without = fit(windows.select(hidden >= 0), TRAIN, CHECK, signal=signal, epochs=1)
+    with_gaps = fit(replace(windows, labels=hidden), TRAIN, CHECK, signal=signal, options=FitOptions(epochs=1))
+    without = fit(windows.select(hidden >= 0), TRAIN, CHECK, signal=signal, options=FitOptions(epochs=1))
     assert with_gaps.train_windows == without.train_windows < np.isin(windows.subjects, TRAIN).sum()
     np.testing.assert_array_equal(with_gaps.predict(windows.batch())[0], without.predict(windows.batch())[0])
 
 
-def test_a_class_nobody_trained_on_is_named(make_signal, make_windows) -> None:
+def test_an_activity_without_training_windows_is_named(make_signal, make_windows) -> None:
     signal = make_signal(activities=("SIT", "WALK", "RUN", "HOP"))
-    fitted = fit(make_windows(signal, labels=(0, 1, 2)), TRAIN, CHECK, signal=signal, epochs=1)
+    fitted = fit(make_windows(signal, labels=(0, 1, 2)), TRAIN, CHECK, signal=signal, options=FitOptions(epochs=1))
     assert fitted.missing_activities == ("HOP",)
+    assert fitted.train_windows > fitted.validation_windows > 0
     assert fitted.predict(make_windows(signal).batch())[0].shape[1] == 4
 
 
-def test_a_tiny_or_absent_validation_set_leaves_the_temperature_alone(make_signal, make_windows) -> None:
+def test_the_temperature_is_one_with_few_or_no_validation_windows(make_signal, make_windows) -> None:
     signal = make_signal()
     windows = make_windows(signal)
     few = windows.select((windows.subjects != "s04") | (np.arange(len(windows)) % 20 == 0))
-    tiny = fit(few, TRAIN, CHECK, signal=signal, epochs=2)
+    tiny = fit(few, TRAIN, CHECK, signal=signal, options=FitOptions(epochs=2))
     assert 0 < tiny.validation_windows < 10
     assert tiny.temperature == 1.0
-    none = fit(windows, TRAIN, (), signal=signal, epochs=2)
+    seen: list[EpochReport] = []
+    none = fit(windows, TRAIN, (), signal=signal, options=FitOptions(epochs=2), on_epoch=seen.append)
     assert (none.temperature, none.epoch, none.validation_accuracy) == (1.0, 2, None)
-    assert {report.phase for report in none.history} == {"search"}
+    assert [report.phase for report in seen] == ["search", "search"]
+    assert none.summary == "epoch 2, without validation windows"
+
+
+def test_an_activity_that_only_validation_subjects_have_is_not_missing(make_signal, make_windows) -> None:
+    signal = make_signal()
+    windows = make_windows(signal, seconds=8)
+    windows = windows.select((windows.labels != 2) | (windows.subjects == "s04"))
+    fitted = fit(windows, TRAIN, CHECK, signal=signal, options=FitOptions(epochs=1))
+    assert fitted.missing_activities == (), "the refit is trained on the validation subjects too"
+
+
+def test_figures_are_written_as_one_line(make_signal, make_windows) -> None:
+    signal = make_signal()
+    seen: list[EpochReport] = []
+    fitted = fit(
+        make_windows(signal, seconds=8), TRAIN, CHECK, signal=signal, options=FitOptions(epochs=1), on_epoch=seen.append
+    )
+    search, refit = seen
+    assert str(refit) == f"refit, loss {refit.loss:.3f}"
+    assert search.validation_loss is not None
+    assert search.validation_accuracy is not None
+    assert str(search) == (
+        f"search, loss {search.loss:.3f}, validation loss {search.validation_loss:.3f}, "
+        f"accuracy {search.validation_accuracy:.1%}"
+    )
+    assert fitted.summary.startswith(f"epoch 1: accuracy {search.validation_accuracy:.1%}, log loss ")
 
 
 @pytest.mark.parametrize(
@@ -105,21 +139,23 @@ def test_a_tiny_or_absent_validation_set_leaves_the_temperature_alone(make_signa
 def test_other_signals_fit_too(make_signal, make_windows, network, channels, rate_hz, length) -> None:
     signal = make_signal(channels=channels, rate_hz=rate_hz, length=length)
     windows = make_windows(signal, subjects=3, seconds=4)
-    fitted = fit(windows, ("s00", "s01"), ("s02",), signal=signal, network=network, epochs=2, batch_size=16)
+    fitted = fit(
+        windows, ("s00", "s01"), ("s02",), signal=signal, options=FitOptions(network=network, epochs=2, batch_size=16)
+    )
     assert np.isfinite(fitted.predict(windows.batch())[0]).all()
 
 
 @pytest.mark.parametrize("network", ["spectral", "dscnn"])
-def test_two_windows_are_enough_to_try(make_signal, make_windows, network) -> None:
+def test_two_windows_can_be_trained_on(make_signal, make_windows, network) -> None:
     signal = make_signal(length=8)
     windows = make_windows(signal, subjects=1, labels=(0, 1), seconds=0.16)
     assert len(windows) == 2
-    fitted = fit(windows, ("s00",), (), signal=signal, network=network, epochs=1, batch_size=2)
+    fitted = fit(windows, ("s00",), (), signal=signal, options=FitOptions(network=network, epochs=1, batch_size=2))
     assert fitted.train_windows == 2
     assert fitted.missing_activities == ("RUN",)
 
 
-def test_no_labels_and_a_single_class_are_refused(make_signal, make_windows) -> None:
+def test_no_labels_or_a_single_activity_is_refused(make_signal, make_windows) -> None:
     signal = make_signal()
     windows = make_windows(signal, labels=(1,))
     with pytest.raises(NotEnoughDataError, match="all of 'WALK'"):
@@ -130,23 +166,29 @@ def test_no_labels_and_a_single_class_are_refused(make_signal, make_windows) -> 
         fit(windows, ("nobody",), CHECK, signal=signal)
 
 
-def test_what_cannot_be_is_refused_by_name(make_signal, make_windows) -> None:
+def test_impossible_arguments_are_refused(make_signal, make_windows) -> None:
     signal = make_signal()
     windows = make_windows(signal, subjects=2, seconds=4)
-    with pytest.raises(TrainingError, match="spectral, dscnn, but got 'transformer'"):
-        fit(windows, ("s00",), ("s01",), signal=signal, network="transformer")
-    with pytest.raises(TrainingError, match="'s00' on both sides"):
+    with pytest.raises(SettingsError, match="a Python file that holds a network, but got 'transformer'"):
+        fit(windows, ("s00",), ("s01",), signal=signal, options=FitOptions(network="transformer"))
+    with pytest.raises(TrainingError, match="'s00' among both the train and the validation subjects"):
         fit(windows, ("s00",), ("s00",), signal=signal)
     with pytest.raises(TrainingError, match="100 samples of 6"):
         fit(windows, ("s00",), ("s01",), signal=make_signal(length=50))
     with pytest.raises(TrainingError, match="labels below 2"):
         fit(windows, ("s00",), ("s01",), signal=make_signal(activities=("SIT", "WALK")))
     with pytest.raises(TrainingError, match="auto, cpu or cuda"):
-        fit(windows, ("s00",), ("s01",), signal=signal, device="tpu")
+        fit(windows, ("s00",), ("s01",), signal=signal, options=FitOptions(device="tpu"))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-def test_cuda_without_a_device_names_the_way_out(make_signal, make_windows) -> None:
+def test_cuda_without_a_device_is_refused_with_a_remedy(make_signal, make_windows) -> None:
     signal = make_signal()
     with pytest.raises(TrainingError, match=r'training\.device = "auto"'):
-        fit(make_windows(signal, subjects=2, seconds=4), ("s00",), ("s01",), signal=signal, device="cuda")
+        fit(
+            make_windows(signal, subjects=2, seconds=4),
+            ("s00",),
+            ("s01",),
+            signal=signal,
+            options=FitOptions(device="cuda"),
+        )

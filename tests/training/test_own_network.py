@@ -1,33 +1,96 @@
-"""The network of the guide does as the guide says: trained, exported, the same in ONNX as in torch."""
+"""The network of the guide, dropped in as one file: trained, exported, served."""
 
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 
+from har.errors import SettingsError
 from har.inference import Classifier
-from har.training import _networks as networks
-from har.training import check_parity, export, fit
+from har.settings import _networks, check_network, network_names
+from har.training import FitOptions, check_parity, export, fit, networks
+from har.training.networks import Network, find_network
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "own-network.md"
+TRAIN = ("s00", "s01", "s02", "s03")
+
+
+@pytest.fixture
+def guides_file(tmp_path: Path) -> Path:
+    block = re.search(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    assert block is not None
+    path = tmp_path / "deep_conv_lstm.py"
+    path.write_text(block[1], encoding="utf-8")
+    return path
 
 
 def test_the_guides_network_learns_and_is_served(
-    make_signal, make_windows, describe_model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    guides_file: Path, make_signal, make_windows, describe_model, tmp_path: Path
 ) -> None:
-    block = re.search(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
-    assert block is not None
-    scope: dict[str, object] = {"__name__": "guide"}
-    exec(compile(block[1], str(GUIDE), "exec"), scope)  # noqa: S102  the guide's own code
-    monkeypatch.setitem(networks.NETWORKS, "pooled", scope["Pooled"])  # type: ignore[arg-type]
     signal = make_signal()
     windows = make_windows(signal)
-    train = ("s00", "s01", "s02", "s03")
-    fitted = fit(windows, train, ("s04",), signal=signal, network="pooled", epochs=6, batch_size=16)
+    options = FitOptions(network=str(guides_file), epochs=6, batch_size=16, device="cpu")
+    fitted = fit(windows, TRAIN, ("s04",), signal=signal, options=options)
     path = export(fitted, tmp_path / "model.onnx", describe_model(fitted))
     assert check_parity(fitted, path) < 1e-4
-    new = windows.of(("s05",))
-    right = Classifier(path).predict(new.batch()).probabilities.argmax(1) == new.labels
-    assert right.mean() > 0.8
+    unseen = windows.of(("s05",))
+    for count in (1, 5, len(unseen)):
+        expected, answers = fitted.predict(unseen.batch()[:count]), Classifier(path).predict(unseen.batch()[:count])
+        np.testing.assert_allclose(answers.probabilities, expected[0], atol=1e-4)
+    assert (answers.probabilities.argmax(1) == unseen.labels).mean() > 0.8
+    assert [node.op_type for node in onnx.load(path).graph.node].count("LSTM") == 2
+
+
+def test_a_file_in_the_package_is_a_network_and_nothing_else_registers_it(
+    guides_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_networks, "_FOLDER", guides_file.parent)
+    monkeypatch.setattr(networks, "__path__", [*networks.__path__, str(guides_file.parent)])
+    assert network_names() == ["deep-conv-lstm"]
+    assert find_network("deep-conv-lstm").__name__ == "DeepConvLstm"
+
+
+def test_the_networks_of_the_project_are_found_by_name() -> None:
+    assert {"dscnn", "spectral"} <= set(network_names())
+    for name in network_names():
+        assert check_network(name) == name
+        assert issubclass(find_network(name), Network)
+
+
+def test_an_unknown_name_is_refused_with_the_closest_one() -> None:
+    with pytest.raises(SettingsError, match=r"or a Python file .*'spektral'\. Did you mean 'spectral'"):
+        find_network("spektral")
+    with pytest.raises(SettingsError, match=r"'transformer'\. See docs/how-to/own-network\.md"):
+        find_network("transformer")
+    with pytest.raises(SettingsError, match=r"'no/such\.py', which does not exist"):
+        find_network("no/such.py")
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("x = 1\n", "expected NETWORK = <a subclass of Network>, but got none"),
+        ("NETWORK = 7\n", "but got 7"),
+        (
+            "from har.training.networks import Network\nclass Bare(Network): ...\nNETWORK = Bare\n",
+            r"Bare\.optimisation = Optimisation\(\.\.\.\), but got none",
+        ),
+    ],
+    ids=["nothing", "number", "no-optimisation"],
+)
+def test_a_file_without_a_usable_network_is_refused(tmp_path: Path, source: str, words: str) -> None:
+    path = tmp_path / "bare.py"
+    path.write_text(source)
+    with pytest.raises(SettingsError, match=words):
+        find_network(str(path))
+
+
+def test_names_are_listed_without_torch() -> None:
+    code = "import sys; from har.settings import network_names; network_names(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

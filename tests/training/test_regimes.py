@@ -1,4 +1,4 @@
-"""Two distributions in one training: told apart inside, weighed alike, and one answer per activity outside."""
+"""Two distributions in one training: separate classes inside, equal weight, one probability per activity outside."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from har.inference import Classifier
-from har.training import export, fit
+from har.training import FitOptions, export, fit
 from har.training._regimes import MOST_REPEATS, joint_windows
 
 TRAIN, CHECK, UNSEEN = ("s00", "s01", "s02", "s03"), ("s04",), ("s05",)
 
 
-def two_worlds(make_windows, signal):
-    """The windows, and again with the first sensor turned about; three times as many of these."""
+def two_regimes(make_windows, signal):
+    """The windows, and three times as many of them with the first sensor mounted upside down."""
     windows = make_windows(signal, seconds=12)
     turned = windows.samples.copy()
     turned[:, :2] *= -1
@@ -35,13 +35,18 @@ def two_worlds(make_windows, signal):
 
 
 @pytest.mark.parametrize("network", ["spectral", "dscnn"])
-def test_the_file_answers_with_activities_for_either_world(
+def test_the_file_gives_activities_in_either_regime(
     make_signal, make_windows, describe_model, tmp_path: Path, network: str
 ) -> None:
     signal = make_signal()
-    windows, regimes = two_worlds(make_windows, signal)
+    windows, regimes = two_regimes(make_windows, signal)
     fitted = fit(
-        windows, TRAIN, CHECK, signal=signal, network=network, epochs=6, batch_size=32, regimes=regimes, device="cpu"
+        windows,
+        TRAIN,
+        CHECK,
+        signal=signal,
+        options=FitOptions(network=network, epochs=6, batch_size=32, device="cpu"),
+        regimes=regimes,
     )
     assert fitted.signal.activities == signal.activities
     assert fitted.train_windows == len(windows.of(TRAIN))
@@ -53,22 +58,22 @@ def test_the_file_answers_with_activities_for_either_world(
     assert probabilities.shape == (len(unseen), len(signal.activities))
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     right = probabilities.argmax(axis=1) == unseen.labels
-    world = regimes[np.isin(windows.subjects, UNSEEN)]
-    assert min(right[world == 0].mean(), right[world == 1].mean()) > 0.9
+    regime = regimes[np.isin(windows.subjects, UNSEEN)]
+    assert min(right[regime == 0].mean(), right[regime == 1].mean()) > 0.9
 
 
-def test_one_world_is_trained_as_without_a_word_about_it(make_signal, make_windows) -> None:
+def test_a_single_regime_is_trained_as_if_none_was_given(make_signal, make_windows) -> None:
     signal = make_signal()
     windows = make_windows(signal, seconds=8)
-    plain, told = (
-        fit(windows, TRAIN, CHECK, signal=signal, epochs=2, regimes=regimes, device="cpu")
+    without, single = (
+        fit(windows, TRAIN, CHECK, signal=signal, options=FitOptions(epochs=2, device="cpu"), regimes=regimes)
         for regimes in (None, np.ones(len(windows), int))
     )
-    for one, other in zip(plain.predict(windows.batch()), told.predict(windows.batch()), strict=True):
+    for one, other in zip(without.predict(windows.batch()), single.predict(windows.batch()), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def test_worlds_weigh_alike_up_to_a_limit(make_signal, make_windows) -> None:
+def test_regimes_have_equal_weight_up_to_a_limit(make_signal, make_windows) -> None:
     windows = make_windows(make_signal(), seconds=20)
     count, few = len(windows), 7
     regimes = np.zeros(count, int)

@@ -1,47 +1,61 @@
-"""Labelled windows in, the figures of a network on subjects that it was not trained on out."""
+"""Cross-validation by subject: a network evaluated on subjects that it was not trained on."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from har.errors import EvaluationError, NotEnoughDataError
 from har.evaluation import Evaluation, Outcome, evaluate
+from har.jobs._each import Each, in_turn
+from har.training import FitOptions, Signal, fit
 from har.windows import WindowSet, group_folds, split_subjects
-
-if TYPE_CHECKING:
-    from har.training import EpochReport, Fitted, Signal
 
 _PREDICT = 1024
 
+Windows = Callable[[], WindowSet]
+"""Gives the windows in whichever process it is called; can be pickled where parts travel."""
+Watch = Callable[[Iterator["FoldResult"], int], Iterator["FoldResult"]]
+"""Hands on results as they come, of so many in all: a progress bar."""
+
 
 @dataclass(frozen=True)
-class Progress:
-    """Where a cross-validation stands.
+class FoldPart:
+    """A network to be trained without some subjects and evaluated on them.
 
     Attributes:
-        done: networks fitted and evaluated so far.
-        total: networks to fit, folds times seeds.
-        seed: of the current network.
-        fold: the current fold, from 1.
-        folds: how many there are.
-        epoch: what the current fit just reported; None once it is done.
-        accuracy: of the network just evaluated, on its fold; None while it is being fitted.
+        windows: of all subjects.
+        signal: what they hold.
+        options: network, seed and length of the training.
+        validation: share of the training subjects that training stops and calibrates on, at least one.
+        held_out: subjects of this fold.
     """
 
-    done: int
-    total: int
-    seed: int
-    fold: int
-    folds: int
-    epoch: EpochReport | None = None
-    accuracy: float | None = None
+    windows: Windows
+    signal: Signal
+    options: FitOptions
+    validation: float
+    held_out: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"without {', '.join(self.held_out)}, seed {self.options.seed}"
+
+
+@dataclass(frozen=True, eq=False)
+class FoldResult:
+    """What a fold's network says about the labelled windows of its held-out subjects.
+
+    Attributes:
+        probabilities: float32 (n, K), in the order of the windows.
+        accuracy: share of them named right.
+    """
+
+    probabilities: NDArray[np.float32]
+    accuracy: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,17 +103,15 @@ class CrossValidation:
 
 
 def cross_validate(
-    windows: WindowSet,
+    windows: Windows,
     *,
     signal: Signal,
-    network: str = "spectral",
+    options: FitOptions = FitOptions(),  # noqa: B008  frozen
     folds: int = 5,
     seeds: Sequence[int] = (0, 1, 2),
-    epochs: int = 15,
-    batch_size: int = 128,
-    device: str = "auto",
     validation: float = 0.2,
-    on_progress: Callable[[Progress], None] | None = None,
+    each: Each = in_turn,
+    watch: Watch | None = None,
 ) -> CrossValidation:
     """Evaluate a network on every subject, each time trained without that subject.
 
@@ -107,18 +119,17 @@ def cross_validate(
     stops and calibrates, come from the fold's own training subjects.
 
     Args:
-        windows: of all subjects; those without a label are left out first.
+        windows: gives those of all subjects; windows without a label are left out.
         signal: what the windows hold.
-        network: "spectral" or "dscnn".
+        options: of every training; its seed is not used.
         folds: by subject.
         seeds: one cross-validation each.
-        epochs: at most, per network.
-        batch_size: windows per training step.
-        device: "auto", "cpu" or "cuda".
         validation: share of a fold's training subjects, at least one.
-        on_progress: called after every epoch and after every network.
+        each: how to run the folds of all seeds.
+        watch: sees the results as they come.
 
     Raises:
+        SettingsError: an unknown network.
         NotEnoughDataError: no labelled windows, fewer subjects than folds, or a fold with a single activity to learn.
         EvaluationError: no seed, or one twice.
     """
@@ -126,51 +137,50 @@ def cross_validate(
         raise EvaluationError(
             where="seeds", expected="at least one seed, each once", got=str(list(seeds)), remedy="Name other seeds."
         )
-    windows = windows.select(windows.labels >= 0)
-    if not len(windows):
+    known = _labelled(windows)
+    if not len(known):
         raise NotEnoughDataError(
             where="cross-validation",
             expected="labelled windows",
             got="none",
             remedy="Add the activity column to the files, or lower windows.purity in har.toml.",
         )
-    # torch takes seconds to import, and nothing else in this package needs it.
-    from har.training import fit
-
-    train = partial(fit, windows, signal=signal, network=network, epochs=epochs, batch_size=batch_size, device=device)
-    members = tuple(group_folds(Counter(windows.subjects.tolist()), folds))
-    total = len(members) * len(seeds)
-    subjects = np.unique(windows.subjects).tolist()
-    report = on_progress or _ignore
+    members = tuple(group_folds(Counter(known.subjects.tolist()), folds))
+    parts = [
+        FoldPart(windows, signal, replace(options, seed=seed), validation, held_out)
+        for seed in seeds
+        for held_out in members
+    ]
+    results = each(evaluate_fold, parts)
+    if watch is not None:
+        results = watch(results, len(parts))
+    found = list(results)
     outcomes = []
-    for run, seed in enumerate(seeds):
-        probabilities = np.full((len(windows), len(signal.activities)), np.nan, np.float32)
-        for fold, held_out in enumerate(members):
-            progress = partial(Progress, total=total, seed=seed, fold=fold + 1, folds=len(members))
-            done = run * len(members) + fold
-
-            def on_epoch(epoch: EpochReport, progress: Callable[..., Progress] = progress, done: int = done) -> None:
-                report(progress(done=done, epoch=epoch))
-
-            split = split_subjects(subjects, held_out=held_out, validation=validation, seed=seed)
-            fitted = train(split.train, split.validation, seed=seed, on_epoch=on_epoch)
-            rows = np.flatnonzero(np.isin(windows.subjects, held_out))
-            probabilities[rows] = _predict(fitted, windows, rows)
-            correct = probabilities[rows].argmax(axis=1) == windows.labels[rows]
-            report(progress(done=done + 1, accuracy=float(correct.mean())))
-        outcomes.append(Outcome(windows.labels.astype(np.int64), probabilities, windows.subjects, signal.activities))
+    for run in range(len(seeds)):
+        probabilities = np.full((len(known), len(signal.activities)), np.nan, np.float32)
+        for held_out, result in zip(members, found[run * len(members) :], strict=False):
+            probabilities[np.isin(known.subjects, held_out)] = result.probabilities
+        outcomes.append(Outcome(known.labels.astype(np.int64), probabilities, known.subjects, signal.activities))
     return CrossValidation(
-        network=network, seeds=tuple(seeds), folds=members, outcomes=tuple(outcomes), evaluation=evaluate(outcomes)
+        network=options.network,
+        seeds=tuple(seeds),
+        folds=members,
+        outcomes=tuple(outcomes),
+        evaluation=evaluate(outcomes),
     )
 
 
-def _predict(fitted: Fitted, windows: WindowSet, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Probabilities (rows, K)."""
-    parts = [
-        fitted.predict(windows.batch(rows[first : first + _PREDICT]))[0] for first in range(0, len(rows), _PREDICT)
-    ]
-    return np.concatenate(parts)
+def evaluate_fold(part: FoldPart) -> FoldResult:
+    """Train a network without the fold's subjects, and evaluate it on them."""
+    windows = _labelled(part.windows)
+    subjects = np.unique(windows.subjects).tolist()
+    split = split_subjects(subjects, held_out=part.held_out, validation=part.validation, seed=part.options.seed)
+    fitted = fit(windows, split.train, split.validation, signal=part.signal, options=part.options)
+    held_out = windows.select(np.isin(windows.subjects, part.held_out))
+    probabilities = np.concatenate([fitted.predict(batch)[0] for batch in held_out.batches(_PREDICT)])
+    return FoldResult(probabilities, float((probabilities.argmax(axis=1) == held_out.labels).mean()))
 
 
-def _ignore(progress: Progress) -> None:
-    """For a caller that shows no progress."""
+def _labelled(windows: Windows) -> WindowSet:
+    every = windows()
+    return every.select(every.labels >= 0)

@@ -4,20 +4,41 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from har.console import bar, console
 from har.dataset import load_windows
 from har.experiment import labelled
-from har.jobs._cross_validation import CrossValidation, Progress, cross_validate
-from har.jobs._each import Each, in_turn, once
+from har.jobs._cross_validation import CrossValidation, FoldResult, cross_validate, evaluate_fold
+from har.jobs._each import Each, in_turn
 from har.pages import write_index, write_report
 from har.project import Project
 from har.registry import git_state
-from har.training import Signal
+from har.settings import check_network
+from har.training import FitOptions, Signal
+from har.windows import WindowSet
 
-__all__ = ["CrossValidation", "Progress", "cross_validate", "cross_validation", "evaluate"]
+__all__ = ["CrossValidation", "cross_validate", "evaluate", "evaluate_fold"]
+
+
+@dataclass(frozen=True)
+class LakeWindows:
+    """The labelled windows of a lake at one version, loaded once per process."""
+
+    project: Project
+    version: int
+    labels_version: int
+
+    def __call__(self) -> WindowSet:
+        """The windows.
+
+        Raises:
+            NotEnoughDataError: there are none.
+        """
+        return _windows(self)
 
 
 @dataclass(frozen=True)
@@ -56,7 +77,7 @@ def evaluate(
         network: a network's name; by default har.toml's.
         folds: by default har.toml's.
         seeds: how many seeds, from 0.
-        each: how to run the cross-validation.
+        each: how to run the folds.
 
     Returns:
         The headline figures, one level deep, as in `reports/evaluation.json`.
@@ -67,27 +88,23 @@ def evaluate(
     if flat.get("key") == question.key:
         console.print(f"{known} answers this already: nothing to train.")
         return flat
-    return once(each, cross_validation, question)
+    return _cross_validation(question, each)
 
 
-def cross_validation(question: Question) -> dict[str, Any]:
+def _cross_validation(question: Question, each: Each) -> dict[str, Any]:
     """Train every fold under every seed, and write `evaluation.json` and `.html`."""
     project, settings = question.project, question.project.settings
-    version = question.version
-    windows = labelled(load_windows(project.lake, settings, version=version, labels_version=question.labels_version))
-    with bar("Cross-validation", question.folds * question.seeds, "folds") as advance:
-        result = cross_validate(
-            windows,
-            signal=Signal.from_settings(settings),
-            network=question.network,
-            folds=question.folds,
-            seeds=range(question.seeds),
-            epochs=settings.training.epochs,
-            batch_size=settings.training.batch_size,
-            device=settings.training.device,
-            validation=settings.split.validation,
-            on_progress=lambda step: None if step.accuracy is None else advance(f"accuracy {step.accuracy:6.1%}"),
-        )
+    version, training = question.version, settings.training
+    result = cross_validate(
+        LakeWindows(project, version, question.labels_version),
+        signal=Signal.from_settings(settings),
+        options=FitOptions(question.network, 0, training.epochs, training.batch_size, training.device),
+        folds=question.folds,
+        seeds=range(question.seeds),
+        validation=settings.split.validation,
+        each=each,
+        watch=_bar,
+    )
     flat = {**result.flat(), "samples_version": version, "key": question.key}
     write_report(
         result.evaluation,
@@ -105,9 +122,24 @@ def cross_validation(question: Question) -> dict[str, Any]:
     return flat
 
 
+def _bar(results: Iterator[FoldResult], total: int) -> Iterator[FoldResult]:
+    with bar("Cross-validation", total, "folds") as advance:
+        for result in results:
+            advance(f"accuracy {result.accuracy:6.1%}")
+            yield result
+
+
+@lru_cache(maxsize=1)
+def _windows(source: LakeWindows) -> WindowSet:
+    project = source.project
+    return labelled(
+        load_windows(project.lake, project.settings, version=source.version, labels_version=source.labels_version)
+    )
+
+
 def _question(project: Project, network: str | None, folds: int | None, seeds: int) -> Question:
     settings = project.settings
-    network, folds = network or settings.training.network, folds or settings.split.folds
+    network, folds = check_network(network or settings.training.network), folds or settings.split.folds
     values = settings.model_dump(mode="json", include={"sensors", "windows", "activities", "split", "training"})
     commit = git_state(settings.root).commit
     version, labels = project.lake.samples.version(), project.lake.labels.version()

@@ -177,11 +177,17 @@ def fit_and_export(trained: Trained) -> None:
     epochs = trained.project.settings.training.epochs
     # An epoch is run twice at most: to find the best one, and to train on everybody up to it.
     with bar(f"Training {trained.recipe.network}", 2 * epochs, "epochs") as advance:
-        run(
+        made = run(
             trained.recipe,
             trained.folder,
-            on_epoch=lambda epoch: advance(f"{epoch.phase}, loss {epoch.loss:.3f}"),
+            on_epoch=lambda epoch: advance(str(epoch)),
             champion=_champion(trained.project),
+        )
+    if made.missing_activities:
+        names = escape(", ".join(made.missing_activities))
+        console.print(
+            f"[yellow]No training window of {names}: the model will never find it.[/] "
+            "Record and label it, or take it out of har.toml (activities.names)."
         )
 
 

@@ -4,6 +4,7 @@ Read once at the edge (`load_settings`); functions further in take the values th
 """
 
 from har.settings._loading import FILE_NAME, load_settings
+from har.settings._networks import check_network, network_names
 from har.settings._sections import STANDARD_GRAVITY, Accelerometer, Drift, Monitoring, Retraining, Sensor, Sensors
 from har.settings._settings import Settings
 
@@ -17,5 +18,7 @@ __all__ = [
     "Sensor",
     "Sensors",
     "Settings",
+    "check_network",
     "load_settings",
+    "network_names",
 ]

@@ -178,9 +178,12 @@ class Split(_Section):
 
 
 class Training(_Section):
-    """The recipe's settings; the rest of the recipe is the network's own."""
+    """How a model is trained; learning rate, regularisation and the like belong to the network.
 
-    network: Literal["spectral", "dscnn"] = "spectral"
+    `network` is checked where a training begins: torch and the networks are not installed everywhere.
+    """
+
+    network: str = Field(default="spectral", min_length=1)
     seed: int = Field(default=0, ge=0)
     epochs: int = Field(default=15, ge=1)
     batch_size: int = Field(default=128, ge=2)

@@ -1,4 +1,4 @@
-"""One temperature that makes confidence honest (Guo et al. 2017)."""
+"""Temperature scaling: one number that calibrates the confidence (Guo et al. 2017)."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 FEWEST = 30
-"""Fewer validation windows than this say too little: the temperature stays 1."""
+"""With fewer validation windows than this, the temperature stays 1."""
 RANGE = (0.2, 5.0)
+"""Lowest and highest temperature."""
 
 
 def fit_temperature(logits: NDArray[np.float64], labels: NDArray[np.integer]) -> float:
-    """The temperature with the least negative log-likelihood, by golden-section search in its logarithm.
+    """The temperature with the lowest negative log-likelihood, by golden-section search over its logarithm.
 
     Args:
         logits: (N, K).

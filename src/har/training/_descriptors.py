@@ -1,6 +1,6 @@
 """Windows in SI units in, named descriptors out: the features that the classifier reads and that monitoring profiles.
 
-Everything is stated in Hz and seconds; a band or lag that the rate or the window's length cannot carry is left out.
+Bands are defined in Hz and lags in seconds; those that the rate or the window's length cannot resolve are left out.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from torch import Tensor, nn
 from har.training._signal import Signal
 
 BAND_EDGES_HZ = (0.0, 0.6, 1.0, 1.4, 1.8, 2.2, 2.6, 3.4, 4.2, 5.0, 5.8, 7.0, 8.0, 10.0, 12.0, 16.0, 25.0)
-"""Borders of the power bands; movements of a body lie below 20 Hz (Antonsson and Mann 1985)."""
+"""Edges of the power bands; human movement lies below 20 Hz (Antonsson and Mann 1985)."""
 COHERENCE_BANDS_HZ = ((0.0, 1.0), (1.0, 3.0), (3.0, 8.0))
-"""Where two channels' phases are compared."""
+"""Bands in which the phases of two channels are compared."""
 LAGS_S = (0.02, 0.04, 0.06, 0.08, 0.12, 0.16, 0.24, 0.32, 0.48, 0.64, 0.8, 0.96)
 """Lags of the autocorrelation."""
 FLOOR = 1e-4
-"""Added to a variance or band power before a logarithm or a quotient, (m/s²)² or (rad/s)²: below sensor noise."""
+"""Added to a variance or band power before a logarithm or division, in (m/s²)² or (rad/s)²; below sensor noise."""
 
 SHAPE_FLOOR = 1e-3
-"""Added to the variance under skewness and kurtosis, which mean nothing for a sensor at rest, and which there would
-magnify the rounding of the mean."""
+"""Added to the variance in skewness and kurtosis: at rest they are noise, and a tiny variance would amplify rounding
+errors."""
 
 
 class Descriptors(nn.Module):
@@ -49,7 +49,7 @@ class Descriptors(nn.Module):
     axes: Tensor
     axes_first: Tensor
     axes_second: Tensor
-    axes_turned: Tensor
+    axes_quadrature: Tensor
 
     def __init__(self, signal: Signal) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class Descriptors(nn.Module):
         self._constant("axes_first", _diagonal(self.channels) @ _pairs(self.channels)[0])
         self._constant("axes_second", _diagonal(self.channels) @ _pairs(self.channels)[1])
         self._constant("axes", _pairs(self.channels)[2])
-        self._constant("axes_turned", _pairs(self.channels)[3])
+        self._constant("axes_quadrature", _pairs(self.channels)[3])
         self.names = tuple(_names(signal, spectrum))
 
     def _constant(self, name: str, values: NDArray[np.float64]) -> None:
@@ -95,11 +95,11 @@ class Descriptors(nn.Module):
         floored = variance + FLOOR
         deviation = torch.sqrt(floored)
         spread = variance + SHAPE_FLOOR
-        # float32 leaves a rest of the mean in `centred`; it weighs most where a large constant hides a tremble.
-        rest = centred.mean(-1)
-        third = (squared * centred).mean(-1) - 3.0 * rest * variance
-        fourth = (squared * squared).mean(-1) - 4.0 * rest * third
-        found = [
+        # In float32 the mean of `centred` is not exactly 0, which matters for a small movement on a large offset.
+        residual = centred.mean(-1)
+        third = (squared * centred).mean(-1) - 3.0 * residual * variance
+        fourth = (squared * squared).mean(-1) - 4.0 * residual * third
+        columns = [
             mean.flatten(1),
             torch.log(floored),
             series.amin(-1),
@@ -111,47 +111,47 @@ class Descriptors(nn.Module):
         if self.series > 1:
             first = torch.matmul(deviation, self.pairs_first)
             second = torch.matmul(deviation, self.pairs_second)
-            found.append(torch.matmul(gram, self.pairs) / (first * second))
+            columns.append(torch.matmul(gram, self.pairs) / (first * second))
         if self.bins:
-            found.extend(self._spectral(centred))
-        return torch.cat(found, 1)
+            columns.extend(self._spectral(centred))
+        return torch.cat(columns, 1)
 
     def _spectral(self, centred: Tensor) -> list[Tensor]:
         spectrum = torch.matmul(centred, self.fourier)
         summary = torch.matmul(spectrum * spectrum, self.summaries)
         total = summary.narrow(2, 0, 1) + FLOOR
-        found = [torch.log(summary.narrow(2, 1, 1) + FLOOR).flatten(1)]
+        columns = [torch.log(summary.narrow(2, 1, 1) + FLOOR).flatten(1)]
         if self.lags:
-            found.append((summary.narrow(2, 2, self.lags) / total).flatten(1))
+            columns.append((summary.narrow(2, 2, self.lags) / total).flatten(1))
         if self.bands:
             power = summary.narrow(2, 2 + self.lags, self.bands) + FLOOR
             logarithm = torch.log(power)
             share = power / power.sum(-1, keepdim=True)
-            found.append(logarithm.flatten(1))
-            # With p the shares of the sum s: -Σ p log p = log s - Σ p log(power).
-            found.append(torch.log(power.sum(-1)) - (share * logarithm).sum(-1))
+            columns.append(logarithm.flatten(1))
+            # With p = power / s and s the sum of the powers: -Σ p log p = log s - Σ p log(power).
+            columns.append(torch.log(power.sum(-1)) - (share * logarithm).sum(-1))
         if self.channels > 1:
-            found.extend(self._coherency(spectrum))
-        return found
+            columns.extend(self._coherency(spectrum))
+        return columns
 
     def _coherency(self, spectrum: Tensor) -> list[Tensor]:
-        found = []
+        columns = []
         first = 0
         for width in self.widths:
             band = spectrum.narrow(1, 0, self.channels).narrow(2, first, 2 * width)
             real, imaginary = band.narrow(2, 0, width), band.narrow(2, width, width)
             gram = torch.matmul(band, band.transpose(1, 2)).flatten(1)
-            turned = torch.matmul(real, imaginary.transpose(1, 2)).flatten(1)
+            quadrature = torch.matmul(real, imaginary.transpose(1, 2)).flatten(1)
             powers = (torch.matmul(gram, self.axes_first) + FLOOR) * (torch.matmul(gram, self.axes_second) + FLOOR)
             scale = torch.sqrt(powers)
-            found.append(torch.matmul(gram, self.axes) / scale)
-            found.append(torch.matmul(turned, self.axes_turned) / scale)
+            columns.append(torch.matmul(gram, self.axes) / scale)
+            columns.append(torch.matmul(quadrature, self.axes_quadrature) / scale)
             first += 2 * width
-        return found
+        return columns
 
 
 class _Spectrum:
-    """Which frequencies, bands and lags a window carries, and the constants that compute them."""
+    """The frequencies, bands and lags that a window resolves, and the constants that compute them."""
 
     def __init__(
         self,
@@ -179,12 +179,12 @@ class _Spectrum:
 
         bands = [pair for pair in pairwise(BAND_EDGES_HZ) if inside(*pair).any()]
         lags = [(lag, round(lag * rate)) for lag in LAGS_S if 1 <= round(lag * rate) <= length // 2] if len(hz) else []
-        # Two lags that fall on one sample are one.
+        # Keep one of two lags that round to the same number of samples.
         lags = [(lag, step) for i, (lag, step) in enumerate(lags) if step not in {s for _, s in lags[:i]}]
         coherence = [(pair, int(inside(*pair).sum())) for pair in COHERENCE_BANDS_HZ if inside(*pair).any()]
         blocks = [np.flatnonzero(inside(*pair)) for pair, _ in coherence]
         blocks.append(np.setdiff1d(np.arange(len(hz)), np.concatenate(blocks) if blocks else []))
-        # One-sided power: every bin but Nyquist's stands for its mirror image too.
+        # One-sided power: every bin except Nyquist's also counts for its negative frequency.
         weight = np.sqrt(np.where(2 * bins == length, 1.0, 2.0)) / length
         angle = 2 * np.pi * np.outer(np.arange(length), bins) / length
         real, imaginary = np.cos(angle) * weight, np.sin(angle) * weight
@@ -202,26 +202,26 @@ class _Spectrum:
 
 
 def _diagonal(size: int) -> NDArray[np.float64]:
-    """(size², size): picks the diagonal of a flattened square matrix."""
+    """(size², size): selects the diagonal of a flattened square matrix."""
     picks = np.zeros((size * size, size))
     picks[np.arange(size) * (size + 1), np.arange(size)] = 1
     return picks
 
 
 def _pairs(size: int) -> tuple[NDArray[np.float64], ...]:
-    """What picks, for each pair a < b: value a and b of `size`; entry (a, b), and (a, b) - (b, a), of size²."""
+    """Matrices that select, for each pair a < b: a; b; (a, b); (a, b) - (b, a). The last two of a flattened square."""
     first, second = np.triu_indices(size, 1)
     pair = np.arange(len(first))
     of_first, of_second = np.zeros((2, size, len(first)))
-    entry, turned = np.zeros((2, size * size, len(first)))
+    entry, difference = np.zeros((2, size * size, len(first)))
     of_first[first, pair] = of_second[second, pair] = 1
-    entry[first * size + second, pair] = turned[first * size + second, pair] = 1
-    turned[second * size + first, pair] = -1
-    return of_first, of_second, entry, turned
+    entry[first * size + second, pair] = difference[first * size + second, pair] = 1
+    difference[second * size + first, pair] = -1
+    return of_first, of_second, entry, difference
 
 
 def feature_names(signal: Signal) -> tuple[str, ...]:
-    """Names of what every network computes of such a window, F."""
+    """Names of the F descriptors that every network computes from such a window."""
     return Descriptors(signal).names
 
 

@@ -1,4 +1,4 @@
-"""A fitted network in, one `model.onnx` out that has been shown to agree with torch."""
+"""A trained network in, one `model.onnx` out whose values were compared with torch's."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from numpy.typing import NDArray
 
 from har.errors import ParityError, TrainingError
 from har.inference import Classifier, ModelMetadata
-from har.training._fit import Fitted
-from har.training._graph import translate
+from har.training._fitted import Fitted
+from har.training._graph import translate_network
 from har.training._signal import Signal
 
 TOLERANCE = 1e-4
-"""Largest difference from torch: absolute for probabilities; for features relative too, where they exceed 1."""
+"""Largest difference from torch: absolute, and relative for features beyond 1."""
 BATCHES = (1, 2, 7, 64)
 
 
 def export(fitted: Fitted, path: Path, metadata: ModelMetadata) -> Path:
-    """Write the network as `path`, weights and metadata inside; the file appears whole or not at all.
+    """Write the network to `path`, with weights and metadata; the file is written completely or not at all.
 
     Args:
-        fitted: what `fit` gave.
-        path: where the file shall be; its folder is made.
-        metadata: what the file says about itself; must agree with `fitted`.
+        fitted: the result of `fit`.
+        path: of the file; its folder is created.
+        metadata: stored in the file; must agree with `fitted`.
 
     Raises:
-        TrainingError: the metadata describe another network.
-        ParityError: the file disagrees with torch by more than 1e-4; no file is left.
+        TrainingError: the metadata describes another network, or the network cannot be written as ONNX.
+        ParityError: the file differs from torch by more than 1e-4; it is not kept.
     """
     _check_agreement(fitted, metadata)
     signal = fitted.signal
-    model = translate(
+    model = translate_network(
         fitted.module,
         length=signal.length,
         channels=len(signal.channels),
@@ -62,37 +62,37 @@ def export(fitted: Fitted, path: Path, metadata: ModelMetadata) -> Path:
 
 
 def check_parity(fitted: Fitted, path: Path, *, tolerance: float = TOLERANCE) -> float:
-    """Compare a file with torch at batch 1, 2, 7 and 64 on moving, resting, constant and saturated windows.
+    """Compare a file with torch at batch sizes 1, 2, 7 and 64 on moving, resting, constant and saturated windows.
 
     Returns:
-        The largest difference seen: absolute, for features beyond 1 relative.
+        The largest difference: absolute, and relative for features beyond 1.
 
     Raises:
-        ParityError: it exceeds the tolerance.
+        ParityError: the difference exceeds the tolerance.
     """
     classifier = Classifier(path, threads=1)
     largest = 0.0
     for batch in BATCHES:
         windows = trial_windows(fitted.signal, batch)
         expected, got = fitted.predict(windows), classifier.predict(windows)
-        for name, ours, theirs in zip(("probabilities", "features"), expected, got, strict=True):
-            if ours.shape != theirs.shape or not np.isfinite(theirs).all():
+        for name, torchs, onnxs in zip(("probabilities", "features"), expected, got, strict=True):
+            if torchs.shape != onnxs.shape or not np.isfinite(onnxs).all():
                 difference = np.inf
             else:
-                difference = float((np.abs(ours - theirs) / np.maximum(1, np.abs(ours))).max())
+                difference = float((np.abs(torchs - onnxs) / np.maximum(1, np.abs(torchs))).max())
             if not difference <= tolerance:
                 raise ParityError(
                     where=f"{path}, {name} at batch {batch}",
                     expected=f"torch's values within {tolerance:g}",
                     got=f"a difference of {difference:.3g}",
-                    remedy="The file was not kept. Check the last change to har.training, then export again.",
+                    remedy="The file was not kept. Does a result depend on the batch? See docs/how-to/own-network.md.",
                 )
             largest = max(largest, difference)
     return largest
 
 
 def trial_windows(signal: Signal, count: int) -> NDArray[np.float32]:
-    """Windows (count, T, C) as sensors give them: movement over gravity, rest, a constant, zeros, a saturated axis."""
+    """Windows (count, T, C) as sensors record them: movement with an offset, rest, a constant, zeros, saturation."""
     generator = np.random.default_rng(count)
     channels = len(signal.channels)
     time = np.arange(signal.length)[None, :, None] / signal.rate_hz
@@ -112,7 +112,7 @@ def trial_windows(signal: Signal, count: int) -> NDArray[np.float32]:
 
 def _check_agreement(fitted: Fitted, metadata: ModelMetadata) -> None:
     signal = fitted.signal
-    wanted = {
+    expected = {
         "network": fitted.network,
         "activities": signal.activities,
         "channels": signal.channels,
@@ -121,18 +121,18 @@ def _check_agreement(fitted: Fitted, metadata: ModelMetadata) -> None:
         "length": signal.length,
         "feature_names": fitted.feature_names,
     }
-    for name, value in wanted.items():
+    for name, value in expected.items():
         if getattr(metadata, name) != value:
             raise TrainingError(
                 where=f"metadata, {name}",
                 expected=str(value),
                 got=str(getattr(metadata, name)),
-                remedy="Describe the network that is exported.",
+                remedy="Pass the metadata of the network that is exported.",
             )
     if abs(metadata.temperature - fitted.temperature) > 1e-6:
         raise TrainingError(
             where="metadata, temperature",
             expected=f"{fitted.temperature}",
             got=f"{metadata.temperature}",
-            remedy="Take it from Fitted.temperature.",
+            remedy="Use Fitted.temperature.",
         )

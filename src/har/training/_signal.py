@@ -1,4 +1,4 @@
-"""What a window holds: channels, units, rate and length, and which channels are the axes of one sensor."""
+"""The model's input: channels, units, rate and length, and which channels are the axes of one sensor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import takewhile
 from har.settings import Settings
 
 SHORTEST = 8
-"""Samples a window must hold at least."""
+"""Smallest number of samples in a window."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,16 @@ class Signal:
         if len(self.units) != len(self.channels):
             raise ValueError(f"expected one unit per channel, but got {len(self.units)} for {len(self.channels)}")
         if len(set(self.channels)) != len(self.channels) or not self.channels:
-            raise ValueError(f"expected channels, each with its own name, but got {self.channels}")
+            raise ValueError(f"expected at least one channel, and different names, but got {self.channels}")
         if len(set(self.activities)) != len(self.activities) or len(self.activities) < 2:
-            raise ValueError(f"expected two activities at least, each with its own name, but got {self.activities}")
+            raise ValueError(f"expected at least two activities, and different names, but got {self.activities}")
         if self.length < SHORTEST or not self.rate_hz > 0:
-            raise ValueError(f"expected {SHORTEST} samples or more at a rate, but got {self.length} at {self.rate_hz}")
+            raise ValueError(
+                f"expected at least {SHORTEST} samples at a rate above 0 Hz, but got {self.length} at {self.rate_hz} Hz"
+            )
         axes = [axis for triple in self.triples for axis in triple]
         if len(set(axes)) != len(axes) or not set(axes) <= set(range(len(self.channels))):
-            raise ValueError(f"expected triples of distinct channel indices, but got {self.triples}")
+            raise ValueError(f"expected triples of different channel indices, but got {self.triples}")
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Signal:
@@ -63,9 +65,9 @@ class Signal:
 
     @property
     def series(self) -> tuple[str, ...]:
-        """Names of all that is described: the channels, then the magnitude of each three-axis sensor."""
+        """Names of the described series: the channels, then the magnitude of each three-axis sensor."""
         axes = [tuple(self.channels[index] for index in triple) for triple in self.triples]
-        short = [f"{_shared_start(names).rstrip('_')}_norm" for names in axes]
+        short = [f"{_common_prefix(names).rstrip('_')}_norm" for names in axes]
         return (
             *self.channels,
             *(
@@ -75,6 +77,6 @@ class Signal:
         )
 
 
-def _shared_start(names: tuple[str, ...]) -> str:
-    alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
-    return "".join(letters[0] for letters in alike)
+def _common_prefix(names: tuple[str, ...]) -> str:
+    equal = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
+    return "".join(letters[0] for letters in equal)

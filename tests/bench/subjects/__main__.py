@@ -26,7 +26,7 @@ from har.files import write_atomically
 from har.jobs._cross_validation import cross_validate
 from har.lake import Lake
 from har.settings import Settings, load_settings
-from har.training import Signal
+from har.training import FitOptions, Signal
 from har.windows import WindowSet
 
 AEON = "aeon==1.6.0"
@@ -61,13 +61,11 @@ def main() -> int:
 def _network(windows: WindowSet, settings: Settings, seed: int) -> tuple[Figures, list[tuple[str, ...]]]:
     began = time.perf_counter()
     result = cross_validate(
-        windows,
+        lambda: windows,
         signal=Signal.from_settings(settings),
-        network=settings.training.network,
+        options=FitOptions(settings.training.network, 0, settings.training.epochs, settings.training.batch_size),
         folds=settings.split.folds,
         seeds=[seed],
-        epochs=settings.training.epochs,
-        batch_size=settings.training.batch_size,
         validation=settings.split.validation,
     )
     flat = result.flat()

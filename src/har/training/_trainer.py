@@ -1,0 +1,168 @@
+"""One training pass: AdamW on a one-cycle schedule, with an exponential moving average of the weights."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from har.errors import TrainingError
+from har.training._augment import augment
+from har.training._calibration import log_loss
+from har.training._fitted import PREDICT_BATCH, EpochReport
+from har.training._signal import Signal
+from har.training.networks import Network
+from har.windows import WindowSet
+
+
+@dataclass
+class Pass:
+    """The result of one pass.
+
+    Attributes:
+        module: the averaged network of the chosen epoch, in evaluation mode.
+        epoch: the chosen epoch, from 1.
+        logits: float64 (N, K) of the validation windows at that epoch; None without validation windows.
+    """
+
+    module: Network
+    epoch: int
+    logits: NDArray[np.float64] | None
+
+
+@dataclass
+class _State:
+    module: Network
+    averaged: Network
+    optimiser: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    deviation: Tensor
+    steps: int
+
+
+class Trainer:
+    """Trains fresh networks of one class on one device; all random numbers come from torch's global generator.
+
+    Args:
+        network: the class.
+        signal: what the windows hold; its activities are the classes that the labels count.
+        epochs: length of the learning rate schedule.
+        batch_size: windows per step.
+        device: where to train.
+        on_epoch: called after every epoch.
+    """
+
+    def __init__(
+        self,
+        network: type[Network],
+        signal: Signal,
+        *,
+        epochs: int,
+        batch_size: int,
+        device: torch.device,
+        on_epoch: Callable[[EpochReport], None] | None = None,
+    ) -> None:
+        self.network, self.signal, self.epochs = network, signal, epochs
+        self.batch_size, self.device, self.on_epoch = batch_size, device, on_epoch
+
+    def run(self, train: WindowSet, validation: WindowSet, phase: Literal["search", "refit"], stop: int) -> Pass:
+        """Train to epoch `stop` of the schedule and choose the epoch with the lowest loss on `validation`.
+
+        Without validation windows, the last epoch is chosen.
+        """
+        state = self._start(train)
+        best, lowest = Pass(state.averaged, 0, None), math.inf
+        for epoch in range(1, stop + 1):
+            total = self._train(state, train)
+            if not math.isfinite(total):
+                raise TrainingError(
+                    where=f"{phase}, epoch {epoch}",
+                    expected="a finite loss",
+                    got=str(total),
+                    remedy="Look for values in the training windows that are not in SI units.",
+                )
+            report = EpochReport(phase, epoch, stop, total / len(train))
+            if len(validation):
+                logits = self._logits(state.averaged, validation)
+                loss = log_loss(logits, validation.labels)
+                accuracy = float((logits.argmax(1) == validation.labels).mean())
+                report = replace(report, validation_loss=loss, validation_accuracy=accuracy)
+                if loss < lowest:
+                    best, lowest = Pass(copy.deepcopy(state.averaged), epoch, logits), loss
+            if self.on_epoch is not None:
+                self.on_epoch(report)
+        return best if len(validation) else Pass(state.averaged, stop, None)
+
+    def _start(self, train: WindowSet) -> _State:
+        module = self.network(self.signal).to(self.device)
+        deviation = self._observe(module, train)
+        values = module.optimisation
+        # Batch normalisation needs two windows per step.
+        steps = max(1, min(math.ceil(len(train) / self.batch_size), len(train) // 2))
+        optimiser = torch.optim.AdamW(
+            module.parameters(), values.learning_rate, weight_decay=values.weight_decay, fused=True
+        )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, values.learning_rate, total_steps=steps * self.epochs)
+        return _State(module, copy.deepcopy(module).eval(), optimiser, schedule, deviation, steps)
+
+    def _train(self, state: _State, train: WindowSet) -> float:
+        """Train one epoch; returns the sum of the loss over all windows."""
+        module = state.module.train()
+        total = 0.0
+        for rows in torch.tensor_split(torch.randperm(len(train)), state.steps):
+            windows, labels = self._batch(train, rows.numpy())
+            members = module.members(augment(windows, self.signal, state.deviation))
+            loss = functional.cross_entropy(
+                members.flatten(0, 1),
+                labels.repeat_interleave(members.shape[1]),
+                label_smoothing=module.optimisation.smoothing,
+            )
+            state.optimiser.zero_grad()
+            torch.autograd.backward(loss * members.shape[1])
+            state.optimiser.step()
+            state.schedule.step()
+            _update_average(state.averaged, module)
+            total += loss.item() * len(rows)
+        return total
+
+    def _observe(self, module: Network, train: WindowSet) -> Tensor:
+        """Pass every training window to the network once; returns each channel's standard deviation, (C,)."""
+        sums = torch.zeros(2, len(self.signal.channels), dtype=torch.float64, device=self.device)
+        with torch.no_grad():
+            for first in range(0, len(train), PREDICT_BATCH):
+                windows, _ = self._batch(train, slice(first, first + PREDICT_BATCH))
+                module.observe(windows)
+                sums += torch.stack((windows.double().mean(1).sum(0), windows.double().square().mean(1).sum(0)))
+        mean, square = sums / len(train)
+        deviation: Tensor = (square - mean.square()).clamp_min(0).sqrt().float()
+        return deviation
+
+    def _batch(self, windows: WindowSet, rows: NDArray[np.integer] | slice) -> tuple[Tensor, Tensor]:
+        values = torch.from_numpy(windows.batch(rows)).to(self.device)
+        return values, torch.from_numpy(windows.labels[rows].astype(np.int64)).to(self.device)
+
+    def _logits(self, module: Network, windows: WindowSet) -> NDArray[np.float64]:
+        parts = []
+        with torch.no_grad():
+            for first in range(0, len(windows), PREDICT_BATCH):
+                values, _ = self._batch(windows, slice(first, first + PREDICT_BATCH))
+                parts.append(module.logits(values, module.describe(values)))
+        logits: NDArray[np.float64] = torch.cat(parts).double().cpu().numpy()
+        return logits
+
+
+def _update_average(averaged: Network, module: Network) -> None:
+    """Move the moving average towards the parameters; buffers, such as running statistics, are copied."""
+    with torch.no_grad():
+        weight = 1 - module.optimisation.average
+        torch._foreach_lerp_(list(averaged.parameters()), list(module.parameters()), weight)
+        for average, buffer in zip(averaged.buffers(), module.buffers(), strict=True):
+            average.copy_(buffer)
