@@ -174,6 +174,7 @@ ONE_NOW = [name if name == "accelerometer" else pytest.param(name, marks=pytest.
 """The project with its own rate and further channels in every run; the others, with the same code, for a release."""
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", ONE_NOW)
 def test_it_is_linted_and_typed(projects: dict[str, Path], name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     cache = tmp_path_factory.getbasetemp() / "mypy-cache"  # the same code in every project
