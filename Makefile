@@ -4,10 +4,10 @@ SHELL := /bin/bash
 BIN := .venv/bin
 PINS := --quiet --no-annotate --no-header --python-version 3.11
 
-.PHONY: help setup demo check test test-release coverage lint docs format up bench bench-drift lock clean
+.PHONY: help setup demo check test test-release coverage lint docs format up lock clean
 
 help:  ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 13
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 13
 
 setup:  ## install the pinned packages into .venv (TORCH=cu130 for a CUDA build, TORCH=cpu back)
 	@infra/local/setup.sh
@@ -44,12 +44,6 @@ format: setup  ## let ruff rewrite what it can
 up: setup  ## start Prefect server, worker, deployments and MLflow; Ctrl-C stops them
 	@$(BIN)/har up
 
-bench: setup  ## measure scoring, windowing, latency and the online service; writes reports/bench.json
-	@$(BIN)/python -m tests.bench
-
-bench-drift: setup  ## measure false alarms, power and delay of drift alarms; writes reports/drift-bench.json
-	@$(BIN)/python -m tests.bench.drift
-
 lock: setup  ## compile the pinned requirements
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --group dev $(PINS) \
 	  | sed 's/+cpu$$//' | grep -vE '^(cuda-|triton==|nvidia-[^m])' >requirements/dev.txt.new
@@ -60,3 +54,6 @@ lock: setup  ## compile the pinned requirements
 
 clean:  ## remove what demo and tests made: lake, registry, bentos, reports, replayed files
 	rm -rf demo site lake mlruns .bentoml reports runs data/inbox data/quarantine data/journal .prefect prefect.toml
+
+# The benchmarks, in a project that contains them.
+-include tests/bench/targets.mk

@@ -1,4 +1,4 @@
-"""What tests of the template share: sets of answers, the copier command line, git, and commands in a project."""
+"""Shared by the tests of the template: sets of answers, the copier command line, git, and commands in a project."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ ANSWERS: dict[str, Answers] = {
         "null_class": "OTHER",
         "night_hour": "23",
         "training_day": "6",
+        "licence": "BSD-3-Clause",
+        "tests": "full",
         "ci": "none",
     },
     "accelerometer": {
@@ -48,6 +50,7 @@ ANSWERS: dict[str, Answers] = {
     },
     "gyroscope": {
         "project_name": "Garmin Gyro",
+        "licence": "LicenseRef-Proprietary",
         "data_source": "garmin-fit",
         "sensors": "gyroscope",
         "rate_hz": "100",
@@ -55,23 +58,23 @@ ANSWERS: dict[str, Answers] = {
         "tracking": "postgres",
     },
 }
-"""Sets of answers that between them differ from every default."""
+"""Sets of answers; together they change every default."""
 
 
 def git(*words: str, cwd: Path) -> str:
-    """What a git command prints, as a user with a name."""
+    """Run git with a name for its commits; return its output."""
     identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
     return subprocess.run(["git", *identity, *words], cwd=cwd, check=True, capture_output=True, text=True).stdout
 
 
 def commit(folder: Path, message: str) -> None:
-    """Commit all that is in the folder."""
+    """Commit all files of the folder."""
     git("add", "--all", cwd=folder)
     git("commit", "--quiet", "--allow-empty", f"--message={message}", cwd=folder)
 
 
 def call(*command: str | Path, cwd: Path, **variables: str) -> Done:
-    """Run it and return what it said; nobody answers questions."""
+    """Run a command without input; return its status and output."""
     return subprocess.run(
         [str(word) for word in command],
         cwd=cwd,

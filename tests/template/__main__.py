@@ -1,9 +1,9 @@
-"""Every set of answers as its users have it: a project with an environment of its own, `make demo`, `test` and `lint`.
+"""Generate a project for each set of answers, with its own environment, and run `make demo`, `test`, `lint` and `docs`.
 
     python -m tests.template [NAME …] [--folder F]
 
-Takes half an hour a project on two cores, for a release rather than for every commit; prints a line per command, and
-ends with status 1 if one failed. Logs lie beside the projects.
+For a release: a project takes up to half an hour on two cores. Prints a line per command, and exits with status 1 if a
+command failed. The logs are written beside the projects.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ TARGETS = ("demo", "test", "lint", "docs")
 
 
 def main() -> int:
-    """Scaffold and run; the exit status."""
+    """Generate the projects and run the commands; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="sets of answers; all by default")
-    parser.add_argument("--folder", type=Path, help="where projects and logs go; by default a new temporary folder")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="sets of answers; default: all")
+    parser.add_argument("--folder", type=Path, help="folder of the projects and logs; default: a new temporary folder")
     options = parser.parse_args()
     folder = options.folder or Path(tempfile.mkdtemp(prefix="har-template-"))
     folder.mkdir(parents=True, exist_ok=True)

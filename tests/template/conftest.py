@@ -1,4 +1,4 @@
-"""The working tree as a repository of its own, and `copier copy`."""
+"""A repository with the working tree as it is now, and `copier copy`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from template_support import COPIER, ROOT, Answers, Copy, Done, call, commit, gi
 
 @pytest.fixture(scope="session")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository with the working tree as it is now, committed; its path has a space."""
+    """The working tree, committed in a repository whose path contains a space."""
     if not COPIER.exists():
         pytest.skip("make setup installs copier")
     folder = tmp_path_factory.mktemp("source") / "template source"
@@ -26,7 +26,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def copy() -> Copy:
-    """`copier copy` with answers and else the defaults."""
+    """`copier copy` with these answers, and the defaults for the others."""
 
     def run(source: Path | str, target: Path, answers: Answers | None = None, *options: str, **variables: str) -> Done:
         data = [word for name, value in (answers or {}).items() for word in ("--data", f"{name}={value}")]

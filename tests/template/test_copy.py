@@ -1,78 +1,148 @@
-"""`copier copy`: the root is its fixed point, an impossible answer is refused, and odd places are no obstacle."""
+"""`copier copy`: defaults render the root, impossible answers are rejected, unusual paths and addresses work."""
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 from template_support import COPIER, Copy, call, git
 
+pytestmark = pytest.mark.stack
+
 NOT_RENDERED = ("template", "copier.yml", "tests/template", "tests/support/template_support.py")
+BY_TESTS = {"README.md", "pyproject.toml"}
+"""Files that mention tests which only some projects contain."""
+
+IMPOSSIBLE = [
+    ({"project_name": '7 "sins"'}, "start with a letter"),
+    ({"project_slug": "My Project"}, "My Project"),
+    ({"description": "two\nlines"}, "one line"),
+    ({"author": " "}, "a name"),
+    ({"licence": "beerware"}, "beerware"),
+    ({"python_version": "2.7"}, "2.7"),
+    ({"data_source": "floppy"}, "floppy"),
+    ({"device": " "}, "a name, such as"),
+    ({"placement": " "}, "a place, such as"),
+    ({"sensors": "thermometer"}, "thermometer"),
+    ({"accelerometer_unit": "furlong"}, "furlong"),
+    ({"further_channels": "[pressure]"}, "a mapping"),
+    ({"further_channels": "{air pressure: hPa}"}, "air pressure"),
+    ({"further_channels": "{pressure: }"}, "the unit is missing"),
+    ({"further_channels": "{gyro_x: rad/s}"}, "reserved"),
+    ({"rate_hz": "0.1"}, "between 5 and 2000"),
+    ({"rate_hz": "fast"}, "fast"),
+    ({"window_s": "0.05"}, "fewer than 8 samples"),
+    ({"window_s": "-1"}, "more than 0"),
+    ({"rate_hz": "5", "window_s": "1.5"}, "fewer than 8 samples"),
+    ({"overlap": "1.0"}, "less than 1"),
+    ({"overlap": "-0.1"}, "0 or more"),
+    ({"activities": "[walk, sit, walk]"}, "walk: listed twice"),
+    ({"activities": "[walk]"}, "two names or more"),
+    ({"activities": "walk"}, "two names or more"),
+    ({"activities": "[walk, 'sit down']"}, "sit down"),
+    ({"activities": "[walk, no]"}, "in quotes"),
+    ({"activities": "[walk, run]", "null_class": "run"}, "among the activities"),
+    ({"null_class": "all else"}, "all else"),
+    ({"timezone": "Vienna time"}, "Vienna time"),
+    ({"night_hour": "24"}, "between 0 and 23"),
+    ({"training_day": "someday"}, "someday"),
+    ({"tracking": "oracle"}, "oracle"),
+    ({"image_registry": "https://ghcr.io/team"}, "without https"),
+    ({"tests": "none"}, "none"),
+    ({"ci": "jenkins"}, "jenkins"),
+]
+"""Answers that copier must reject, and words of its message."""
 
 
 def files(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_default_answers_render_the_root_byte_for_byte(source: Path, copy: Copy, tmp_path: Path) -> None:
-    target = tmp_path / "project"
-    done = copy(source, target)
-    assert done.returncode == 0, done.stderr
-    tracked = {
+def in_every_project(source: Path) -> set[str]:
+    """The root's files that a project with the full tests contains."""
+    return {
         name
         for name in git("ls-files", "-z", cwd=source).split("\0")
         if name and not any(name == part or name.startswith(f"{part}/") for part in NOT_RENDERED)
     }
-    assert files(target) - tracked == {".copier-answers.yml"}
-    assert tracked - files(target) == set()
-    for name in sorted(tracked):
+
+
+def assert_equal(source: Path, target: Path, names: set[str]) -> None:
+    for name in sorted(names):
         assert (target / name).read_bytes() == (source / name).read_bytes(), name
         assert os.access(target / name, os.X_OK) == os.access(source / name, os.X_OK), name
+
+
+def test_default_answers_with_full_tests_render_the_root_byte_for_byte(
+    source: Path, copy: Copy, tmp_path: Path
+) -> None:
+    target = tmp_path / "project"
+    done = copy(source, target, {"tests": "full"})
+    assert done.returncode == 0, done.stderr
+    expected = in_every_project(source)
+    assert files(target) - expected == {".copier-answers.yml"}
+    assert expected - files(target) == set()
+    # The changelog is the project's own.
+    assert_equal(source, target, expected - {"CHANGELOG.md"})
+
+
+def test_default_answers_render_the_root_with_the_smoke_tests_only(source: Path, copy: Copy, tmp_path: Path) -> None:
+    target = tmp_path / "project"
+    done = copy(source, target)
+    assert done.returncode == 0, done.stderr
+    expected = {name for name in in_every_project(source) if not name.startswith("tests/") or "tests/smoke/" in name}
+    assert files(target) - expected == {".copier-answers.yml"}
+    assert expected - files(target) == set()
+    assert_equal(source, target, expected - {"CHANGELOG.md"} - BY_TESTS)
+    lines = sum((target / name).read_text().count("\n") for name in expected if name.startswith("tests/"))
+    assert 0 < lines <= 300
+    assert "tests/support" not in (target / "pyproject.toml").read_text()
+    readme = (target / "README.md").read_text()
+    assert "make bench" not in readme
+    assert "tests.bench" not in readme
+    assert "bench" not in call("make", "help", cwd=target).stdout
+    assert "bench" in call("make", "help", cwd=source).stdout
+
+
+@pytest.fixture(scope="module")
+def messages(source: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Copier's message for each of IMPOSSIBLE, all from one process and one clone."""
+    folder = tmp_path_factory.mktemp("rejected")
+    plain = folder / "template"
+    shutil.copytree(source, plain, symlinks=True, ignore=shutil.ignore_patterns(".git"))
+    script = Path(__file__).with_name("_questions.py")
+    done = subprocess.run(
+        [COPIER.with_name("python"), script, plain, folder / "projects"],
+        input=json.dumps([answers for answers, _ in IMPOSSIBLE]),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not (folder / "projects").exists()
+    return list(json.loads(done.stdout))
+
+
+@pytest.mark.parametrize("number", range(len(IMPOSSIBLE)), ids=[str(answers) for answers, _ in IMPOSSIBLE])
+def test_impossible_answers_are_rejected(messages: list[str], number: int) -> None:
+    assert IMPOSSIBLE[number][1] in messages[number]
 
 
 @pytest.mark.parametrize(
     ("answers", "words"),
     [
-        ({"project_name": '7 "sins"'}, "begin with a letter"),
-        ({"project_slug": "My Project"}, "My Project"),
-        ({"description": "two\nlines"}, "one line"),
-        ({"author": " "}, "a name"),
-        ({"licence": "beerware"}, "beerware"),
-        ({"python_version": "2.7"}, "2.7"),
-        ({"data_source": "floppy"}, "floppy"),
-        ({"device": " "}, "a name, such as"),
-        ({"placement": " "}, "a place, such as"),
-        ({"sensors": "thermometer"}, "thermometer"),
-        ({"accelerometer_unit": "furlong"}, "furlong"),
-        ({"further_channels": "[pressure]"}, "a mapping"),
-        ({"further_channels": "{air pressure: hPa}"}, "air pressure"),
-        ({"further_channels": "{pressure: }"}, "has no unit"),
-        ({"further_channels": "{gyro_x: rad/s}"}, "has a meaning already"),
-        ({"rate_hz": "0.1"}, "between 5 and 2000"),
+        ({"project_name": '7 "sins"'}, "start with a letter"),
         ({"rate_hz": "fast"}, "fast"),
-        ({"window_s": "0.05"}, "fewer than 8 samples"),
-        ({"window_s": "-1"}, "more than 0"),
-        ({"rate_hz": "5", "window_s": "1.5"}, "fewer than 8 samples"),
-        ({"overlap": "1.0"}, "less than 1"),
-        ({"overlap": "-0.1"}, "0 or more"),
-        ({"activities": "[walk, sit, walk]"}, "walk: is listed twice"),
-        ({"activities": "[walk]"}, "two names or more"),
-        ({"activities": "walk"}, "two names or more"),
-        ({"activities": "[walk, 'sit down']"}, "sit down"),
-        ({"activities": "[walk, no]"}, "in quotes"),
-        ({"activities": "[walk, run]", "null_class": "run"}, "among the activities"),
-        ({"null_class": "all else"}, "all else"),
-        ({"timezone": "Vienna time"}, "Vienna time"),
-        ({"night_hour": "24"}, "between 0 and 23"),
-        ({"training_day": "someday"}, "someday"),
-        ({"tracking": "oracle"}, "oracle"),
-        ({"image_registry": "https://ghcr.io/team"}, "without https"),
         ({"ci": "jenkins"}, "jenkins"),
     ],
+    ids=["validator", "type", "choice"],
 )
-def test_impossible_answers_are_refused(
+def test_the_command_line_rejects_an_impossible_answer(
     source: Path, copy: Copy, tmp_path: Path, answers: dict[str, str], words: str
 ) -> None:
     done = copy(source, tmp_path / "project", answers)
@@ -81,7 +151,7 @@ def test_impossible_answers_are_refused(
     assert not (tmp_path / "project").exists()
 
 
-def test_a_clone_without_links_is_refused_with_the_remedy(source: Path, copy: Copy, tmp_path: Path) -> None:
+def test_a_clone_without_links_is_rejected_with_the_remedy(source: Path, copy: Copy, tmp_path: Path) -> None:
     # What git on Windows does without Developer Mode; copier's own clone reads the same setting.
     no_links = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "core.symlinks", "GIT_CONFIG_VALUE_0": "false"}
     address = f"git+file://{str(source).replace(' ', '%20')}"
@@ -91,7 +161,7 @@ def test_a_clone_without_links_is_refused_with_the_remedy(source: Path, copy: Co
     assert not (tmp_path / "project").exists()
 
 
-def test_no_code_of_the_templates_runs(source: Path) -> None:
+def test_the_template_runs_no_code_of_its_own(source: Path) -> None:
     questions = yaml.safe_load((source / "copier.yml").read_text())
     assert not {"_tasks", "_migrations", "_jinja_extensions", "_external_data"} & set(questions)
 
@@ -113,7 +183,7 @@ def test_from_a_git_address_at_a_tag_into_a_path_with_spaces(source: Path, copy:
     assert not (target / "src").is_symlink()
 
 
-def test_a_second_copy_keeps_what_it_is_not_told_to_overwrite(source: Path, copy: Copy, tmp_path: Path) -> None:
+def test_a_second_copy_overwrites_only_with_the_option(source: Path, copy: Copy, tmp_path: Path) -> None:
     target = tmp_path / "project"
     assert copy(source, target, {"project_name": "first"}).returncode == 0
     own = target / "har.toml"
@@ -121,7 +191,7 @@ def test_a_second_copy_keeps_what_it_is_not_told_to_overwrite(source: Path, copy
     (target / "data").mkdir()
     (target / "data" / "kept.csv").write_text("time\n")
     asked = copy(source, target, {"project_name": "first"})
-    assert asked.returncode != 0, "with nobody to answer whether to overwrite har.toml"
+    assert asked.returncode != 0, "copier asks whether to overwrite har.toml, and stdin is closed"
     assert "# our own line" in own.read_text()
     forced = copy(source, target, {"project_name": "second"}, "--vcs-ref", "HEAD", "--overwrite")
     assert forced.returncode == 0, forced.stderr

@@ -1,13 +1,12 @@
-"""Projects with other answers: what was answered lies in the files it belongs to, and the project is sound.
+"""Projects with other answers: each answer is in the files that it belongs to, and the project works.
 
-Each runs the first act of its own demo here. `python -m tests.template` runs their whole `make demo`, `make test` and
-`make lint`, which takes half an hour a project.
+One project runs its linters and its smoke tests, which are the first act of its demo; the others do with the marker
+`release`. `python -m tests.template` runs the whole `make demo`, `make test`, `make lint` and `make docs` of each.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,8 @@ import yaml
 from template_support import ANSWERS, Copy, in_project
 
 from har.settings import Settings, load_settings
+
+pytestmark = pytest.mark.stack
 
 CODE = ("bentos", "flows", "infra", "src", "tests", "Makefile", "bentofile.yaml")
 
@@ -116,6 +117,51 @@ def test_postgres_is_named_without_a_password(projects: dict[str, Path]) -> None
     assert settings_of(projects, "pocket").tracking.uri == ""
 
 
+def test_the_settings_are_the_answers(project: Path) -> None:
+    answers = yaml.safe_load((project / ".copier-answers.yml").read_text())
+    settings = load_settings(project)
+    assert settings.project.name == answers["project_slug"]
+    assert settings.project.timezone == answers["timezone"]
+    assert (settings.recordings.device, settings.recordings.placement) == (answers["device"], answers["placement"])
+    units = {
+        sensor: answers[f"{sensor}_unit"] for sensor in ("accelerometer", "gyroscope") if f"{sensor}_unit" in answers
+    }
+    found = {sensor: getattr(settings.sensors, sensor) for sensor in ("accelerometer", "gyroscope")}
+    assert {sensor: part.unit for sensor, part in found.items() if part is not None} == units
+    assert {one.name: one.unit for one in settings.sensors.further} == answers["further_channels"]
+    assert settings.sensors.rate_hz == answers["rate_hz"]
+    assert (settings.windows.length_s, settings.windows.overlap) == (answers["window_s"], answers["overlap"])
+    assert list(settings.activities.names) == answers["activities"]
+    assert (settings.activities.null or "") == answers["null_class"]
+
+
+def test_each_project_has_the_text_of_its_licence(source: Path, projects: dict[str, Path]) -> None:
+    texts = {name: (project / "LICENSE").read_text() for name, project in projects.items()}
+    mit = (source / "LICENSE").read_text().partition("Permission is")[2]
+    assert "Copyright (c) The authors of har-mlops\nCopyright (c) The authors of Pocket HAR\n" in texts["pocket"]
+    assert texts["watch"].startswith("BSD 3-Clause License\n\nCopyright (c) The authors of watch-100\n\nRedistribution")
+    assert texts["accelerometer"].startswith('Copyright (c) Zoë "Z" Müller\n\nLicensed under Apache-2.0.')
+    assert "https://spdx.org/licenses/Apache-2.0.html" in texts["accelerometer"]
+    assert texts["gyroscope"].startswith("Copyright (c) The authors of Garmin Gyro. All rights reserved.\n")
+    for text in texts.values():
+        assert text.endswith(mit), "the licence of the template's code requires its text in every copy"
+        assert "Copyright (c) The authors of har-mlops\n" in text
+
+
+def test_each_project_starts_a_changelog_of_its_own(source: Path, projects: dict[str, Path]) -> None:
+    text = (projects["pocket"] / "CHANGELOG.md").read_text()
+    assert text.startswith("# Changelog\n\nAll notable changes of Pocket HAR")
+    version = yaml.safe_load((projects["pocket"] / ".copier-answers.yml").read_text())["_commit"]
+    assert text.endswith(f"## [Unreleased]\n\n### Added\n- The project, generated from har-mlops {version}.\n")
+
+
+def test_smoke_tests_or_all_but_the_templates_own(projects: dict[str, Path]) -> None:
+    folders = {name: {path.name for path in (project / "tests").iterdir()} for name, project in projects.items()}
+    assert folders["watch"] > {"smoke", "support", "bench", "end_to_end", "conftest.py"}
+    assert "template" not in folders["watch"]
+    assert folders["pocket"] == folders["accelerometer"] == folders["gyroscope"] == {"smoke"}
+
+
 def test_no_answer_reaches_the_code(source: Path, project: Path) -> None:
     for part in CODE:
         for path in [project / part, *(project / part).rglob("*")]:
@@ -124,7 +170,12 @@ def test_no_answer_reaches_the_code(source: Path, project: Path) -> None:
                 assert path.read_bytes() == (source / name).read_bytes(), name
 
 
-@pytest.mark.parametrize("name", list(ANSWERS))
+ONE_NOW = [name if name == "accelerometer" else pytest.param(name, marks=pytest.mark.release) for name in ANSWERS]
+"""The project with its own rate and further channels in every run; the others, with the same code, for a release."""
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", ONE_NOW)
 def test_it_is_linted_and_typed(projects: dict[str, Path], name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     cache = tmp_path_factory.getbasetemp() / "mypy-cache"  # the same code in every project
     for command in (
@@ -138,21 +189,23 @@ def test_it_is_linted_and_typed(projects: dict[str, Path], name: str, tmp_path_f
 
 
 @pytest.mark.timeout(900)
-def test_the_first_act_of_its_demo_leaves_its_own_lake_alone(project: Path) -> None:
+@pytest.mark.parametrize("name", ONE_NOW)
+def test_its_smoke_tests_pass(projects: dict[str, Path], name: str, tmp_path: Path) -> None:
+    project = projects[name]
     before = {path.name for path in project.iterdir()}
-    eased = {"HAR_SPLIT__FOLDS": "2", "HAR_GATES__CLASS_FLOOR": "0", "HAR_GATES__LATENCY_MS": "1000"}
-    done = in_project(project, "-m", "har_cli", "demo", "--first-act", HAR_ROOT="", **eased)
+    options = ["-n", "0", "-p", "no:cacheprovider", f"--basetemp={tmp_path / 'smoke'}"]
+    done = in_project(project, "-m", "pytest", "tests/smoke", *options)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "a project of its own" in " ".join((done.stdout + done.stderr).split())
-    assert {path.name for path in project.iterdir()} - before <= {"demo", "__pycache__"}
-    own, shown = load_settings(project), load_settings(project / "demo")
+    assert {path.name for path in project.iterdir()} - before <= {"__pycache__"}
+    (written,) = (tmp_path / "smoke").glob("*0/project/demo/reports/demo.json")
+    # Other activities than the sample's, or a shared database: the demo has a project of its own.
+    own, shown = load_settings(project), load_settings(written.parents[1])
     assert shown.project.name == f"{own.project.name}-demo"
     assert shown.sensors.all == own.sensors.all
     assert shown.sensors.rate_hz == own.sensors.rate_hz
     assert shown.windows.length_s == min(own.windows.length_s, 4)
-    figures = json.loads((project / "demo" / "reports" / "demo.json").read_text())
+    figures = json.loads(written.read_text())
     assert figures["accuracy"] > 3 / 7, "three times as good as guessing"
     assert figures["days_scored"] == 7
     assert figures["online_windows"] == 12
-    assert list((project / "demo" / "reports" / "activity").glob("*.html"))
-    shutil.rmtree(project / "demo")
+    assert list((written.parent / "activity").glob("*.html"))

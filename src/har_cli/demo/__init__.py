@@ -153,7 +153,7 @@ def _print(figures: dict[str, Any], settings: Settings, root: Path) -> None:
         "Champion", f"version {figures['model_version']}; {figures['held_out_accuracy']:.1%} on held-out subjects"
     )
     table.add_row("Scored", f"{figures['days_scored']} days, {figures['windows_scored']} windows")
-    table.add_row("Speed", f"{figures['windows_per_s']:,} windows/s on these short days; make bench scores a full lake")
+    table.add_row("Speed", f"{figures['windows_per_s']:,} windows/s on these short days; longer days score faster")
     table.add_row(
         "Served",
         f"{figures['online_right']} of {figures['online_windows']} held-out windows right over HTTP, "

@@ -1,0 +1,8 @@
+# The benchmarks' targets; the Makefile includes them.
+.PHONY: bench bench-drift
+
+bench: setup  ## measure scoring, windowing, latency and the online service; writes reports/bench.json
+	@$(BIN)/python -m tests.bench
+
+bench-drift: setup  ## measure false alarms, power and delay of drift alarms; writes reports/drift-bench.json
+	@$(BIN)/python -m tests.bench.drift
