@@ -12,6 +12,7 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
+import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.multiprocess import mark_process_dead
 
@@ -102,14 +103,11 @@ class Metrics:
         for (route, status), count in noted.answered.items():
             self._requests.labels(route, str(status)).inc(count)
         for route, seconds in noted.seconds.items():
-            observe = self._seconds.labels(route).observe
-            for value in seconds:
-                observe(value)
+            observe_all(self._seconds.labels(route), seconds)
         if noted.confidence:
             self._windows.inc(len(noted.confidence))
             self._abstained.inc(noted.abstained)
-            for value in noted.confidence:
-                self._confidence.observe(value)
+            observe_all(self._confidence, noted.confidence)
         for activity, count in noted.activities.items():
             self._by_activity[activity].inc(count)
 
@@ -149,6 +147,17 @@ class _Notes:
         self.activities: defaultdict[str, int] = defaultdict(int)
         self.confidence: list[float] = []
         self.abstained = 0
+
+
+def observe_all(histogram: Histogram, values: list[float]) -> None:
+    """`observe` for many values at once, by attributes that prometheus_client does not document.
+
+    `observe` takes 2 µs per value: 1 % of a request, which has two. A test compares both on the installed version.
+    """
+    places = np.searchsorted(histogram._upper_bounds, values)
+    for place, count in zip(*np.unique_counts(places), strict=True):
+        histogram._buckets[place].inc(int(count))
+    histogram._sum.inc(sum(values))
 
 
 def _forget_dead_workers() -> None:

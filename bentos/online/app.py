@@ -29,8 +29,7 @@ from har.errors import HarError, RequestError
 
 logger = logging.getLogger("bentoml.har")
 
-_FLUSH_S = 0.1
-"""Interval of writing the metrics: it takes 4 µs per noted request, during which the event loop answers nothing."""
+_FLUSH_S = 0.25
 _FEEDBACK_BYTES = 16 * 1024
 _HTML = "text/html; charset=utf-8"
 _OCTETS = "application/octet-stream"
