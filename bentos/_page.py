@@ -1,4 +1,4 @@
-"""The page that shows a service's OpenAPI document."""
+"""The page that shows a service's OpenAPI document in Swagger UI."""
 
 PAGE = b"""<!doctype html>
 <html lang="en">
@@ -11,4 +11,4 @@ PAGE = b"""<!doctype html>
 <script src="static_content/swagger-ui-bundle.js"></script>
 <script>SwaggerUIBundle({url: "docs.json", dom_id: "#api", validatorUrl: null})</script>
 """
-"""HTML around the viewer that BentoML brings; the page that BentoML itself would show calls a tracker."""
+"""HTML around the Swagger UI that BentoML ships; BentoML's own page would call a tracker on another host."""

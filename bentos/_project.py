@@ -1,4 +1,4 @@
-"""Where a service finds its settings and its package: in the project it is run from, or in its own bento."""
+"""Where a service finds its settings and its packaged model: in the project it runs in, or in its own bento."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import functools
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import yaml
 from bentoml import Model
-from bentoml._internal.bento.bento import BentoModelInfo
 from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml.exceptions import NotFound
 from bentoml.models import BentoModel
@@ -20,30 +20,31 @@ from har.settings import FILE_NAME, Settings, load_settings
 
 _CODE = Path(__file__).resolve().parents[1]
 _BENTO = _CODE.parent / "bento.yaml"
-"""The manifest of the bento that this code was built into; absent in a project."""
+"""The manifest of the bento that this code is in; absent in a project."""
 
 
 class PackagedModel(BentoModel):
-    """A reference to a package in the project's store; where there is none, BentoML's commands say how to make one."""
+    """A reference to a package in the project's store; without one, BentoML's commands tell how to make it."""
 
-    def to_info(self, alias: str | None = None) -> BentoModelInfo:
-        """What a bento records."""
+    def to_info(self, alias: str | None = None) -> Any:
+        """The model as a bento records it."""
         self._require()
         return super().to_info(alias)
 
     def resolve(self, base_path: str | Path | None = None) -> Model:
         """The package, copied below `base_path` if that is given."""
         self._require()
-        return super().resolve(base_path)
+        stored: Model = super().resolve(base_path)
+        return stored
 
     def _require(self) -> None:
-        # BentoML would look for it in its cloud next, and say only that nobody is logged in there.
+        # BentoML would look for it in BentoCloud, and report only that nobody is logged in there.
         if self.stored is None:
             raise NotFound(str(_no_package(self)))
 
 
 def settings() -> Settings:
-    """The project's settings; in a bento the ones it was built with, and paths of the project around it or HAR_ROOT.
+    """The project's settings; a bento has those it was built with, and paths of the project around it or of HAR_ROOT.
 
     Raises:
         SettingsError: see `har.settings.load_settings`.
@@ -56,12 +57,12 @@ def settings() -> Settings:
 
 
 def model(project: Settings) -> BentoModel:
-    """A reference to the packaged model: the one a bento was built with, or the newest of the project's own store.
+    """A reference to the packaged model: the one a bento was built with, or the newest in the project's store.
 
     Raises:
         SettingsError: the bento names no model.
     """
-    _own_metrics()
+    _set_metrics_folder()
     if not _BENTO.exists():
         return PackagedModel(f"{project.project.name}:latest")
     models = yaml.safe_load(_BENTO.read_text(encoding="utf-8"))["services"][0]["models"]
@@ -71,10 +72,10 @@ def model(project: Settings) -> BentoModel:
 
 
 def package(reference: BentoModel) -> Package:
-    """What `har package` put into the model store.
+    """The package that `har package` put into the model store.
 
     Raises:
-        ModelError: nothing yet, or something else.
+        ModelError: there is none, or it is no package.
     """
     stored = reference.stored
     if stored is None:
@@ -91,10 +92,11 @@ def _no_package(reference: BentoModel) -> ModelError:
     )
 
 
-def _own_metrics() -> None:
-    """A folder for this service's metrics, removed when it ends; its workers inherit it by the environment."""
+def _set_metrics_folder() -> None:
+    """Give this service a metrics folder of its own, removed when it ends; BentoML passes it on to the workers."""
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-        # BentoML's own choice is one folder for all services of a home, emptied whenever one of them starts.
+        # BentoML's default is one folder for all services of a home, emptied whenever one of them starts. It overwrites
+        # the variable, so only its container can set the folder (no public way in 1.4.39).
         BentoMLContainer.prometheus_multiproc_dir.set(_metrics_folder().name)
 
 

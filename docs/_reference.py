@@ -1,4 +1,4 @@
-"""MkDocs hook: the reference pages, written from the settings, the command line, prefect.yaml and the docstrings."""
+"""MkDocs hook: the reference pages, from settings, command line, prefect.yaml, OpenAPI document and docstrings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from typer.cli import get_docs_for_click
 
-from har.settings import Settings
+from bentos.online._contract import Contract
+from bentos.online._openapi import describe
+from har.inference import ModelMetadata
+from har.settings import Settings, load_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = (
@@ -57,7 +60,13 @@ PACKAGES = (
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the generated pages to the site."""
-    pages = {"settings": settings_page(), "cli": cli_page(), "flows": flows_page(), "api": api_page()}
+    pages = {
+        "settings": settings_page(),
+        "cli": cli_page(),
+        "flows": flows_page(),
+        "online": online_page(),
+        "api": api_page(),
+    }
     for name, content in pages.items():
         files.append(File.generated(config, f"reference/{name}.md", content=content))
     return files
@@ -104,6 +113,59 @@ def flows_page() -> str:
         lines.append(f"```text\n{_docstring(ROOT / module, function)}\n```")
         parts.append("\n\n".join(lines))
     return "\n\n".join(parts) + "\n"
+
+
+def online_page() -> str:
+    """The routes of the online service with their fields, from the OpenAPI document of a model of this project."""
+    document = describe(Contract(_metadata(load_settings(ROOT)), max_windows=256), version=1)
+    parts = [
+        "# Online service\n\n`GET /docs.json` has this as OpenAPI for the served model, with examples and limits. "
+        "BentoML's clients, which read `/schema.json`, have `predict` and `feedback` as methods: see"
+        " [Call the online service from Python](../how-to/operations.md#call-the-online-service-from-python)."
+    ]
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            parts.append(f"## {method.upper()} {path}\n\n{operation['summary']}.")
+            rows = [
+                f"| `{one['name']}` ({one['in']}) | {one['description']} |" for one in operation.get("parameters", [])
+            ]
+            content = operation.get("requestBody", {}).get("content", {})
+            for schema in (media["schema"] for media in content.values()):
+                for part in schema.get("oneOf", [schema]):
+                    rows += [
+                        f"| `{name}`{'' if name in part['required'] else ' (optional)'} | {field['description']} |"
+                        for name, field in part.get("properties", {}).items()
+                    ]
+            parts += ["\n".join(["| field | meaning |", "|---|---|", *dict.fromkeys(rows)])] if rows else []
+            statuses = [f"| {status} | {one['description']} |" for status, one in operation["responses"].items()]
+            parts += ["\n".join(["| status | when |", "|---|---|", *statuses])] if len(statuses) > 1 else []
+    parts.append("## Answers")
+    for name, schema in document["components"]["schemas"].items():
+        rows = [f"| `{field}` | {one.get('description', '')} |" for field, one in schema["properties"].items()]
+        about = f"### {name}\n\n{schema['description']}"
+        parts.append("\n".join([f"{about}\n", "| field | meaning |", "|---|---|", *rows]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _metadata(settings: Settings) -> ModelMetadata:
+    """The metadata of a model that this project could train, as far as the API depends on it."""
+    return ModelMetadata(
+        project=settings.project.name,
+        network="",
+        activities=settings.activities.all,
+        channels=settings.sensors.channels,
+        units=settings.sensors.units,
+        rate_hz=settings.sensors.rate_hz,
+        length=settings.length,
+        stride=settings.stride,
+        feature_names=(),
+        temperature=1.0,
+        abstain_below=0.0,
+        git_commit="",
+        data_version="",
+        split_id="",
+        trained_at="",
+    )
 
 
 def api_page() -> str:

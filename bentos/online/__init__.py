@@ -1,1 +1,1 @@
-"""The online service: windows over HTTP in, activities out, within milliseconds."""
+"""The online service: classifies windows over HTTP within milliseconds."""

@@ -1,38 +1,43 @@
-"""Requests in, checked arrays out; every refusal names the field, what was expected, what came, and the way out."""
+"""Reads request bodies into checked arrays; a refusal names the field, what was expected, what came, and the remedy."""
 
 from __future__ import annotations
 
-import datetime as dt
+import functools
 import json
 import re
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import chain
-from typing import Any
+from itertools import chain, zip_longest
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
+from pydantic import BaseModel, ValidationError
 
+from bentos.online._schema import (
+    LARGEST,
+    REQUEST_ID,
+    SESSION,
+    SUBJECT,
+    TIME,
+    Place,
+    feedback_requests,
+    predict_request,
+)
 from har.errors import RequestError
 from har.inference import ModelMetadata
 
-LARGEST = 1e6
-"""Largest magnitude of a sample, m/s² or rad/s: beyond any sensor, and far from where float32 sums overflow."""
-SUBJECT = r"^[A-Za-z0-9.-]{1,64}$"
-SESSION = r"^[A-Za-z0-9._-]{1,64}$"
-REQUEST_ID = r"^[A-Za-z0-9._-]{1,64}$"
-
-_FIRST, _LAST = (dt.datetime(year, 1, 1, tzinfo=dt.UTC) for year in (1970, 2200))
-_PATTERNS = {"subject": re.compile(SUBJECT), "session": re.compile(SESSION), "request_id": re.compile(REQUEST_ID)}
-_STAMP = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,6})?\d*([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
-_PLACE = {"subject", "session", "start"}
+_INTERVAL = ("subject", "start", "end")
+_SEE_MODEL = "GET /model shows what the model takes."
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """What is to be classified: float32 (N, T, C), and where it belongs, as far as the client says."""
+    """Windows to classify, float32 (N, T, C), and where they belong, as far as the client says."""
 
     values: NDArray[np.float32]
     subject: str | None = None
@@ -42,13 +47,13 @@ class Windows:
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """A true activity, for a request or for a subject's interval."""
+    """A true activity, of a request or of a subject's interval."""
 
     activity: str
-    request_id: str | None
-    subject: str | None
-    start_us: int | None
-    end_us: int | None
+    request_id: str | None = None
+    subject: str | None = None
+    start_us: int | None = None
+    end_us: int | None = None
 
 
 class Contract:
@@ -65,32 +70,130 @@ class Contract:
         self.length, self.channels = metadata.length, len(metadata.channels)
         self.raw_bytes = 4 * max_windows * self.length * self.channels
         self.json_bytes = 64 * 1024 + 32 * max_windows * self.length * self.channels
-        """Largest JSON body: 32 characters a value leave room for any notation."""
+        """Largest JSON body: 32 characters per value leave room for any notation."""
+        self.predict_request = predict_request(metadata, max_windows=max_windows)
+        self.by_request, self.by_interval = feedback_requests(metadata)
+        self._predict_fields = frozenset(self.predict_request.model_fields)
+        self._feedback_fields = frozenset(self.by_request.model_fields) | frozenset(self.by_interval.model_fields)
+        times = (TIME, "Write it in ISO 8601; Z for UTC.")
+        self._fields = {
+            "subject": (f"a string that matches {SUBJECT}", "Use the name that the recordings have."),
+            "session": (f"a string that matches {SESSION}", "Use the name that the recordings have."),
+            "request_id": (f"a string that matches {REQUEST_ID}", "Use the request_id of the answer."),
+            "activity": (f"one of {', '.join(metadata.activities)}", "GET /model lists the activities."),
+            "start": times,
+            "end": times,
+        }
+        """What is expected of a field's value, and what to do about another one."""
+        self._read_query = functools.lru_cache(maxsize=256)(self._query)
 
     def json(self, body: bytes) -> Windows:
         """The body of `/predict`.
 
         Raises:
-            RequestError: no JSON, an unknown field, a shape or a value that is not the model's.
+            RequestError: not JSON, an unknown field, or a shape or value that the model does not take.
         """
-        content = _object(body, {"windows"}, {"windows", *_PLACE})
-        windows = content["windows"]
-        # "true" and "false" are the two words that arrays would take for numbers; one of these letters is in each.
+        content = _json_object(body, self._predict_fields)
+        windows = content.get("windows")
+        # Arrays would take true and false for numbers; a body without these words needs no closer look.
         boolean = (b"u" in body and b"true" in body) or (b"l" in body and b"false" in body)
         values = None if boolean else self._fast(windows)
         if values is None or not _plausible(values):
-            values = self._slow(windows)
+            if isinstance(windows, list):
+                self._require_count(len(windows))
+            self._validate(self.predict_request, content)
+            values = np.array(windows, np.float32)
         self._require_count(len(values))
-        return self._placed(values, content)
+        if len(content) == 1:
+            return Windows(values)
+        del content["windows"]
+        return _placed(values, self._validate(Place, content))
 
-    def raw(self, body: bytes, query: bytes, shape: str | None) -> Windows:
-        """The body of `/predict/raw`: float32, little-endian, in C order; `shape` is N,T,C of query or header.
+    def raw(self, body: bytes, query: bytes, shape: bytes | None) -> Windows:
+        """The body of `/predict/raw`: float32, little-endian, in C order; `shape` is the header X-Shape.
 
         Raises:
-            RequestError: no shape, another size, a value that is not finite.
+            RequestError: no shape, another size, or a value that is not finite.
         """
-        content = _query(query, {"shape", *_PLACE})
-        shape = content.pop("shape", shape)
+        count, place = self._read_query(query, shape)
+        size = 4 * count * self.length * self.channels
+        if len(body) != size:
+            raise RequestError(
+                where="body",
+                expected=f"{size} bytes: float32 of shape {count},{self.length},{self.channels}",
+                got=f"{len(body)} bytes",
+                remedy="Send the array's bytes in C order: np.asarray(windows, '<f4').tobytes().",
+            )
+        values = np.frombuffer(body, "<f4").reshape(count, self.length, self.channels)
+        if not _plausible(values):
+            for w, s, c in np.argwhere(~(np.abs(values) <= LARGEST)).tolist():
+                raise self._bad_value(w, s, c, float(values[w, s, c]))
+        return _placed(values, place)
+
+    def array(self, values: NDArray[Any], **place: str | None) -> Windows:
+        """Windows that come as an array, (N, T, C), of any numeric type.
+
+        Raises:
+            RequestError: another shape, or a value that is not finite.
+        """
+        if values.ndim != 3 or values.dtype.kind not in "fiu":
+            got = f"{values.dtype} of shape {values.shape}"
+            expected = f"numbers of shape (N, {self.length}, {self.channels})"
+            raise RequestError(where="windows", expected=expected, got=got, remedy=_SEE_MODEL)
+        given = {name: value for name, value in place.items() if value is not None}
+        shape = ",".join(map(str, values.shape)).encode()
+        found = self.raw(np.asarray(values, "<f4").tobytes(), b"", shape)
+        return _placed(found.values, self._validate(Place, given))
+
+    def feedback(self, body: bytes) -> Feedback:
+        """The body of `/feedback`.
+
+        Raises:
+            RequestError: an unknown activity, or neither a request nor an interval.
+        """
+        return self.feedback_fields(_json_object(body, self._feedback_fields))
+
+    def feedback_fields(self, content: dict[str, Any]) -> Feedback:
+        """The fields of `/feedback`.
+
+        Raises:
+            RequestError: an unknown activity, or neither a request nor an interval.
+        """
+        _require_fields(content, {"activity"}, self._feedback_fields)
+        interval = [name for name in _INTERVAL if name in content]
+        if "request_id" in content:
+            if interval:
+                raise _either(f"both request_id and {', '.join(interval)}")
+            request = self._validate(self.by_request, content)
+            return Feedback(request.activity, request.request_id)
+        if len(interval) < len(_INTERVAL):
+            raise _either(", ".join(interval) or "neither")
+        found = self._validate(self.by_interval, content)
+        if found.end <= found.start:
+            raise RequestError(
+                where="end",
+                expected="a time later than start",
+                got=_describe(content["end"]),
+                remedy="Check whether the two are swapped.",
+            )
+        return Feedback(found.activity, None, found.subject, found.start, found.end)
+
+    def _fast(self, windows: Any) -> NDArray[np.float32] | None:
+        """The array of well-formed nested lists; None: something is wrong, or needs a closer look."""
+        try:
+            rows = list(chain.from_iterable(windows))
+            if set(map(len, windows)) != {self.length} or set(map(len, rows)) != {self.channels}:
+                return None
+            # struct takes numbers only, where numpy would read "1.5" as one; and it is faster.
+            flat = struct.pack(f"{len(rows) * self.channels}f", *chain.from_iterable(rows))
+        except (TypeError, OverflowError, struct.error):
+            return None
+        return np.frombuffer(flat, np.float32).reshape(-1, self.length, self.channels)
+
+    def _query(self, query: bytes, header: bytes | None) -> tuple[int, Place]:
+        """Number of windows, and where they belong; clients often repeat a query, and a lookup saves 5 µs."""
+        content = _query_fields(query, {"shape", *Place.model_fields})
+        shape = content.pop("shape", None if header is None else header.decode("latin-1"))
         expected = f"N,{self.length},{self.channels} with N from 1 to {self.max_windows}"
         if shape is None:
             raise RequestError(
@@ -103,88 +206,13 @@ class Contract:
         match = re.fullmatch(r"(\d{1,9}),(\d{1,9}),(\d{1,9})", shape, re.ASCII)
         if match is None:
             raise RequestError(
-                where="shape", expected=expected, got=repr(shape), remedy="Three whole numbers.", status=400
+                where="shape", expected=expected, got=repr(shape), remedy="Give three whole numbers.", status=400
             )
         count, length, channels = (int(part) for part in match.groups())
         if (length, channels) != (self.length, self.channels) or count < 1:
-            raise RequestError(
-                where="shape", expected=expected, got=shape, remedy="GET /model says what the model takes."
-            )
+            raise RequestError(where="shape", expected=expected, got=shape, remedy=_SEE_MODEL)
         self._require_count(count)
-        if len(body) != 4 * count * length * channels:
-            raise RequestError(
-                where="body",
-                expected=f"{4 * count * length * channels} bytes: float32 of shape {shape}",
-                got=f"{len(body)} bytes",
-                remedy="Send the array's bytes in C order: np.asarray(windows, '<f4').tobytes().",
-            )
-        values = np.frombuffer(body, "<f4").reshape(count, length, channels)
-        if not _plausible(values):
-            for w, s, c in np.argwhere(~(np.abs(values) <= LARGEST)).tolist():
-                raise self._impossible(w, s, c, float(values[w, s, c]))
-        return self._placed(values, content)
-
-    def feedback(self, body: bytes) -> Feedback:
-        """The body of `/feedback`.
-
-        Raises:
-            RequestError: an unknown activity, or neither a request nor an interval.
-        """
-        content = _object(body, {"activity"}, {"activity", "request_id", "subject", "start", "end"})
-        activity = _string(content, "activity")
-        if activity not in self.metadata.activities:
-            raise RequestError(
-                where="activity",
-                expected=f"one of {', '.join(self.metadata.activities)}",
-                got=repr(activity),
-                remedy="GET /model lists the activities.",
-            )
-        interval = {"subject", "start", "end"} & content.keys()
-        if "request_id" in content:
-            if interval:
-                raise _either(f"both request_id and {', '.join(sorted(interval))}")
-            return Feedback(str(activity), _string(content, "request_id"), None, None, None)
-        if len(interval) < 3:
-            raise _either(", ".join(sorted(interval)) or "neither")
-        start, end = _stamp(content, "start"), _stamp(content, "end")
-        if start is None or end is None or end <= start:
-            raise RequestError(
-                where="end", expected="a later time than start", got=repr(content["end"]), remedy="Swap the two?"
-            )
-        return Feedback(str(activity), None, _string(content, "subject"), start, end)
-
-    def _fast(self, windows: Any) -> NDArray[np.float32] | None:
-        """The array of well-formed nested lists; None: something is wrong, or needs a closer look."""
-        try:
-            rows = list(chain.from_iterable(windows))
-            if set(map(len, windows)) != {self.length} or set(map(len, rows)) != {self.channels}:
-                return None
-            # struct takes numbers only, where numpy would read "1.5" as one; and it is faster.
-            flat = struct.pack(f"={len(rows) * self.channels}f", *chain.from_iterable(rows))
-        except (TypeError, OverflowError, struct.error):
-            return None
-        return np.frombuffer(flat, np.float32).reshape(-1, self.length, self.channels)
-
-    def _slow(self, windows: Any) -> NDArray[np.float32]:
-        """The same with every element asked, for the first one that is not as it should be."""
-        remedy = "GET /model says what the model takes."
-        shape = f"N × {self.length} samples × {self.channels} channels"
-        if not isinstance(windows, list) or not windows:
-            raise RequestError(where="windows", expected=f"a list: {shape}", got=_kind(windows), remedy=remedy)
-        self._require_count(len(windows))
-        for w, window in enumerate(windows):
-            _require_list(window, f"windows[{w}]", self.length, "samples", remedy)
-            for s, sample in enumerate(window):
-                _require_list(sample, f"windows[{w}][{s}]", self.channels, "channels", remedy)
-                for c, value in enumerate(sample):
-                    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST:
-                        raise self._impossible(w, s, c, value)
-        return np.array(windows, np.float32)
-
-    def _placed(self, values: NDArray[np.float32], content: dict[str, Any]) -> Windows:
-        if not _PLACE & content.keys():
-            return Windows(values)
-        return Windows(values, _string(content, "subject"), _string(content, "session"), _stamp(content, "start"))
+        return count, self._validate(Place, content)
 
     def _require_count(self, count: int) -> None:
         if count > self.max_windows:
@@ -196,14 +224,48 @@ class Contract:
                 status=413,
             )
 
-    def _impossible(self, window: int, sample: int, channel: int, value: Any) -> RequestError:
+    def _validate(self, model: type[_Model], content: dict[str, Any]) -> _Model:
+        _require_fields(content, set(), self._predict_fields if model is Place else model.model_fields)
+        try:
+            return model.model_validate(content)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False)[0]
+        name, *indices = first["loc"]
+        if first["type"] == "missing":
+            raise _missing(str(name))
+        if name == "windows":
+            raise self._bad_windows(content["windows"], indices)
+        expected, remedy = self._fields[str(name)]
+        raise RequestError(where=str(name), expected=expected, got=_describe(first["input"]), remedy=remedy)
+
+    def _bad_windows(self, value: Any, indices: list[Any]) -> RequestError:
+        """What is wrong at these indices, or with the outermost list around them that has another length."""
+        where = "windows"
+        lists = (
+            (None, f"a list: N × {self.length} samples × {self.channels} channels"),
+            (self.length, f"a list of {self.length} samples"),
+            (self.channels, f"a list of {self.channels} channels"),
+        )
+        for (length, expected), index in zip_longest(lists, indices):
+            if index is None or (length is not None and len(value) != length):
+                got = f"{len(value)}" if isinstance(value, list) and length is not None else _describe(value)
+                return RequestError(where=where, expected=expected, got=got, remedy=_SEE_MODEL)
+            value, where = value[index], f"{where}[{index}]"
+        window, sample, channel = indices
+        return self._bad_value(window, sample, channel, value)
+
+    def _bad_value(self, window: int, sample: int, channel: int, value: Any) -> RequestError:
         unit = self.metadata.units[channel]
         return RequestError(
             where=f"windows[{window}][{sample}][{channel}] ({self.metadata.channels[channel]})",
             expected=f"a finite number within ±{LARGEST:g} {unit}",
-            got=str(value) if isinstance(value, float) else _kind(value),
+            got=str(value) if isinstance(value, float) else _describe(value),
             remedy="Drop or repair the sample before cutting windows.",
         )
+
+
+def _placed(values: NDArray[np.float32], place: Place) -> Windows:
+    return Windows(values, place.subject, place.session, place.start)
 
 
 def _plausible(values: NDArray[np.float32]) -> bool:
@@ -213,7 +275,7 @@ def _plausible(values: NDArray[np.float32]) -> bool:
         return bool(np.dot(flat, flat) <= LARGEST**2)
 
 
-def _object(body: bytes, required: set[str], known: set[str]) -> dict[str, Any]:
+def _json_object(body: bytes, known: Iterable[str]) -> dict[str, Any]:
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -221,27 +283,31 @@ def _object(body: bytes, required: set[str], known: set[str]) -> dict[str, Any]:
             where=f"body, line {error.lineno}, column {error.colno}",
             expected="JSON",
             got=error.msg,
-            remedy="Numbers only: JSON has no NaN and no Infinity.",
+            remedy="JSON has no NaN and no Infinity; use numbers only.",
             status=400,
         ) from error
     if not isinstance(content, dict):
+        fields = ", ".join(sorted(known))
         raise RequestError(
-            where="body", expected="a JSON object", got=_kind(content), remedy=f"Fields: {', '.join(sorted(known))}."
+            where="body", expected="a JSON object", got=_describe(content), remedy=f"Its fields: {fields}."
         )
-    if content.keys() <= known and required <= content.keys():
-        return content
-    for name in content.keys() - known:
+    return content
+
+
+def _require_fields(content: dict[str, Any], required: set[str], known: Iterable[str]) -> None:
+    """Refuse unknown fields first: a misspelt name is reported as such, not as a missing field."""
+    for name in sorted(content.keys() - set(known)):
         raise RequestError(
             where=name[:64],
             expected=f"a known field: {', '.join(sorted(known))}",
             got="another",
-            remedy="Leave it out, or mend its name.",
+            remedy="Remove it, or fix its name.",
         )
-    missing = min(required - content.keys())
-    raise RequestError(where=missing, expected="a value", got="none", remedy=f"Add the field {missing!r}.")
+    for name in required - content.keys():
+        raise _missing(name)
 
 
-def _query(query: bytes, known: set[str]) -> dict[str, Any]:
+def _query_fields(query: bytes, known: set[str]) -> dict[str, str]:
     if not query:
         return {}
     try:
@@ -255,54 +321,14 @@ def _query(query: bytes, known: set[str]) -> dict[str, Any]:
         raise RequestError(
             where=name[:64],
             expected=f"each once: {', '.join(sorted(known))}",
-            got="an unknown one" if name not in known else "one of them twice",
-            remedy="Mend the query.",
+            got="one of them twice" if name in known else "an unknown one",
+            remedy="Fix the query.",
         )
     return content
 
 
-def _string(content: dict[str, Any], field: str) -> str | None:
-    value = content.get(field)
-    if value is None and field not in content:
-        return None
-    pattern = _PATTERNS.get(field)
-    if not isinstance(value, str) or (pattern is not None and not pattern.fullmatch(value)):
-        raise RequestError(
-            where=field,
-            expected=f"a string that matches {pattern.pattern}" if pattern else "a string",
-            got=_kind(value),
-            remedy="Use the name that the recordings carry.",
-        )
-    return value
-
-
-def _stamp(content: dict[str, Any], field: str) -> int | None:
-    """Microseconds since 1970, UTC; finer digits are dropped."""
-    value = content.get(field)
-    if value is None and field not in content:
-        return None
-    match = _STAMP.fullmatch(value) if isinstance(value, str) else None
-    try:
-        if match is None:
-            raise ValueError
-        zone = "+00:00" if match[2] in "Zz" else match[2]
-        stamp = dt.datetime.fromisoformat(f"{value[:10]}T{value[11:19]}{match[1] or ''}{zone}")
-        if not _FIRST <= stamp < _LAST:
-            raise ValueError
-        return (stamp - _FIRST) // dt.timedelta(microseconds=1)
-    except (ValueError, OverflowError) as error:
-        raise RequestError(
-            where=field,
-            expected="a time from 1970 to 2199 with its zone, such as 2026-01-31T09:00:00.250Z",
-            got=_kind(value),
-            remedy="ISO 8601; Z for UTC.",
-        ) from error
-
-
-def _require_list(value: Any, where: str, length: int, what: str, remedy: str) -> None:
-    if not isinstance(value, list) or len(value) != length:
-        got = f"{len(value)}" if isinstance(value, list) else _kind(value)
-        raise RequestError(where=where, expected=f"a list of {length} {what}", got=got, remedy=remedy)
+def _missing(name: str) -> RequestError:
+    return RequestError(where=name, expected="a value", got="none", remedy=f"Add the field {name!r}.")
 
 
 def _either(got: str) -> RequestError:
@@ -314,10 +340,12 @@ def _either(got: str) -> RequestError:
     )
 
 
-def _kind(value: Any) -> str:
-    """A value in a message: short, and never the whole body."""
-    text = json.dumps(value, default=str) if not isinstance(value, list | dict) else ""
-    names = {list: "a list", dict: "an object", type(None): "null"}
+def _describe(value: Any) -> str:
+    """A value for a message: short, and never the whole body."""
     if isinstance(value, list) and not value:
         return "an empty list"
-    return names.get(type(value), text if len(text) <= 80 else f"{text[:77]}…")
+    names = {list: "a list", dict: "an object", type(None): "null"}
+    if type(value) in names:
+        return names[type(value)]
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 80 else f"{text[:77]}…"

@@ -1,7 +1,7 @@
-"""The prediction log: lines wait in a bounded queue, one thread appends them to files, `har collect` takes those away.
+"""The prediction log: lines wait in a bounded queue, one thread appends them to files, `har collect` moves those away.
 
-A file has the exclusive lock of its writer until it is closed, by rotation, at the end or by the writer's death; a
-file whose lock is free is complete, but for a last line without a newline if the writer died over it.
+The writer holds an exclusive lock on its file until it closes the file, by rotation, at the end or by its death. A
+file whose lock is free is complete, except for a last line without a newline if the writer died while writing it.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from bentos.online._metrics import Metrics
 logger = logging.getLogger("bentoml.har.journal")
 
 _TICK_S = 0.2
-"""Lines wait so long, and are then written in one go: waking the thread for each costs more than the line itself."""
+"""Lines wait this long and are then written together: waking the thread for each costs more than the line itself."""
 _RETRY_S = 5.0
 
 
 class Journal:
-    """Appends one JSON object per line; never blocks, and counts what it had to drop.
+    """Appends one JSON object per line; never blocks, and counts the lines that it drops.
 
     Args:
-        folder: where the files go; made if absent.
-        queue: lines that may wait.
+        folder: of the files; created if absent.
+        queue: largest number of waiting lines.
         rotate_bytes: a file larger than this is closed.
         rotate_s: a file older than this is closed.
         metrics: counts lines written and dropped.
@@ -48,7 +48,7 @@ class Journal:
         self._metrics = metrics
         self._waiting: deque[bytes] = deque()
         self._stopping = threading.Event()
-        # Containers that share a volume share process ids as well.
+        # Process ids are not unique among containers that share a volume.
         self._writer = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._numbers = itertools.count()
         self._file: int | None = None
@@ -57,11 +57,11 @@ class Journal:
         self._thread = threading.Thread(target=self._write_all, name="journal", daemon=True)
 
     def start(self) -> None:
-        """Start to write."""
+        """Start writing."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Write what waits, and close the file."""
+        """Write the waiting lines, and close the file."""
         self._stopping.set()
         if self._thread.ident is not None:
             self._thread.join(timeout=10)
@@ -71,7 +71,7 @@ class Journal:
         if len(self._waiting) >= self._limit:
             self._metrics.log_dropped("queue", 1)
             return False
-        # Composed here, because the thread would keep requests waiting for the interpreter's lock meanwhile.
+        # Serialised here: the writing thread would make requests wait for the interpreter's lock.
         self._waiting.append(orjson.dumps(line, _base64, orjson.OPT_APPEND_NEWLINE))
         return True
 
@@ -97,13 +97,13 @@ class Journal:
         try:
             file = self._open() if self._file is None else self._file
             if os.write(file, content) < len(content):
-                raise OSError("the disk took only a part")
+                raise OSError("only a part was written")
         except OSError as error:
-            # The rest of a torn line must not be glued to the next one: that goes to a new file.
+            # The next line must not continue a partly written one, so it goes to a new file.
             self._close()
             self._blocked_until = time.monotonic() + _RETRY_S
             self._metrics.log_dropped("disk", len(lines))
-            logger.warning("prediction log %s: %s; trying again in %g s", self.folder, error, _RETRY_S)
+            logger.warning("prediction log %s: %s; retrying in %g s", self.folder, error, _RETRY_S)
             return
         self._size += len(content)
         self._metrics.log_written(len(lines))
@@ -113,7 +113,7 @@ class Journal:
     def _open(self) -> int:
         self.folder.mkdir(parents=True, exist_ok=True)
         name = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{self._writer}-{next(self._numbers)}.jsonl"
-        # It gets its name only with the lock on it, or a collector could take it for a finished one.
+        # It gets its name only once it is locked; a collector would take an unlocked file for a complete one.
         hidden = self.folder / f".{name}"
         file = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o640)
         try:
@@ -127,12 +127,12 @@ class Journal:
 
     def _close(self) -> None:
         if self._file is not None:
-            with contextlib.suppress(OSError):  # a full disk may speak up here once more
+            with contextlib.suppress(OSError):  # a full disk may be reported here again
                 os.close(self._file)
             self._file = None
 
 
 def _base64(value: object) -> str:
     if isinstance(value, np.ndarray):
-        return binascii.b2a_base64(np.ascontiguousarray(value, "<f4"), newline=False).decode()
+        return binascii.b2a_base64(np.ascontiguousarray(value, "<f4").data, newline=False).decode()
     raise TypeError(type(value).__name__)

@@ -1,4 +1,4 @@
-"""The models of a package, loaded and checked against one another."""
+"""Loads the models of a package and checks that they take the same windows."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ class Model(NamedTuple):
 
 
 def load(package: Package) -> dict[str, Model]:
-    """Champion, previous and shadow, as far as they are packaged, by their roles.
+    """The packaged models by role: champion, and previous and shadow if there are any.
 
     Raises:
         ModelError: a file that cannot be served.
-        ModelMismatchError: one that is not for the champion's windows.
+        ModelMismatchError: one that takes other windows, or has other activities, than the champion.
     """
     files = {
         "champion": (package.model, package.version),
         "previous": (package.previous, package.previous_version),
         "shadow": (package.shadow, package.shadow_version),
     }
-    # One thread inside a call: a request has few windows, and it is requests that run beside one another.
+    # One thread per call: a request has few windows, and parallel requests use the other cores.
     models = {role: Model(Classifier(path, threads=1), version or 0) for role, (path, version) in files.items() if path}
     champion = models["champion"].classifier.metadata
     for model in models.values():
@@ -35,7 +35,7 @@ def load(package: Package) -> dict[str, Model]:
 
 
 def describe_models(models: dict[str, Model], *, max_windows: int) -> dict[str, Any]:
-    """What `GET /model` says."""
+    """The answer of `GET /model`."""
     metadata = models["champion"].classifier.metadata
     versions = {role: model.version for role, model in models.items()}
     return {

@@ -1,4 +1,4 @@
-"""A second model that sees a share of the requests, after their answers are out; nobody waits for it."""
+"""A second model that classifies a sample of the requests after their answers are computed; no request waits for it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,19 @@ from har.errors import HarError
 logger = logging.getLogger("bentoml.har.shadow")
 
 _WAITING = 64
+"""Requests that may wait for the shadow model; further ones are counted and skipped."""
 
 
 class Shadow:
-    """Runs the shadow model on one thread; more than it has time for is counted and let go."""
+    """Runs the shadow model on one thread.
+
+    Args:
+        model: the shadow model.
+        share: of the requests, 0 to 1.
+        deadline_s: for one call of the model.
+        journal: gets a line per request.
+        metrics: counts agreement with the champion, failures and skipped requests.
+    """
 
     def __init__(
         self,
@@ -40,7 +49,7 @@ class Shadow:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="shadow")
 
     def offer(self, window: NDArray[np.float32], activities: list[str], *, request_id: str, received_us: int) -> None:
-        """Maybe show it a request: windows (N, T, C) and the champion's activities (N,)."""
+        """Sample a request for the shadow model: windows (N, T, C) and the champion's activities (N,)."""
         if random.random() >= self._share:  # noqa: S311
             return
         if not self._slots.acquire(blocking=False):
@@ -49,7 +58,7 @@ class Shadow:
         self._pool.submit(self._run, window, activities, request_id, received_us)
 
     def stop(self) -> None:
-        """Let go of what waits."""
+        """Drop the waiting requests."""
         self._pool.shutdown(cancel_futures=True)
 
     def _run(self, window: NDArray[np.float32], activities: list[str], request_id: str, received_us: int) -> None:
@@ -64,9 +73,9 @@ class Shadow:
             self._slots.release()
         seconds = time.perf_counter() - began
         names = self._classifier.metadata.activities
-        own = [names[index] for index in probabilities.argmax(axis=1).tolist()]
-        agreeing = sum(mine == theirs for mine, theirs in zip(own, activities, strict=True))
-        self._metrics.shadow(agreeing, len(own), seconds)
+        predicted = [names[index] for index in probabilities.argmax(axis=1).tolist()]
+        agreeing = sum(shadow == champion for shadow, champion in zip(predicted, activities, strict=True))
+        self._metrics.shadow(agreeing, len(predicted), seconds)
         self._journal.append(
             {
                 "kind": "shadow",
@@ -74,7 +83,7 @@ class Shadow:
                 "received_us": received_us,
                 "model_version": self._version,
                 "ms": round(1000 * seconds, 3),
-                "activity": own,
+                "activity": predicted,
                 "confidence": [round(value, 6) for value in probabilities.max(axis=1).tolist()],
             }
         )

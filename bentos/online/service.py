@@ -2,40 +2,111 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import logging
-from typing import Any
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Annotated, Any
 
-from _bentoml_sdk import Service
+import bentoml
+import numpy as np
+from bentoml.exceptions import BentoMLException
+from bentoml.validators import DType
+from pydantic import Field
+from starlette.types import ASGIApp
 
 from bentos import _image, _project
-from bentos.online import app
+from bentos.online._answering import Answering
+from bentos.online._schema import Accepted, Answer, RequestId, Session, Subject
+from bentos.online.app import App
+from har.errors import RequestError
 
 SETTINGS = _project.settings()
 MODEL = _project.model(SETTINGS)
 
 
-class _Windows(Service[Any]):
-    """A service whose windows do not pass through BentoML's layers; see `bentos.online.app`."""
+@functools.cache
+def answering() -> Answering:
+    """The packaged models of this process."""
+    return Answering(_project.package(MODEL), SETTINGS)
 
-    def to_asgi(self, is_main: bool = True) -> app.Asgi:
+
+class Service(bentoml.Service[Any]):
+    """A BentoML service with `bentos.online.app` in front of BentoML's own application.
+
+    `add_asgi_middleware` would put it inside BentoML's spans, timeout and concurrency limit (checked in 1.4.39), and
+    half of the service's speed would be lost.
+    """
+
+    def to_asgi(self, is_main: bool = True) -> ASGIApp:
+        """The application of a worker process."""
         # uvicorn would compose a line per request for BentoML's handler, whose level drops it: 50 µs each.
         logging.getLogger("uvicorn.access").propagate = False
-        return app.build(_project.package(MODEL), SETTINGS, behind=super().to_asgi(is_main))
+        return App(answering(), behind=super().to_asgi(is_main), internal=not is_main)
 
 
-class _Online:
-    """Activities of windows from a wrist or phone IMU; the API is described at `/docs.json`."""
+# No Shape: with it, BentoML's client would reshape nested lists of another shape, such as N × C × T, in silence.
+Windows = Annotated[
+    np.ndarray,
+    DType("float32"),
+    Field(
+        description=f"N windows of {SETTINGS.length} samples of {', '.join(SETTINGS.sensors.channels)}: "
+        f"float32 (N, {SETTINGS.length}, {len(SETTINGS.sensors.channels)}), {', '.join(SETTINGS.sensors.units)}"
+    ),
+]
+
+
+@bentoml.service(
+    name=f"{SETTINGS.project.name}-online",
+    image=_image.image(),
+    service_class=Service,
+    workers=SETTINGS.serving.workers,
+    traffic={"timeout": 10, "max_concurrency": 64},
+    http={"host": "127.0.0.1"},
+)
+class Online:
+    """Activities of windows from a wrist or phone IMU; `/docs.json` describes the API.
+
+    Over HTTP, `bentos.online.app` answers the paths of these methods. The methods describe the API to BentoML's
+    clients, and answer services that depend on this one.
+    """
 
     package = MODEL
 
+    @bentoml.api(route="/predict")
+    async def predict(
+        self,
+        windows: Windows,
+        subject: Subject | None = None,
+        session: Session | None = None,
+        start: str | None = None,
+    ) -> Answer:
+        """Classify windows; `subject`, `session` and `start` (of the first window) are recorded with the answer."""
+        with _refusals():
+            found = answering().contract.array(windows, subject=subject, session=session, start=start)
+            return Answer.model_validate(await answering().classify(found, answering().new_id()))
 
-Online = _Windows(
-    name=f"{SETTINGS.project.name}-online",
-    inner=_Online,
-    image=_image.image(),
-    config={
-        "workers": SETTINGS.serving.workers,
-        "traffic": {"timeout": 10, "max_concurrency": 64},
-        "http": {"host": "127.0.0.1"},
-    },
-)
+    @bentoml.api(route="/feedback")
+    async def feedback(
+        self,
+        activity: str,
+        request_id: RequestId | None = None,
+        subject: Subject | None = None,
+        start: str | None = None,
+        end: str | None = None,
+    ) -> Accepted:
+        """Report the true activity, of a request or of a subject from `start` to `end`."""
+        given = {"request_id": request_id, "subject": subject, "start": start, "end": end}
+        content = {name: value for name, value in given.items() if value is not None}
+        with _refusals():
+            found = answering().contract.feedback_fields({"activity": activity, **content})
+            return Accepted(feedback_id=answering().record(found))
+
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
+    except RequestError as error:
+        raise BentoMLException(str(error), error_code=HTTPStatus(error.status)) from error

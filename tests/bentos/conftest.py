@@ -61,16 +61,17 @@ def model_store(package: Package, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 def _serve(stack: ExitStack, root: Path) -> Serve:
-    from bentos.online.app import build
+    from bentos.online._answering import Answering
+    from bentos.online.app import App
 
     numbers = count()
 
     def serve(package: Package, *, alone: bool = False, **serving: Any) -> Service:
         settings = write_settings(root / f"project{next(numbers)}", **serving)
         registry = CollectorRegistry()
-        # Stands where BentoML's own application stands: it has the pages that the API itself has not.
+        # In the place of BentoML's own application, which has the pages that the API itself has not.
         behind = None if alone else Starlette(routes=[Mount("/metrics", make_asgi_app(registry))])
-        app = build(package, settings, behind=behind, registry=registry)
+        app = App(Answering(package, settings, registry=registry), behind=behind)
         service = Service(stack.enter_context(listening(app)), package, settings, registry, app)
         stack.callback(service.client.close)
         return service

@@ -67,6 +67,15 @@ def test_every_deployment_is_there(site: Path) -> None:
             assert schedule["cron"] in page
 
 
+def test_every_route_of_the_online_service_is_there(site: Path) -> None:
+    page = text(site, "reference/online.html")
+    for route in ("POST /predict", "POST /predict/raw", "POST /feedback", "GET /model", "GET /readyz", "GET /metrics"):
+        assert route in page
+    for field in ("windows", "request_id", "subject", "start", "abstained", "remedy"):
+        assert field in page
+    assert "SyncHTTPClient" in text(site, "how-to/operations.html")
+
+
 def test_the_library_is_there_with_shapes_and_errors(site: Path) -> None:
     page = (site / "reference" / "api.html").read_text(encoding="utf-8")
     for name in ("har.windows.WindowSet", "har.inference.Classifier", "har.lake.Lake", "har.errors.HarError"):

@@ -231,7 +231,7 @@ class Service:
 
     def metric(self, name: str, **labels: str) -> float:
         """A metric's value now; 0 if it was never touched."""
-        self.app.flush()
+        self.app.answering.metrics.flush()
         return self.registry.get_sample_value(name, labels) or 0.0
 
     def lines(self, kind: str | None = None) -> list[dict[str, Any]]:
@@ -263,19 +263,29 @@ def eventually(check: Callable[[], Any], timeout_s: float = 10.0) -> Any:
 
 @contextmanager
 def bentoml_serving(
-    store: Path, root: Path, *, workers: int = 1, start_s: float = 90.0, **serving: float
+    store: Path,
+    root: Path,
+    *,
+    service: str = "bentos.online.service:Online",
+    folder: Path | None = None,
+    workers: int = 1,
+    start_s: float = 90.0,
+    **serving: float,
 ) -> Iterator[Served]:
-    """`bentoml serve` in a project of its own with a copy of this model store; ended with all its processes."""
+    """`bentoml serve` of a service, imported from this folder or the checkout, in a project with a copy of the store.
+
+    All its processes end with the block.
+    """
     settings = write_settings(root, workers=workers, **serving)
     shutil.copytree(store, settings.path("bentoml"), symlinks=True)
     port = free_port()
     log = root / "serve.log"
-    command = [str(Path(sys.executable).with_name("bentoml")), "serve", "bentos.online.service:Online"]
+    command = [str(Path(sys.executable).with_name("bentoml")), "serve", service]
     with log.open("wb") as output:
         process = subprocess.Popen(
             [*command, "--host", "127.0.0.1", "--port", str(port)],
-            cwd=CHECKOUT,
-            env=_environment(settings.path("bentoml")) | {"HAR_ROOT": str(root)},
+            cwd=folder or CHECKOUT,
+            env=_environment(settings.path("bentoml")) | {"HAR_ROOT": str(root), "PYTHONPATH": str(CHECKOUT)},
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,

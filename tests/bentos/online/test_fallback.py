@@ -29,7 +29,8 @@ from serving_support import (
     write_settings,
 )
 
-from bentos.online.app import build
+from bentos.online._answering import Answering
+from bentos.online.app import App
 from har.errors import ModelError, ModelMismatchError
 from har.inference import Classifier, Package
 
@@ -41,6 +42,10 @@ CLOSED, OPEN = 0, 2
 
 def table(answer: dict[str, Any]) -> np.ndarray:
     return np.array([[one["probabilities"][name] for name in ACTIVITIES] for one in answer["predictions"]])
+
+
+def answering(package: Package, root: Path) -> Answering:
+    return Answering(package, write_settings(root / "project"), registry=CollectorRegistry())
 
 
 @pytest.mark.parametrize(
@@ -185,7 +190,7 @@ def broken_from_the_start(model_files: dict[str, Path], tmp_path: Path) -> Path:
 
 
 def test_ready_only_after_a_first_inference(package: Package, tmp_path: Path) -> None:
-    cold = build(package, write_settings(tmp_path / "project"), registry=CollectorRegistry())
+    cold = App(answering(package, tmp_path))
 
     async def ask(path: str) -> int:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(cold), base_url="http://x") as client:
@@ -201,8 +206,7 @@ def test_a_champion_that_fails_at_once_is_never_ready(broken_from_the_start: Pat
     bad = Package.write(
         tmp_path / "bad", model=broken_from_the_start, version=1, previous=None, shadow=None, rule=make_rule()
     )
-    app = build(bad, write_settings(tmp_path / "project"), registry=CollectorRegistry())
-    with pytest.raises(AssertionError, match="did not start"), listening(app):
+    with pytest.raises(AssertionError, match="did not start"), listening(App(answering(bad, tmp_path))):
         pass
 
 
@@ -224,7 +228,7 @@ def test_models_that_disagree_about_classes_are_not_served_together(
     others = {"previous": None, "shadow": None, role: (other_model, 3)}
     mixed = Package.write(tmp_path / "mixed", model=model_files["champion"], version=4, rule=make_rule(), **others)
     with pytest.raises(ModelMismatchError, match="activities"):
-        build(mixed, write_settings(tmp_path / "project"), registry=CollectorRegistry())
+        answering(mixed, tmp_path)
 
 
 def test_a_file_that_is_no_model_is_not_served(package: Package, tmp_path: Path) -> None:
@@ -233,4 +237,4 @@ def test_a_file_that_is_no_model_is_not_served(package: Package, tmp_path: Path)
         tmp_path / "p", model=tmp_path / "text.onnx", version=1, previous=None, shadow=None, rule=make_rule()
     )
     with pytest.raises(ModelError, match="an ONNX file"):
-        build(broken, write_settings(tmp_path / "project"), registry=CollectorRegistry())
+        answering(broken, tmp_path)

@@ -67,6 +67,20 @@ def test_the_shape_may_come_as_a_header(service: Service) -> None:
     assert response.json()["predictions"] == service.raw(windows).json()["predictions"]
 
 
+def test_a_repeated_query_is_read_alike(service: Service, classifier: Classifier) -> None:
+    for seed in (1, 2):
+        for count in (3, 2):
+            windows = movements(count, seed=seed)
+            answer = service.raw(windows, subject="s44", session=f"n{count}").json()
+            np.testing.assert_allclose(table(answer), classifier.predict(windows).probabilities, atol=1e-5)
+
+    def sessions() -> list[str] | None:
+        found = [line["session"] for line in service.lines("prediction") if line["subject"] == "s44"]
+        return found if len(found) == 4 else None
+
+    assert eventually(sessions) == ["n3", "n2", "n3", "n2"]
+
+
 def test_a_body_in_chunks_is_read(service: Service) -> None:
     windows = movements(9)
     body = orjson.dumps({"windows": windows.tolist()})

@@ -64,7 +64,7 @@ def test_over_the_limit_429_at_once_while_health_and_metrics_answer(serve: Serve
             assert time.perf_counter() - began < 0.5
             assert response.status_code == 429
             assert response.headers["retry-after"] == "1"
-            assert response.json()["error"]["expected"] == "4 at once at most"
+            assert response.json()["error"]["expected"] == "at most 4 at once (serving.max_concurrency)"
         for path in ("/livez", "/readyz", "/metrics/", "/model", "/docs.json"):
             assert service.client.get(path).status_code == 200, path
         assert 'har_requests_total{route="/feedback",status="429"} 1' in service.client.get("/metrics/").text

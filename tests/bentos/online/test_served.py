@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import http.client
 import os
+import re
 import signal
 import socket
 from collections.abc import Iterator
@@ -106,16 +107,24 @@ def test_answers_are_the_classifiers(pair: Served, package: Package) -> None:
 
 
 def test_all_routes_answer(pair: Served) -> None:
-    for path in ("/livez", "/readyz", "/model", "/metrics", "/docs.json", "/"):
+    for path in ("/livez", "/readyz", "/model", "/metrics", "/docs.json", "/schema.json", "/"):
         assert pair.client.get(path).status_code == 200, path
     assert "text/html" in pair.client.get("/").headers["content-type"]
     assert pair.client.get("/no/such/page").status_code == 404
+    assert pair.client.post("/metrics").status_code == 405
     feedback = pair.client.post("/feedback", json={"activity": "RUN", "request_id": "a-1"})
     assert feedback.status_code == 202
     for body in (b"{", b'{"windows": [[[NaN]]]}', b"\x00"):
         refusal = pair.client.post("/predict", content=body, headers=JSON)
         assert refusal.status_code == 400
         assert refusal.json()["error"]["field"].startswith("body")
+
+
+def test_the_page_finds_what_it_loads(pair: Served) -> None:
+    names = re.findall(r'(?:href|src)="(static_content/[^"]+)"', pair.client.get("/").text)
+    assert len(names) == 2
+    for name in names:
+        assert pair.client.get(f"/{name}").status_code == 200, name
 
 
 def test_each_worker_writes_its_own_log(pair: Served) -> None:

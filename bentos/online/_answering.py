@@ -1,0 +1,192 @@
+"""Windows in, an answer and a line of the prediction log out; knows no HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import secrets
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from prometheus_client import REGISTRY, CollectorRegistry
+
+from bentos.online._contract import Contract, Feedback, Windows
+from bentos.online._guard import Guard
+from bentos.online._journal import Journal
+from bentos.online._metrics import Metrics
+from bentos.online._models import describe_models, load
+from bentos.online._shadow import Shadow
+from har.errors import RequestError
+from har.inference import Package, granted_cores
+from har.settings import Settings
+
+_INLINE_WINDOWS = 16
+"""Up to this many windows, a hop to a thread takes longer than the inference, which would not run beside it anyway."""
+
+
+class Answering:
+    """The packaged models, the prediction log and the metrics of one worker process.
+
+    Args:
+        package: champion, previous, shadow and rule.
+        settings: `serving`, and the prediction log's folder.
+        registry: where metrics are registered.
+
+    Raises:
+        ModelError: a model file that cannot be served.
+        ModelMismatchError: one that takes other windows than the champion.
+    """
+
+    def __init__(self, package: Package, settings: Settings, *, registry: CollectorRegistry = REGISTRY) -> None:
+        serving = settings.serving
+        models = load(package)
+        champion = models["champion"]
+        metadata = champion.classifier.metadata
+        self.serving = serving
+        self.version = package.version
+        self.contract = Contract(metadata, max_windows=serving.max_windows)
+        self.description = describe_models(models, max_windows=serving.max_windows)
+        self.metrics = Metrics(metadata.activities, registry)
+        for role, model in models.items():
+            described = model.classifier.metadata
+            self.metrics.model(role, model.version, described.data_version, described.trained_at)
+        self._guard = Guard(
+            champion,
+            previous=models.get("previous"),
+            rule=package.rule,
+            deadline_s=serving.deadline_ms / 1000,
+            failures=serving.breaker_failures,
+            pause_s=serving.breaker_pause_s,
+            metrics=self.metrics,
+        )
+        self._journal = Journal(
+            settings.path("journal"),
+            queue=serving.log_queue,
+            rotate_bytes=1e6 * serving.log_rotate_mb,
+            rotate_s=serving.log_rotate_s,
+            metrics=self.metrics,
+        )
+        self._shadow = None
+        if "shadow" in models and serving.shadow_share > 0:
+            self._shadow = Shadow(
+                models["shadow"],
+                share=serving.shadow_share,
+                deadline_s=serving.deadline_ms / 1000,
+                journal=self._journal,
+                metrics=self.metrics,
+            )
+        self._activities, self._abstain_below = metadata.activities, metadata.abstain_below
+        self._length_us, self._stride_us = (
+            round(1e6 * samples / metadata.rate_hz) for samples in (metadata.length, metadata.stride)
+        )
+        self._pool = ThreadPoolExecutor(granted_cores(), thread_name_prefix="inference")
+        self._prefix, self._count = secrets.token_hex(6), 0
+        self.ready = False
+
+    def start(self) -> None:
+        """Warm up, start the log, and exclude what exists now from garbage collection.
+
+        Raises:
+            ModelError: a model fails.
+        """
+        self._guard.warm_up()
+        self._journal.start()
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(10_000, 50, 1000)
+        self.ready = True
+
+    def stop(self) -> None:
+        """Write out the log and the metrics."""
+        self.metrics.flush()
+        self.ready = False
+        self._pool.shutdown()
+        if self._shadow is not None:
+            self._shadow.stop()
+        self._journal.stop()
+
+    def new_id(self) -> str:
+        """An id that no other request or feedback has; only from the event loop's thread."""
+        self._count += 1
+        return f"{self._prefix}-{self._count:x}"
+
+    async def classify(self, windows: Windows, request_id: str) -> dict[str, Any]:
+        """Classify windows; the answer has the fields of `_schema.Answer`."""
+        received_us = time.time_ns() // 1000
+        values = windows.values
+        if len(values) <= _INLINE_WINDOWS:
+            found = self._guard.classify(values)
+        else:
+            found = await asyncio.get_running_loop().run_in_executor(self._pool, self._guard.classify, values)
+        names, rows = self._activities, found.probabilities
+        confidence = [max(row) for row in rows]
+        activities = [names[row.index(value)] for row, value in zip(rows, confidence, strict=True)]
+        abstained = [value < self._abstain_below for value in confidence]
+        self.metrics.windows(activities, confidence, sum(abstained))
+        start_us = windows.start_us
+        if start_us is None:
+            # Where the client does not say, the last window has just ended.
+            start_us = received_us - self._length_us - (len(values) - 1) * self._stride_us
+        self._journal.append(
+            {
+                "kind": "prediction",
+                "request_id": request_id,
+                "received_us": received_us,
+                "subject": windows.subject,
+                "session": windows.session,
+                "start_us": start_us,
+                "stride_us": self._stride_us,
+                "length_us": self._length_us,
+                "model_version": found.version,
+                "fallback": found.fallback,
+                "ms": round(found.ms, 3),
+                "activity": activities,
+                "confidence": confidence,
+                "abstained": abstained,
+                "features": found.features,
+            }
+        )
+        if self._shadow is not None and found.fallback is None:
+            self._shadow.offer(values, activities, request_id=request_id, received_us=received_us)
+        return {
+            "request_id": request_id,
+            "model_version": found.version,
+            "fallback": found.fallback is not None,
+            "predictions": [
+                {
+                    "activity": activity,
+                    "confidence": value,
+                    "abstained": unsure,
+                    "probabilities": dict(zip(names, row, strict=True)),
+                }
+                for activity, value, unsure, row in zip(activities, confidence, abstained, rows, strict=True)
+            ],
+        }
+
+    def record(self, feedback: Feedback) -> str:
+        """Write feedback to the prediction log; its id.
+
+        Raises:
+            RequestError: the log has no room.
+        """
+        feedback_id = self.new_id()  # a client may give several feedbacks the same request id
+        line = {
+            "kind": "feedback",
+            "feedback_id": feedback_id,
+            "received_us": time.time_ns() // 1000,
+            "activity": feedback.activity,
+            "request_id": feedback.request_id,
+            "subject": feedback.subject,
+            "start_us": feedback.start_us,
+            "end_us": feedback.end_us,
+        }
+        if not self._journal.append(line):
+            raise RequestError(
+                where="log",
+                expected="room in the prediction log",
+                got="none",
+                remedy="Send the feedback again after the seconds in Retry-After.",
+                status=503,
+            )
+        return feedback_id

@@ -1,0 +1,117 @@
+"""The POST routes: limits of method, concurrency, time and size around a handler, its metrics, and its refusals."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from bentos.online._answering import Answering
+from bentos.online._http import answer, read_body, refusal, wrong_method
+from bentos.online._schema import REQUEST_ID
+from har.errors import RequestError
+
+logger = logging.getLogger("bentoml.har")
+
+_REQUEST_ID = re.compile(REQUEST_ID.encode())
+
+Headers = dict[bytes, bytes]
+Handler = Callable[[bytes, Request, Headers, str], Awaitable[bytes]]
+
+
+class Post(NamedTuple):
+    """A route.
+
+    Attributes:
+        path: of the URL, and the route's label in the metrics.
+        handler: turns body, request, headers and request id into the answer's body.
+        limit: bytes of the largest body.
+        media: the body's media type.
+        status: of an answer that is no refusal.
+    """
+
+    path: str
+    handler: Handler
+    limit: int
+    media: str
+    status: int
+
+
+class Posts:
+    """Answers requests to POST routes, whose limits hold for all of them together.
+
+    `App` calls it ahead of Starlette's middleware and routing, which would add 20 µs to a request's 300 to 400.
+    """
+
+    def __init__(self, answering: Answering) -> None:
+        self._answering, self._serving = answering, answering.serving
+        self._active = 0
+
+    async def answer(self, route: Post, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the answer or a refusal; nothing if the client has closed the connection."""
+        began = time.perf_counter()
+        request = Request(scope, receive, send)
+        headers = dict(scope["headers"])
+        request_id = request_id_of(headers, self._answering)
+        try:
+            response = await self._within_limits(route, request, headers, request_id)
+        except RequestError as error:
+            response = refusal(error, request_id)
+        except ClientDisconnect:
+            return
+        except Exception:
+            logger.exception("request %s", request_id)
+            response = refusal(_FAULT, request_id)
+        await response(scope, receive, send)
+        self._answering.metrics.request(route.path, response.status_code, time.perf_counter() - began)
+
+    async def _within_limits(self, route: Post, request: Request, headers: Headers, request_id: str) -> Response:
+        if request.method != "POST":
+            raise wrong_method(request, "POST")
+        serving = self._serving
+        if self._active >= serving.max_concurrency:
+            raise RequestError(
+                where="requests",
+                expected=f"at most {serving.max_concurrency} at once (serving.max_concurrency)",
+                got="one more",
+                remedy="Retry after the seconds in Retry-After, or raise serving.workers.",
+                status=429,
+            )
+        self._active += 1
+        try:
+            async with asyncio.timeout(serving.timeout_s):
+                # Requests that arrived together are counted before the first of them is worked on: the limit would
+                # never be reached otherwise, because the model runs in the event loop's own thread.
+                await asyncio.sleep(0)
+                body = await read_body(request, headers, limit=route.limit, media=route.media)
+                return answer(route.status, await route.handler(body, request, headers, request_id), request_id)
+        except TimeoutError as error:
+            raise RequestError(
+                where="request",
+                expected=f"an answer within {serving.timeout_s:g} s (serving.timeout_s), receiving the body included",
+                got="a timeout",
+                remedy="Send fewer windows at once, or raise serving.timeout_s.",
+                status=504,
+            ) from error
+        finally:
+            self._active -= 1
+
+
+def request_id_of(headers: Headers, answering: Answering) -> str:
+    """The client's id, if it is a valid one, or a new one."""
+    given = headers.get(b"x-request-id")
+    if given is not None and _REQUEST_ID.fullmatch(given):
+        return given.decode()
+    return answering.new_id()
+
+
+_FAULT = RequestError(
+    where="server", expected="an answer", got="an internal error", remedy="See the service's log.", status=500
+)

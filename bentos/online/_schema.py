@@ -1,0 +1,171 @@
+"""The API's requests and answers as pydantic models: they validate what is not read fast, and describe the API."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, FailFast, Field, PlainValidator, WithJsonSchema, create_model
+
+from har.inference import ModelMetadata
+
+LARGEST = 1e6
+"""Largest magnitude of a sample, m/s² or rad/s: beyond any sensor, and far from where float32 sums overflow."""
+SUBJECT = r"^[A-Za-z0-9.-]{1,64}$"
+SESSION = r"^[A-Za-z0-9._-]{1,64}$"
+REQUEST_ID = r"^[A-Za-z0-9._-]{1,64}$"
+TIME = "a time from 1970 to 2199 with its zone, such as 2026-01-31T09:00:00.250Z"
+
+_FIRST, _LAST = (dt.datetime(year, 1, 1, tzinfo=dt.UTC) for year in (1970, 2200))
+_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,6})?\d*([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
+
+
+def microseconds(value: object) -> int:
+    """Microseconds since 1970, UTC, of a time as RFC 3339 writes it; finer digits are dropped.
+
+    Raises:
+        ValueError: anything else, or a year that the lake cannot hold.
+    """
+    match = _TIME.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(TIME)
+    text, zone = match[0], "+00:00" if match[2] in "Zz" else match[2]
+    try:
+        time = dt.datetime.fromisoformat(f"{text[:10]}T{text[11:19]}{match[1] or ''}{zone}")
+        if not _FIRST <= time < _LAST:
+            raise ValueError(TIME)
+    except OverflowError as error:
+        raise ValueError(TIME) from error
+    return (time - _FIRST) // dt.timedelta(microseconds=1)
+
+
+# The schema's years, 1971 to 2198, stay within the accepted ones in every time zone.
+_TIME_SCHEMA = {
+    "type": "string",
+    "format": "date-time",
+    "pattern": "^(197[1-9]|19[89][0-9]|20[0-9]{2}|21[0-8][0-9]|219[0-8])-",
+}
+Subject = Annotated[str, Field(pattern=SUBJECT)]
+Session = Annotated[str, Field(pattern=SESSION)]
+RequestId = Annotated[str, Field(pattern=REQUEST_ID)]
+Time = Annotated[int, PlainValidator(microseconds), WithJsonSchema(_TIME_SCHEMA)]
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+def _optional(description: str) -> Any:
+    # The attribute is None where the field is absent; `null` is refused, as the field's type says.
+    return Field(default_factory=lambda: None, description=description)
+
+
+class Place(_Request):
+    """Where windows belong, as far as the client says."""
+
+    subject: Subject = _optional("Whose windows; recorded in the prediction log")
+    session: Session = _optional("Of which session; recorded in the prediction log")
+    start: Time = _optional("Time of the first window's first sample; the others follow at the model's stride")
+
+
+class FeedbackByRequest(_Request):
+    """The true activity of all windows of one request."""
+
+    activity: str = Field(description="The true activity")
+    request_id: RequestId = Field(description="Of the answer")
+
+
+class FeedbackByInterval(_Request):
+    """The true activity of a subject during an interval."""
+
+    activity: str = Field(description="The true activity")
+    subject: Subject = Field(description="Whose it is")
+    start: Time = Field(description="Of the interval")
+    end: Time = Field(description="Of the interval, later than `start`")
+
+
+class Prediction(BaseModel):
+    """One window's activity."""
+
+    activity: str = Field(description="The most probable activity")
+    confidence: float = Field(description="Its probability", ge=0, le=1.00001)
+    abstained: bool = Field(description="Confidence below the model's `abstain_below`: ask, do not act")
+    probabilities: dict[str, float] = Field(description="Of every activity")
+
+
+class Answer(BaseModel):
+    """What `/predict` and `/predict/raw` answer."""
+
+    request_id: str
+    model_version: int = Field(description="The version that answered; the champion's where the rule did")
+    fallback: bool = Field(description="The champion failed: the previous version answered, or the rule")
+    predictions: list[Prediction] = Field(description="One per window, in their order")
+
+
+class Accepted(BaseModel):
+    """What `/feedback` answers."""
+
+    feedback_id: str
+
+
+class Error(BaseModel):
+    """Why a request was refused."""
+
+    field: str
+    expected: str
+    got: str
+    remedy: str
+
+
+class Refusal(BaseModel):
+    """What a refused request is answered."""
+
+    error: Error
+    request_id: str
+
+
+def predict_request(metadata: ModelMetadata, *, max_windows: int) -> type[Place]:
+    """The body of `/predict` for one model: `windows`, and a `Place`."""
+    length, channels = metadata.length, len(metadata.channels)
+    units = ", ".join(f"{name} {unit}" for name, unit in zip(metadata.channels, metadata.units, strict=True))
+    value = Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)]
+    sample = Annotated[list[value], FailFast(), Field(min_length=channels, max_length=channels)]
+    window = Annotated[list[sample], FailFast(), Field(min_length=length, max_length=length)]
+    windows = Annotated[
+        list[window],
+        FailFast(),
+        Field(
+            min_length=1, max_length=max_windows, description=f"One window or many, each {samples(metadata)}; {units}."
+        ),
+    ]
+    about = "Windows to classify, and where they belong."
+    return create_model("PredictRequest", __base__=Place, __doc__=about, windows=(windows, ...))
+
+
+def feedback_requests(metadata: ModelMetadata) -> tuple[type[FeedbackByRequest], type[FeedbackByInterval]]:
+    """The two bodies of `/feedback` for one model, whose activities alone are accepted."""
+    return _with_activities(FeedbackByRequest, metadata), _with_activities(FeedbackByInterval, metadata)
+
+
+def answer(metadata: ModelMetadata) -> type[Answer]:
+    """The answer of one model, which has its activities alone."""
+    prediction = _with_activities(Prediction, metadata)
+    one_each = Field(description="One per window, in their order")
+    predictions: Any = (list[prediction], one_each)  # type: ignore[valid-type]
+    return create_model("Answer", __base__=Answer, __doc__=Answer.__doc__, predictions=predictions)
+
+
+def _with_activities(model: type[_Model], metadata: ModelMetadata) -> type[_Model]:
+    """The model with the names of activities as the type of its field `activity`."""
+    description = model.model_fields["activity"].description
+    activity: Any = (Literal[metadata.activities], Field(description=description))
+    return create_model(model.__name__, __base__=model, __doc__=model.__doc__, activity=activity)
+
+
+def samples(metadata: ModelMetadata) -> str:
+    """What a window consists of."""
+    return f"{metadata.length} samples at {metadata.rate_hz:g} Hz of {', '.join(metadata.channels)}"
