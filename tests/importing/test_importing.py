@@ -210,10 +210,10 @@ def test_faults_of_rows_are_counted(tmp_path: Path, settings: Settings, signal: 
     rest = {name: count for name, count in found.faults.items() if name not in clip}
     assert rest.pop("samples of a stuck sensor") > 100
     assert rest == {
-        "rows with a separator too many at their end": 2,
+        "rows with an extra separator at the end": 2,
         "rows cut short": 1,
         "rows with a zero stamp": 1,
-        "rows with a value that is no number": 1,
+        "rows with a value that is not a number": 1,
         "samples without a label": 10,
         "gaps longer than 0.5 s": 1,
         "samples that repeat the one before": 2,

@@ -18,7 +18,7 @@ Change = Callable[..., Settings]
 
 @pytest.fixture
 def lines() -> Callable[..., list[str]]:
-    """Lines of a CSV: the header and `count` samples of a wrist at rest that trembles, at 50 Hz from 08:00 UTC."""
+    """Lines of a CSV: the header and `count` samples of a wrist at rest with noise, at 50 Hz from 08:00 UTC."""
 
     def write(
         count: int = 60, *, start: str = "2024-01-01T08:00:00", step_ms: float = 20, zone: str = "Z"

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from har.errors import EmptyRecordingError, NotARecordingError, RecordingTimeError
-from har.recordings.layouts import Found
+from har.recordings.layouts import RawRecording
 
 _BLOCK_US = 2_000_000
 _RATES_APART = 2.0
@@ -43,7 +43,7 @@ def refuse_foreign(path: Path) -> None:
         )
 
 
-def refuse_mixed_rates(found: Found, max_gap_s: float) -> None:
+def refuse_mixed_rates(found: RawRecording, max_gap_s: float) -> None:
     """Raise where one recording holds samples at rates a factor of two apart: either half would be made up.
 
     Rates are those of blocks of two seconds; pauses longer than `max_gap_s` and repeated stamps do not count.
@@ -69,7 +69,7 @@ def refuse_mixed_rates(found: Found, max_gap_s: float) -> None:
         )
 
 
-def clipped(found: Found) -> Counter[str]:
+def clipped(found: RawRecording) -> Counter[str]:
     """Accelerometer samples that lie flat at the recording's own largest value, per reading, such as "±2 g".
 
     Flat means that the extreme of a channel is held for two samples or more, three times or more, beyond 1.5 g.
@@ -97,7 +97,7 @@ def _long_runs(at: NDArray[np.bool_]) -> int:
     return int(second[:1].sum() + (second[1:] & ~second[:-1]).sum())
 
 
-def repeated(found: Found) -> int:
+def repeated(found: RawRecording) -> int:
     """Samples whose channels all read as in the sample before, under a stamp of their own."""
     signals = [one.values for one in (found.accelerometer, found.gyroscope) if one is not None]
     if not signals or len(found.times_us) < 2:

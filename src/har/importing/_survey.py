@@ -14,7 +14,7 @@ from har.importing._checks import clipped, refuse_foreign, refuse_mixed_rates, r
 from har.importing._labels import Labels
 from har.importing._table import inbox_table, parts
 from har.recordings import InboxFile, Quality, read_recording
-from har.recordings.layouts import Found, Layout, Source
+from har.recordings.layouts import Layout, RawRecording, Source
 from har.recordings.layouts._names import plain
 from har.settings import Settings
 
@@ -158,7 +158,7 @@ class _Run:
         self.result.refused.append(Refused(where, error))
         self.result.faults[f"refused: {type(error).__name__.removesuffix('Error')}"] += 1
 
-    def take(self, found: Found) -> None:
+    def take(self, found: RawRecording) -> None:
         """Stage a recording; of one that is cut into parts, each that can be taken."""
         self.result.faults.update(found.faults)
         try:
@@ -172,7 +172,7 @@ class _Run:
             except RecordingError as error:
                 self.refuse(found.where, error)
 
-    def _stage(self, found: Found) -> None:
+    def _stage(self, found: RawRecording) -> None:
         settings = self.settings
         refuse_mixed_rates(found, settings.recordings.max_gap_s)
         subject, session = plain(found.subject), plain(found.session, underscore=True)
@@ -216,7 +216,7 @@ class _Run:
             found,
         )
 
-    def _add(self, staged: Staged, found: Found) -> None:
+    def _add(self, staged: Staged, found: RawRecording) -> None:
         quality = staged.quality
         self.result.staged.append(staged)
         self.result.faults.update(
@@ -235,7 +235,7 @@ class _Run:
         )
         self.result.faults.update(clipped(found))
 
-    def _start_us(self, subject: str, found: Found) -> int | None:
+    def _start_us(self, subject: str, found: RawRecording) -> int | None:
         """When a recording without dates is said to begin, µs UTC: after the subject's last."""
         if found.clock == "utc":
             return None
@@ -246,15 +246,15 @@ class _Run:
         self._next_free_us[subject] = start + minutes * 60_000_000
         return start
 
-    def _sensors(self, found: Found) -> dict[str, str]:
+    def _sensors(self, found: RawRecording) -> dict[str, str]:
         signals = {"accelerometer": found.accelerometer, "gyroscope": found.gyroscope}
         return {name: self.units.get(name, one.unit) for name, one in signals.items() if one is not None}
 
-    def _unit(self, found: Found) -> str:
+    def _unit(self, found: RawRecording) -> str:
         return self._sensors(found).get("accelerometer", "")
 
 
-def _seconds(found: Found) -> float:
+def _seconds(found: RawRecording) -> float:
     return float(found.times_us.max() - found.times_us.min()) / 1e6
 
 

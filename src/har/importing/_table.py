@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from har.errors import EmptyRecordingError, MissingColumnError
 from har.importing._labels import Labels
-from har.recordings.layouts import Found, Signal
+from har.recordings.layouts import RawRecording, Signal
 from har.settings import Sensor, Settings
 
 _DAY_US = 86_400_000_000
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 
-def parts(found: Found, settings: Settings) -> Iterator[Found]:
+def parts(found: RawRecording, settings: Settings) -> Iterator[RawRecording]:
     """A recording as sessions that the inbox can hold, the second and later ones numbered.
 
     Cut at pauses of more than a day (without dates: an hour); one that still lasts longer than a day is cut at every
@@ -53,7 +53,7 @@ def _midnights(times_us: NDArray[np.int64], zone: str) -> NDArray[np.int64]:
     return np.flatnonzero((dates.to_physical().diff() > 0).fill_null(False).to_numpy())
 
 
-def _part(found: Found, first: int, last: int, number: int) -> Found:
+def _part(found: RawRecording, first: int, last: int, number: int) -> RawRecording:
     def cut(signal: Signal | None) -> Signal | None:
         return signal and Signal(signal.values[first:last], signal.unit)
 
@@ -69,7 +69,7 @@ def _part(found: Found, first: int, last: int, number: int) -> Found:
 
 
 def inbox_table(
-    found: Found, start_us: int | None, settings: Settings, units: Mapping[str, str], labels: Labels
+    found: RawRecording, start_us: int | None, settings: Settings, units: Mapping[str, str], labels: Labels
 ) -> tuple[pl.DataFrame, dt.date]:
     """The table of an inbox file, and its date.
 
@@ -117,7 +117,7 @@ def _factor(sensor: Sensor, unit: str) -> float:
     return 1.0 if unit == sensor.unit else sensor.factors[unit] / sensor.to_si
 
 
-def _activity(found: Found, count: int, labels: Labels) -> pl.Series | None:
+def _activity(found: RawRecording, count: int, labels: Labels) -> pl.Series | None:
     if found.labels is None:
         return None
     given = found.labels
