@@ -13,7 +13,6 @@ from har.settings import Settings
 
 HEADER = "time,accel_x,accel_y,accel_z,gyro_x,gyro_y,gyro_z,activity"
 Read = Callable[..., Recording]
-Change = Callable[..., Settings]
 
 
 @pytest.fixture
@@ -33,21 +32,6 @@ def lines() -> Callable[..., list[str]]:
         return written
 
     return write
-
-
-@pytest.fixture
-def change(settings: Settings) -> Change:
-    """The project's settings with other values: `change(recordings={"time_unit": "ms"})`."""
-
-    def changed(**sections: dict[str, Any]) -> Settings:
-        content = settings.model_dump()
-        for section, values in sections.items():
-            for key, value in values.items():
-                old = content[section].get(key)
-                content[section][key] = {**old, **value} if isinstance(old, dict) and value else value
-        return Settings(**content, root=settings.root)
-
-    return changed
 
 
 @pytest.fixture

@@ -68,7 +68,9 @@ def test_a_misnamed_file_is_reported_with_its_path(tmp_path: Path, name: str, wo
     assert isinstance(strays[0].error, FileNameError)
     assert strays[0].error.where == name
     assert word in str(strays[0].error)
-    assert strays[0].error.remedy.startswith("Export" if "extension" in strays[0].error.expected else "Rename")
+    assert strays[0].error.remedy.startswith(
+        "Export" if strays[0].error.expected.startswith("the extension") else "Rename"
+    )
 
 
 def test_apple_double_files_are_strays(tmp_path: Path) -> None:
