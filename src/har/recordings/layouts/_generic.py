@@ -107,7 +107,7 @@ def recordings(path: Path, source: Source, rows: Rows, mapping: Columns) -> Iter
     rows = _drop_zero_stamps(rows, mapping)
     groups = _groups(rows, [keys[name] for name in fields])
     for values, group in groups:
-        known = {**defaults, **dict(zip(fields, values, strict=True))}
+        known: dict[str, str] = {**defaults, **dict(zip(fields, values, strict=True))}
         times_us, clock = _times(group, mapping, source)
         signals = {
             kind: Signal(group.xyz(columns), getattr(source.settings.sensors, kind).unit)
