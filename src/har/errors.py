@@ -145,7 +145,7 @@ class NotARecordingError(RecordingError):
             where=where,
             expected="a recording",
             got="an AppleDouble file, which macOS leaves beside a copied file",
-            remedy="Delete it; the recording is the file beside it, without '._' in front of its name.",
+            remedy="Delete it; if the recording itself is missing, copy it again.",
         )
 
     @classmethod
@@ -166,6 +166,11 @@ class NotARecordingError(RecordingError):
 
 class FileNameError(RecordingError):
     """The path does not name date, subject and session."""
+
+    @classmethod
+    def not_as_published(cls, where: str, *, expected: str, got: str) -> FileNameError:
+        """A file of a published data set was renamed or moved."""
+        return cls(where=where, expected=expected, got=got, remedy="Keep the names of files and folders as published.")
 
 
 class MissingColumnError(RecordingError):

@@ -47,7 +47,7 @@ def read_csv(path: Path, where: str, settings: Settings) -> Parsed:
     if frame is None or _ragged(layout, frame, columns):
         if not _check_lines(layout, columns, channels):
             raise _header_only(where)
-        # All lines are valid, but polars refuses quoted separators in a row and blanks around numbers.
+        # All lines are valid, but some have quoted separators or blanks around numbers: read them as text.
         texts = _parse(layout, columns, numbers=())
         if texts is None:
             raise _unreadable(where)

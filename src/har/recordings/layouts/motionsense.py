@@ -29,11 +29,8 @@ def _find(source: Source) -> list[Path]:
 def _read(path: Path, source: Source) -> Iterator[RawRecording]:
     match = _PATH.fullmatch(f"{path.parent.name}/{path.name}")
     if match is None:
-        raise FileNameError(
-            where=str(path),
-            expected="<activity>_<trial>/sub_<n>.csv",
-            got=f"{path.parent.name}/{path.name}",
-            remedy="Keep the folder names as published.",
+        raise FileNameError.not_as_published(
+            str(path), expected="<activity>_<trial>/sub_<n>.csv", got=f"{path.parent.name}/{path.name}"
         )
     rows = text_rows(path, str(path), numbers=[*_GRAVITY, *_USER, *_ROTATION], separator=",")
     yield RawRecording(

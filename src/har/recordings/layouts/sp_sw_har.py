@@ -30,12 +30,7 @@ def _find(source: Source) -> list[Path]:
 def _read(path: Path, source: Source) -> Iterator[RawRecording]:
     match = _NAME.fullmatch(path.name)
     if match is None:
-        raise FileNameError(
-            where=str(path),
-            expected="sXX_YY_sp.csv or sXX_YY_sw.csv",
-            got=path.name,
-            remedy="Keep the file names as published.",
-        )
+        raise FileNameError.not_as_published(str(path), expected="sXX_YY_sp.csv or sXX_YY_sw.csv", got=path.name)
     rows = text_rows(
         path, str(path), numbers=[*_ACCELEROMETER, *_GYROSCOPE, "timestamp"], texts=["label"], separator=","
     )
