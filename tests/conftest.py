@@ -1,4 +1,4 @@
-"""What every test folder shares: a project of its own in a temporary folder, whatever this project's har.toml says."""
+"""Fixtures of all tests: a separate project in a temporary folder, independent of this project's har.toml."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ os.environ.update(quiet_environment(chatter=True))
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty project's folder with the settings above; commands run in this test find it."""
+    """The folder of an empty project; commands that the test runs find it."""
     root = tmp_path / "project"
     root.mkdir()
     (root / "har.toml").write_text(HAR_TOML)
@@ -38,6 +38,24 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def settings(project: Path) -> Settings:
     """The settings of `project`."""
     return load_settings(project)
+
+
+Change = Callable[..., Settings]
+
+
+@pytest.fixture
+def change(settings: Settings) -> Change:
+    """The project's settings with other values: `change(recordings={"time_unit": "ms"})`."""
+
+    def changed(**sections: dict[str, Any]) -> Settings:
+        content = settings.model_dump()
+        for section, values in sections.items():
+            for key, value in values.items():
+                old = content[section].get(key)
+                content[section][key] = {**old, **value} if isinstance(old, dict) and value else value
+        return Settings(**content, root=settings.root)
+
+    return changed
 
 
 Put = Callable[..., Path]

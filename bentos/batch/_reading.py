@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import difflib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -107,13 +106,7 @@ def _columns(schema: pl.Schema, settings: Settings) -> list[pl.Expr]:
     channels = settings.sensors.channels
     for name in (*_TEXT, "time", *channels):
         if name not in schema:
-            close = difflib.get_close_matches(name, schema.names(), n=1)
-            raise MissingColumnError(
-                where=name,
-                expected=f"a column {name!r}",
-                got=f"the columns {', '.join(schema.names()[:30]) or '(none)'}",
-                remedy=f"{f'Did you mean {close[0]!r}? ' if close else ''}Name it so in the file.",
-            )
+            raise MissingColumnError.of(name, name, schema.names(), "Rename the column in the file.")
     for name in _TEXT:
         _require(isinstance(schema[name], pl.String | pl.Categorical | pl.Enum), name, "text", schema)
     _require(isinstance(schema["time"], pl.Datetime), "time", "timestamps", schema)

@@ -19,7 +19,7 @@ from har.errors import LakeError
 from har.files import replacing
 from har.inference import Classifier, ModelMetadata, Package, granted_cores
 from har.lake import Partition
-from har.predictions import FEATURES, pick_features, predict
+from har.predictions import FEATURES, feature_indices, predict
 from har.schema import PREDICTIONS
 from har.settings import Settings
 
@@ -92,7 +92,7 @@ class Scorer:
             LakeError: the disk refuses.
             HarError: what `samples` raises.
         """
-        pick_features(self.metadata, features)
+        feature_indices(self.metadata, features)
         described = {FEATURES: pl.Array(pl.Float32, len(features))} if features else {}
         schema = pl.Schema({**PREDICTIONS, **described})
         done = Scored(0, 0)

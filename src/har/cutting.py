@@ -1,4 +1,4 @@
-"""Samples of a table as arrays that `har.windows` cuts: the bridge between the lake's frames and numpy."""
+"""Convert samples of the lake to the numpy arrays that `har.windows` cuts into windows."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from har.settings import Settings
 from har.windows import WindowSet, cut
 
 ORDER = ("date", "subject", "session", "time")
-"""How samples are sorted before they are cut."""
+"""The order of samples before they are cut into windows."""
 
 RECORDING = ("date", "subject", "session")
-"""What names a recording."""
+"""The columns that identify a recording."""
 
 SEGMENT = (*RECORDING, "segment")
-"""What names a gap-free run of samples."""
+"""The columns that identify a segment, a gap-free run of samples."""
 
 
 def matrix(frame: pl.DataFrame, channels: Sequence[str]) -> NDArray[np.float32]:
-    """The channels as one C-contiguous float32 array (n, C): a window's samples then lie side by side."""
+    """The channels as one C-contiguous float32 array (n, C), so that the samples of a window are contiguous."""
     result = np.empty((len(frame), len(channels)), np.float32)
     for column, channel in enumerate(channels):
         result[:, column] = frame[channel].to_numpy()
@@ -31,21 +31,21 @@ def matrix(frame: pl.DataFrame, channels: Sequence[str]) -> NDArray[np.float32]:
 
 
 def run_ids(frame: pl.DataFrame) -> NDArray[np.int32]:
-    """A number per row that grows wherever date, subject, session or segment changes (those there are), int32 (n,)."""
+    """The number of each row's segment, int32 (n,): it increases where one of the columns of `SEGMENT` changes."""
     counters = [pl.col(name).rle_id() for name in SEGMENT if name in frame.columns]
     return frame.select(pl.sum_horizontal(counters).cast(pl.Int32)).to_series().to_numpy()
 
 
 def in_runs(frame: pl.DataFrame) -> tuple[pl.DataFrame, NDArray[np.int32]]:
-    """The samples with every segment in one piece and in order of time, and the number of each sample's segment.
+    """The samples of one subject-day sorted by session and time, and the number of each sample's segment.
 
-    The table hands them over so as a rule: a look at where segments begin mostly replaces the sort.
+    Partitions are usually sorted already; checking that is faster than sorting.
     """
     runs = run_ids(frame)
-    changed = np.diff(runs) > 0
-    forward = np.diff(frame["time"].to_physical().to_numpy()) > 0
-    heads = np.flatnonzero(np.append(True, changed)[: len(frame)])
-    if (forward | changed).all() and frame.select("session", "segment")[heads].is_unique().all():
+    new_run = np.diff(runs) > 0
+    increasing = np.diff(frame["time"].to_physical().to_numpy()) > 0
+    heads = np.flatnonzero(np.append(True, new_run)[: len(frame)])
+    if (increasing | new_run).all() and frame.select("session", "segment")[heads].is_unique().all():
         return frame, runs
     frame = frame.sort("session", "time")
     return frame, run_ids(frame)
@@ -59,17 +59,17 @@ def cut_day(
     *,
     labels: Callable[[pl.DataFrame], NDArray[np.integer]] | None = None,
 ) -> tuple[WindowSet, pl.DataFrame]:
-    """The windows of a subject-day, and where each stands.
+    """Cut a subject-day into windows.
 
     Args:
         partition: its date and subject.
         frame: its samples, in any order: session, segment, time and the channels.
         settings: length, stride and purity of windows.
-        channels: to be read, in this order; none: places and labels alone.
-        labels: gives the index of each sample's activity, (n,), from the samples in order; None: unlabelled.
+        channels: the channels of the windows, in this order; may be empty if only starts and labels are needed.
+        labels: a function from the sorted samples to the index of each sample's activity, (n,); None: unlabelled.
 
     Returns:
-        The windows; and date, subject, session and start of each, one row per window.
+        The windows; and a table with date, subject, session and start of each.
     """
     date, subject = partition
     frame, runs = in_runs(frame)

@@ -1,8 +1,8 @@
-"""Every error this library raises on purpose.
+"""Every error that this library raises on purpose.
 
     HarError
     ├── SettingsError (ValueError)                har.toml or a HAR_ variable
-    ├── RecordingError (ValueError)               one file; it goes to quarantine, the day goes on
+    ├── RecordingError (ValueError)               one file; it goes to quarantine, the other files are ingested
     │   ├── EmptyRecordingError                   no bytes, or a header only
     │   ├── NotARecordingError                    binary, Git-LFS pointer, foreign layout
     │   ├── FileNameError                         not <date>/<subject>_<session>.<ext>
@@ -42,18 +42,38 @@ Every message reads "WHERE: expected …, but got …. The way out."; the four p
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
 _PASSWORD = re.compile(r"(://[^:/@\s]*):\S*@")
 
 
-class HarError(Exception):
-    """The root of the tree; carries what was expected, what came, where, and the way out.
+def closest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """The entry of `known` whose spelling is closest to `name`, ignoring case; None if none is similar enough."""
+    entries = {entry.lower(): entry for entry in reversed([*known])}
+    matches = difflib.get_close_matches(name.lower(), entries, n=1, cutoff=cutoff)
+    return entries[matches[0]] if matches else None
 
-    Messages end up in logs, passwords do not: of an address with one, `where` and `got` keep the rest.
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`Did you mean '…'?` with the closest entry of `known`, or nothing if none is similar enough."""
+    match = closest(name, known)
+    return "" if match is None else f"Did you mean {match!r}?"
+
+
+def reason(error: Exception) -> str:
+    """Why another library or the operating system refused, in one line of 200 characters at most."""
+    text = (error.strerror if isinstance(error, OSError) else None) or str(error).strip()
+    return text.splitlines()[0][:200] if text else type(error).__name__
+
+
+class HarError(Exception):
+    """The root of the tree: what was expected, what was found instead, where, and how to fix it.
+
+    Messages end up in logs, so a password in an address is removed from `where` and `got`.
     """
 
     def __init__(self, *, expected: str, got: str, remedy: str, where: str = "") -> None:
@@ -93,17 +113,80 @@ class RecordingError(HarError, ValueError):
 class EmptyRecordingError(RecordingError):
     """No bytes, or a header without rows."""
 
+    @classmethod
+    def no_bytes(cls, where: str) -> EmptyRecordingError:
+        """The file is empty, or holds white space only."""
+        return cls(where=where, expected="a recording", got="an empty file", remedy="Export or copy it again.")
+
+    @classmethod
+    def no_rows(cls, where: str) -> EmptyRecordingError:
+        """The file is a table, and has no rows."""
+        return cls(where=where, expected="rows", got="a table without any", remedy="Export it again.")
+
 
 class NotARecordingError(RecordingError):
     """Binary content, a Git-LFS pointer, or a layout no reader knows."""
+
+    @classmethod
+    def git_lfs_pointer(cls, where: str, *, line: int = 1) -> NotARecordingError:
+        """The file is the pointer that Git LFS leaves where the content was not downloaded."""
+        return cls(
+            where=where,
+            expected="a recording",
+            got="a Git-LFS pointer to one",
+            remedy="Run `git lfs pull` in the repository that the file comes from, then copy or import it again.",
+            line=line,
+        )
+
+    @classmethod
+    def apple_double(cls, where: str) -> NotARecordingError:
+        """The file holds the attributes that macOS stores beside a copied file."""
+        return cls(
+            where=where,
+            expected="a recording",
+            got="an AppleDouble file, which macOS leaves beside a copied file",
+            remedy="Delete it; if the recording itself is missing, copy it again.",
+        )
+
+    @classmethod
+    def damaged_parquet(cls, where: str, error: Exception) -> NotARecordingError:
+        """Polars cannot read the file as Parquet."""
+        return cls(
+            where=where,
+            expected="a Parquet file",
+            got=reason(error),
+            remedy="The file is damaged, or of another format: export or copy it again.",
+        )
+
+    @classmethod
+    def missing(cls, where: str, needed: str, remedy: str) -> NotARecordingError:
+        """A file that belongs to the recording is not there."""
+        return cls(where=where, expected=needed, got="no such file", remedy=remedy)
 
 
 class FileNameError(RecordingError):
     """The path does not name date, subject and session."""
 
+    @classmethod
+    def not_as_published(cls, where: str, *, expected: str, got: str) -> FileNameError:
+        """A file of a published data set was renamed or moved."""
+        return cls(where=where, expected=expected, got=got, remedy="Keep the names of files and folders as published.")
+
 
 class MissingColumnError(RecordingError):
     """A time or sensor column is absent."""
+
+    @classmethod
+    def of(cls, where: str, column: str, header: Iterable[str], remedy: str) -> MissingColumnError:
+        """A file with the columns `header` lacks `column`."""
+        present = ", ".join(name or "(unnamed)" for name in [*header][:30])
+        return cls(
+            where=where,
+            expected=f"a column {column!r}",
+            got=f"the columns {present or '(none)'}",
+            remedy=f"{did_you_mean(column, header)} {remedy}".strip(),
+            line=1,
+        )
 
 
 class MalformedRowError(RecordingError):
@@ -140,6 +223,26 @@ class ConflictingRecordingError(RecordingError):
 
 class LakeError(HarError, OSError):
     """The tables cannot be read or written."""
+
+    @classmethod
+    def refused(cls, path: object, error: Exception) -> LakeError:
+        """The disk refuses to write `path`."""
+        return cls(
+            where=str(path),
+            expected="a path that can be written",
+            got=reason(error),
+            remedy="Free space or grant write access, then run the same command again: nothing was left half-written.",
+        )
+
+    @classmethod
+    def unreadable(cls, path: object, error: Exception) -> LakeError:
+        """The disk refuses to read `path`."""
+        return cls(
+            where=str(path),
+            expected="a file that can be read",
+            got=reason(error),
+            remedy="Check that the file exists and that you may read it, then run the same command again.",
+        )
 
 
 class LakeBusyError(LakeError, TimeoutError):

@@ -261,7 +261,7 @@ def run(
     for name in (REFERENCE, REFERENCE_PROFILE):
         (folder / name).unlink(missing_ok=True)
     if monitoring.enabled:
-        seen = every.of((*split.train, *split.validation))
+        seen = every.for_subjects((*split.train, *split.validation))
         worn = placements(lake, seen, version=recipe.lake_version)
         reference, profile = reference_of(
             classifier, seen, monitoring, regimes=recipe.regimes, placements=worn, seed=recipe.seed
@@ -323,7 +323,7 @@ def describe(settings: Settings, fitted: Fitted, *, git_commit: str, data_versio
 
 def judge(classifier: Classifier, windows: WindowSet, subjects: tuple[str, ...], batch_size: int = 64) -> Outcome:
     """A model file's probabilities for the labelled windows of these subjects."""
-    chosen = windows.of(subjects)
+    chosen = windows.for_subjects(subjects)
     chosen = chosen.select(chosen.labels >= 0)
     parts = [
         classifier.predict(chosen.batch(slice(first, first + batch_size))).probabilities
@@ -383,7 +383,7 @@ def challenge(
             got=f"{', '.join(recipe.split['held_out'])}, and it was trained on all of them",
             remedy="Hold out others (har.toml, split.held_out), or decide by hand: har promote VERSION --reason WHY.",
         )
-    held_out = labelled(windows.of(judges))
+    held_out = labelled(windows.for_subjects(judges))
     model = Classifier(challenger, threads=1)
     champion_model = Classifier(champion.model, threads=1) if champion else None
     outcome = judge(model, held_out, judges)

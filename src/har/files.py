@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 def write_atomically(path: Path, content: str | bytes) -> Path:
     """Replace `path` by `content` in one step; folders are made as needed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as draft:
         draft.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
@@ -23,9 +24,11 @@ def write_atomically(path: Path, content: str | bytes) -> Path:
 def replacing(path: Path) -> Iterator[Path]:
     """A draft beside `path`, to be written; it takes the place of `path` when the block ends, and is on disk by then.
 
-    Folders are made as needed. A failed block leaves `path` as it was, and no draft.
+    A failed block leaves `path` as it was, and no draft.
+
+    Raises:
+        OSError: the folder of `path` is not there or cannot be written, or the disk refuses.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     draft = Path(name)
     try:

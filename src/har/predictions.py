@@ -1,4 +1,4 @@
-"""What a model says about subject-days: samples of the lake to rows of `predictions`, and those to minutes."""
+"""Score samples of the lake as rows of `predictions`, and sum predictions to minutes per activity."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from har.cutting import cut_day
-from har.errors import ModelError
+from har.errors import ModelError, did_you_mean
 from har.inference import Classifier, ModelMetadata
 from har.lake import Partition
 from har.settings import Settings
@@ -18,40 +18,43 @@ Parts = Iterable[tuple[Partition, pl.DataFrame]]
 """Partitions, each with the columns session, segment, time and the channels in SI units."""
 
 FEATURES = "features"
-"""Column of what `predict` hands on of the model's features; it is not stored with the predictions."""
+"""Column of the model's features that `predict` returns on request; it is not stored with the predictions."""
 
 
 def predict(
     parts: Parts, settings: Settings, classifier: Classifier, model_version: int, *, features: Sequence[str] = ()
 ) -> pl.DataFrame:
-    """Predictions, one row per window, by partition, session and start.
+    """Predictions, one row per window, sorted by date, subject, session and start.
 
     Args:
-        parts: what to score, one partition after the other.
-        settings: window, rate and channels.
+        parts: the partitions to score.
+        settings: windows, rate and channels.
         classifier: the model.
         model_version: written into every row.
-        features: names of the model's features to hand on, in one more column `FEATURES`, an array of float32.
+        features: names of features to return in one more column, `FEATURES`, an array of float32.
 
     Raises:
         ModelError: the model has no such feature.
     """
-    picked = pick_features(classifier.metadata, features)
-    seen = [np.empty((0, len(features)), np.float32)]
+    indices = feature_indices(classifier.metadata, features)
+    feature_batches = [np.empty((0, len(features)), np.float32)]
     activities = pl.Series(classifier.metadata.activities, dtype=pl.String)
     period_us = 1e6 / settings.sensors.rate_hz
-    rows, found = [], [np.empty((0, len(activities)), np.float32)]
+    rows, probability_batches = [], [np.empty((0, len(activities)), np.float32)]
     for partition, frame in parts:
         windows, places = cut_day(partition, frame, settings, settings.sensors.channels)
         for batch in windows.batches(settings.scoring.batch_size):
             answer = classifier.predict(batch)
-            found.append(answer.probabilities)
-            if len(picked):
-                seen.append(answer.features[:, picked])
+            probability_batches.append(answer.probabilities)
+            if len(indices):
+                feature_batches.append(answer.features[:, indices])
         rows.append(places)
-    probabilities = np.concatenate(found)
+    probabilities = np.concatenate(probability_batches)
     confidence = probabilities.max(axis=1, initial=0)
-    described = pl.Series(FEATURES, np.concatenate(seen), pl.Array(pl.Float32, len(features))) if len(picked) else None
+    feature_column = []
+    if len(indices):
+        values = np.concatenate(feature_batches)
+        feature_column = [pl.Series(FEATURES, values, pl.Array(pl.Float32, len(features)))]
     predictions = pl.concat(rows).with_columns(
         (pl.col("start") + pl.duration(microseconds=round(settings.length * period_us))).alias("end"),
         activities.gather(probabilities.argmax(axis=1)).alias("activity"),
@@ -59,40 +62,42 @@ def predict(
         pl.Series("abstained", confidence < classifier.metadata.abstain_below),
         pl.lit(model_version, pl.Int32).alias("model_version"),
         pl.lit(None, pl.String).alias("request_id"),
-        *([] if described is None else [described]),
+        *feature_column,
     )
-    # Mostly they are in order; the features are not copied to find that out.
+    # They are usually sorted already; checking that does not copy the features.
     key = ["date", "subject", "session", "start"]
     order = predictions.select(key).with_row_index("row").sort(key)["row"]
     return predictions if order.is_sorted() else predictions[order]
 
 
-def pick_features(metadata: ModelMetadata, names: Sequence[str]) -> NDArray[np.intp]:
-    """Where the named features stand among the model's, (len(names),).
+def feature_indices(metadata: ModelMetadata, names: Sequence[str]) -> NDArray[np.intp]:
+    """Indices of the named features among the model's, (len(names),).
 
     Raises:
-        ModelError: it has no such feature.
+        ModelError: the model has no such feature.
     """
-    places = {name: place for place, name in enumerate(metadata.feature_names)}
+    indices = {name: index for index, name in enumerate(metadata.feature_names)}
     for name in names:
-        if name not in places:
+        if name not in indices:
             raise ModelError(
                 where="features",
-                expected=f"names among the model's {len(places)} features",
+                expected=f"names among the model's {len(indices)} features",
                 got=repr(name),
-                remedy="Name features as the model file's metadata does.",
+                remedy=did_you_mean(name, indices) or "The model file's metadata lists the names of its features.",
             )
-    return np.array([places[name] for name in names], np.intp)
+    return np.array([indices[name] for name in names], np.intp)
 
 
 def activity_minutes(predictions: pl.DataFrame) -> pl.DataFrame:
-    """Minutes per subject and activity of one date or more, from windows that overlap.
+    """Minutes per date, subject and activity, from windows that may overlap.
 
-    A window stands for the time until the next one starts, the last of a run for its whole length. Columns: date,
-    subject, activity ("uncertain" where the model abstained), minutes, windows.
+    A window counts for the time until the next one starts, the last before a gap for its whole length.
 
     Args:
-        predictions: those that count, see `counted_once`.
+        predictions: without duplicates, see `counted_once`.
+
+    Returns:
+        date, subject, activity ("uncertain" where the model abstained), minutes and windows.
     """
     ordered = predictions.sort("date", "subject", "session", "start")
     following = pl.col("start").shift(-1).over("date", "subject", "session")
@@ -107,9 +112,9 @@ def activity_minutes(predictions: pl.DataFrame) -> pl.DataFrame:
 
 
 def counted_once(predictions: pl.DataFrame) -> pl.DataFrame:
-    """The rows that count: the nightly job's, or the online service's where a subject's day has none of those.
+    """Predictions without duplicates: those of the nightly job, or of the online service on days without them.
 
-    The same movement may have been sent to the service and uploaded as a file; it must not be counted twice.
+    The same samples may have been sent to the service and uploaded as a file, and must not be counted twice.
     """
     nightly = pl.col("request_id").is_null()
     return predictions.filter(nightly | ~nightly.any().over("date", "subject"))

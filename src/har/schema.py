@@ -1,4 +1,4 @@
-"""The columns of every table in the lake, said once: names, types, units and what they mean."""
+"""The columns of every table in the lake: names, types, units and meaning."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import polars as pl
 FLAGS = {"saturated": 1, "stuck": 2, "interpolated": 4}
 """Bits of the column `flags`.
 
-saturated: a channel read its full scale or more. stuck: a channel held one value for a second or longer.
-interpolated: no measured sample lies within 0.6 of an interval (half of it, and some room for jitter).
+saturated: a channel is at its full scale or beyond. stuck: a channel has been constant for a second or longer.
+interpolated: there is no measured sample within 0.6 of an interval (half an interval, plus tolerance for jitter).
 """
 
 TIME = pl.Datetime("us", "UTC")
@@ -57,7 +57,7 @@ RECORDINGS = pl.Schema(
         "device": pl.String(),
     }
 )
-"""One row per ingested file: where its samples came from, and their quality."""
+"""One row per ingested file: the source of its samples, and their quality."""
 
 PREDICTIONS = pl.Schema(
     {
@@ -75,8 +75,8 @@ PREDICTIONS = pl.Schema(
 )
 """One row per window; `end` is the stamp of the first sample after it.
 
-`request_id` is null in the rows that the nightly job wrote, and names the request of those that the online service
-answered. A subject's day can hold both.
+`request_id` is null in rows of the nightly job; in rows of the online service it is the id of the request. A subject's
+day can have both.
 """
 
 REQUESTS = pl.Schema(
@@ -95,10 +95,10 @@ REQUESTS = pl.Schema(
         "received_at": TIME,
     }
 )
-"""One row per window that the online service answered: how, and what the model saw.
+"""One row per window that the online service answered: the features, the fallback if any, and the shadow's answer.
 
 `fallback` is null, "previous" or "rule"; `features` is null where the rule answered; the shadow's columns are null
-where no second model looked. `ms` is the whole request's.
+where no shadow model was asked. `ms` is the time of the whole request.
 """
 
 LABELS = pl.Schema(
@@ -113,17 +113,17 @@ LABELS = pl.Schema(
         "received_at": TIME,
     }
 )
-"""One row per feedback: the true activity of an interval; of rows about one interval the last received holds.
+"""One row per feedback: the true activity of an interval; where intervals overlap, the last received one counts.
 
-A row whose request is not in `requests` yet has no `start` and no `end`; its date is that of its receipt and its
-subject `UNKNOWN_SUBJECT`. It gets its place when the request arrives.
+A row whose request is not in `requests` yet has no `start` and no `end`, the date on which it was received, and the
+subject `UNKNOWN_SUBJECT`. All four are set when the request arrives.
 """
 
 UNKNOWN_SUBJECT = "unknown"
-"""The subject of requests that name none."""
+"""The subject of requests without one."""
 
 ONLINE_SESSION = "online"
-"""The session of requests that name none."""
+"""The session of requests without one."""
 
 SCORES = pl.Schema(
     {
@@ -137,7 +137,7 @@ SCORES = pl.Schema(
         "scored_at": TIME,
     }
 )
-"""One row per scored partition: by which model, and from which content; written after its predictions."""
+"""One row per scored partition, written after its predictions: the model's version and a hash of the source files."""
 
 PROFILES = pl.Schema(
     {
@@ -154,15 +154,15 @@ PROFILES = pl.Schema(
         "made_at": TIME,
     }
 )
-"""One row per date, subject, placement and device, and for online windows one more: what the model saw there.
+"""One row per date, subject, placement and device, online windows separately: distributions of the model's features.
 
-`profile` is a `har.monitoring.Profile`. Days that are long past are merged: `date` is then the month's first, `days`
-how many it holds, two at least, and `month_days` which (bit 0: the first). Else `days` is 1 and `month_days` null.
-`placement` and `device` are "" where the files name none.
+`profile` is a `har.monitoring.Profile`. Old days are merged by month: `date` is then the first of the month, `days` the
+number of days (at least two), and `month_days` which days (bit 0: the first). Otherwise `days` is 1 and `month_days`
+null. `placement` and `device` are "" where unknown.
 """
 
 EVERYONE = "everyone"
-"""The subject of rows that are about a whole day."""
+"""The subject of rows about all subjects of a day."""
 
 DRIFT = pl.Schema(
     {
@@ -196,10 +196,10 @@ DECISIONS = pl.Schema(
         "outcome": pl.String(),
     }
 )
-"""The policy's log, one row per decision, subject `EVERYONE`; `date` is the day that was judged.
+"""The log of the monitoring policy, one row per decision, subject `EVERYONE`; `date` is the monitored day.
 
-`payload` is JSON. A row with an `event` and no `handled_at` is still to be heard: the next run sends it again;
-`attempts` counts the trainings that were begun for it.
+`payload` is JSON. A row with an `event` and no `handled_at` has not been handled: the next run sends it again.
+`attempts` counts the trainings that were started for it.
 """
 
 LABEL_REQUESTS = pl.Schema(
@@ -218,4 +218,4 @@ LABEL_REQUESTS = pl.Schema(
         "asked_at": TIME,
     }
 )
-"""Windows whose labels would help most, ranked from 1 within a decision; `activity` is what the model believes."""
+"""The most informative windows to label, ranked from 1 within a decision; `activity` is the model's prediction."""

@@ -1,4 +1,4 @@
-"""Feedback over samples: which activity holds when, what waits, what is not known; and what windows make of it."""
+"""Feedback: the activity at each time, rows that are ignored or unknown, and the labels of windows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from har.dataset import Feedback, _last_over, load_windows, placements, told_labels, window_labels
+from har.dataset import Feedback, labels_from_feedback, load_windows, placements, window_labels
+from har.dataset._feedback import _last_cover
 from har.jobs.ingest import inbox_chunks, ingest_files
 from har.lake import Lake
 from har.settings import Settings
@@ -21,8 +22,8 @@ NINE = dt.datetime(2024, 1, 1, 9, tzinfo=dt.UTC)
 NAMES = ("PEN", "ABD", "FEL", "IR", "ER", "TRAP", "ROW")
 
 
-def tell(lake: Lake, *rows: tuple[str, float | None, float | None, str], first: int = 0) -> None:
-    """Feedback in the order in which it is received: subject, seconds after nine from and to, activity."""
+def add_feedback(lake: Lake, *rows: tuple[str, float | None, float | None, str], first: int = 0) -> None:
+    """Add feedback in the order of receipt: subject, start and end in seconds after nine, activity."""
     values = [
         {
             "date": DAY,
@@ -39,35 +40,35 @@ def tell(lake: Lake, *rows: tuple[str, float | None, float | None, str], first: 
     lake.labels.add(pl.DataFrame(values, lake.labels.schema), ["feedback_id"])
 
 
-def at(lake: Lake, subject: str, *seconds: float, own: int = -1, **options: object) -> list[int]:
+def at(lake: Lake, subject: str, *seconds: float, labels: int = -1, **options: object) -> list[int]:
     feedback = Feedback(lake, NAMES, **options)
     times = pl.Series([NINE + dt.timedelta(seconds=second) for second in seconds], dtype=pl.Datetime("us", "UTC"))
-    return feedback.over(pl.Series([subject] * len(seconds)), times, np.full(len(seconds), own, np.int16)).tolist()
+    return feedback.over(pl.Series([subject] * len(seconds)), times, np.full(len(seconds), labels, np.int16)).tolist()
 
 
-def test_an_interval_holds_from_its_start_to_just_before_its_end(lake: Lake) -> None:
-    tell(lake, ("s01", 10, 20, "ABD"))
+def test_an_interval_includes_its_start_and_excludes_its_end(lake: Lake) -> None:
+    add_feedback(lake, ("s01", 10, 20, "ABD"))
     assert at(lake, "s01", 9.99, 10, 19.99, 20) == [-1, 1, 1, -1]
     assert at(lake, "s02", 15) == [-1]
-    assert at(lake, "s01", 5, 15, own=3) == [3, 1]
+    assert at(lake, "s01", 5, 15, labels=3) == [3, 1]
 
 
-def test_the_last_received_holds(lake: Lake) -> None:
-    tell(lake, ("s01", 0, 30, "ABD"), ("s01", 10, 20, "ROW"), ("s01", 12, 14, "PEN"), ("s01", 0, 5, "IR"))
+def test_the_last_received_feedback_applies(lake: Lake) -> None:
+    add_feedback(lake, ("s01", 0, 30, "ABD"), ("s01", 10, 20, "ROW"), ("s01", 12, 14, "PEN"), ("s01", 0, 5, "IR"))
     assert at(lake, "s01", 1, 7, 11, 13, 15, 25) == [3, 1, 6, 0, 6, 1]
 
 
-def test_an_older_version_knows_less(lake: Lake) -> None:
-    tell(lake, ("s01", 0, 30, "ABD"))
+def test_feedback_at_an_older_version(lake: Lake) -> None:
+    add_feedback(lake, ("s01", 0, 30, "ABD"))
     then = lake.labels.version()
-    tell(lake, ("s01", 0, 30, "ROW"), first=10)
+    add_feedback(lake, ("s01", 0, 30, "ROW"), first=10)
     assert at(lake, "s01", 1) == [6]
     assert at(lake, "s01", 1, version=then) == [1]
     assert at(lake, "s01", 1, version=-1) == [-1]
 
 
-def test_what_waits_or_is_empty_says_nothing_and_what_is_not_known_is_counted(lake: Lake) -> None:
-    tell(
+def test_feedback_without_an_interval_is_ignored_and_unknown_activities_are_counted(lake: Lake) -> None:
+    add_feedback(
         lake,
         ("s01", 0, 30, "ABD"),
         ("s01", None, None, "ROW"),
@@ -82,21 +83,21 @@ def test_what_waits_or_is_empty_says_nothing_and_what_is_not_known_is_counted(la
     assert at(lake, "s01", 5.5) == [1]
 
 
-def test_no_feedback_gives_the_labels_back(lake: Lake) -> None:
-    own = np.array([1, 2], np.int16)
+def test_without_feedback_the_labels_are_returned_unchanged(lake: Lake) -> None:
+    labels = np.array([1, 2], np.int16)
     times = pl.Series([NINE, NINE])
-    assert Feedback(lake, NAMES).over(pl.Series(["s01", "s02"]), times, own) is own
+    assert Feedback(lake, NAMES).over(pl.Series(["s01", "s02"]), times, labels) is labels
 
 
 @hypothesis_settings(deadline=None, max_examples=150)
 @given(st.lists(st.tuples(st.integers(0, 39), st.integers(1, 40)), min_size=1, max_size=30))
-def test_last_over_against_painting(intervals: list[tuple[int, int]]) -> None:
+def test_last_cover_equals_a_plain_loop(intervals: list[tuple[int, int]]) -> None:
     first = np.array([start for start, _ in intervals])
     stop = np.array([min(start + length, 40) for start, length in intervals])
-    painted = np.full(40, -1)
+    expected = np.full(40, -1)
     for number, (start, end) in enumerate(zip(first, stop, strict=True)):
-        painted[start:end] = number
-    assert _last_over(first, stop, 40).tolist() == painted.tolist()
+        expected[start:end] = number
+    assert _last_cover(first, stop, 40).tolist() == expected.tolist()
 
 
 @pytest.fixture
@@ -114,23 +115,23 @@ def names_of(windows: object) -> list[str]:
     return [(*NAMES, "-")[label] for label in windows.labels]
 
 
-def test_windows_follow_feedback_and_say_where_they_are_from(recorded: Lake, settings: Settings) -> None:
+def test_feedback_changes_the_labels_of_windows(recorded: Lake, settings: Settings) -> None:
     before = load_windows(recorded, settings)
     assert names_of(before) == ["PEN"] * 14 + ["-"] * 14 + ["ROW"] * 14
     assert np.unique(before.recordings).tolist() == [0, 1, 2]
     assert before.dates.astype(str).tolist() == ["2024-01-01"] * 28 + ["2024-01-02"] * 14
-    # Both recordings of s01 begin at nine: what is told about a time holds for both.
-    tell(recorded, ("s01", 0, 10, "ABD"), ("s01", 2, 3, "JUMP"))
+    # Both recordings of s01 begin at nine: feedback on a time applies to both.
+    add_feedback(recorded, ("s01", 0, 10, "ABD"), ("s01", 2, 3, "JUMP"))
     after = load_windows(recorded, settings)
-    # Windows of 4 s every 2 s: the fifth begins at 8 s and is half of each, which 60 % do not suffice for.
+    # Windows of 4 s every 2 s: the fifth begins at 8 s and is half of each, below the purity of 60 %.
     assert names_of(after) == [
         *["ABD"] * 4, "-", *["PEN"] * 9, *["ABD"] * 4, *["-"] * 10, *["ROW"] * 14
     ]  # fmt: skip
     assert names_of(load_windows(recorded, settings, labels_version=-1)) == names_of(before)
 
 
-def test_labels_of_windows_are_those_that_training_sees(recorded: Lake, settings: Settings) -> None:
-    tell(recorded, ("s01", 0, 10, "ABD"), ("s02", -100, -50, "ROW"))
+def test_window_labels_equal_those_of_load_windows(recorded: Lake, settings: Settings) -> None:
+    add_feedback(recorded, ("s01", 0, 10, "ABD"), ("s02", -100, -50, "ROW"))
     for version in (None, -1):
         windows = load_windows(recorded, settings, labels_version=version)
         labels = window_labels(recorded, settings, labels_version=version)
@@ -144,7 +145,7 @@ def test_labels_of_windows_are_those_that_training_sees(recorded: Lake, settings
 
 
 def test_online_windows_are_labelled_by_feedback_alone(lake: Lake, settings: Settings) -> None:
-    tell(lake, ("s01", 0, 10, "ABD"), ("s02", 0, 10, "ROW"))
+    add_feedback(lake, ("s01", 0, 10, "ABD"), ("s02", 0, 10, "ROW"))
     asked = pl.DataFrame(
         {
             "date": DAY,
@@ -153,13 +154,13 @@ def test_online_windows_are_labelled_by_feedback_alone(lake: Lake, settings: Set
             "start": [NINE + dt.timedelta(seconds=second) for second in (0, 7, 9, 0)],
         }
     )
-    told = told_labels(asked, lake, settings)
-    # From 7 s three of four seconds are told, from 9 s only one.
-    assert told["start"].to_list() == [NINE, NINE + dt.timedelta(seconds=7)]
-    assert told["activity"].to_list() == ["ABD", "ABD"]
+    labelled = labels_from_feedback(asked, lake, settings)
+    # From 7 s three of four seconds are labelled, from 9 s only one.
+    assert labelled["start"].to_list() == [NINE, NINE + dt.timedelta(seconds=7)]
+    assert labelled["activity"].to_list() == ["ABD", "ABD"]
 
 
-def test_placements_follow_the_windows(recorded: Lake, settings: Settings) -> None:
+def test_placements_of_windows(recorded: Lake, settings: Settings) -> None:
     rows = recorded.recordings.read()
     worn = rows.with_columns(pl.Series("placement", ["left", "right", None]).alias("placement"))
     recorded.recordings.replace(worn, worn.select("date", "subject").unique().rows())
@@ -168,4 +169,4 @@ def test_placements_follow_the_windows(recorded: Lake, settings: Settings) -> No
     found = placements(recorded, windows)
     expected = [by_session["2024-01-01s01a"], by_session["2024-01-01s01b"], by_session["2024-01-02s02a"]]
     assert found.tolist() == [expected[number] or "" for number in windows.recordings]
-    assert placements(recorded, windows.of(("s02",))).tolist() == [expected[2] or ""] * 14
+    assert placements(recorded, windows.for_subjects(("s02",))).tolist() == [expected[2] or ""] * 14

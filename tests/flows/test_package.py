@@ -191,7 +191,7 @@ def test_a_task_is_tried_again_if_the_failure_can_pass(
         if kind == "busy" and tries[kind] < 3:
             raise LakeBusyError(expected="a free table", got="a writer", remedy="Wait.")
         if kind == "bad":
-            raise PackagingError(expected="an answer", got="another", remedy="Mend it.")
+            raise PackagingError(expected="an answer", got="another", remedy="Fix it.")
         return tries[kind]
 
     @flow

@@ -69,16 +69,16 @@ def _ingest(settings: Settings, lake: Lake) -> pl.DataFrame:
     return lake.samples.read()
 
 
-def test_what_is_imported_is_what_ingest_lands(
+def test_ingest_accepts_every_imported_file(
     tmp_path: Path, settings: Settings, lake: Lake, signal: np.ndarray, look: Look
 ) -> None:
     _put(tmp_path, _rows(signal))
-    found = look()
-    assert (len(found.staged), found.refused, dict(found.faults)) == (1, [], {})
-    assert found.hours == pytest.approx(899 * 0.02 / 3600)
-    assert found.staged[0].quality.measured_rate_hz == pytest.approx(50)
+    result = look()
+    assert (len(result.staged), result.refused, dict(result.faults)) == (1, [], {})
+    assert result.hours == pytest.approx(899 * 0.02 / 3600)
+    assert result.staged[0].quality.measured_rate_hz == pytest.approx(50)
     assert not settings.path("inbox").exists()
-    assert (write(found, settings.path("inbox")).new, settings.path("inbox").exists()) == (1, True)
+    assert (write(result, settings.path("inbox")).new, settings.path("inbox").exists()) == (1, True)
     (path,) = settings.path("inbox").rglob("*.parquet")
     assert path.relative_to(settings.path("inbox")).as_posix() == "2024-05-06/s01_a.parquet"
     samples = _ingest(settings, lake).sort("time")
@@ -88,7 +88,7 @@ def test_what_is_imported_is_what_ingest_lands(
     assert samples["time"][0] == dt.datetime.fromtimestamp(START_MS / 1000, dt.UTC)
 
 
-def test_a_second_import_writes_nothing_and_another_file_stays(
+def test_a_second_import_writes_nothing_and_keeps_files_with_other_content(
     tmp_path: Path, settings: Settings, signal: np.ndarray, look: Look
 ) -> None:
     _put(tmp_path, _rows(signal))
@@ -107,7 +107,7 @@ def test_a_second_import_writes_nothing_and_another_file_stays(
 
 
 @pytest.mark.parametrize("unit", ["iso", "s", "ms", "us", "ns"])
-def test_files_are_in_the_projects_units_and_columns(
+def test_files_have_the_projects_units_and_columns(
     tmp_path: Path, project: Path, signal: np.ndarray, look: Look, unit: str
 ) -> None:
     toml = HAR_TOML.replace('"iso"', f'"{unit}"').replace('"time"', '"when"').replace('"g"', '"mg"')
@@ -116,8 +116,8 @@ def test_files_are_in_the_projects_units_and_columns(
     own = load_settings(project)
     _put(tmp_path, _rows(signal))
     options = {"time-unit": "ms"}
-    found = look(using=own, options=options, units={"accelerometer": "g", "gyroscope": "rad/s"})
-    table = pl.read_parquet(found.staged[0].file.path)
+    result = look(using=own, options=options, units={"accelerometer": "g", "gyroscope": "rad/s"})
+    table = pl.read_parquet(result.staged[0].file.path)
     assert table.columns == ["when", "accel_x", "accel_y", "accel_z", "gyro_x", "gyro_y", "gyro_z", "doing"]
     np.testing.assert_allclose(table["accel_y"], signal[:, 1] * 1000, rtol=1e-6)
     np.testing.assert_allclose(table["gyro_x"], np.degrees(signal[:, 3]), rtol=1e-6)
@@ -128,17 +128,17 @@ def test_files_are_in_the_projects_units_and_columns(
         assert table["when"][1] == pytest.approx((START_MS / 1000 + 0.02) * per_second[unit], rel=1e-15)
 
 
-def test_labels_are_mapped_or_named_with_the_way_out(tmp_path: Path, signal: np.ndarray, look: Look) -> None:
+def test_labels_are_mapped_and_unknown_ones_refused(tmp_path: Path, signal: np.ndarray, look: Look) -> None:
     half = len(signal) // 2
     rows = _rows(signal)
     mixed = [row.replace("PEN", "pen" if number < half else "Rowing") for number, row in enumerate(rows)]
     mixed[:100] = [row.replace("pen", "") for row in mixed[:100]]
     _put(tmp_path, mixed)
-    found = look()
-    assert found.labels.unknown == {"Rowing": half}
-    assert found.faults["samples without a label"] == 100 + half
+    result = look()
+    assert result.labels.unknown == {"Rowing": half}
+    assert result.faults["samples without a label"] == 100 + half
     with pytest.raises(UnknownActivityError, match="--map 'Rowing=ROW'"):
-        found.labels.require_known()
+        result.labels.require_known()
     mapped = look(names={"Rowing": "ROW"})
     mapped.labels.require_known()
     table = pl.read_parquet(mapped.staged[0].file.path)
@@ -150,21 +150,19 @@ def test_labels_are_mapped_or_named_with_the_way_out(tmp_path: Path, signal: np.
         look(names={"Rowing": "RWO"})
 
 
-def test_a_wrong_unit_is_refused_with_the_option_that_mends_it(tmp_path: Path, signal: np.ndarray, look: Look) -> None:
+def test_a_wrong_unit_is_refused_with_the_right_option(tmp_path: Path, signal: np.ndarray, look: Look) -> None:
     still = np.tile([0, 0, 9.80665, 0, 0, 0], (900, 1)) + np.random.default_rng(0).normal(0, 0.01, (900, 6))
     _put(tmp_path, _rows(still))
-    found = look()
-    assert found.staged == []
-    assert "--unit accelerometer=m/s^2" in found.refused[0].error.remedy
-    assert found.refused[0].source.endswith("s01_a.csv")
-    mended = look(units={"accelerometer": "m/s^2"})
-    assert mended.refused == []
-    assert pl.read_parquet(mended.staged[0].file.path)["accel_z"].mean() == pytest.approx(1, abs=0.01)
+    result = look()
+    assert result.staged == []
+    assert "--unit accelerometer=m/s^2" in result.refused[0].error.remedy
+    assert result.refused[0].source.endswith("s01_a.csv")
+    corrected = look(units={"accelerometer": "m/s^2"})
+    assert corrected.refused == []
+    assert pl.read_parquet(corrected.staged[0].file.path)["accel_z"].mean() == pytest.approx(1, abs=0.01)
 
 
-def test_one_bad_file_is_refused_by_name_and_the_others_are_taken(
-    tmp_path: Path, signal: np.ndarray, look: Look
-) -> None:
+def test_a_bad_file_is_refused_and_the_others_are_imported(tmp_path: Path, signal: np.ndarray, look: Look) -> None:
     _put(tmp_path, _rows(signal))
     data = tmp_path / "data"
     (data / "s02_a.csv").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:66dc\nsize 261154\n")
@@ -175,9 +173,9 @@ def test_one_bad_file_is_refused_by_name_and_the_others_are_taken(
     mixed = np.concatenate([np.arange(0, 9_000, 20), np.arange(9_000, 54_000, 100)])
     _put(tmp_path, _rows(signal[: len(mixed)], stamps=START_MS + mixed), "s06_a.csv")
     _put(tmp_path, [*_rows(signal), *_rows(signal[:50])], "s07_a.csv")
-    found = look()
-    assert [one.file.subject for one in found.staged] == ["s01", "s07"]
-    reasons = {Path(one.source).name: str(one.error) for one in found.refused}
+    result = look()
+    assert [one.file.subject for one in result.staged] == ["s01", "s07"]
+    reasons = {Path(one.source).name: str(one.error) for one in result.refused}
     for name, words in {
         "s02_a.csv": "git lfs pull",
         "s03_a.csv": "AppleDouble",
@@ -187,8 +185,8 @@ def test_one_bad_file_is_refused_by_name_and_the_others_are_taken(
     }.items():
         assert words in reasons.pop(name)
     assert reasons == {}
-    assert found.faults["AppleDouble files passed over"] == 1
-    assert found.faults["rows repeated as a whole, dropped"] == 50
+    assert result.faults["AppleDouble files, skipped"] == 1
+    assert result.faults["duplicate rows, dropped"] == 50
 
 
 def test_faults_of_rows_are_counted(tmp_path: Path, settings: Settings, signal: np.ndarray, look: Look) -> None:
@@ -203,41 +201,39 @@ def test_faults_of_rows_are_counted(tmp_path: Path, settings: Settings, signal: 
     rows[50:60] = [row.removesuffix("PEN") for row in rows[50:60]]
     del rows[100:200]
     _put(tmp_path, rows)
-    found = look()
-    assert found.refused == []
-    clip = [name for name in found.faults if name.startswith("samples clipped at")]
+    result = look()
+    assert result.refused == []
+    clip = [name for name in result.faults if name.startswith("samples clipped at")]
     assert any("2 g" in name for name in clip)
-    rest = {name: count for name, count in found.faults.items() if name not in clip}
+    rest = {name: count for name, count in result.faults.items() if name not in clip}
     assert rest.pop("samples of a stuck sensor") > 100
     assert rest == {
-        "rows with a separator too many at their end": 2,
+        "rows with an extra separator at the end": 2,
         "rows cut short": 1,
         "rows with a zero stamp": 1,
-        "rows with a value that is no number": 1,
+        "rows with a value that is not a number": 1,
         "samples without a label": 10,
         "gaps longer than 0.5 s": 1,
-        "samples that repeat the one before": 2,
+        "samples that repeat the previous values": 2,
     }
-    assert found.staged[0].quality.samples_kept == 900 - 100 - 3
+    assert result.staged[0].quality.samples_kept == 900 - 100 - 3
 
 
-def test_counted_samples_get_a_date_by_their_order(
-    tmp_path: Path, project: Path, signal: np.ndarray, look: Look
-) -> None:
+def test_counted_samples_get_dates_in_order(tmp_path: Path, project: Path, signal: np.ndarray, look: Look) -> None:
     (project / "har.toml").write_text(HAR_TOML.replace('"UTC"', '"Europe/Vienna"'))
     vienna = load_settings(project)
     for name in ("s01_a.csv", "s01_b.csv", "s02_a.csv"):
         _put(tmp_path, _rows(signal), name)
     options = {"time-unit": "samples", "rate": "50"}
-    found = look(using=vienna, options=options, first_day=dt.date(2024, 7, 1))
-    starts = {one.file.path.name: pl.read_parquet(one.file.path)["time"][0] for one in found.staged}
+    result = look(using=vienna, options=options, first_day=dt.date(2024, 7, 1))
+    starts = {one.file.path.name: pl.read_parquet(one.file.path)["time"][0] for one in result.staged}
     utc = dt.datetime(2024, 7, 1, 6, tzinfo=dt.UTC)
     assert starts == {
         "s01_a.parquet": utc,
         "s01_b.parquet": utc + dt.timedelta(minutes=2),
         "s02_a.parquet": utc,
     }
-    assert {one.clock for one in found.staged} == {"counted"}
+    assert {one.clock for one in result.staged} == {"counted"}
 
 
 @pytest.mark.parametrize(
@@ -248,18 +244,18 @@ def test_counted_samples_get_a_date_by_their_order(
         ([0, 20, 40], ["2024-05-06 a", "2024-05-07 a-2", "2024-05-08 a-3"]),
     ],
 )
-def test_a_recording_of_days_is_cut_at_long_pauses_and_midnights(
+def test_a_recording_of_days_is_split_at_long_pauses_and_midnights(
     tmp_path: Path, signal: np.ndarray, look: Look, hours: list[int], sessions: list[str]
 ) -> None:
     stamps = np.concatenate([START_MS + hour * 3_600_000 + np.arange(300) * 20 for hour in hours])
     _put(tmp_path, _rows(np.vstack([signal[:300]] * len(hours)), stamps=stamps))
-    found = look()
-    assert found.refused == []
-    assert [f"{one.file.date} {one.file.session}" for one in found.staged] == sessions
-    assert sum(one.quality.samples_kept for one in found.staged) == 300 * len(hours)
+    result = look()
+    assert result.refused == []
+    assert [f"{one.file.date} {one.file.session}" for one in result.staged] == sessions
+    assert sum(one.quality.samples_kept for one in result.staged) == 300 * len(hours)
 
 
-def test_parquet_and_csv_with_columns_for_whose_they_are(
+def test_subject_and_session_from_columns_of_parquet_and_csv(
     tmp_path: Path, settings: Settings, signal: np.ndarray, look: Look
 ) -> None:
     schema = ["accel_x", "accel_y", "accel_z", "gyro_x", "gyro_y", "gyro_z"]
@@ -273,17 +269,17 @@ def test_parquet_and_csv_with_columns_for_whose_they_are(
     )
     (tmp_path / "data").mkdir()
     table.write_parquet(tmp_path / "data" / "all.parquet")
-    found = look("parquet", options={"subject": "who", "placement": "where"})
-    assert [(one.file.subject, one.file.session, one.placement) for one in found.staged] == [
+    result = look("parquet", options={"subject": "who", "placement": "where"})
+    assert [(one.file.subject, one.file.session, one.placement) for one in result.staged] == [
         ("p-1", "all", "left wrist"),
         ("p-2", "all", "left wrist"),
     ]
-    written = pl.read_parquet(found.staged[0].file.path)
+    written = pl.read_parquet(result.staged[0].file.path)
     np.testing.assert_allclose(written["accel_x"], signal[::2, 0], rtol=1e-6)
     assert written["placement"].unique().to_list() == ["left wrist"]
 
 
-def test_options_that_cannot_be_are_refused(tmp_path: Path, signal: np.ndarray, look: Look) -> None:
+def test_invalid_options_are_refused(tmp_path: Path, signal: np.ndarray, look: Look) -> None:
     _put(tmp_path, _rows(signal))
     for options, word in (
         ({"colour": "red"}, "colour"),

@@ -1,4 +1,4 @@
-"""Delta tables: replacing is atomic and repeatable, also under SIGKILL and with two writers."""
+"""Delta tables: writes are atomic and repeatable, also under SIGKILL and with two writers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_empty_before_the_first_write(table: Table) -> None:
     assert table.read(version=-1).is_empty()
 
 
-def test_replace_touches_only_what_it_names(table: Table) -> None:
+def test_replace_changes_only_the_given_partitions(table: Table) -> None:
     first = pl.concat([rows(DAY, "a", 1, 2), rows(DAY, "b", 3), rows(NEXT, "a", 4)])
     table.replace(first, [(DAY, "a"), (DAY, "b"), (NEXT, "a")])
     version = table.replace(rows(DAY, "a", 9), [(DAY, "a")])
@@ -46,7 +46,7 @@ def test_replace_touches_only_what_it_names(table: Table) -> None:
     assert table.partitions() == [(DAY, "a"), (DAY, "b"), (NEXT, "a")]
 
 
-def test_replacing_twice_is_replacing_once(table: Table) -> None:
+def test_replace_is_idempotent(table: Table) -> None:
     for _ in range(3):
         table.replace(rows(DAY, "a", 1, 2), [(DAY, "a")])
     assert table.read()["value"].to_list() == [1, 2]
@@ -59,11 +59,11 @@ def test_a_partition_can_become_empty(table: Table) -> None:
 
 
 def test_rows_of_other_partitions_are_refused(table: Table) -> None:
-    with pytest.raises(ValueError, match="not of the partitions"):
+    with pytest.raises(ValueError, match="not among the partitions"):
         table.replace(rows(NEXT, "a", 1), [(DAY, "a")])
 
 
-def test_a_quote_in_a_subject_is_no_sql(table: Table) -> None:
+def test_a_quote_in_a_subject_is_escaped(table: Table) -> None:
     table.replace(rows(DAY, "o'x", 1), [(DAY, "o'x")])
     table.replace(rows(DAY, "o'x", 2), [(DAY, "o'x")])
     assert table.read()["value"].to_list() == [2]
@@ -75,7 +75,7 @@ def test_unknown_version_is_named(table: Table) -> None:
         table.read(version=7)
 
 
-def test_replace_keeps_what_it_is_told_to(tmp_path: Path) -> None:
+def test_replace_keeps_the_rows_of_keep(tmp_path: Path) -> None:
     schema = pl.Schema({**SCHEMA, "origin": pl.String})
     table = Table(tmp_path / "things", schema)
 
@@ -89,7 +89,7 @@ def test_replace_keeps_what_it_is_told_to(tmp_path: Path) -> None:
     assert table.read().sort("value").rows() == [(DAY, "a", 2, "x"), (DAY, "b", 3, "x"), (DAY, "c", 4, None)]
 
 
-def test_adding_twice_is_adding_once(table: Table) -> None:
+def test_add_is_idempotent(table: Table) -> None:
     assert table.add(pl.concat([rows(DAY, "a", 1, 2, 2), rows(DAY, "b", 1)]), ["value"]) == 3
     version = table.version()
     assert table.add(pl.concat([rows(DAY, "b", 1), rows(DAY, "a", 2)]), ["value"]) == 0
@@ -102,7 +102,7 @@ def test_adding_twice_is_adding_once(table: Table) -> None:
     ]
 
 
-def test_a_key_in_time_is_found_wherever_it_lies(tmp_path: Path) -> None:
+def test_add_finds_keys_with_times_in_any_file(tmp_path: Path) -> None:
     schema = pl.Schema({"date": pl.Date, "subject": pl.String, "at": pl.Datetime("us", "UTC"), "name": pl.String})
     table = Table(tmp_path / "things", schema)
 
@@ -119,7 +119,7 @@ def test_a_key_in_time_is_found_wherever_it_lies(tmp_path: Path) -> None:
     assert table.read()["at"].dt.minute().sort().to_list() == [1, 5, 6, 7, 9, 11]
 
 
-def test_amend_sets_columns_of_the_rows_it_names(tmp_path: Path) -> None:
+def test_amend_updates_rows_by_key(tmp_path: Path) -> None:
     schema = pl.Schema(
         {
             **SCHEMA,
@@ -150,7 +150,7 @@ def test_amend_sets_columns_of_the_rows_it_names(tmp_path: Path) -> None:
     assert table.read().sort("subject", "value").equals(frame.with_columns(pl.Series("second", [None, "yes", "no"])))
 
 
-def test_many_small_files_become_one(table: Table) -> None:
+def test_compact_merges_many_small_files(table: Table) -> None:
     for value in range(40):
         table.add(rows(DAY, "a", value), ["value"])
     table.add(rows(DAY, "b", 1), ["value"])
@@ -160,7 +160,7 @@ def test_many_small_files_become_one(table: Table) -> None:
     assert len(list(table.path.glob("date=2024-01-01/subject=b/*.parquet"))) == 1
 
 
-def test_a_table_of_an_older_release_is_read_and_written(tmp_path: Path) -> None:
+def test_a_table_of_an_older_release_can_be_read_and_written(tmp_path: Path) -> None:
     old = Table(tmp_path / "things", SCHEMA)
     old.replace(pl.concat([rows(DAY, "a", 1, 2), rows(DAY, "b", 3)]), [(DAY, "a"), (DAY, "b")])
     schema = pl.Schema({**SCHEMA, "origin": pl.String})
@@ -180,7 +180,7 @@ def test_a_table_of_an_older_release_is_read_and_written(tmp_path: Path) -> None
     assert sorted(frames[DAY, "a"].rows()) == [(7, "x"), (8, "y")]
 
 
-def test_a_table_of_other_settings_is_not_read_as_nulls(table: Table) -> None:
+def test_a_table_with_other_channels_is_refused(table: Table) -> None:
     table.replace(rows(DAY, "a", 1), [(DAY, "a")])
     other = Table(table.path, pl.Schema({**SCHEMA, "gyro_x": pl.Float32}))
     with pytest.raises(LakeError, match=r"column 'gyro_x'.*paths\.lake"):
@@ -201,7 +201,7 @@ for turn in range(int(sys.argv[3])):
 """
 
 
-def test_two_writers_take_turns(table: Table) -> None:
+def test_two_writers_do_not_lose_rows(table: Table) -> None:
     commands = [[sys.executable, "-c", WRITER, str(table.path), subject, "5"] for subject in ("a", "b")]
     writers = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for command in commands]
     assert [process.wait(60) for process in writers] == [0, 0]
@@ -210,14 +210,14 @@ def test_two_writers_take_turns(table: Table) -> None:
 
 
 @pytest.mark.parametrize("delay_s", [0.0, 0.013, 0.04, 0.11])
-def test_a_killed_writer_leaves_a_whole_table_and_no_lock(table: Table, delay_s: float) -> None:
+def test_a_killed_writer_leaves_a_complete_table_and_no_lock(table: Table, delay_s: float) -> None:
     run_and_kill(WRITER, str(table.path), "a", "10000", delay_s=delay_s)
     assert table.read()["value"].sort().to_list() == list(range(1000))
     table.replace(rows(DAY, "a", 7), [(DAY, "a")])
     assert table.read()["value"].to_list() == [7]
 
 
-def test_a_busy_table_says_so(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_locked_table_is_reported(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("har.lake._table._LOCK_TIMEOUT_S", 0.2)
     table.replace(rows(DAY, "a", 1), [(DAY, "a")])
     code = (
@@ -241,7 +241,7 @@ def test_a_lake_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     # A file where the folder should be stands for a disk that refuses: root ignores permission bits.
     (tmp_path / "lake").write_text("")
     table = Table(tmp_path / "lake" / "things", SCHEMA)
-    with pytest.raises(LakeError, match=r"a folder that can be written.*nothing was half written"):
+    with pytest.raises(LakeError, match=r"a path that can be written.*nothing was left half-written"):
         table.replace(rows(DAY, "a", 1), [(DAY, "a")])
 
 
@@ -265,7 +265,7 @@ except LakeError as error:
 """
 
 
-def test_a_disk_that_is_full_loses_nothing(table: Table) -> None:
+def test_a_full_disk_loses_nothing(table: Table) -> None:
     # The kernel refuses writes past a file size limit in the same way as those to a full disk.
     table.replace(rows(DAY, "a", 1, 2), [(DAY, "a")])
     command = [sys.executable, "-c", FULL_DISK, str(table.path)]

@@ -13,12 +13,11 @@ from har.settings import Settings
 
 HEADER = "time,accel_x,accel_y,accel_z,gyro_x,gyro_y,gyro_z,activity"
 Read = Callable[..., Recording]
-Change = Callable[..., Settings]
 
 
 @pytest.fixture
 def lines() -> Callable[..., list[str]]:
-    """Lines of a CSV: the header and `count` samples of a wrist at rest that trembles, at 50 Hz from 08:00 UTC."""
+    """Lines of a CSV: the header and `count` samples of a wrist at rest with noise, at 50 Hz from 08:00 UTC."""
 
     def write(
         count: int = 60, *, start: str = "2024-01-01T08:00:00", step_ms: float = 20, zone: str = "Z"
@@ -33,21 +32,6 @@ def lines() -> Callable[..., list[str]]:
         return written
 
     return write
-
-
-@pytest.fixture
-def change(settings: Settings) -> Change:
-    """The project's settings with other values: `change(recordings={"time_unit": "ms"})`."""
-
-    def changed(**sections: dict[str, Any]) -> Settings:
-        content = settings.model_dump()
-        for section, values in sections.items():
-            for key, value in values.items():
-                old = content[section].get(key)
-                content[section][key] = {**old, **value} if isinstance(old, dict) and value else value
-        return Settings(**content, root=settings.root)
-
-    return changed
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Every bad input is refused by the right class, names its line, and tells the way out."""
+"""Every bad input is refused with the right error class, the bad line, and a remedy."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_a_short_row_and_a_long_one_do_not_cancel_out(read, lines) -> None:
 
 
 def test_too_many_fields(read, lines) -> None:
-    refused(read, edit(lines(), 30, ",PEN", ",PEN,7"), MalformedRowError, 30, "got 9", "too much")
+    refused(read, edit(lines(), 30, ",PEN", ",PEN,7"), MalformedRowError, 30, "got 9", "extra fields")
 
 
 def test_a_separator_at_the_end_of_a_line(read, lines) -> None:
@@ -127,7 +127,7 @@ def test_the_first_of_several_bad_lines_is_named(read, lines) -> None:
     refused(read, field(field(lines(), 40, 1, "x"), 12, 6, "y"), MalformedRowError, 12, "'y'")
 
 
-def test_lines_are_counted_over_blank_ones(read, lines) -> None:
+def test_blank_lines_count(read, lines) -> None:
     content = field(lines(), 12, 3, "fast")
     refused(read, [*content[:5], "", "", *content[5:]], MalformedRowError, 14)
     sound = lines()
@@ -163,7 +163,7 @@ def test_missing_time_column(read, lines) -> None:
     assert "recordings.time_column" in error.remedy
 
 
-def test_a_channel_that_is_there_twice(read, lines) -> None:
+def test_a_repeated_channel(read, lines) -> None:
     refused(read, edit(lines(), 1, "accel_y", "accel_x"), MissingColumnError, 1)
     content = [lines()[0] + ",accel_x", *(line + ",1" for line in lines()[1:])]
     refused(read, content, NotARecordingError, 1, "accel_x")
@@ -212,7 +212,7 @@ def test_stamps_of_another_kind_name_the_setting(read, lines, change) -> None:
 
 
 @pytest.mark.parametrize("start", ["2023-12-31T00:00:01", "2024-01-02T23:00:00"])
-def test_a_day_of_room_for_time_zones(read, lines, start: str) -> None:
+def test_recordings_within_a_day_of_the_folders_date_are_accepted(read, lines, start: str) -> None:
     assert read(lines(start=start)).quality.samples_kept == 60
 
 
@@ -225,7 +225,7 @@ def test_a_stray_stamp_far_ahead(read, lines) -> None:
     refused(read, field(lines(), 61, 0, "2024-03-01T08:00:00Z"), RecordingTimeError, 61, "within a day")
 
 
-def test_stamps_of_whole_seconds_are_refused_not_thinned_out(read, lines) -> None:
+def test_stamps_in_whole_seconds_are_refused(read, lines) -> None:
     content = [lines(500)[0], *(field([line], 1, 0, line[:19] + "Z")[0] for line in lines(500)[1:])]
     refused(read, content, RecordingTimeError, 52, "1 s apart", "milliseconds")
 
@@ -239,7 +239,7 @@ def _scaled(lines: list[str], factor: float) -> list[str]:
 
 
 def _shaken(lines: list[str]) -> list[str]:
-    """The same with the arm always moving: no second of rest."""
+    """The same with an arm that is always moving."""
     shaken = [lines[0]]
     for row, line in enumerate(lines[1:]):
         fields = line.split(",")
@@ -258,8 +258,8 @@ def test_wrong_unit_names_the_right_one(
 ) -> None:
     factor = {"g": 1, "m/s^2": 9.80665, "mg": 1000}[written]
     content = _scaled(_shaken(lines(300)) if moving else lines(300), factor)
-    declared_so = change(sensors={"accelerometer": {"unit": declared, "full_scale": full_scale}})
-    error = refused(read, content, UnitError, 0, "9.81 m/s²", using=declared_so)
+    using = change(sensors={"accelerometer": {"unit": declared, "full_scale": full_scale}})
+    error = refused(read, content, UnitError, 0, "9.81 m/s²", using=using)
     assert f'sensors.accelerometer.unit = "{written}"' in error.remedy
     assert ("in the median" if moving else "at rest") in error.expected
 
@@ -297,7 +297,7 @@ def parquet(**changes: list[object]) -> pl.DataFrame:
     return pl.DataFrame({**columns, "activity": ["PEN"] * 60, **changes})
 
 
-def test_parquet_faults_name_the_row(read) -> None:
+def test_errors_in_parquet_name_the_row(read) -> None:
     def with_value(column: str, row: int, value: object) -> pl.DataFrame:
         frame = parquet()
         values = frame[column].to_list()
@@ -315,7 +315,7 @@ def test_parquet_faults_name_the_row(read) -> None:
     refused(read, parquet(time=list(range(60))), RecordingTimeError, 1, "time_unit", suffix=".parquet")
 
 
-def test_corrupt_parquet_never_gets_through_unnoticed(read, tmp_path: Path) -> None:
+def test_corrupt_parquet_is_refused(read, tmp_path: Path) -> None:
     refused(read, b"", EmptyRecordingError, 0, suffix=".parquet")
     path = tmp_path / "whole.parquet"
     parquet().write_parquet(path)
@@ -324,7 +324,7 @@ def test_corrupt_parquet_never_gets_through_unnoticed(read, tmp_path: Path) -> N
         refused(read, content, NotARecordingError, 0, "Parquet", suffix=".parquet")
 
 
-def test_a_file_that_cannot_be_read_is_not_the_files_fault(tmp_path: Path, settings: Settings) -> None:
+def test_a_file_that_cannot_be_read_is_a_lake_error(tmp_path: Path, settings: Settings) -> None:
     file = InboxFile(tmp_path / "2024-01-01" / "s01_gone.csv", dt.date(2024, 1, 1), "s01", "gone")
     with pytest.raises(LakeError, match="s01_gone"):
         read_recording(file, settings)

@@ -1,4 +1,4 @@
-"""Order, duplicates and gaps: nothing is invented, nothing is lost uncounted, no segment spans a gap."""
+"""Order, duplicates, gaps and faults: no sample is added, dropped samples are counted, no segment spans a gap."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def parsed(count: int) -> Parsed:
 
 @st.composite
 def uploads(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Stamps (µs), one channel and labels of a recording whose rows come late, twice, or with another's stamp."""
+    """Stamps (µs), one channel and labels of a recording with rows that are late, repeated, or share a stamp."""
     steps = draw(st.lists(st.sampled_from([20, 20, 20, 21, 19, 300, 501, 5000]), min_size=1, max_size=40))
     truth = START + np.cumsum(steps) * 1000
     rows = [(int(time), float(number), 0) for number, time in enumerate(truth)]
@@ -56,7 +56,7 @@ def test_late_and_repeated_rows_become_one_ordered_recording(upload: tuple[np.nd
 
 @settings(max_examples=200, deadline=None)
 @given(uploads())
-def test_segments_never_span_a_gap_and_cut_nowhere_else(upload: tuple[np.ndarray, ...]) -> None:
+def test_segments_are_split_at_gaps_only(upload: tuple[np.ndarray, ...]) -> None:
     times = np.unique(upload[0])
     segments = split_gaps(times, MAX_GAP_S)
     assert segments[0] == 0
@@ -85,7 +85,7 @@ def test_a_block_uploaded_twice_within_a_file_is_dropped(read, lines) -> None:
     assert read([*content, *content[1:101]]).frame.equals(read(content).frame)
 
 
-def test_first_of_one_stamp_is_kept(read, lines) -> None:
+def test_of_equal_stamps_the_first_is_kept(read, lines) -> None:
     content = lines(100)
     other = content[50].split(",")
     other[1] = "0.123456"
@@ -102,7 +102,7 @@ def test_late_rows_are_sorted_and_counted(read, lines) -> None:
     assert recording.frame.equals(read(content).frame)
 
 
-def test_a_gap_splits_and_is_reported(read, lines) -> None:
+def test_a_gap_starts_a_segment_and_is_counted(read, lines) -> None:
     content = lines(300)
     recording = read([*content[:101], *content[201:]])
     quality = recording.quality
@@ -157,7 +157,7 @@ def test_labels_may_be_absent(read, lines) -> None:
     assert bare.frame["activity"].null_count() == 80
 
 
-def test_rate_leaves_out_lost_samples_but_not_the_clocks_rounding() -> None:
+def test_rate_ignores_lost_samples_and_averages_rounded_stamps() -> None:
     at_104_hz = START + np.round(np.arange(2000) * 1000 / 104.3).astype(np.int64) * 1000  # whole milliseconds
     assert measured_rate_hz(at_104_hz, MAX_GAP_S) == pytest.approx(104.3, rel=1e-3)
     thinned = np.delete(START + np.arange(2000) * 20_000, np.arange(5, 2000, 11))

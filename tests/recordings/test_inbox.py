@@ -68,15 +68,18 @@ def test_a_misnamed_file_is_reported_with_its_path(tmp_path: Path, name: str, wo
     assert isinstance(strays[0].error, FileNameError)
     assert strays[0].error.where == name
     assert word in str(strays[0].error)
+    assert strays[0].error.remedy.startswith(
+        "Export" if strays[0].error.expected.startswith("the extension") else "Rename"
+    )
 
 
-def test_apple_double_is_no_recording(tmp_path: Path) -> None:
+def test_apple_double_files_are_strays(tmp_path: Path) -> None:
     _put(tmp_path, "2024-01-01/._s01_a.csv")
     (stray,) = inbox_files(tmp_path).strays
     assert isinstance(stray.error, NotARecordingError)
 
 
-def test_hidden_files_and_uploads_under_way_are_passed_over(tmp_path: Path) -> None:
+def test_hidden_files_and_unfinished_uploads_are_skipped(tmp_path: Path) -> None:
     _put(
         tmp_path,
         ".gitkeep",

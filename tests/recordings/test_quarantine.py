@@ -1,4 +1,4 @@
-"""A bad file lies whole in the inbox or in quarantine, at every step and whatever fails."""
+"""A bad file is complete in the inbox or in quarantine at every step, whatever fails."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CONTENT = b"time,accel_x\n1,fast\n"
 @pytest.fixture
 def bad() -> MalformedRowError:
     return MalformedRowError(
-        where="2024-01-01/s01_a.csv, line 2", expected="a number", got="'fast'", remedy="Mend the value.", line=2
+        where="2024-01-01/s01_a.csv, line 2", expected="a number", got="'fast'", remedy="Fix the value.", line=2
     )
 
 
@@ -44,21 +44,21 @@ def note(target: Path) -> dict[str, object]:
     return json.loads(target.with_name(target.name + ".json").read_text())
 
 
-def test_the_file_and_its_reason_lie_side_by_side(inbox: Path, folder: Path, bad: MalformedRowError) -> None:
+def test_the_reason_is_beside_the_file(inbox: Path, folder: Path, bad: MalformedRowError) -> None:
     path = put(inbox)
     target = quarantine(path, bad, folder, inbox=inbox)
     assert target == folder / "2024-01-01" / "s01_a.csv"
     assert not path.exists()
     assert target.read_bytes() == CONTENT
-    told = note(target)
-    assert told["file"] == "2024-01-01/s01_a.csv"
-    assert told["line"] == 2
-    assert told["error"] == "MalformedRowError"
-    assert told["remedy"] == "Mend the value."
-    assert told["reason"] == str(bad)
-    assert told["original_path"] == str(path)
-    assert len(str(told["sha256"])) == 64
-    assert dt.datetime.fromisoformat(str(told["quarantined_at"])).tzinfo is not None
+    reason = note(target)
+    assert reason["file"] == "2024-01-01/s01_a.csv"
+    assert reason["line"] == 2
+    assert reason["error"] == "MalformedRowError"
+    assert reason["remedy"] == "Fix the value."
+    assert reason["reason"] == str(bad)
+    assert reason["original_path"] == str(path)
+    assert len(str(reason["sha256"])) == 64
+    assert dt.datetime.fromisoformat(str(reason["quarantined_at"])).tzinfo is not None
     assert sorted(entry.name for entry in target.parent.iterdir()) == ["s01_a.csv", "s01_a.csv.json"]
 
 
@@ -93,11 +93,11 @@ def test_files_outside_date_folders_keep_their_place(inbox: Path, folder: Path, 
 
 
 class Killed(BaseException):
-    """Stands for SIGKILL: nothing after it runs in the library but clean-up that a kill would skip."""
+    """Simulates SIGKILL: the library runs nothing after it except clean-up that a kill would skip."""
 
 
 @pytest.mark.parametrize("crossing", [False, True])
-def test_killed_at_any_step_the_file_is_whole_somewhere(
+def test_a_kill_at_any_step_leaves_the_file_complete(
     inbox: Path, folder: Path, bad: MalformedRowError, monkeypatch: pytest.MonkeyPatch, crossing: bool
 ) -> None:
     """Stop before each call that changes the disk, look, and run again to the end."""
@@ -154,16 +154,16 @@ def test_killed_at_any_step_the_file_is_whole_somewhere(
     raise AssertionError("never finished")
 
 
-def test_a_disk_that_refuses_leaves_the_file_where_it_was(inbox: Path, folder: Path, bad: MalformedRowError) -> None:
+def test_a_disk_that_refuses_leaves_the_file_in_the_inbox(inbox: Path, folder: Path, bad: MalformedRowError) -> None:
     path = put(inbox)
     folder.write_text("a file stands where the folder should be")
-    with pytest.raises(LakeError, match="nothing was lost") as caught:
+    with pytest.raises(LakeError, match="the file was not changed") as caught:
         quarantine(path, bad, folder, inbox=inbox)
     assert str(folder) in str(caught.value)
     assert path.read_bytes() == CONTENT
 
 
-def test_a_full_disk_leaves_the_file_where_it_was(
+def test_a_full_disk_leaves_the_file_in_the_inbox(
     inbox: Path, folder: Path, bad: MalformedRowError, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = put(inbox)
@@ -178,6 +178,6 @@ def test_a_full_disk_leaves_the_file_where_it_was(
     assert not list((folder / "2024-01-01").iterdir())
 
 
-def test_a_file_that_another_run_moved_is_told_in_words(inbox: Path, folder: Path, bad: MalformedRowError) -> None:
+def test_a_file_that_another_run_moved_is_reported(inbox: Path, folder: Path, bad: MalformedRowError) -> None:
     with pytest.raises(LakeError, match="run it again"):
         quarantine(inbox / "2024-01-01" / "s01_a.csv", bad, folder, inbox=inbox)

@@ -1,4 +1,4 @@
-"""What comes out of a sound file: types, units, zones, and values that nothing has touched."""
+"""Valid files: types, units, time zones and unchanged values."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def columns(lines: list[str]) -> np.ndarray:
     return np.array([[float(field) for field in line.split(",")[1:7]] for line in lines[1:]])
 
 
-def test_a_regular_file_passes_untouched_but_for_units(read, lines) -> None:
+def test_a_regular_file_is_converted_to_si_units_only(read, lines) -> None:
     content = lines(500)
     recording = read(content)
     frame = recording.frame
@@ -59,7 +59,7 @@ def test_placement_and_device_hold_for_the_whole_file(read, lines) -> None:
     assert (recording.placement, recording.device) == ("", "")
 
 
-def test_what_no_file_says_har_toml_does(read, lines, change) -> None:
+def test_placement_and_device_default_to_har_toml(read, lines, change) -> None:
     known = change(recordings={"placement": "left wrist", "device": "watch 7"})
     content = lines(100)
     for silent in (content, placed(content, [" "] * 100, device="")):
@@ -75,7 +75,7 @@ def test_a_file_with_two_placements_is_refused_at_the_row_that_differs(read, lin
     assert caught.value.line == 62
 
 
-def test_parquet_says_placement_and_device_too(read, lines) -> None:
+def test_placement_and_device_from_parquet(read, lines) -> None:
     frame = pl.read_csv("\n".join(placed(lines(100), ["left ankle"] * 100)).encode())
     recording = read(frame.with_columns(pl.col("placement").cast(pl.Categorical)), suffix=".parquet")
     assert (recording.placement, recording.device) == ("left ankle", "watch 7")
@@ -83,7 +83,7 @@ def test_parquet_says_placement_and_device_too(read, lines) -> None:
 
 @pytest.mark.parametrize("unit", ["g", "mg", "m/s^2"])
 @pytest.mark.parametrize("rate_unit", ["rad/s", "deg/s"])
-def test_units_come_to_the_same_samples(read, lines, change, unit: str, rate_unit: str) -> None:
+def test_every_unit_gives_the_same_samples(read, lines, change, unit: str, rate_unit: str) -> None:
     content = lines(100)
     accel = {"g": 1.0, "mg": 1000.0, "m/s^2": STANDARD_GRAVITY}[unit]
     gyro = {"rad/s": 1.0, "deg/s": 180 / math.pi}[rate_unit]
@@ -133,7 +133,7 @@ def test_csv_dialects_read_the_same(read, lines) -> None:
     assert read(shuffled).frame.equals(expected)
 
 
-def test_a_line_is_named_rightly_after_a_quoted_line_break(read, lines) -> None:
+def test_line_numbers_count_quoted_line_breaks(read, lines) -> None:
     content = [f"{lines(20)[0]},note", *(f'{line},"two\nlines"' for line in lines(20)[1:])]
     content[10] = content[10].replace("PEN", "yoga")
     with pytest.raises(ValueError, match="'yoga'") as caught:
@@ -159,7 +159,7 @@ def _parquet_times(stamps: list[dt.datetime]) -> pl.DataFrame:
     return pl.DataFrame({"time": stamps, **values})
 
 
-def test_parquet_stamps_of_every_kind(read, change) -> None:
+def test_every_type_of_parquet_stamps(read, change) -> None:
     naive = [dt.datetime(2024, 1, 1, 8) + dt.timedelta(milliseconds=20 * row) for row in range(60)]
     frame = _parquet_times(naive)
     expected = read(frame, suffix=".parquet").frame
@@ -186,7 +186,7 @@ VIENNA_2024 = dt.date(2024, 10, 27)  # at 03:00 the wall clock falls back to 02:
 
 @pytest.fixture
 def autumn(tmp_path, change):
-    """Reads a Vienna recording of the day on which summer time ends, whose stamps lie a second apart."""
+    """Reads a Vienna recording of the day on which daylight saving ends, with one sample per second."""
     from har.recordings import InboxFile, read_recording
 
     using = change(
@@ -210,7 +210,7 @@ def _seconds(hour: int, minute: int, count: int) -> list[dt.datetime]:
     return [start + dt.timedelta(seconds=second) for second in range(count)]
 
 
-def test_a_night_over_the_end_of_summer_time_has_no_gap(autumn) -> None:
+def test_a_night_over_the_end_of_daylight_saving_has_no_gap(autumn) -> None:
     night = _seconds(1, 50, 70 * 60) + _seconds(2, 0, 70 * 60)
     times = autumn(night)
     assert times[0] == dt.datetime(2024, 10, 26, 23, 50, tzinfo=dt.UTC)
@@ -218,17 +218,17 @@ def test_a_night_over_the_end_of_summer_time_has_no_gap(autumn) -> None:
     assert len(times) == 140 * 60
 
 
-def test_the_repeated_hour_is_read_from_the_side_the_recording_goes_on(autumn) -> None:
+def test_the_repeated_hour_is_resolved_by_the_rest_of_the_recording(autumn) -> None:
     assert autumn(_seconds(1, 50, 1200))[-1] == dt.datetime(2024, 10, 27, 0, 9, 59, tzinfo=dt.UTC)
     assert autumn(_seconds(2, 50, 1200))[0] == dt.datetime(2024, 10, 27, 1, 50, tzinfo=dt.UTC)
 
 
-def test_a_recording_that_could_be_of_either_hour_is_not_guessed(autumn) -> None:
+def test_a_recording_within_the_repeated_hour_is_refused(autumn) -> None:
     with pytest.raises(RecordingTimeError, match="Write the stamps with an offset"):
         autumn(_seconds(2, 10, 600))
 
 
-def test_a_time_that_summer_time_skips_is_refused(autumn) -> None:
+def test_a_time_that_daylight_saving_skips_is_refused(autumn) -> None:
     date = dt.date(2024, 3, 31)
     skipped = [dt.datetime(2024, 3, 31, 1, 59, 50) + dt.timedelta(seconds=second) for second in range(30)]
     with pytest.raises(RecordingTimeError, match="skips") as caught:
@@ -236,7 +236,7 @@ def test_a_time_that_summer_time_skips_is_refused(autumn) -> None:
     assert caught.value.line == 11
 
 
-def test_the_contract_guards_the_table(read, lines, settings) -> None:
+def test_the_schema_refuses_bad_samples(read, lines, settings) -> None:
     from pandera.errors import SchemaError
 
     frame = read(lines(300)).frame
@@ -261,7 +261,7 @@ def test_the_contract_guards_the_table(read, lines, settings) -> None:
             contract.validate(broken)
 
 
-def test_a_session_of_many_in_another_unit_breaks_the_contract(read, lines, settings) -> None:
+def test_the_schema_refuses_one_session_in_another_unit(read, lines, settings) -> None:
     from pandera.errors import SchemaError
 
     frame = read(lines(300)).frame

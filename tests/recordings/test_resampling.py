@@ -1,4 +1,4 @@
-"""Other rates and irregular stamps onto the grid, never across a gap."""
+"""Resampling of other rates and irregular stamps, never across a gap."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def seconds(got: Samples) -> np.ndarray:
         (25, 1, 2e-2), (60, 1, 2e-3), (52, 1, 2e-3), (1000, 10, 2e-2),
     ],
 )  # fmt: skip
-def test_a_sine_stays_that_sine(source_hz: float, signal_hz: float, error: float) -> None:
+def test_a_sine_keeps_its_frequency_and_amplitude(source_hz: float, signal_hz: float, error: float) -> None:
     source = samples(np.arange(0, 10, 1 / source_hz), signal_hz)
     got, resampled = resample(source, RATE, source_hz)
     assert resampled
@@ -55,7 +55,7 @@ def test_a_sine_stays_that_sine(source_hz: float, signal_hz: float, error: float
     assert (got.labels == expected).mean() > 0.99
 
 
-def test_what_the_grid_cannot_hold_is_removed_not_folded_down() -> None:
+def test_frequencies_above_nyquist_are_removed_without_aliasing() -> None:
     source = samples(np.arange(0, 10, 1 / 200), 45.0)  # at 50 Hz it would read as 5 Hz
     got, _ = resample(source, RATE, 200.0)
     assert np.abs(got.values[0][10:-10]).max() < 0.01
@@ -66,7 +66,7 @@ def test_what_the_grid_cannot_hold_is_removed_not_folded_down() -> None:
     st.lists(st.integers(1_000, 900_000), min_size=1, max_size=60),
     st.sampled_from([25.0, 50.0, 100.0]),
 )
-def test_segments_keep_to_their_own_time_and_values(intervals: list[int], rate: float) -> None:
+def test_segments_are_resampled_separately(intervals: list[int], rate: float) -> None:
     time_s = np.concatenate([[0], np.cumsum(intervals)]) / 1e6
     source = samples(time_s)
     got, _ = resample(source, rate, 1e6 / float(np.median(intervals)))
@@ -84,7 +84,7 @@ def test_segments_keep_to_their_own_time_and_values(intervals: list[int], rate: 
         assert is_regular(got.times[after], rate)
 
 
-def test_regular_segments_pass_bit_for_bit_beside_irregular_ones() -> None:
+def test_regular_segments_are_unchanged_beside_irregular_ones() -> None:
     regular = np.arange(100) / 50
     time_s = np.concatenate([regular, 10 + np.arange(100) / 40])
     source = samples(time_s)
@@ -95,7 +95,7 @@ def test_regular_segments_pass_bit_for_bit_beside_irregular_ones() -> None:
     assert got.segments.tolist().count(1) == 124
 
 
-def test_jitter_below_half_an_interval_is_left_alone() -> None:
+def test_jitter_below_half_an_interval_is_not_resampled() -> None:
     rng = np.random.default_rng(0)
     time_s = np.arange(500) / 50 + rng.uniform(-0.004, 0.004, 500)
     got, resampled = resample(samples(np.sort(time_s)), RATE, 50.0)
@@ -124,7 +124,7 @@ def test_faults_of_the_source_stay_flagged() -> None:
     assert set(range(75, 90)) <= set(stuck) <= set(range(74, 91))
 
 
-def test_half_the_rate_is_reported_and_marked(read, lines) -> None:
+def test_half_the_rate_is_measured_and_flagged(read, lines) -> None:
     recording = read(lines(200, step_ms=40))
     assert recording.quality.resampled
     assert recording.quality.measured_rate_hz == pytest.approx(25)
@@ -133,7 +133,7 @@ def test_half_the_rate_is_reported_and_marked(read, lines) -> None:
     assert ((interpolated > 0) == (np.arange(399) % 2 == 1)).all()
 
 
-def test_two_rates_in_one_session_come_to_one_grid(read, lines) -> None:
+def test_two_rates_in_one_session_are_resampled_to_one(read, lines) -> None:
     slow = lines(100, step_ms=50)
     fast = lines(200, start="2024-01-01T08:00:05", step_ms=10)
     recording = read([*slow, *fast[1:]])

@@ -1,4 +1,4 @@
-"""The embedded sample as daily uploads: the real signals, unchanged, and safe to write twice."""
+"""The embedded sample as daily uploads: unchanged signals, safe to write twice."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _activity(file: InboxFile) -> str:
     return str(pl.read_parquet(file.path, columns=["activity"])["activity"][0])
 
 
-def test_read_back_it_is_the_source_to_float32(inbox: Path, settings: Settings) -> None:
+def test_the_recordings_are_the_sample_to_float32(inbox: Path, settings: Settings) -> None:
     source = {(one.subject, one.wrist, one.activity): one for one in sample_recordings()}
     assert len(source) == 140
     for file in inbox_files(inbox).files[::9]:
@@ -81,7 +81,7 @@ def test_read_back_it_is_the_source_to_float32(inbox: Path, settings: Settings) 
         assert recording.frame["time"][0].date() == file.date
 
 
-def test_twice_does_no_work_twice(inbox: Path, settings: Settings, tmp_path: Path) -> None:
+def test_a_second_replay_writes_nothing(inbox: Path, settings: Settings, tmp_path: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in inbox.rglob("*")}
     done = replay(inbox, settings)
     assert (done.written, done.present) == (0, 140)
@@ -122,7 +122,7 @@ def test_the_package_is_not_imported(inbox: Path) -> None:
     assert "seglearn" not in sys.modules
 
 
-def test_a_missing_package_names_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_reported_with_the_extra_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(NotEnoughDataError, match=r"pip install seglearn==1\.2\.5"):
         sample_recordings()
@@ -136,7 +136,7 @@ def test_a_foreign_file_is_not_unpickled(monkeypatch: pytest.MonkeyPatch, tmp_pa
         sample_recordings()
 
 
-def test_another_project_gets_its_own_layout_and_units(change, tmp_path: Path) -> None:
+def test_files_have_the_projects_layout_and_units(change, tmp_path: Path) -> None:
     other = change(
         recordings={"time_column": "t", "time_unit": "ms", "activity_column": "label"},
         sensors={
@@ -168,26 +168,26 @@ def test_another_project_gets_its_own_layout_and_units(change, tmp_path: Path) -
     "other",
     [{"activities": {"names": ("WALK", "ROW", "PEN")}}, {"sensors": {"further": ({"name": "hr", "unit": "bpm"},)}}],
 )
-def test_a_project_about_other_things_is_left_alone(change, tmp_path: Path, other: dict[str, object]) -> None:
+def test_a_project_with_other_activities_is_refused(change, tmp_path: Path, other: dict[str, object]) -> None:
     with pytest.raises(SettingsError, match="make demo"):
         replay(tmp_path, change(**other))
     assert inbox_files(tmp_path).files == []
 
 
-def test_values_beyond_a_smaller_sensor_are_clipped_as_it_would(change, tmp_path: Path) -> None:
+def test_values_are_clipped_at_full_scale(change, tmp_path: Path) -> None:
     small = change(sensors={"accelerometer": {"full_scale": 2.0}})
     replay(tmp_path, small)
     saturated = [read_recording(file, small).quality.saturated for file in inbox_files(tmp_path).files[::10]]
     assert sum(saturated) > 0
 
 
-def test_other_than_three_channels_is_told(change, tmp_path: Path) -> None:
+def test_other_than_three_channels_is_refused(change, tmp_path: Path) -> None:
     two = change(sensors={"accelerometer": {"channels": ("accel_x", "accel_y")}})
     with pytest.raises(SettingsError, match=r"sensors\.accelerometer\.channels"):
         replay(tmp_path, two)
 
 
-def test_an_inbox_that_cannot_be_written_is_told(settings: Settings, tmp_path: Path) -> None:
+def test_an_inbox_that_cannot_be_written_is_reported(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "inbox").write_text("a file")
     with pytest.raises(LakeError, match="can be written"):
         replay(tmp_path / "inbox", settings)

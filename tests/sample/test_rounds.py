@@ -1,4 +1,4 @@
-"""More days of the sample: the same recordings, worn as said, cut anew each day."""
+"""More days of the sample: the same recordings at another offset each day, optionally with a turned watch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from har.settings import Settings
 DAY = dt.date(2024, 1, 8)
 
 
-def test_a_round_is_ingestible_and_says_what_was_done(tmp_path: Path, settings: Settings) -> None:
+def test_a_round_can_be_ingested_and_returns_the_true_activities(tmp_path: Path, settings: Settings) -> None:
     truth = replay_round(tmp_path, settings, DAY)
     assert truth.group_by("subject", "session").len()["len"].to_list() == [7] * 20
     assert (truth["start"].dt.date() == DAY).all()
@@ -27,14 +27,14 @@ def test_a_round_is_ingestible_and_says_what_was_done(tmp_path: Path, settings: 
     assert recording.quality.gaps == 6
     assert recording.quality.coverage > 0.9
     assert recording.frame["activity"].is_null().all()
-    own = truth.filter((pl.col("subject") == "s03") & (pl.col("session") == "left"))
+    exercises = truth.filter((pl.col("subject") == "s03") & (pl.col("session") == "left"))
     segments = recording.frame.group_by("segment").agg(
         pl.col("time").min().alias("start"), pl.col("time").max().alias("end")
     )
-    assert segments.sort("segment").select("start", "end").equals(own.select("start", "end"))
+    assert segments.sort("segment").select("start", "end").equals(exercises.select("start", "end"))
 
 
-def test_the_same_day_is_the_same_files_and_the_next_is_not(tmp_path: Path, settings: Settings) -> None:
+def test_files_depend_on_the_date_only(tmp_path: Path, settings: Settings) -> None:
     first = replay_round(tmp_path, settings, DAY)
     assert replay_round(tmp_path, settings, DAY).equals(first)
     second = replay_round(tmp_path, settings, DAY + dt.timedelta(days=1))

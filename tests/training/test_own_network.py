@@ -39,7 +39,7 @@ def test_the_guides_network_learns_and_is_served(
     fitted = fit(windows, TRAIN, ("s04",), signal=signal, options=options)
     path = export(fitted, tmp_path / "model.onnx", describe_model(fitted))
     assert check_parity(fitted, path) < 1e-4
-    unseen = windows.of(("s05",))
+    unseen = windows.for_subjects(("s05",))
     for count in (1, 5, len(unseen)):
         expected, answers = fitted.predict(unseen.batch()[:count]), Classifier(path).predict(unseen.batch()[:count])
         np.testing.assert_allclose(answers.probabilities, expected[0], atol=1e-4)

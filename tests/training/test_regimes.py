@@ -49,11 +49,11 @@ def test_the_file_gives_activities_in_either_regime(
         regimes=regimes,
     )
     assert fitted.signal.activities == signal.activities
-    assert fitted.train_windows == len(windows.of(TRAIN))
+    assert fitted.train_windows == len(windows.for_subjects(TRAIN))
     assert fitted.validation_accuracy is not None
     assert fitted.validation_accuracy > 0.8
     model = export(fitted, tmp_path / "model.onnx", describe_model(fitted))
-    unseen = windows.of(UNSEEN)
+    unseen = windows.for_subjects(UNSEEN)
     probabilities = Classifier(model).predict(unseen.batch()).probabilities
     assert probabilities.shape == (len(unseen), len(signal.activities))
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)

@@ -1,4 +1,4 @@
-"""Cutting: where windows lie, what they are called, and that no copy is made before a batch."""
+"""Cutting: starts and labels of windows; samples are not copied before a batch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def signal(rows: int, channels: int = 3) -> np.ndarray:
     return np.arange(rows * channels, dtype=np.float32).reshape(rows, channels)
 
 
-def test_windows_are_the_samples_they_say() -> None:
+def test_windows_hold_the_right_samples() -> None:
     samples = signal(1000, 6)
     windows = cut(samples, np.zeros(1000, np.int32), length=128, stride=64)
     assert len(windows) == (1000 - 128) // 64 + 1
@@ -57,7 +57,7 @@ def test_no_window_crosses_a_segment_and_none_is_missed(sizes: list[int], length
     length=st.integers(2, 12),
     purity=st.sampled_from([0.3, 0.5, 0.75, 1.0]),
 )
-def test_majority_label_against_counting(labels: list[int], length: int, purity: float) -> None:
+def test_majority_label_equals_a_plain_count(labels: list[int], length: int, purity: float) -> None:
     values = np.array(labels)
     windows = cut(signal(len(labels)), np.zeros(len(labels)), length=length, stride=3, labels=values, purity=purity)
     for start, label in zip(windows.starts, windows.labels, strict=True):
@@ -70,13 +70,13 @@ def test_selection_by_subject_keeps_labels_and_samples_together() -> None:
     subjects = np.repeat(["a", "b"], 300)
     labels = np.repeat([0, 1], 300)
     windows = cut(signal(600), labels, length=100, stride=50, labels=labels, subjects=subjects)
-    chosen = windows.of(("b",))
+    chosen = windows.for_subjects(("b",))
     assert set(chosen.subjects) == {"b"}
     assert set(chosen.labels) == {1}
     assert chosen.samples is windows.samples
 
 
-def test_shorter_than_a_window_gives_none() -> None:
+def test_a_segment_shorter_than_a_window_gives_none() -> None:
     windows = cut(signal(5), np.zeros(5), length=10, stride=5)
     assert len(windows) == 0
     assert windows.batch().shape == (0, 10, 3)

@@ -1,4 +1,4 @@
-"""Splits by subject: nobody on two sides, newcomers move nobody, folds as scikit-learn makes them."""
+"""Splits by subject: no subject in two parts, stable under new subjects, folds equal to scikit-learn's."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ EVERYONE = [f"s{number:02d}" for number in range(1, 11)]
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("held_out", [(), ("s03", "s07")])
-def test_no_subject_on_two_sides(held_out: tuple[str, ...], seed: int) -> None:
+def test_no_subject_is_in_two_parts(held_out: tuple[str, ...], seed: int) -> None:
     split = split_subjects(EVERYONE, held_out=held_out, seed=seed)
     sides = [*split.train, *split.validation, *split.held_out]
     assert sorted(sides) == EVERYONE
     assert all((split.train, split.validation, split.held_out))
 
 
-def test_a_split_with_a_subject_on_two_sides_cannot_be_made() -> None:
-    with pytest.raises(ValueError, match="'a' stands on two sides"):
+def test_a_split_with_a_subject_in_two_parts_is_refused() -> None:
+    with pytest.raises(ValueError, match="'a' is in two parts"):
         Split(train=("a",), validation=("b",), held_out=("a",))
 
 
-def test_repeatable_and_named() -> None:
+def test_the_id_depends_on_the_split_only() -> None:
     first, again = (split_subjects(order, seed=3) for order in (EVERYONE, EVERYONE[::-1]))
     assert first == again
     assert first.id == again.id
     assert first.id != split_subjects(EVERYONE, held_out=("s01",), seed=3).id
 
 
-def test_a_newcomer_moves_no_held_out_subject_away_unless_the_fifth_grows() -> None:
+def test_a_new_subject_replaces_at_most_one_held_out_subject() -> None:
     before = set(split_subjects(EVERYONE).held_out)
     after = set(split_subjects([*EVERYONE, "zz"]).held_out)
     assert len(before & after) >= len(before) - 1

@@ -1,4 +1,4 @@
-"""Feedback of the lake in, the activity of any moment of any subject out: what people said was done when."""
+"""Look up the true activity of a subject at any time in the lake's feedback."""
 
 from __future__ import annotations
 
@@ -10,27 +10,26 @@ from numpy.typing import NDArray
 
 from har.lake import Lake
 
-_Track = tuple[NDArray[np.int64], NDArray[np.int16]]
-"""Moments at which what holds changes, in microseconds since 1970, and what holds from each until the next."""
+_Timeline = tuple[NDArray[np.int64], NDArray[np.int16]]
+"""Times at which the label changes, in µs since 1970, and the label from each until the next."""
 
 
 class Feedback:
     """The table `labels` at one version, as a function of subject and time.
 
-    An interval holds from its start to just before its end, in every session that the subject has then. Where
-    intervals overlap, the one received last holds. Feedback whose request is not known yet has no interval and says
-    nothing yet.
+    An interval includes its start and excludes its end; it applies to all sessions of the subject. Where intervals
+    overlap, the last received one applies. Feedback whose request has not arrived yet has no interval and is ignored.
 
     Args:
-        lake: whose labels.
+        lake: the lake.
         names: the project's activities, in the model's order.
-        version: of the table; None: the newest, -1: no feedback at all.
-        subjects: whose feedback; None: everybody's.
+        version: of the table; None: the newest, -1: no feedback.
+        subjects: only their feedback; None: all feedback.
 
     Attributes:
-        intervals: how many rows count.
-        unknown: rows left out because the project does not know their activity, by that activity.
-        rows: date, subject, start, end and activity of those that count, in the order in which they were received.
+        intervals: number of rows used.
+        unknown: number of rows left out by activity, for activities that the project does not have.
+        rows: date, subject, start, end and activity of the rows used, in the order in which they were received.
     """
 
     def __init__(
@@ -39,62 +38,63 @@ class Feedback:
         table = lake.labels.scan(version).filter(pl.col("start").is_not_null() & pl.col("end").is_not_null())
         if subjects is not None:
             table = table.filter(pl.col("subject").is_in(list(subjects)))
-        told = table.select("date", "subject", "start", "end", "activity", "received_at", "feedback_id").collect()
+        rows = table.select("date", "subject", "start", "end", "activity", "received_at", "feedback_id").collect()
         known = pl.col("activity").is_in(list(names))
-        self.unknown = dict(sorted(told.filter(~known)["activity"].value_counts().iter_rows()))
-        # Two may be received in one microsecond: the name settles it, in every run alike.
-        told = told.filter(known & (pl.col("start") < pl.col("end"))).sort("received_at", "feedback_id")
-        self.rows = told.drop("received_at", "feedback_id")
-        self.intervals = len(told)
-        self._tracks: dict[str, _Track] = {
-            subject: _track(
-                own["start"].to_physical().to_numpy(),
-                own["end"].to_physical().to_numpy(),
-                own["activity"].replace_strict(names, range(len(names)), return_dtype=pl.Int16).to_numpy(),
+        self.unknown = dict(sorted(rows.filter(~known)["activity"].value_counts().iter_rows()))
+        # Sorted by id as well, so that the order of rows received in the same microsecond is reproducible.
+        rows = rows.filter(known & (pl.col("start") < pl.col("end"))).sort("received_at", "feedback_id")
+        self.rows = rows.drop("received_at", "feedback_id")
+        self.intervals = len(rows)
+        self._timelines: dict[str, _Timeline] = {
+            subject: _timeline(
+                group["start"].to_physical().to_numpy(),
+                group["end"].to_physical().to_numpy(),
+                group["activity"].replace_strict(names, range(len(names)), return_dtype=pl.Int16).to_numpy(),
             )
-            for (subject,), own in told.group_by("subject", maintain_order=True)
+            for (subject,), group in rows.group_by("subject", maintain_order=True)
         }
 
-    def over(self, subjects: pl.Series, times: pl.Series, own: NDArray[np.int16]) -> NDArray[np.int16]:
-        """Labels with feedback laid over them.
+    def over(self, subjects: pl.Series, times: pl.Series, labels: NDArray[np.int16]) -> NDArray[np.int16]:
+        """Labels of samples, replaced by feedback where there is any.
 
         Args:
             subjects: (n,).
             times: (n,), in any order.
-            own: (n,), the label that holds where there is no feedback.
+            labels: (n,), the labels without feedback.
 
         Returns:
-            int16 (n,); `own` itself if nothing is laid over.
+            int16 (n,); `labels` itself if there is no feedback on these subjects.
         """
-        names = list(self._tracks)
+        names = list(self._timelines)
         codes = subjects.replace_strict(names, range(len(names)), default=-1, return_dtype=pl.Int32).to_numpy()
-        told = np.flatnonzero(codes >= 0)
-        if not len(told):
-            return own
-        told = told[np.argsort(codes[told], kind="stable")]
-        borders = np.searchsorted(codes[told], np.arange(len(names) + 1))
-        moments = times.to_physical().to_numpy()
-        result = own.copy()
-        for code, (changes, holds) in enumerate(self._tracks.values()):
-            rows = told[borders[code] : borders[code + 1]]
-            place = np.searchsorted(changes, moments[rows], side="right") - 1
-            given = np.where(place < 0, np.int16(-1), holds[place])
-            result[rows] = np.where(given < 0, own[rows], given)
+        candidates = np.flatnonzero(codes >= 0)
+        if not len(candidates):
+            return labels
+        candidates = candidates[np.argsort(codes[candidates], kind="stable")]
+        borders = np.searchsorted(codes[candidates], np.arange(len(names) + 1))
+        times_us = times.to_physical().to_numpy()
+        result = labels.copy()
+        for code, (changes, feedback) in enumerate(self._timelines.values()):
+            rows = candidates[borders[code] : borders[code + 1]]
+            position = np.searchsorted(changes, times_us[rows], side="right") - 1
+            corrected = np.where(position < 0, np.int16(-1), feedback[position])
+            result[rows] = np.where(corrected < 0, labels[rows], corrected)
         return result
 
 
-def _track(starts: NDArray[np.int64], ends: NDArray[np.int64], labels: NDArray[np.int16]) -> _Track:
-    """Lay intervals over each other, each over those before it."""
+def _timeline(starts: NDArray[np.int64], ends: NDArray[np.int64], labels: NDArray[np.int16]) -> _Timeline:
+    """Merge intervals; where they overlap, the last one applies."""
     changes = np.unique(np.concatenate((starts, ends)))
-    winner = _last_over(np.searchsorted(changes, starts), np.searchsorted(changes, ends), len(changes))
-    return changes, np.where(winner < 0, np.int16(-1), labels[winner])
+    last = _last_cover(np.searchsorted(changes, starts), np.searchsorted(changes, ends), len(changes))
+    return changes, np.where(last < 0, np.int16(-1), labels[last])
 
 
-def _last_over(first: NDArray[np.integer], stop: NDArray[np.integer], count: int) -> NDArray[np.int64]:
-    """Per place the number of the last interval that covers it, int64 (count,), -1 for none.
+def _last_cover(first: NDArray[np.integer], stop: NDArray[np.integer], count: int) -> NDArray[np.int64]:
+    """The index of the last interval that covers each position, int64 (count,), -1 for none.
 
-    An interval is the union of two blocks whose size is one power of two. Each is noted at its first place, and a
-    block hands its number down to its two halves: no loop over intervals, however they overlap.
+    A sparse table, filled without a loop over intervals: every interval is the union of two blocks of the same
+    power-of-two size, whose index is stored at their first position; each level then passes the largest index on to
+    the two halves of its blocks.
     """
     size = np.floor(np.log2(stop - first)).astype(np.int64)
     numbers = np.arange(len(first))

@@ -1,4 +1,4 @@
-"""Samples of the lake in, labelled windows out: the one bridge between the tables and `har.windows`."""
+"""Load labelled windows from the lake."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from har.lake import Lake, Partition
 from har.settings import Settings
 from har.windows import WindowSet, cut
 
-_PLACE = ("date", "subject", "session", "start", "activity")
+_LABEL_COLUMNS = ("date", "subject", "session", "start", "activity")
 
 
 def load_windows(
     lake: Lake, settings: Settings, *, version: int | None = None, labels_version: int | None = None
 ) -> WindowSet:
-    """Every window of the lake at one version, with its activity's index (-1: none), subject, recording and date.
+    """All windows of the lake at one version, with label, subject, recording and date.
 
-    A sample's activity is what feedback says, and what the file said where there is no feedback.
+    A sample's activity comes from feedback or, where there is none, from its file.
 
     Args:
         lake: the tables.
-        settings: how windows are cut, and the activities.
+        settings: length, stride and purity of windows, and the activities.
         version: of `samples`; None: the newest.
         labels_version: of `labels`; None: the newest, -1: no feedback.
 
@@ -46,7 +46,7 @@ def load_windows(
             where=str(lake.samples.path),
             expected="ingested samples",
             got="an empty table",
-            remedy="Put files into the inbox and run `har ingest`, or try `har replay` first.",
+            remedy="Put recordings into the inbox and run `har ingest`; `har replay` provides sample recordings.",
         )
     return cut(
         matrix(frame, lake.channels),
@@ -62,18 +62,18 @@ def load_windows(
 
 
 def placements(lake: Lake, windows: WindowSet, *, version: int | None = None) -> NDArray[np.str_]:
-    """Where the sensor of each of `load_windows`' windows was worn, "" where no file says so, str (N,).
+    """The placement of the sensor for each window, "" if unknown, str (N,).
 
     Args:
         lake: the tables.
-        windows: of the whole lake at `version`, or some of them.
-        version: of `samples`, as the windows were loaded; None: the newest.
+        windows: from `load_windows`, all or some of them.
+        version: of `samples`, the one of the windows; None: the newest.
     """
-    worn = lake.recordings.read(columns=[*RECORDING, "placement"]).unique(RECORDING, keep="last")
+    recorded = lake.recordings.read(columns=[*RECORDING, "placement"]).unique(RECORDING, keep="last")
     order = lake.samples.scan(version).select(RECORDING).unique().collect().sort(RECORDING)
-    names = order.join(worn, on=RECORDING, how="left", maintain_order="left")["placement"].fill_null("")
-    found: NDArray[np.str_] = names.to_numpy().astype(str)[windows.recordings]
-    return found
+    names = order.join(recorded, on=RECORDING, how="left", maintain_order="left")["placement"].fill_null("")
+    placements: NDArray[np.str_] = names.to_numpy().astype(str)[windows.recordings]
+    return placements
 
 
 def window_labels(
@@ -84,54 +84,55 @@ def window_labels(
     labels_version: int | None = None,
     partitions: Collection[Partition] | None = None,
 ) -> pl.DataFrame:
-    """Every labelled window and its activity, as `load_windows` would cut and name it, without reading a sensor.
+    """The labelled windows that `load_windows` would return, without reading sensor values.
 
     Args:
         lake: the tables.
-        settings: how windows are cut, and the activities.
+        settings: length, stride and purity of windows, and the activities.
         version: of `samples`; None: the newest.
         labels_version: of `labels`; None: the newest, -1: no feedback.
-        partitions: of these subject-days only.
+        partitions: only these subject-days; None: all.
 
     Returns:
         date, subject, session, start and activity, one row per window.
     """
     feedback = Feedback(lake, settings.activities.all, labels_version)
-    parts = [pl.DataFrame(schema={name: lake.predictions.schema[name] for name in _PLACE})]
+    parts = [pl.DataFrame(schema={name: lake.predictions.schema[name] for name in _LABEL_COLUMNS})]
     columns = ["session", "segment", "time", "activity"]
-    for partition, frame in lake.samples.each(version, _with_labels(lake, feedback, version, partitions), columns):
+    for partition, frame in lake.samples.each(version, _may_have_labels(lake, feedback, version, partitions), columns):
         subject = pl.lit(partition[1]).alias("subject")
 
         def labels(ordered: pl.DataFrame, subject: pl.Expr = subject) -> NDArray[np.int16]:
             return _labels(ordered.with_columns(subject), settings, feedback)
 
         windows, places = cut_day(partition, frame, settings, (), labels=labels)
-        known = windows.labels >= 0
-        parts.append(places.filter(known).with_columns(_names(windows.select(known), settings)).select(_PLACE))
+        labelled = windows.labels >= 0
+        activities = _names(windows.select(labelled), settings)
+        parts.append(places.filter(labelled).with_columns(activities).select(_LABEL_COLUMNS))
     return pl.concat(parts)
 
 
-def told_labels(windows: pl.DataFrame, lake: Lake, settings: Settings) -> pl.DataFrame:
-    """The activity of windows of which the lake holds no samples, from feedback alone.
+def labels_from_feedback(windows: pl.DataFrame, lake: Lake, settings: Settings) -> pl.DataFrame:
+    """Label windows from feedback alone, such as windows of the online service, whose samples are not in the lake.
 
     Args:
-        windows: date, subject, session and start of each, such as predictions of the online service.
+        windows: date, subject, session and start of each.
         lake: the feedback.
-        settings: how long windows are, and the activities.
+        settings: length and purity of windows, and the activities.
 
     Returns:
-        As `window_labels`: those to which feedback gives a label.
+        As `window_labels`, for the windows that feedback labels.
     """
     feedback = Feedback(lake, settings.activities.all, subjects=windows["subject"].unique())
     length_us = round(1e6 * settings.length / settings.sensors.rate_hz)
-    told = feedback.rows.select("subject", pl.col("start").alias("from"), pl.col("end").alias("to")).unique()
+    intervals = feedback.rows.select("subject", pl.col("start").alias("from"), pl.col("end").alias("to")).unique()
     ends = windows.select("date", "subject", "session", "start").with_columns(
         (pl.col("start") + pl.duration(microseconds=length_us)).alias("end")
     )
-    near = (
+    overlapping = (
         ends.with_row_index("row")
         .join_where(
-            told,
+            intervals,
             pl.col("subject") == pl.col("subject_right"),
             pl.col("start") < pl.col("to"),
             pl.col("end") > pl.col("from"),
@@ -139,38 +140,42 @@ def told_labels(windows: pl.DataFrame, lake: Lake, settings: Settings) -> pl.Dat
         .unique("row")
         .sort("row")
     )
-    # Each window as the samples it was made of: what counts as labelled is then the same as everywhere else.
+    # Label every sample time of each window, so that `cut` applies the same majority rule as to samples of the lake.
     stamps = np.arange(settings.length) * (1e6 / settings.sensors.rate_hz)
-    moments = near["start"].to_physical().to_numpy()[:, None] + np.rint(stamps).astype(np.int64)
-    count = len(near)
+    times_us = overlapping["start"].to_physical().to_numpy()[:, None] + np.rint(stamps).astype(np.int64)
+    count = len(overlapping)
     labels = feedback.over(
-        near["subject"].gather(np.repeat(np.arange(count), settings.length)),
-        pl.Series(moments.reshape(-1)).cast(lake.predictions.schema["start"]),
-        np.full(moments.size, -1, np.int16),
+        overlapping["subject"].gather(np.repeat(np.arange(count), settings.length)),
+        pl.Series(times_us.reshape(-1)).cast(lake.predictions.schema["start"]),
+        np.full(times_us.size, -1, np.int16),
     )
     cuts = cut(
-        np.empty((moments.size, 0), np.float32),
+        np.empty((times_us.size, 0), np.float32),
         np.repeat(np.arange(count), settings.length),
         length=settings.length,
         stride=settings.length,
         labels=labels,
         purity=settings.windows.purity,
     )
-    known = cuts.select(cuts.labels >= 0)
-    return near[known.segments].with_columns(_names(known, settings)).select(_PLACE)
+    labelled = cuts.select(cuts.labels >= 0)
+    return overlapping[labelled.segments].with_columns(_names(labelled, settings)).select(_LABEL_COLUMNS)
 
 
-def _with_labels(
+told_labels = labels_from_feedback
+"""Former name of `labels_from_feedback`."""
+
+
+def _may_have_labels(
     lake: Lake, feedback: Feedback, version: int | None, partitions: Collection[Partition] | None
 ) -> list[Partition]:
-    """Subject-days that can hold a labelled window: those whose files have labels, or that feedback is about."""
+    """Subject-days that may have labelled windows: those with labels in their files, and those with feedback."""
     files = lake.recordings.scan(partitions=partitions).filter(pl.col("unlabelled") < pl.col("samples"))
-    # A recording's date is that of its time zone, a feedback's that of UTC.
+    # Dates of recordings are in the project's time zone, dates of feedback in UTC.
     days = (feedback.rows["date"] + dt.timedelta(days=shift) for shift in (-1, 0, 1))
-    near = [feedback.rows.select(day.alias("date"), "subject") for day in days]
-    wanted = set(pl.concat([files.select("date", "subject").collect(), *near]).rows())
-    there = wanted & set(lake.samples.partitions(version))
-    return sorted(there if partitions is None else there & set(partitions))
+    with_feedback = [feedback.rows.select(day.alias("date"), "subject") for day in days]
+    wanted = set(pl.concat([files.select("date", "subject").collect(), *with_feedback]).rows())
+    existing = wanted & set(lake.samples.partitions(version))
+    return sorted(existing if partitions is None else existing & set(partitions))
 
 
 def _names(windows: WindowSet, settings: Settings) -> pl.Series:
@@ -178,13 +183,13 @@ def _names(windows: WindowSet, settings: Settings) -> pl.Series:
 
 
 def _numbers(frame: pl.DataFrame) -> NDArray[np.int32]:
-    """Each row's recording as its place in the order of recordings, int32 (n,)."""
+    """The number of each row's recording, int32 (n,)."""
     changed = np.diff(run_ids(frame.select(RECORDING)), prepend=0) != 0
     return np.cumsum(changed, dtype=np.int32)
 
 
 def _labels(frame: pl.DataFrame, settings: Settings, feedback: Feedback) -> NDArray[np.int16]:
-    """The activity's index of each sample, -1 where there is none, int16 (n,)."""
+    """The index of each sample's activity, -1 if unlabelled, int16 (n,)."""
     names = settings.activities.all
-    own = frame["activity"].replace_strict(names, range(len(names)), default=-1, return_dtype=pl.Int16)
-    return feedback.over(frame["subject"], frame["time"], own.fill_null(-1).to_numpy())
+    labels = frame["activity"].replace_strict(names, range(len(names)), default=-1, return_dtype=pl.Int16)
+    return feedback.over(frame["subject"], frame["time"], labels.fill_null(-1).to_numpy())

@@ -1,8 +1,8 @@
-"""Other people's recordings into inbox files: what a reader finds, in this project's units, columns and time unit.
+"""Import other people's recordings as inbox files in this project's units, columns and time unit.
 
-`survey` reads everything, converts it and holds each file-to-be against the very reader that `har ingest` uses, in a
-folder of its own; `write` then puts the files into the inbox. What cannot be taken is refused by name, nothing is
-filled in, and a second import of the same finds its files and writes nothing.
+`survey` reads and converts all recordings into a staging folder, and checks each file with the reader of `har ingest`;
+`write` then copies the files into the inbox. Recordings that cannot be imported are listed with the reason; no values
+are filled in. Importing the same recordings again writes nothing.
 """
 
 from har.importing._labels import Labels

@@ -1,23 +1,22 @@
-"""Published labels and this project's activities."""
+"""Map published labels to this project's activities."""
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import polars as pl
 
-from har.errors import SettingsError, UnknownActivityError
+from har.errors import SettingsError, UnknownActivityError, closest
 
 
 @dataclass
 class Labels:
-    """Which of the project's activities a label means, and how many samples carry it.
+    """The project's activity for each label, and the number of samples with it.
 
-    A label is the activity of the same letters and digits, upper or lower case, or the one that `given` names; given
-    as "", its samples stay unlabelled.
+    A label maps to the activity that `given` names, or to the one with the same letters and digits, ignoring case.
+    Samples whose label `given` maps to "" stay unlabelled.
     """
 
     activities: tuple[str, ...] = ()
@@ -37,12 +36,12 @@ class Labels:
                     where=f"har import, --map {label}={activity}",
                     expected=f"an activity of har.toml: {', '.join(activities)}",
                     got=repr(activity),
-                    remedy="Mend it, or add the activity to activities.names in har.toml.",
+                    remedy="Fix the name, or add the activity to activities.names in har.toml.",
                 )
         return cls(activities, dict(given))
 
     def activity(self, label: str) -> str | None:
-        """The project's activity for a label, "" to leave it out, None if nobody says."""
+        """The project's activity for a label, "" if its samples stay unlabelled, None if the label is unknown."""
         if label in self.given:
             return self.given[label]
         if label in self.activities:
@@ -51,41 +50,35 @@ class Labels:
         return same[0] if len(same) == 1 else None
 
     def translate(self, labels: pl.Series) -> pl.Series:
-        """Labels to activities, String; null where unlabelled, left out or unknown. Counts the samples."""
+        """Map labels to activities, String, null where unlabelled or unknown; add up the samples of each label."""
         counted = labels.drop_nulls().value_counts()
         self.samples.update(dict(counted.iter_rows()))
-        meant = {label: self.activity(label) or None for label in counted.to_series(0)}
-        return labels.replace_strict(meant, default=None, return_dtype=pl.String)
+        activities = {label: self.activity(label) or None for label in counted.to_series(0)}
+        return labels.replace_strict(activities, default=None, return_dtype=pl.String)
 
     @property
     def unknown(self) -> dict[str, int]:
-        """Labels that mean none of the project's activities, and their samples."""
+        """Number of samples by label, for labels that map to no activity."""
         return {label: count for label, count in sorted(self.samples.items()) if self.activity(label) is None}
 
     def require_known(self) -> None:
-        """Raise for labels that the project has no name for.
+        """Refuse unknown labels.
 
         Raises:
-            UnknownActivityError: with every such label, and how to map it.
+            UnknownActivityError: there are unknown labels; the message lists them all and how to map them.
         """
         unknown = self.unknown
         if not unknown:
             return
-        examples = []
-        for label in unknown:
-            close = difflib.get_close_matches(
-                label.lower(), [name.lower() for name in self.activities], n=1, cutoff=0.5
-            )
-            meant = next((name for name in self.activities if close and name.lower() == close[0]), "ACTIVITY")
-            examples.append(f"--map '{label}={meant}'")
+        examples = [f"--map '{label}={closest(label, self.activities, cutoff=0.5) or 'ACTIVITY'}'" for label in unknown]
         raise UnknownActivityError(
             where="labels",
             expected=f"activities of har.toml: {', '.join(self.activities)}",
             got=", ".join(f"{label!r} ({count:,} samples)" for label, count in unknown.items()),
-            remedy=f"Say what they mean: {' '.join(examples)} (nothing after '=' leaves samples unlabelled), or add "
-            "them to activities.names in har.toml. Nothing was written.",
+            remedy=f"Map them: {' '.join(examples)} (nothing after '=' leaves samples unlabelled), or add them to "
+            "activities.names in har.toml. Nothing was written.",
         )
 
 
 def _letters(text: str) -> str:
-    return "".join(sign for sign in text.casefold() if sign.isalnum())
+    return "".join(character for character in text.casefold() if character.isalnum())

@@ -1,4 +1,4 @@
-"""Staged files into the inbox, each in one step."""
+"""Copy staged files into the inbox, each in one step."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from har.importing._survey import Refused, Survey
 
 @dataclass
 class Written:
-    """What `write` did: files that are new, that were there with the same content, and that hold something else."""
+    """The result of `write`: files written, files present with the same content, and files with other content."""
 
     new: int = 0
     present: int = 0
     conflicts: list[Refused] = field(default_factory=list)
 
 
-def write(found: Survey, inbox: Path) -> Written:
-    """Put the staged files into the inbox, each in one step; what is there stays as it is.
+def write(survey: Survey, inbox: Path) -> Written:
+    """Copy the staged files into the inbox, each in one step; existing files are not changed.
 
     Raises:
         LakeError: the disk refuses.
     """
     written = Written()
-    for one in found.staged:
+    for one in survey.staged:
         target = inbox / one.file.date.isoformat() / one.file.path.name
         try:
             content = one.file.path.read_bytes()
@@ -40,12 +40,12 @@ def write(found: Survey, inbox: Path) -> Written:
             else:
                 written.conflicts.append(Refused(one.source, _conflict(target)))
         except OSError as error:
-            raise _unwritable(target, error) from error
+            raise LakeError.refused(target, error) from error
     return written
 
 
 def _same_table(one: Path, other: Path) -> bool:
-    """Another polars release writes other bytes for the same table."""
+    """Whether two files hold the same table; releases of polars write different bytes for the same table."""
     try:
         return pl.read_parquet(one).equals(pl.read_parquet(other))
     except pl.exceptions.PolarsError:
@@ -57,15 +57,6 @@ def _conflict(target: Path) -> ConflictingRecordingError:
         where=str(target),
         expected="no file, or the same recording",
         got="a file with other content",
-        remedy="It stays as it is. Delete it to take the new one (then `har ingest --replace`), or import all of the "
-        "folder at once, as the first time.",
-    )
-
-
-def _unwritable(path: Path, error: OSError) -> LakeError:
-    return LakeError(
-        where=str(path),
-        expected="an inbox that can be written",
-        got=error.strerror or str(error),
-        remedy="Free space or grant write access, then run the same command again: what is there is not written twice.",
+        remedy="The file was not changed. Delete it to import the new one (then run `har ingest --replace`), or import "
+        "the whole folder at once, as before.",
     )

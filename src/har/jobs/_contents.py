@@ -125,7 +125,7 @@ def write_package(folder: Path, registry: Registry, lake: Lake, choice: Choice) 
     path = registry.model_path(version.number)
     metadata = Classifier(path, threads=1).metadata
     sides: Mapping[str, list[str]] = recipe["split"]
-    train = _spread(windows.of(tuple(sides["train"])), RULE_WINDOWS)
+    train = _spread(windows.for_subjects(tuple(sides["train"])), RULE_WINDOWS)
     rule = MagnitudeRule.fit(train.batch(), train.labels, units=metadata.units, activities=metadata.activities)
 
     def file(part: Version | None) -> tuple[Path, int] | None:
@@ -139,7 +139,7 @@ def write_package(folder: Path, registry: Registry, lake: Lake, choice: Choice) 
         shadow=file(choice.shadow),
         rule=rule,
     )
-    return package, _spread(windows.of(tuple(sides["held_out"])), KNOWN_WINDOWS).batch()
+    return package, _spread(windows.for_subjects(tuple(sides["held_out"])), KNOWN_WINDOWS).batch()
 
 
 def training_windows(lake: Lake, recipe: Mapping[str, Any]) -> WindowSet:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -60,7 +59,7 @@ def due_days(
         news = profiled.filter(pl.col("date").cast(pl.String) > after)
     known = {row.date: row for row in decisions(lake)}
     made = dict(lake.drift.read(columns=["date", "made_at"]).iter_rows())
-    today = _today(project.settings.project.timezone)
+    today = dt.datetime.now(project.settings.project.zone).date()
     due, future, foreign = [], [], []
     for day, made_at, seen in news.iter_rows():
         late = day in made and made_at > made[day]
@@ -80,10 +79,6 @@ def due_days(
     if future and future[-1] > today + dt.timedelta(days=1):
         notes.append(f"Recordings of {future[-1]} wait until that day is over: was a clock wrong?")
     return due, notes
-
-
-def _today(timezone: str) -> dt.date:
-    return dt.datetime.now(dt.UTC if timezone == "UTC" else ZoneInfo(timezone)).date()
 
 
 def _labels_came(lake: Lake, row: DecisionRow, made_at: dt.datetime | None) -> bool:

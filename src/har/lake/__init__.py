@@ -1,6 +1,6 @@
 """Delta tables of samples, recordings, predictions, scores, requests, labels, profiles and decisions.
 
-Every rewrite is atomic, every read has a version.
+Every write is one atomic commit; every table can be read at an earlier version.
 """
 
 from har.lake._lake import Lake, Partition

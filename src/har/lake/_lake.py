@@ -1,4 +1,4 @@
-"""The lake: which tables there are; `har.schema` says what their columns mean."""
+"""The lake's tables; `har.schema` describes their columns."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class Lake:
         recordings: one row per ingested file.
         predictions: one row per scored window, by the nightly job or online.
         scores: one row per scored partition.
-        requests: one row per window that was answered online.
+        requests: one row per window that the online service answered.
         labels: one row per feedback.
-        profiles: what the model saw, per day, subject, placement and device.
+        profiles: distributions of the model's features per day, subject, placement and device.
         drift: one report per monitored day.
-        decisions: what the monitoring policy decided, and what came of it.
-        label_requests: windows whose labels are asked for.
+        decisions: the decisions of the monitoring policy, and their outcome.
+        label_requests: windows to be labelled.
     """
 
     def __init__(self, folder: Path, channels: tuple[str, ...]) -> None:
@@ -56,10 +56,10 @@ class Lake:
         self.label_requests = Table(folder / "label_requests", LABEL_REQUESTS)
 
     def contents(self) -> dict[Partition, str]:
-        """What each partition of samples was made from: one hash over the bytes of its files."""
+        """A hash of each partition's source files, over their hashes in the order of sessions."""
         files = self.recordings.read(columns=["date", "subject", "session", "sha256"]).sort("session")
         grouped = files.group_by("date", "subject", maintain_order=True).agg(pl.col("sha256").str.join(""))
-        # Polars' own hash changes between releases; the files' hashes themselves are the name.
+        # SHA-256 instead of Polars' hash, which changes between releases.
         return {(date, subject): _short(hashes) for date, subject, hashes in grouped.iter_rows()}
 
 

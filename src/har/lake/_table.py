@@ -1,4 +1,4 @@
-"""One Delta table by (date, subject): partitions are replaced as a whole, or rows added by key, in one commit."""
+"""A Delta table partitioned by (date, subject): replace whole partitions, add or update rows by key, in one commit."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from deltalake import ColumnProperties, CommitProperties, DeltaTable, WriterProp
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from filelock import FileLock, Timeout
 
-from har.errors import LakeBusyError, LakeError
+from har.errors import LakeBusyError, LakeError, reason
 from har.lake._where import Partition, either, ordered, partitions_of, ranges, sql
 
 _LOCK_TIMEOUT_S = 60.0
 _COMMIT_ATTEMPTS = 5
 _SMALL_FILES = 32
-"""So many files of one partition are worth to be merged; each addition makes one."""
+"""Compact a partition once it has this many files; every append adds one."""
 
 
 class Table:
     """A Delta table, partitioned by date and subject, with a fixed schema.
 
-    Writers of one table take turns through a lock file that dies with its process, so a killed run blocks nobody.
+    A file lock, which the operating system releases when its process ends, lets one writer at a time change the table.
 
     Args:
         path: the table's folder.
         schema: its columns; date and subject are among them.
-        added: columns that tables written by older releases lack: read as null, and there after the next write.
-        measured: most of it are measured values, which hardly repeat: a fourth of the time to write without a
-            dictionary, and smaller.
+        added: columns that tables of older releases lack: they read as null, and the next write adds them.
+        measured: whether most columns are measured values, which rarely repeat: without dictionary encoding they are
+            written four times as fast, and smaller.
     """
 
     def __init__(
@@ -51,21 +51,21 @@ class Table:
         self.schema = schema
         self._added = frozenset(added)
         plain = ColumnProperties(dictionary_enabled=False)
-        # Least and greatest of a column of bytes say nothing, and are copies of whole values.
-        mute = ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE")
+        # Statistics of a binary column are useless, and would copy whole values into the log.
+        opaque = ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE")
         self._properties = WriterProperties(
             compression="SNAPPY",
             default_column_properties=plain if measured else None,
-            column_properties={name: mute for name, dtype in schema.items() if dtype == pl.Binary} or None,
+            column_properties={name: opaque for name, dtype in schema.items() if dtype == pl.Binary} or None,
         )
 
     def version(self) -> int:
-        """The newest version, -1 if nothing was written yet."""
+        """The newest version, -1 before the first write."""
         table = self._open()
         return -1 if table is None else table.version()
 
     def scan(self, version: int | None = None, partitions: Iterable[Partition] | None = None) -> pl.LazyFrame:
-        """The table, or some partitions of it, at a version (None: the newest), lazily; empty before a write."""
+        """The table, or some of its partitions, lazily, at a version (None: the newest); empty before a first write."""
         table = self._open(version)
         if table is None:
             return pl.LazyFrame(schema=self.schema)
@@ -80,16 +80,16 @@ class Table:
         partitions: Iterable[Partition] | None = None,
         columns: Iterable[str] | None = None,
     ) -> pl.DataFrame:
-        """Like `scan`, in memory; rows come in the order they were written within a partition."""
+        """Like `scan`, but collected; within a partition rows have the order in which they were written."""
         frame = self.scan(version, partitions)
         return (frame if columns is None else frame.select(list(columns))).collect()
 
     def each(
         self, version: int | None, partitions: Iterable[Partition], columns: Iterable[str]
     ) -> Iterator[tuple[Partition, pl.DataFrame]]:
-        """One partition after the other, in the given order; `columns` without date and subject, which are its name.
+        """One partition at a time, in the given order; `columns` must not name date and subject, the partition itself.
 
-        Files are read straight from the log's list of them: half the time of a scan, and memory for one partition.
+        Reads the files that the log lists: takes half the time of a scan, and memory for one partition.
         """
         wanted, columns = list(partitions), list(columns)
         table = self._open(version)
@@ -98,60 +98,69 @@ class Table:
             yield partition, self._read_files([file["path"] for file in files.get(partition, [])], columns)
 
     def partitions(self, version: int | None = None) -> list[Partition]:
-        """Every (date, subject) the table holds, sorted; read from the log, not from the data."""
+        """All partitions (date, subject), sorted; read from the log, not from the data."""
         table = self._open(version)
         if table is None:
             return []
         return sorted((dt.date.fromisoformat(part["date"]), part["subject"]) for part in table.partitions())
 
     def count(self) -> int:
-        """Rows, from the log's statistics, not from the data."""
+        """Number of rows, from the statistics in the log, not from the data."""
         table = self._open()
         files = {} if table is None else self._files(table)
         return sum(file["num_records"] for group in files.values() for file in group)
 
     def changed_since(self, version: int) -> list[Partition]:
-        """Partitions whose files are other ones than at that version, sorted; read from the log, not from the data."""
-        now, then = (self._files(table) if table else {} for table in (self._open(), self._open(version)))
-        paths = [{where: {file["path"] for file in group} for where, group in files.items()} for files in (now, then)]
-        return sorted(where for where in {*now, *then} if paths[0].get(where) != paths[1].get(where))
+        """Partitions whose files differ from those at `version`, sorted; read from the log, not from the data."""
+        new, old = (
+            {
+                partition: {file["path"] for file in files}
+                for partition, files in (self._files(table) if table else {}).items()
+            }
+            for table in (self._open(), self._open(version))
+        )
+        return sorted(partition for partition in {*new, *old} if new.get(partition) != old.get(partition))
 
     def written_at(self) -> dict[Partition, float]:
         """When each partition's newest file was written, in seconds since 1970; read from the log."""
         table = self._open()
         files = {} if table is None else self._files(table)
-        return {where: max(file["modification_time"] for file in group) / 1000 for where, group in files.items()}
+        return {
+            partition: max(file["modification_time"] for file in group) / 1000 for partition, group in files.items()
+        }
 
     def replace(
         self, frame: pl.DataFrame, partitions: Iterable[Partition], *, keep: str | pl.Expr | None = None
     ) -> int:
-        """Make `frame` the whole content of `partitions`, in one commit; other partitions stay as they are.
+        """Replace the content of `partitions` by `frame` in one commit; other partitions are not changed.
 
-        Replacing a partition by what it holds already gives the same table again, so a run that was killed can be
-        repeated. Partitions without rows in `frame` become empty.
+        Replacing is idempotent, so a run that was killed can be repeated. Partitions without rows in `frame` become
+        empty.
 
         Args:
             frame: the new rows.
-            partitions: which they replace.
-            keep: rows of these partitions that have a value in this column, or for which this holds, stay beside the
-                new ones.
+            partitions: the partitions to replace.
+            keep: existing rows of these partitions with a value in this column, or for which this expression is true,
+                are kept beside the new ones.
 
         Returns:
-            The version that the commit made.
+            The version after the commit.
 
         Raises:
-            LakeBusyError: another writer holds the table for a minute.
+            LakeBusyError: another writer has locked the table for a minute.
             LakeError: the disk refuses.
         """
         wanted = sorted(set(partitions))
         frame = frame.cast(self.schema).select(self.schema.names())
-        stray = frame.filter(~either(wanted))
-        if len(stray):
-            raise ValueError(f"rows of {stray.row(0)[:2]} are not of the partitions to be replaced")
+        outside = frame.filter(~either(wanted))
+        if len(outside):
+            raise ValueError(f"rows of {outside.row(0)[:2]}, which is not among the partitions to replace")
 
         def write(table: DeltaTable | None) -> None:
-            # Read anew at every attempt: the attempt fails if someone writes between this and the commit.
-            rows = frame if table is None or keep is None else pl.concat([self._kept(table, wanted, keep), frame])
+            # Read again at every attempt: a write between this and the commit makes the commit fail.
+            rows = frame
+            if table is not None and keep is not None:
+                rows = pl.concat([self._rows_to_keep(table, wanted, keep), frame])
             predicate = None if table is None else sql(wanted)
             self._write(table, rows, mode="overwrite", predicate=predicate, partitions=len(wanted))
 
@@ -159,17 +168,17 @@ class Table:
             return self._commit(write)
 
     def add(self, frame: pl.DataFrame, key: Sequence[str]) -> int:
-        """Append the rows whose key their partition does not hold yet, in one commit; adding twice is adding once.
+        """Append the rows whose key is not in their partition yet, in one commit; adding the same rows again adds none.
 
         Args:
-            frame: the rows; of several with one key the first counts.
-            key: columns without nulls that name a row within its partition.
+            frame: the rows; of several with the same key the first is added.
+            key: columns without nulls that identify a row within its partition.
 
         Returns:
-            How many rows were new.
+            Number of new rows.
 
         Raises:
-            LakeBusyError: another writer holds the table for a minute.
+            LakeBusyError: another writer has locked the table for a minute.
             LakeError: the disk refuses.
         """
         names = ["date", "subject", *key]
@@ -185,24 +194,24 @@ class Table:
             return len(new)
 
     def amend(self, frame: pl.DataFrame, key: Sequence[str]) -> int:
-        """Set the other columns of `frame` on the rows that have its keys, in one commit.
+        """Update rows by key in one commit: set the other columns of `frame`.
 
         Args:
-            frame: date, subject, the key's columns, and those to set.
-            key: columns without nulls that name a row within its partition.
+            frame: date, subject, the columns of the key, and the columns to set.
+            key: columns without nulls that identify a row within its partition.
 
         Returns:
-            How many rows changed.
+            Number of rows updated.
 
         Raises:
-            LakeBusyError: another writer holds the table for a minute.
+            LakeBusyError: another writer has locked the table for a minute.
             LakeError: the disk refuses.
         """
         if frame.is_empty():
             return 0
         frame = frame.cast({name: self.schema[name] for name in frame.columns})
         names = ["date", "subject", *key]
-        # The matches alone would make the engine look at the whole table; the constants let it pass over files.
+        # Without the constants the engine would read the whole table; with them it skips files.
         terms = [f"t.{name} = s.{name}" for name in names]
         terms += [f"({sql(partitions_of(frame), 't.')})"]
         for name in ordered(frame, key):
@@ -229,31 +238,31 @@ class Table:
         return changed
 
     def compact(self, partitions: Iterable[Partition]) -> int:
-        """Merge the small files of those partitions that have many; the rows stay the same. Says how many had."""
+        """Merge the files of those partitions that have many; the rows do not change. Returns how many were merged."""
         with self.lock():
             table = self._open()
             files = {} if table is None else self._files(table)
-            many = [where for where in sorted(set(partitions)) if len(files.get(where, [])) >= _SMALL_FILES]
+            many = [one for one in sorted(set(partitions)) if len(files.get(one, [])) >= _SMALL_FILES]
             for date, subject in many:
                 chosen = [("date", "=", date.isoformat()), ("subject", "=", subject)]
                 self._commit(partial(_merge_files, chosen=chosen, properties=self._properties))
         return len(many)
 
     def vacuum(self) -> int:
-        """Remove files that only versions of more than a week ago need; says how many."""
+        """Remove files that only versions older than a week need; returns how many."""
         with self.lock():
             table = self._open()
             try:
                 return 0 if table is None else len(table.vacuum(dry_run=False))
             except (OSError, DeltaError) as error:
-                raise self._refused(error) from error
+                raise LakeError.refused(self.path, error) from error
 
     def lock(self) -> AbstractContextManager[None]:
-        """The writers' lock, re-entrant within a thread; hold it to read, decide and replace as one step."""
+        """The lock of writers, re-entrant within a thread; hold it to read and replace as one step."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise self._refused(error) from error
+            raise LakeError.refused(self.path, error) from error
         return _TableLock(self)
 
     def _commit(self, write: Callable[[DeltaTable | None], object]) -> int:
@@ -262,14 +271,14 @@ class Table:
                 table = self._open()
                 write(table)
                 return 0 if table is None else table.version()
-            except CommitFailedError:  # a writer on another host, which the lock file does not reach
+            except CommitFailedError:  # by a writer on another host, which the file lock does not stop
                 if attempt == _COMMIT_ATTEMPTS - 1:
                     raise
                 time.sleep(0.1 * 2**attempt)
             except LakeError:
                 raise
             except (OSError, DeltaError) as error:
-                raise self._refused(error) from error
+                raise LakeError.refused(self.path, error) from error
         raise AssertionError("unreachable")
 
     def _write(self, table: DeltaTable | None, frame: pl.DataFrame, *, partitions: int, **how: Any) -> None:
@@ -284,21 +293,21 @@ class Table:
         )
 
     def _absent(self, table: DeltaTable) -> list[str]:
-        """Columns that the table does not have yet."""
+        """The columns that the table lacks, all of them in `added`."""
         present = {field.name for field in table.schema().fields}
         absent = [name for name in self.schema if name not in present]
-        foreign = [name for name in absent if name not in self._added]
-        if foreign:
+        unexpected = [name for name in absent if name not in self._added]
+        if unexpected:
             raise LakeError(
                 where=str(self.path),
-                expected=f"a table with the column {foreign[0]!r}",
-                got=f"one with {', '.join(sorted(present))}",
-                remedy="It was written under other settings: restore those, or name another folder in paths.lake.",
+                expected=f"a table with the column {unexpected[0]!r}",
+                got=f"the columns {', '.join(sorted(present))}",
+                remedy="It was written with other settings: restore them, or set paths.lake to another folder.",
             )
         return absent
 
     def _files(self, table: DeltaTable) -> dict[Partition, list[dict[str, Any]]]:
-        """What the log says about each partition's files: path, modification_time, num_records, null_count.…"""
+        """The log's entries for the files of each partition: path, modification_time, num_records, null_count.…"""
         files: dict[Partition, list[dict[str, Any]]] = {}
         for file in pl.DataFrame(table.get_add_actions(flatten=True)).iter_rows(named=True):
             if file.get("deletionVector.storageType") is not None:
@@ -306,7 +315,7 @@ class Table:
                     where=str(self.path),
                     expected="a table without deletion vectors",
                     got=f"one on {file['path']}",
-                    remedy="Another engine deleted rows in place: rewrite the table there (Spark: REORG TABLE).",
+                    remedy="Another engine deleted rows in place: rewrite the table with it (Spark: REORG TABLE).",
                 )
             file["path"] = str(self.path / unquote(file["path"]))
             files.setdefault((file["partition.date"], file["partition.subject"]), []).append(file)
@@ -326,10 +335,10 @@ class Table:
             .collect()
         )
 
-    def _kept(self, table: DeltaTable, partitions: Iterable[Partition], keep: str | pl.Expr) -> pl.DataFrame:
-        """The partitions' rows that are to stay; files that the log knows to have none of them stay closed."""
-        empty = f"null_count.{keep}" if isinstance(keep, str) else ""
-        stays = pl.col(keep).is_not_null() if isinstance(keep, str) else keep
+    def _rows_to_keep(self, table: DeltaTable, partitions: Iterable[Partition], keep: str | pl.Expr) -> pl.DataFrame:
+        """The rows that `replace` keeps; files that have none of them according to the log are not read."""
+        nulls = f"null_count.{keep}" if isinstance(keep, str) else ""
+        condition = pl.col(keep).is_not_null() if isinstance(keep, str) else keep
         files = self._files(table)
         columns = [name for name in self.schema if name not in ("date", "subject")]
         parts = [pl.DataFrame(schema=self.schema)]
@@ -337,12 +346,12 @@ class Table:
             paths = [
                 file["path"]
                 for file in files.get((date, subject), [])
-                if file.get(empty) is None or file[empty] < file["num_records"]
+                if file.get(nulls) is None or file[nulls] < file["num_records"]
             ]
             if paths:
-                rows = self._read_files(paths, columns).filter(stays)
-                where = (pl.lit(date, pl.Date).alias("date"), pl.lit(subject).alias("subject"))
-                parts.append(rows.with_columns(where).select(self.schema.names()))
+                rows = self._read_files(paths, columns).filter(condition)
+                partition = (pl.lit(date, pl.Date).alias("date"), pl.lit(subject).alias("subject"))
+                parts.append(rows.with_columns(partition).select(self.schema.names()))
         return pl.concat(parts)
 
     def _open(self, version: int | None = None) -> DeltaTable | None:
@@ -358,21 +367,13 @@ class Table:
             raise LakeError(
                 where=str(self.path),
                 expected=f"version {version} of the table" if version is not None else "a readable Delta table",
-                got=str(error).splitlines()[0],
-                remedy="See `har status` for the versions there are; check the folder's permissions.",
+                got=reason(error),
+                remedy="`har status` lists the versions; check the permissions of the folder.",
             ) from error
-
-    def _refused(self, error: Exception) -> LakeError:
-        return LakeError(
-            where=str(self.path),
-            expected="a folder that can be written",
-            got=str(error).splitlines()[0],
-            remedy="Free space or grant write access, then run the same command again: nothing was half written.",
-        )
 
 
 class _TableLock:
-    """The lock as a context manager that speaks in our errors."""
+    """The lock as a context manager that raises `LakeError`."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
@@ -385,11 +386,11 @@ class _TableLock:
             raise LakeBusyError(
                 where=str(self._table.path),
                 expected="no other writer",
-                got=f"one that held the table for {_LOCK_TIMEOUT_S:g} s",
-                remedy="Wait for the other run, or stop it, then run the same command again.",
+                got=f"one that has locked the table for {_LOCK_TIMEOUT_S:g} s",
+                remedy="Wait for the other run to finish, or stop it, then run the same command again.",
             ) from error
         except OSError as error:
-            raise self._table._refused(error) from error
+            raise LakeError.refused(self._table.path, error) from error
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()

@@ -1,4 +1,4 @@
-"""Which rows are meant: partitions and keys, as polars expressions and as SQL for the Delta engine."""
+"""Conditions on partitions and keys, as polars expressions and as SQL for the Delta engine."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ Partition = tuple[dt.date, str]
 
 
 def newest_day(dates: Collection[dt.date]) -> dt.date:
-    """The newest of some days; days to come, of a watch whose clock is wrong, only if there are no others."""
+    """The newest of some days; days in the future (wrong device clock) count only if there are no others."""
     tomorrow = dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1)
     return max([date for date in dates if date <= tomorrow] or dates)
 
 
 def either(partitions: Iterable[Partition]) -> pl.Expr:
+    """Rows of one of the partitions."""
     by_date = _by_date(partitions)
     if not by_date:
         return pl.lit(False)
@@ -27,6 +28,7 @@ def either(partitions: Iterable[Partition]) -> pl.Expr:
 
 
 def sql(partitions: Iterable[Partition], prefix: str = "") -> str:
+    """Rows of one of the partitions, as SQL; `prefix` names the table, as in `t.`."""
     terms = []
     for date, subjects in _by_date(partitions).items():
         names = ", ".join("'" + subject.replace("'", "''") + "'" for subject in subjects)
@@ -35,15 +37,17 @@ def sql(partitions: Iterable[Partition], prefix: str = "") -> str:
 
 
 def partitions_of(frame: pl.DataFrame) -> list[Partition]:
+    """The partitions that have rows in `frame`."""
     return frame.select("date", "subject").unique().rows()
 
 
 def ordered(frame: pl.DataFrame, key: Iterable[str]) -> list[str]:
-    """Key columns whose range says which files can hold a match."""
+    """The columns of the key by whose range files without a match can be skipped."""
     return [name for name in key if frame.schema[name].is_temporal()]
 
 
 def ranges(frame: pl.DataFrame, key: Iterable[str]) -> pl.Expr:
+    """Rows within the range of the `ordered` columns of `frame`."""
     ranges = (pl.col(name).is_between(frame[name].min(), frame[name].max()) for name in ordered(frame, key))
     return pl.all_horizontal(pl.lit(True), *ranges)
 

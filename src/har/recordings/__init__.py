@@ -1,7 +1,8 @@
-"""From files to canonical samples: what lies in the inbox, read, cleaned and checked, or put aside with a reason.
+"""Read, clean and check the recordings in the inbox; move files that cannot be ingested to quarantine.
 
-In: daily CSV or Parquet files, in the units that `har.toml` declares. Out: one row per sample in m/s² and rad/s, UTC,
-cut into gap-free segments. A file that cannot be read so raises a `RecordingError` that names its line and the way out.
+`inbox_files` lists the daily CSV and Parquet files. `read_recording` turns one of them into canonical samples: one row
+per sample in m/s² and rad/s, UTC, divided into gap-free segments. A file that it cannot use raises a `RecordingError`
+with the line and how to fix it.
 """
 
 from har.recordings._contract import sample_contract

@@ -1,4 +1,4 @@
-"""Order, duplicates, gaps and faulty stretches of one recording; no sample is invented and none is moved in time."""
+"""Sort one recording, drop duplicates, find gaps and flag faults; no sample is added or moved in time."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ class Samples:
 
 @dataclass(frozen=True)
 class Order:
-    """Which rows are kept, in time order, and what was wrong with the others.
+    """The rows of a file that are kept, in time order, and why the others are dropped.
 
     Attributes:
         rows: int64 (n,), the kept rows of the file.
-        duplicates: rows equal to a kept one in stamp and content.
-        duplicate_stamps: rows with the stamp of a kept one and other content; the first in the file is kept.
-        reordered: kept rows that stand in the file after a later one.
+        duplicates: dropped rows with the same stamp and content as a kept one.
+        duplicate_stamps: dropped rows with the same stamp as a kept one and other content; the file's first is kept.
+        reordered: kept rows that come after a later sample in the file.
     """
 
     rows: NDArray[np.int64]
@@ -61,29 +61,29 @@ def order_rows(
     labels: NDArray[np.int16],
     max_gap_s: float,
 ) -> Order:
-    """Sort by time and drop duplicates; rows may be late by `max_gap_s` (uploads in batches), not by more.
+    """Sort by time and drop duplicates; rows may be out of order by at most `max_gap_s` (devices upload in batches).
 
     Raises:
-        RecordingTimeError: time runs back by more than `max_gap_s`, in a row that repeats no earlier one.
+        RecordingTimeError: a row that is no duplicate is more than `max_gap_s` before an earlier row.
     """
     count = len(times)
     if (np.diff(times) > 0).all():
         return Order(np.arange(count), 0, 0, 0)
     order = np.argsort(times, kind="stable")
-    new = np.diff(times[order], prepend=np.int64(-1)) != 0
-    first = order[np.maximum.accumulate(np.where(new, np.arange(count), 0))]
-    again = np.flatnonzero(~new)
-    rows, originals = order[again], first[again]
+    is_first = np.diff(times[order], prepend=np.int64(-1)) != 0
+    first = order[np.maximum.accumulate(np.where(is_first, np.arange(count), 0))]
+    repeats = np.flatnonzero(~is_first)
+    rows, originals = order[repeats], first[repeats]
     same = (values[:, rows] == values[:, originals]).all(axis=0) & (labels[rows] == labels[originals])
 
-    repeated = np.zeros(count, np.bool_)
-    repeated[rows[same]] = True
-    rest = np.flatnonzero(~repeated)
-    peak = np.maximum.accumulate(times[rest])
-    late = peak - times[rest]
+    is_duplicate = np.zeros(count, np.bool_)
+    is_duplicate[rows[same]] = True
+    rest = np.flatnonzero(~is_duplicate)
+    latest = np.maximum.accumulate(times[rest])
+    late = latest - times[rest]
     if (late > round(max_gap_s * 1e6)).any():
         _refuse_time_back(parsed, times, rest, int(np.argmax(late > round(max_gap_s * 1e6))))
-    kept = order[new]
+    kept = order[is_first]
     is_kept = np.zeros(count, np.bool_)
     is_kept[kept] = True
     return Order(kept, int(same.sum()), int((~same).sum()), int(((late > 0) & is_kept[rest]).sum()))
@@ -94,25 +94,25 @@ def _refuse_time_back(parsed: Parsed, times: NDArray[np.int64], rest: NDArray[np
     before = int(rest[np.argmax(times[rest[:position]])])
     raise RecordingTimeError(
         where=parsed.at(row),
-        expected=f"a stamp near or after {iso(times[before])} ({parsed.row_word} {parsed.line(before)})",
+        expected=f"a stamp after {iso(times[before])} ({parsed.row_word} {parsed.line(before)}), or shortly before it",
         got=f"{iso(times[row])}: time runs back by {(times[before] - times[row]) / 1e6:g} s",
-        remedy="If the clock was set or two recordings were joined, split the file there into two sessions.",
+        remedy="If the clock was set or two recordings were joined, split the file here into two sessions.",
         line=parsed.line(row),
     )
 
 
 def check_date(parsed: Parsed, times: NDArray[np.int64], rows: NDArray[np.int64], date: dt.date) -> None:
-    """Refuse a recording that starts more than a day from its folder's date, or pauses for more than a day.
+    """Refuse a recording that starts more than a day from the date of its folder, or pauses for more than a day.
 
-    A day of room on both sides covers every time zone.
+    One day on either side allows for every time zone.
     """
     first = int(times[rows[0]])
     midnight = int(dt.datetime(date.year, date.month, date.day, tzinfo=dt.UTC).timestamp()) * 1_000_000
     if not midnight - _DAY_US <= first < midnight + 2 * _DAY_US:
         raise RecordingTimeError(
             where=parsed.at(int(rows[0])),
-            expected=f"a recording of {date.isoformat()} (± 1 day), as its folder says",
-            got=f"its first stamp {iso(first)}",
+            expected=f"a recording of {date.isoformat()} (± 1 day), the date of its folder",
+            got=f"a first stamp of {iso(first)}",
             remedy="Move the file to the folder of its date, or check recordings.time_unit and project.timezone.",
             line=parsed.line(int(rows[0])),
         )
@@ -121,7 +121,7 @@ def check_date(parsed: Parsed, times: NDArray[np.int64], rows: NDArray[np.int64]
         row = int(rows[int(np.argmax(pauses)) + 1])
         raise RecordingTimeError(
             where=parsed.at(row),
-            expected="a stamp within a day of the one before",
+            expected="a stamp within a day of the previous one",
             got=iso(times[row]),
             remedy="Delete the lines with a wrong stamp, or split the file by date.",
             line=parsed.line(row),
@@ -129,7 +129,7 @@ def check_date(parsed: Parsed, times: NDArray[np.int64], rows: NDArray[np.int64]
 
 
 def check_interval(parsed: Parsed, times: NDArray[np.int64], rows: NDArray[np.int64], max_gap_s: float) -> None:
-    """Refuse stamps so far apart that every sample would stand alone: too coarse, or in another unit."""
+    """Refuse stamps so far apart that every sample would be a segment: too coarse, or read in the wrong unit."""
     if len(rows) < 3:
         return
     interval_s = float(np.median(np.diff(times[rows]))) / 1e6
@@ -137,24 +137,24 @@ def check_interval(parsed: Parsed, times: NDArray[np.int64], rows: NDArray[np.in
         raise RecordingTimeError(
             where=parsed.where,
             expected=f"samples at most {max_gap_s:g} s apart (recordings.max_gap_s)",
-            got=f"stamps {interval_s:g} s apart, {len(rows)} different ones in {len(times)} rows",
+            got=f"stamps {interval_s:g} s apart ({len(rows)} different stamps in {len(times)} rows)",
             remedy="Export stamps with milliseconds, or check recordings.time_unit in har.toml.",
             line=parsed.line(int(rows[1])),
         )
 
 
 def split_gaps(times: NDArray[np.int64], max_gap_s: float) -> NDArray[np.int32]:
-    """Number of the segment each sample lies in, int32 (n,): pauses longer than `max_gap_s` start a new one."""
+    """Number of each sample's segment, int32 (n,); a pause longer than `max_gap_s` starts a new one."""
     breaks = np.diff(times) > round(max_gap_s * 1e6)
     return np.concatenate([[0], np.cumsum(breaks)]).astype(np.int32)
 
 
 def measured_rate_hz(times: NDArray[np.int64], max_gap_s: float) -> float:
-    """Samples per second while samples come, 0 for a single one.
+    """Samples per second, gaps excluded; 0 for a single sample.
 
-    Where four of five intervals lie within a quarter of their median, the mean of those: lost samples do not count, and
-    a median alone would be rounded to the stamps' resolution. Where stamps jitter more than that, the mean of all
-    intervals but the gaps.
+    If at least 80 % of the intervals are within 25 % of their median, the rate is computed from the mean of those: lost
+    samples do not count, and the median itself is rounded to the resolution of the stamps. If stamps jitter more, it is
+    computed from the mean of all intervals except gaps.
     """
     intervals = np.diff(times)
     median = np.median(intervals) if len(intervals) else 0
@@ -167,7 +167,7 @@ def measured_rate_hz(times: NDArray[np.int64], max_gap_s: float) -> float:
 
 
 def coverage(times: NDArray[np.int64], rate_hz: float) -> float:
-    """Share of the time from first to last sample, 0..1, that the samples fill at the rate they come at."""
+    """Number of samples relative to the number expected from first to last stamp at `rate_hz`, 0..1."""
     if len(times) < 2:
         return 1.0
     expected = 1 + (times[-1] - times[0]) / 1e6 * rate_hz
@@ -181,14 +181,14 @@ def fault_flags(
     sensors: Sensors,
     rate_hz: float,
 ) -> NDArray[np.int8]:
-    """Saturated and stuck samples, int8 (n,) bits of `FLAGS`.
+    """Flags of saturated and stuck samples, int8 (n,), bits of `FLAGS`.
 
-    A gyroscope channel at exactly zero is not stuck: many devices write zero below a threshold.
+    A gyroscope channel at exactly zero does not count as stuck: many devices write zero below a threshold.
     """
     flags = np.zeros(len(times), np.int8)
     channel = 0
     for sensor in sensors.all:
-        # float32 rounds: a reading at full scale must not fall short of it.
+        # Rounding to float32 must not put a reading at full scale below the limit.
         limit = sensor.full_scale * sensor.to_si * (1 - 1e-6)
         for _ in sensor.channels:
             series = values[channel]
@@ -206,7 +206,7 @@ def _constant(
     *,
     skip_zero: bool,
 ) -> NDArray[np.bool_]:
-    """Samples of runs of one value that last a second, bool (n,)."""
+    """Samples in runs of one constant value that last at least a second, bool (n,)."""
     changes = np.flatnonzero((np.diff(series) != 0) | (np.diff(segments) != 0))
     starts = np.concatenate([[0], changes + 1])
     ends = np.concatenate([changes, [len(series) - 1]])
@@ -221,5 +221,5 @@ def _constant(
 
 
 def iso(time_us: int | np.int64) -> str:
-    """A stamp as messages write it, in UTC."""
+    """A stamp in UTC, formatted for messages."""
     return (dt.datetime(1970, 1, 1) + dt.timedelta(microseconds=int(time_us))).isoformat() + "Z"

@@ -1,4 +1,4 @@
-"""What every table of canonical samples holds to, as a pandera schema, and how a breach reads as one of our errors."""
+"""The pandera schema of the sample table, and the plausibility of the acceleration at rest."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ if TYPE_CHECKING:
     from pandera.polars import DataFrameSchema, PolarsData
 
 RANGE_SLACK = 1.1
-"""Sensors overshoot their nominal full scale a little."""
+"""Sensors exceed their nominal full scale by a few percent."""
 RESTING = (0.7 * STANDARD_GRAVITY, 1.3 * STANDARD_GRAVITY)
-"""m/s²; |a| of a still sensor, with room for poor calibration."""
+"""m/s²; plausible |a| of a sensor at rest, allowing for poor calibration."""
 MOVING = (STANDARD_GRAVITY / 3, STANDARD_GRAVITY * 5)
-"""m/s²; the median |a| of a recording without rest (vigorous exercise reaches 2.5 g); a unit mistaken is 9.8 off."""
+"""m/s²; plausible median |a| of a recording without rest (vigorous exercise reaches 2.5 g).
+
+Confusing g and m/s² changes |a| by a factor of 9.8.
+"""
 
 _QUIET_SPREAD = 0.03
 _QUIET_SECONDS = 3
@@ -28,29 +31,29 @@ _SESSION = ["date", "subject", "session"]
 def sample_contract(settings: Settings) -> DataFrameSchema:
     """The schema of the sample table: types, finite values within full scale, time, labels, gravity at rest.
 
-    Checks are named `finite`, `range`, `activity`, `flags`, `segment`, `monotone` and `gravity`; a table of several
-    sessions is checked session by session.
+    The checks are named `finite`, `range`, `activity`, `flags`, `segment`, `monotone` and `gravity`. The last two check
+    each session separately.
     """
-    import pandera.polars as pa  # 3 s: what only lists files or reads the schema need not wait for it
+    import pandera.polars as pa  # takes 3 s, so it is imported only where samples are checked
 
     columns = {
         name: pa.Column(dtype, nullable=name == "activity")
         for name, dtype in canonical_schema(settings.sensors.channels).items()
     }
     limits = {channel: RANGE_SLACK * limit for channel, limit in settings.sensors.full_scales.items()}
-    # One expression over all columns is one pass; a check per column would cost a small file more than its reading.
-    holds = {
+    # One expression over all columns: a check per column takes longer than reading a small file.
+    conditions = {
         "finite": ("finite values", pl.all_horizontal(pl.col(channel).is_finite() for channel in limits)),
         "range": (
             "values within full scale",
             pl.all_horizontal(pl.col(channel).abs() <= limit for channel, limit in limits.items()),
         ),
         "activity": ("activities of har.toml", pl.col("activity").is_in(settings.activities.all)),
-        "segment": ("segments from 0 on", pl.col("segment") >= 0),
+        "segment": ("segment numbers of at least 0", pl.col("segment") >= 0),
         "flags": ("bits of FLAGS", pl.col("flags").is_between(0, sum(FLAGS.values()))),
-        "monotone": ("time that increases within every session", _monotone()),
+        "monotone": ("increasing time within every session", _monotone()),
     }
-    checks = [pa.Check(_all(rows), name=name, error=text) for name, (text, rows) in holds.items()]
+    checks = [pa.Check(_all(rows), name=name, error=text) for name, (text, rows) in conditions.items()]
     accelerometer = settings.sensors.accelerometer
     if accelerometer is not None and len(accelerometer.channels) == 3:
         axes = accelerometer.channels
@@ -63,7 +66,7 @@ def sample_contract(settings: Settings) -> DataFrameSchema:
 
 
 def _all(rows: pl.Expr) -> Callable[[PolarsData], bool]:
-    """A check that every row holds; one that cannot tell (a null activity) passes."""
+    """A check that the condition holds for every row; rows for which it is null (such as a null activity) pass."""
 
     def check(data: PolarsData) -> bool:
         return bool(data.lazyframe.select(rows.fill_null(True).all()).collect().item())
@@ -72,28 +75,28 @@ def _all(rows: pl.Expr) -> Callable[[PolarsData], bool]:
 
 
 def _monotone() -> pl.Expr:
-    """Time increases strictly within every session, and segments never go back."""
+    """Time increases strictly within every session, and segment numbers never decrease."""
     later = pl.col("time").diff().over(_SESSION) > pl.duration()
-    onward = pl.col("segment").diff().over(_SESSION) >= 0
-    return later & onward
+    not_before = pl.col("segment").diff().over(_SESSION) >= 0
+    return later & not_before
 
 
 def resting_magnitude(frame: pl.LazyFrame, axes: tuple[str, ...]) -> pl.DataFrame:
     """Each session's |a| in m/s²: `magnitude`, whether it was taken `at_rest`, and whether it is `plausible`.
 
-    Rest is a second whose |a| spreads by less than 3 % of its mean, which no unit can disguise; three such seconds make
-    the judgement strict (`RESTING`), with fewer the median over all samples is judged loosely (`MOVING`). Stuck
-    and interpolated samples do not count, and a session without others is not listed.
+    A second is at rest if the standard deviation of |a| is below 3 % of its mean, which holds in any unit. With three
+    such seconds or more, their median must lie within `RESTING`; with fewer, the median over all samples must lie
+    within `MOVING`. Stuck and interpolated samples do not count; a session without other samples is left out.
     """
     magnitude = pl.sum_horizontal(pl.col(axis).cast(pl.Float64).pow(2) for axis in axes).sqrt()
-    # Saturated samples count: in a unit mistaken all of them may lie above full scale.
+    # Saturated samples count: read in the wrong unit, all of them may be above full scale.
     measured = pl.col("flags").and_(FLAGS["stuck"] | FLAGS["interpolated"]) == 0
     samples = frame.filter(measured).select(*_SESSION, "segment", "time", magnitude=magnitude)
     second = pl.col("time").dt.truncate("1s").alias("second")
     seconds = samples.group_by(*_SESSION, "segment", second).agg(
         mean=pl.col("magnitude").mean(), std=pl.col("magnitude").std(), count=pl.len()
     )
-    # A second at a segment's edge holds too few samples to be judged.
+    # Seconds at the edges of a segment have too few samples.
     full = pl.col("count") >= 0.7 * pl.col("count").max().over(_SESSION)
     quiet = (
         seconds.filter(full & (pl.col("count") >= 5) & (pl.col("std") < _QUIET_SPREAD * pl.col("mean")))
@@ -114,7 +117,7 @@ def resting_magnitude(frame: pl.LazyFrame, axes: tuple[str, ...]) -> pl.DataFram
 
 
 def unit_remedy(magnitude: float, accelerometer: Accelerometer) -> str:
-    """Which setting would bring a resting `magnitude` (m/s², under the declared unit) to 9.81."""
+    """The setting that would bring a `magnitude` at rest (m/s², read in the declared unit) to 9.81."""
     reading = magnitude / accelerometer.to_si
     for unit, factor in Accelerometer.factors.items():
         if unit != accelerometer.unit and RESTING[0] <= reading * factor <= RESTING[1]:
@@ -128,5 +131,5 @@ def unit_remedy(magnitude: float, accelerometer: Accelerometer) -> str:
 
 
 def breaches(error: Any) -> set[str]:
-    """Names of the checks that a pandera `SchemaErrors` reports."""
+    """Names of the failed checks of a pandera `SchemaErrors`."""
     return {getattr(breach.check, "name", None) or str(breach.check) for breach in error.schema_errors}

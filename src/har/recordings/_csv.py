@@ -1,4 +1,4 @@
-"""CSV files: parsed as a whole by polars; read line by line in Python only to name the line that is wrong."""
+"""Read CSV files with polars; a file that polars refuses is read line by line to find the bad line."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ import polars as pl
 from numpy.typing import NDArray
 
 from har.errors import EmptyRecordingError, MalformedRowError, NotARecordingError, RecordingError
+from har.recordings._foreign import refuse_foreign
 from har.recordings._table import Parsed, non_finite, optional_values, wanted_columns
 from har.settings import Settings
 
 _BLOCK = 1 << 20
 _HEADER_BYTES = 1 << 16
-_LFS = b"version https://git-lfs"
-_APPLE_DOUBLE = b"\x00\x05\x16\x07"
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """What the first pass over the bytes found."""
+    """The format of one file, from a first pass over its bytes."""
 
     where: str
     path: Path
@@ -36,10 +35,10 @@ class _Layout:
 
 
 def read_csv(path: Path, where: str, settings: Settings) -> Parsed:
-    """Read the wanted columns of a CSV file; others are ignored.
+    """Read the columns that the project needs from a CSV file; others are ignored.
 
     Raises:
-        RecordingError: what is wrong, with its line (the header is line 1).
+        RecordingError: the file cannot be used; with the bad line (the header is line 1).
     """
     layout = _inspect(path, where)
     columns = wanted_columns(layout.header, settings, where)
@@ -48,12 +47,12 @@ def read_csv(path: Path, where: str, settings: Settings) -> Parsed:
     if frame is None or _ragged(layout, frame, columns):
         if not _check_lines(layout, columns, channels):
             raise _header_only(where)
-        # Every line is in order when read leniently: quoted separators, or blanks around numbers.
+        # All lines are valid, but some have quoted separators or blanks around numbers: read them as text.
         texts = _parse(layout, columns, numbers=())
         if texts is None:
             raise _unreadable(where)
         frame = texts.with_columns(pl.all().str.strip_chars()).with_columns(pl.col(channels).cast(pl.Float64))
-    return _without_blank_lines(layout, frame, settings)
+    return _drop_blank_lines(layout, frame, settings)
 
 
 def _inspect(path: Path, where: str) -> _Layout:
@@ -65,7 +64,7 @@ def _inspect(path: Path, where: str) -> _Layout:
             for mark in counts:
                 counts[mark] += block.count(mark)
             block = file.read(_BLOCK)
-    _refuse_foreign(head, counts[b"\x00"], where)
+    _refuse_binary(head, counts[b"\x00"], where)
     try:
         line = head.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -76,36 +75,22 @@ def _inspect(path: Path, where: str) -> _Layout:
     return _Layout(where, path, separator, header, counts[mark] - head.count(mark), counts[b'"'])
 
 
-def _refuse_foreign(head: bytes, zeros: int, where: str) -> None:
+def _refuse_binary(head: bytes, zeros: int, where: str) -> None:
     if not head.strip():
-        raise EmptyRecordingError(
-            where=where, expected="a header and rows", got="an empty file", remedy="Export or upload it again."
-        )
-    if head.startswith(_LFS):
-        raise NotARecordingError(
-            where=where,
-            expected="a recording",
-            got="a Git-LFS pointer to one",
-            remedy="Run `git lfs pull` where the file came from, and upload the real file.",
-            line=1,
-        )
+        raise EmptyRecordingError.no_bytes(where)
+    refuse_foreign(head, where)
     if zeros:
-        apple = head.startswith(_APPLE_DOUBLE)
         raise NotARecordingError(
             where=where,
-            expected="UTF-8 text with one sample a line",
-            got="an AppleDouble file, which macOS leaves beside a copied one"
-            if apple
-            else "binary content (zero bytes)",
-            remedy="Delete it and upload the recording itself."
-            if apple
-            else "Export the recording as UTF-8 CSV, or name a Parquet file .parquet.",
+            expected="UTF-8 text with one sample per line",
+            got="binary content (zero bytes)",
+            remedy="Export the recording as UTF-8 CSV; rename it to .parquet if it is a Parquet file.",
         )
 
 
 def _parse(layout: _Layout, columns: dict[str, int], numbers: Sequence[str]) -> pl.DataFrame | None:
-    """The wanted columns, `numbers` as float64 and the others as text; None if polars refuses a line."""
-    names = [f"column_{index}" for index in range(len(layout.header))]  # a header may hold one name twice
+    """The needed columns, `numbers` as float64 and the others as text; None if polars refuses a line."""
+    names = [f"column_{index}" for index in range(len(layout.header))]  # names in a header may repeat
     types: dict[str, type[pl.DataType]] = dict.fromkeys(names, pl.String)
     for name in numbers:
         types[names[columns[name]]] = pl.Float64
@@ -129,7 +114,7 @@ def _blank(frame: pl.DataFrame) -> NDArray[np.bool_]:
 
 
 def _ragged(layout: _Layout, frame: pl.DataFrame, columns: dict[str, int]) -> bool:
-    """Whether rows lack fields (polars fills them with nulls), or a value that must be there is absent."""
+    """Whether rows lack fields (polars fills them with nulls), or a sensor value is empty."""
     blank = _blank(frame)
     needed = [name for name in columns if frame[name].null_count()]
     full = (len(frame) - int(blank.sum())) * (len(layout.header) - 1)
@@ -137,7 +122,7 @@ def _ragged(layout: _Layout, frame: pl.DataFrame, columns: dict[str, int]) -> bo
     return layout.separators != full or absent
 
 
-def _without_blank_lines(layout: _Layout, frame: pl.DataFrame, settings: Settings) -> Parsed:
+def _drop_blank_lines(layout: _Layout, frame: pl.DataFrame, settings: Settings) -> Parsed:
     filled = ~_blank(frame)
     lines = _line_numbers(layout, len(frame))[filled]
     frame = frame.filter(filled)
@@ -162,7 +147,7 @@ def _line_numbers(layout: _Layout, rows: int) -> NDArray[np.int64]:
 
 
 def _rows(layout: _Layout) -> Iterator[tuple[int, list[str]]]:
-    """Each row under the header with the line it ends on."""
+    """Each row below the header with the number of its last line."""
     with layout.path.open("r", encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, delimiter=layout.separator)
         next(reader)
@@ -171,7 +156,7 @@ def _rows(layout: _Layout) -> Iterator[tuple[int, list[str]]]:
 
 
 def _check_lines(layout: _Layout, columns: dict[str, int], channels: Sequence[str]) -> int:
-    """Raise for the first line that is wrong, or count the rows."""
+    """Count the rows; raise at the first bad line."""
     width = len(layout.header)
     rows = 0
     try:
@@ -194,19 +179,19 @@ def _wrong_width(layout: _Layout, line: int, row: list[str]) -> NoReturn:
     width = len(layout.header)
     where = f"{layout.where}, line {line}"
     if len(row) < width:
-        remedy = "The row is cut short: delete that line and put the file back."
+        remedy = "The row is cut short: delete that line and put the file back into the inbox."
     elif not "".join(row[width:]).strip():
         remedy = f"Remove the {layout.separator!r} at the end of the line."
     else:
-        remedy = "Quote the field that holds a separator, or remove what is too much."
+        remedy = "Quote the field that contains a separator, or remove the extra fields."
     raise MalformedRowError(
-        where=where, expected=f"{width} fields as in the header", got=f"{len(row)}", remedy=remedy, line=line
+        where=where, expected=f"{width} fields, as in the header", got=f"{len(row)}", remedy=remedy, line=line
     )
 
 
 def _check_number(text: str, where: str, line: int) -> None:
     try:
-        if "_" in text:  # Python's float would read 1_000
+        if "_" in text:  # Python's float accepts 1_000
             raise ValueError(text)
         value = float(text) if text else math.nan
     except ValueError as error:
@@ -215,7 +200,7 @@ def _check_number(text: str, where: str, line: int) -> None:
             where=where,
             expected="a number",
             got=repr(text),
-            remedy="Write decimals with a point." if comma else "Mend the value, or delete that line.",
+            remedy="Write decimals with a point." if comma else "Fix the value, or delete that line.",
             line=line,
         ) from error
     if not math.isfinite(value):
@@ -234,7 +219,7 @@ def _first_undecodable(path: Path) -> int:
 
 def _header_only(where: str) -> EmptyRecordingError:
     return EmptyRecordingError(
-        where=where, expected="rows under the header", got="a header only", remedy="Export it again.", line=1
+        where=where, expected="rows below the header", got="a header only", remedy="Export it again.", line=1
     )
 
 
@@ -242,7 +227,7 @@ def _not_utf8(where: str, line: int) -> NotARecordingError:
     return NotARecordingError(
         where=f"{where}, line {line}",
         expected="UTF-8 text",
-        got="bytes that are not",
+        got="bytes of another encoding",
         remedy="Save the file as UTF-8.",
         line=line,
     )
@@ -252,6 +237,6 @@ def _unreadable(where: str) -> RecordingError:
     return NotARecordingError(
         where=where,
         expected="a CSV file",
-        got="text whose quotes do not match",
-        remedy="Remove stray double quotes, or export it again.",
+        got="unmatched double quotes",
+        remedy="Remove the extra double quotes, or export it again.",
     )

@@ -1,4 +1,4 @@
-"""What lies in the inbox: `<inbox>/<YYYY-MM-DD>/<subject>_<session>.<csv|parquet>`, and what is misnamed there."""
+"""List the inbox: recordings named `<YYYY-MM-DD>/<subject>_<session>.<csv|parquet>`, and misnamed files."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ _UPLOADING = (".part", ".partial", ".tmp", ".crdownload", ".filepart")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _SUBJECT = re.compile(r"[A-Za-z0-9.-]+")
 _SESSION = re.compile(r"[A-Za-z0-9._-]+")
+_PATH = "<inbox>/<YYYY-MM-DD>/<subject>_<session>.csv (or .parquet)"
 
 
 @dataclass(frozen=True)
 class InboxFile:
-    """A well-named file of the inbox; nothing of its content was read yet."""
+    """A file of the inbox with a valid name; its content has not been read."""
 
     path: Path
     date: dt.date
@@ -31,18 +32,18 @@ class InboxFile:
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of the bytes, read in blocks on first use."""
+        """Hash of the bytes, computed on first use."""
         return file_sha256(self.path)
 
     @property
     def where(self) -> str:
-        """How messages name the file: its date folder and its name."""
+        """The file as messages name it: date folder and name."""
         return f"{self.path.parent.name}/{self.path.name}"
 
 
 @dataclass(frozen=True)
 class StrayFile:
-    """A file of the inbox whose name alone shows that it cannot be ingested, and why."""
+    """A file of the inbox that cannot be ingested because of its name, and the reason."""
 
     path: Path
     error: RecordingError
@@ -56,11 +57,10 @@ class Inbox(NamedTuple):
 
 
 def inbox_files(inbox: Path, date: dt.date | None = None) -> Inbox:
-    """List the recordings under `inbox` (of one date, if given), and what is misnamed there.
+    """List the recordings and the misnamed files under `inbox`, of one date if given.
 
-    The subject is everything before the first underscore, the session everything after it. Dot files and uploads under
-    way (`.part`, `.tmp`, …) are passed over; AppleDouble companions (`._name.csv`) are strays. A missing folder holds
-    nothing.
+    The subject is the part before the first underscore, the session the part after it. Hidden files and unfinished
+    uploads (`.part`, `.tmp`, …) are skipped; AppleDouble files (`._name.csv`) are strays. A missing folder is empty.
     """
     listing = Inbox([], [])
     root = inbox if date is None else inbox / date.isoformat()
@@ -88,17 +88,17 @@ def _walk(folder: Path) -> Iterator[Path]:
 def _parse(path: Path, inbox: Path) -> InboxFile:
     where = str(path.relative_to(inbox))
     if path.name.startswith("._"):
-        raise NotARecordingError(
-            where=where,
-            expected="a recording",
-            got="an AppleDouble file, which macOS leaves beside a copied file",
-            remedy="Delete it; the recording is the file without '._' in front.",
-        )
+        raise NotARecordingError.apple_double(where)
     folders = path.parent.relative_to(inbox).parts
     if len(folders) != 1:
-        raise _misnamed(where, "a folder <YYYY-MM-DD> that holds the file", str(path.parent.relative_to(inbox)))
+        raise _misnamed(where, "a file directly in a folder <YYYY-MM-DD>", str(path.parent.relative_to(inbox)))
     if path.suffix.lower() not in SUFFIXES:
-        raise _misnamed(where, "the extension .csv or .parquet", repr(path.suffix))
+        raise FileNameError(
+            where=where,
+            expected="the extension .csv or .parquet",
+            got=repr(path.suffix),
+            remedy=f"Export the recording as CSV or Parquet, to {_PATH}.",
+        )
     subject, underscore, session = path.stem.partition("_")
     if not underscore:
         raise _misnamed(where, "<subject>_<session> before the extension", f"{path.stem!r} without an underscore")
@@ -114,14 +114,9 @@ def _date(folder: str, where: str) -> dt.date:
         if _DATE.fullmatch(folder):
             return dt.date.fromisoformat(folder)
     except ValueError:
-        pass  # the 30th of February: named below like any other folder that is no date
+        pass  # such as 2024-02-30
     raise _misnamed(where, "a folder named by its date, <YYYY-MM-DD>", repr(folder))
 
 
 def _misnamed(where: str, expected: str, got: str) -> FileNameError:
-    return FileNameError(
-        where=where,
-        expected=expected,
-        got=got,
-        remedy="Rename it to <inbox>/<YYYY-MM-DD>/<subject>_<session>.csv (or .parquet).",
-    )
+    return FileNameError(where=where, expected=expected, got=got, remedy=f"Rename it to {_PATH}.")

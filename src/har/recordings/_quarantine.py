@@ -1,4 +1,4 @@
-"""Put a bad file aside with its reason, so that at every instant it lies whole in the inbox or in quarantine."""
+"""Move a bad file to quarantine with the reason; a crash leaves it complete in the inbox or in quarantine."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import os
 import shutil
 from pathlib import Path
 
-from har.errors import LakeError, RecordingError
+from har.errors import LakeError, RecordingError, reason
 from har.files import file_sha256, write_atomically
 
 
 def quarantine(path: Path, error: RecordingError, folder: Path, *, inbox: Path) -> Path:
-    """Move `path` to the same place under `folder` as under `inbox`, with the reason in `<name>.json` beside it.
+    """Move `path` to the same relative path under `folder` as under `inbox`, and write the reason to `<name>.json`.
 
-    The note is written first, then the file is moved in one step (copied, synced and only then removed across file
-    systems). A file of that name and other content stays; the newcomer gets a numbered name.
+    The note is written first, then the file is moved in one step (between file systems: copied, synced, then removed).
+    A file with the same name and other content stays; the new file gets a numbered name.
 
     Returns:
-        Where the file lies now.
+        The file's new path.
 
     Raises:
         LakeError: the disk refuses; the file is still in the inbox.
@@ -49,8 +49,8 @@ def quarantine(path: Path, error: RecordingError, folder: Path, *, inbox: Path) 
         raise LakeError(
             where=str(path),
             expected=f"to move the file to {folder}",
-            got=refused.strerror or str(refused),
-            remedy="Free space or grant write access to both folders, then run it again: nothing was lost.",
+            got=reason(refused),
+            remedy="Free space or grant write access to both folders, then run it again: the file was not changed.",
         ) from refused
     return target
 
@@ -60,16 +60,16 @@ def _note(target: Path) -> Path:
 
 
 def _free_target(wanted: Path, sha256: str) -> Path:
-    """`wanted`, or the first numbered name that holds nothing else; a note without its file is left from a crash."""
+    """`wanted`, or the first numbered name that is free; a note without its file is left from a crash and ignored."""
     candidate, number = wanted, 1
-    while _holds_other(candidate, sha256):
+    while _is_taken(candidate, sha256):
         number += 1
         candidate = wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")
     return candidate
 
 
-def _holds_other(target: Path, sha256: str) -> bool:
-    # The place of our note may be taken by a quarantined file that is called so.
+def _is_taken(target: Path, sha256: str) -> bool:
+    # A quarantined file may have the name that the note would get.
     if _note(_note(target)).exists():
         return True
     return target.exists() and (target.is_dir() or file_sha256(target) != sha256)
@@ -96,7 +96,7 @@ def _move(path: Path, target: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the renaming itself durable, where the file system can."""
+    """Make the renaming durable, where the file system supports it."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

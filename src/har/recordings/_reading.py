@@ -1,4 +1,4 @@
-"""One inbox file to one `Recording`: parse, order, split, flag, check against the contract, resample."""
+"""Read one inbox file as a `Recording`: parse, sort, split into segments, flag, check against the schema, resample."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ from har.settings import Settings
 
 @dataclass(frozen=True)
 class Quality:
-    """What cleaning found in one file; every count is of the file's own samples, before resampling.
+    """The quality of one file; counts are of the file's samples before resampling.
 
     Attributes:
         samples_read: rows in the file; `samples_kept + duplicates + duplicate_stamps`.
-        samples_kept: rows that went on.
+        samples_kept: rows that were kept.
         duplicates: rows dropped because an earlier one has the same stamp and content.
         duplicate_stamps: rows dropped because an earlier one has the same stamp and other content.
-        reordered: kept rows that stood after a later one.
+        reordered: kept rows that come after a later sample in the file.
         gaps: pauses longer than `recordings.max_gap_s`.
-        longest_gap_s: the longest time between neighbouring samples.
-        coverage: share of the time from first to last sample that the kept ones fill, 0..1.
-        measured_rate_hz: samples per second while samples came; 0 for a single sample.
-        resampled: whether any segment was brought onto a regular grid.
-        saturated, stuck: samples flagged so.
+        longest_gap_s: the longest time between consecutive samples.
+        coverage: kept samples relative to the number expected from first to last stamp, 0..1.
+        measured_rate_hz: samples per second, gaps excluded; 0 for a single sample.
+        resampled: whether any segment was resampled to a regular grid.
+        saturated, stuck: samples with that flag.
         unlabelled: samples without an activity.
     """
 
@@ -66,13 +66,13 @@ class Quality:
 
 @dataclass(frozen=True)
 class Recording:
-    """One file's canonical samples (see `canonical_schema`), sorted by time, and what is known about all of them.
+    """One file's canonical samples (see `canonical_schema`), sorted by time, with placement, device and quality.
 
     Attributes:
         frame: the samples.
-        quality: what cleaning found.
-        placement: where the sensor was worn, "" if the file does not say.
-        device: which device it was, "" if the file does not say.
+        quality: counts from cleaning.
+        placement: where the sensor was worn, "" if unknown.
+        device: which device recorded, "" if unknown.
     """
 
     frame: pl.DataFrame
@@ -86,18 +86,13 @@ def read_recording(file: InboxFile, settings: Settings) -> Recording:
 
     Raises:
         RecordingError: the file cannot be ingested; its class says why, its `line` where.
-        LakeError: the disk does not give the file out.
+        LakeError: the disk refuses to read the file.
     """
     try:
         read = read_parquet if file.path.suffix.lower() == ".parquet" else read_csv
         parsed = read(file.path, file.where, settings)
     except OSError as error:
-        raise LakeError(
-            where=str(file.path),
-            expected="a file that can be read",
-            got=error.strerror or str(error),
-            remedy="Check that it is still there and may be read, then run the same command again.",
-        ) from error
+        raise LakeError.unreadable(file.path, error) from error
     max_gap_s = settings.recordings.max_gap_s
     values = channel_values(parsed, settings)
     labels = activity_codes(parsed, settings.activities.all)
@@ -107,33 +102,33 @@ def read_recording(file: InboxFile, settings: Settings) -> Recording:
     check_date(parsed, times, order.rows, file.date)
     check_interval(parsed, times, order.rows, max_gap_s)
 
-    kept = _keep(times, values, labels, order.rows, settings)
-    cleaned = _frame(file, kept, settings)
-    _check(parsed, order.rows, cleaned, settings)
-    rate = measured_rate_hz(kept.times, max_gap_s)
-    final, resampled = resample(kept, settings.sensors.rate_hz, rate)
+    cleaned = _clean(times, values, labels, order.rows, settings)
+    frame = _frame(file, cleaned, settings)
+    _check(parsed, order.rows, frame, settings)
+    rate = measured_rate_hz(cleaned.times, max_gap_s)
+    regular, resampled = resample(cleaned, settings.sensors.rate_hz, rate)
     if resampled:
-        cleaned = _frame(file, final, settings)
-        sample_contract(settings).validate(cleaned)
+        frame = _frame(file, regular, settings)
+        sample_contract(settings).validate(frame)
     quality = Quality(
         samples_read=len(times),
-        samples_kept=len(kept.times),
+        samples_kept=len(cleaned.times),
         duplicates=order.duplicates,
         duplicate_stamps=order.duplicate_stamps,
         reordered=order.reordered,
-        gaps=int(kept.segments[-1]),
-        longest_gap_s=float(np.diff(kept.times).max(initial=0)) / 1e6,
-        coverage=coverage(kept.times, rate),
+        gaps=int(cleaned.segments[-1]),
+        longest_gap_s=float(np.diff(cleaned.times).max(initial=0)) / 1e6,
+        coverage=coverage(cleaned.times, rate),
         measured_rate_hz=rate,
         resampled=resampled,
-        saturated=int(((kept.flags & FLAGS["saturated"]) > 0).sum()),
-        stuck=int(((kept.flags & FLAGS["stuck"]) > 0).sum()),
-        unlabelled=int((kept.labels < 0).sum()),
+        saturated=int(((cleaned.flags & FLAGS["saturated"]) > 0).sum()),
+        stuck=int(((cleaned.flags & FLAGS["stuck"]) > 0).sum()),
+        unlabelled=int((cleaned.labels < 0).sum()),
     )
-    return Recording(cleaned, quality, placement, device)
+    return Recording(frame, quality, placement, device)
 
 
-def _keep(
+def _clean(
     times: NDArray[np.int64],
     values: NDArray[np.float32],
     labels: NDArray[np.int16],
@@ -156,18 +151,17 @@ def _frame(file: InboxFile, samples: Samples, settings: Settings) -> pl.DataFram
         "activity": activity,
         "flags": samples.flags,
     }
-    schema = canonical_schema(settings.sensors.channels)
-    name = [
+    identity = [
         pl.lit(file.date).alias("date"),
         pl.lit(file.subject).alias("subject"),
         pl.lit(file.session).alias("session"),
     ]
     schema = canonical_schema(settings.sensors.channels)
-    return pl.DataFrame(columns).with_columns(name).select(schema.names()).cast(schema)
+    return pl.DataFrame(columns).with_columns(identity).select(schema.names()).cast(schema)
 
 
 def _check(parsed: Parsed, rows: NDArray[np.int64], frame: pl.DataFrame, settings: Settings) -> None:
-    """Hold the cleaned samples, one per kept row, to the contract."""
+    """Check the cleaned samples, one per kept row, against the schema."""
     from pandera.errors import SchemaErrors
 
     try:
@@ -180,15 +174,15 @@ def _check(parsed: Parsed, rows: NDArray[np.int64], frame: pl.DataFrame, setting
             raise _range_error(parsed, rows, frame, settings) from error
         raise RecordingError(
             where=parsed.where,
-            expected="samples that keep the contract",
-            got=f"a breach of {', '.join(sorted(names))}",
-            remedy="This is a fault of the program, not of the file: please report it with the file.",
+            expected="samples that satisfy the schema of the sample table",
+            got=f"failed checks: {', '.join(sorted(names))}",
+            remedy="This is a bug in the program, not in the file: please report it with the file.",
         ) from error
 
 
 def _unit_error(parsed: Parsed, frame: pl.DataFrame, settings: Settings) -> RecordingError:
     accelerometer = settings.sensors.accelerometer
-    assert accelerometer is not None  # noqa: S101  the contract checks gravity only where there is one
+    assert accelerometer is not None  # noqa: S101  gravity is only checked with an accelerometer
     session = resting_magnitude(frame.lazy(), accelerometer.channels).row(0, named=True)
     magnitude = float(session["magnitude"])
     return UnitError(
@@ -210,7 +204,7 @@ def _range_error(parsed: Parsed, rows: NDArray[np.int64], frame: pl.DataFrame, s
             beyond = np.flatnonzero(frame[channel].abs().to_numpy() > RANGE_SLACK * sensor.full_scale * sensor.to_si)
             if len(beyond) and (worst is None or rows[beyond].min() < worst[0]):
                 worst = int(rows[beyond].min()), section, channel
-    assert worst is not None  # noqa: S101  the contract found one with the same limits
+    assert worst is not None  # noqa: S101  the schema found one with the same limits
     row, section, channel = worst
     sensor = getattr(settings.sensors, section)
     value = parsed.values[settings.sensors.channels.index(channel)][row]

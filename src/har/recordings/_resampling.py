@@ -1,4 +1,4 @@
-"""Samples of one gap-free segment onto a regular grid, when they do not lie on one already."""
+"""Resample segments whose stamps are not on a regular grid at the project's rate."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ _TAPS_PER_RATE = 10
 
 
 def resample(samples: Samples, rate_hz: float, measured_hz: float) -> tuple[Samples, bool]:
-    """Every segment at `rate_hz`, and whether any had to be resampled.
+    """All segments at `rate_hz`, and whether any was resampled.
 
-    A segment whose stamps keep to `rate_hz` (each interval within half of it, the whole within 1 %) passes unchanged.
+    A segment is left unchanged if its stamps are regular: each interval within 50 % of the nominal one, and the
+    duration within 1 %.
     """
     cuts = np.flatnonzero(np.diff(samples.segments)) + 1
     bounds = list(zip([0, *cuts], [*cuts, len(samples.times)], strict=True))
@@ -24,8 +25,10 @@ def resample(samples: Samples, rate_hz: float, measured_hz: float) -> tuple[Samp
     if all(regular):
         return samples, False
     parts = [
-        _slice(samples, start, end) if keeps else _resample_segment(_slice(samples, start, end), rate_hz, measured_hz)
-        for (start, end), keeps in zip(bounds, regular, strict=True)
+        _slice(samples, start, end)
+        if unchanged
+        else _resample_segment(_slice(samples, start, end), rate_hz, measured_hz)
+        for (start, end), unchanged in zip(bounds, regular, strict=True)
     ]
     joined = Samples(
         times=np.concatenate([part.times for part in parts]),
@@ -38,15 +41,15 @@ def resample(samples: Samples, rate_hz: float, measured_hz: float) -> tuple[Samp
 
 
 def is_regular(times: NDArray[np.int64], rate_hz: float) -> bool:
-    """Whether stamps (n,) in µs keep to `rate_hz` closely enough to count samples as time."""
+    """Whether stamps (n,) in µs follow `rate_hz` closely enough that the sample number gives the time."""
     interval = 1e6 / rate_hz
     intervals = np.diff(times)
     if not len(intervals):
         return True
     span = float(times[-1] - times[0])
-    astray = abs(span - len(intervals) * interval)
+    deviation = abs(span - len(intervals) * interval)
     return bool(
-        (np.abs(intervals - interval) <= interval / 2).all() and astray <= max(_RATE_TOLERANCE * span, interval / 2)
+        (np.abs(intervals - interval) <= interval / 2).all() and deviation <= max(_RATE_TOLERANCE * span, interval / 2)
     )
 
 
@@ -61,11 +64,11 @@ def _slice(samples: Samples, start: int, end: int) -> Samples:
 
 
 def _resample_segment(source: Samples, rate_hz: float, measured_hz: float) -> Samples:
-    """Linear interpolation, after a low pass where the source is more than 1.5 times as fast; nearest label."""
+    """Interpolate linearly, low-pass filtered if the source is faster than 1.5 × `rate_hz`; take the nearest label."""
     origin = source.times[0]
     at = (source.times - origin).astype(np.float64)
     interval = 1e6 / rate_hz
-    # The last stamp may miss the grid by its own rounding.
+    # Rounding may put the last stamp just before its grid point.
     count = int(np.floor(at[-1] / interval + 1e-3)) + 1
     grid = np.arange(count, dtype=np.float64) * np.float64(interval)
     source_hz = max(measured_hz, (len(at) - 1) / at[-1] * 1e6)
@@ -91,11 +94,11 @@ def _resample_segment(source: Samples, rate_hz: float, measured_hz: float) -> Sa
 def _interpolate(
     at: NDArray[np.float64], series: NDArray[np.float32], interval: float, count: int, factor: int
 ) -> NDArray[np.float64]:
-    """One channel on the grid `arange(count) * interval`, low-passed below the grid's Nyquist rate if `factor` > 1."""
+    """One channel on the grid `arange(count) * interval`; low-pass filtered below its Nyquist rate if `factor` > 1."""
     if factor == 1:
         return np.asarray(np.interp(np.arange(count) * interval, at, series), np.float64)
     fine = np.interp(np.arange((count - 1) * factor + 1) * (interval / factor), at, series)
-    # Hamming-windowed sinc, half-amplitude at 0.9 of the grid's Nyquist rate: a plain average would damp 10 Hz by 7 %.
+    # Hamming-windowed sinc, half amplitude at 0.9 of the grid's Nyquist rate; a plain average would damp 10 Hz by 7 %.
     half = _TAPS_PER_RATE * factor
     offsets = np.arange(-half, half + 1)
     taps = np.sinc(0.9 * offsets / factor) * np.hamming(2 * half + 1)
@@ -103,7 +106,7 @@ def _interpolate(
         np.pad(fine, half, mode="reflect", reflect_type="odd") if len(fine) > 1 else np.pad(fine, half, mode="edge")
     )
     smooth = np.convolve(padded, taps / taps.sum(), mode="valid")[::factor]
-    # Ringing beside a step must not leave what the sensor measured.
+    # Ringing beside a step must not exceed the measured range.
     clipped: NDArray[np.float64] = np.clip(smooth, series.min(), series.max())
     return clipped
 
@@ -116,11 +119,11 @@ def _spread(
     left: NDArray[np.int64],
     right: NDArray[np.int64],
 ) -> NDArray[np.int8]:
-    """Flags of every source sample that a grid point is made of: its two neighbours and all within `reach`."""
+    """Flags of the source samples that contribute to each grid point: its two neighbours and all within `reach`."""
     spread = np.zeros(len(grid), np.int8)
     if not flags.any():
         return spread
-    # A grid point that hits a sample exactly is made of that sample alone.
+    # A grid point at the stamp of a sample is made of that sample alone.
     start = np.minimum(np.searchsorted(at, grid - reach), np.where(at[right] == grid, right, left))
     end = np.maximum(np.searchsorted(at, grid + reach, side="right"), np.where(at[left] == grid, left, right) + 1)
     for bit in (FLAGS["saturated"], FLAGS["stuck"]):

@@ -1,4 +1,4 @@
-"""Stamps of a file to UTC: ISO text, epoch counts, or the timestamps of a Parquet file; int64 microseconds out."""
+"""Convert a file's stamps (ISO text, epoch counts or Parquet timestamps) to int64 microseconds in UTC."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from numpy.typing import NDArray
 
 from har.errors import RecordingTimeError
 from har.recordings._table import Parsed
+from har.settings import TICKS_PER_SECOND
 
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}([T ])\d{2}:\d{2}:\d{2}(?:\.\d+)?(Z|[+-]\d{2}(?::?\d{2})?)?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?", re.ASCII)
-_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _LAST_SECOND = 253_402_300_799  # of the year 9999
 _HALF_HOUR_US = 1_800_000_000
 
 
 def utc_microseconds(parsed: Parsed, unit: str, zone: str) -> NDArray[np.int64]:
-    """Each row's stamp since 1970 in UTC, int64 µs (n,); stamps without an offset are read in `zone`.
+    """Each row's stamp in µs since 1970, UTC, int64 (n,); stamps without an offset are read in `zone`.
 
     Raises:
-        RecordingTimeError: a stamp is absent, zero, of another kind than `unit` says, or does not exist in `zone`.
+        RecordingTimeError: a stamp is absent, zero, not in `unit`, or does not exist in `zone`.
     """
     stamps = parsed.time
     if stamps.null_count():
-        _refuse(parsed, int(stamps.is_null().arg_max() or 0), "a stamp", "an empty one", "Delete that line.")
+        _refuse(parsed, int(stamps.is_null().arg_max() or 0), "a stamp", "an empty field", "Delete that line.")
     if isinstance(stamps.dtype, pl.Datetime):
         times = _datetimes(parsed, stamps.dt.cast_time_unit("us"), zone)
     elif stamps.dtype.is_numeric() and unit != "iso":
@@ -38,14 +38,15 @@ def utc_microseconds(parsed: Parsed, unit: str, zone: str) -> NDArray[np.int64]:
         _refuse(
             parsed,
             0,
-            "ISO stamps, as recordings.time_unit says",
+            'ISO stamps (recordings.time_unit = "iso")',
             f"{stamps[0]!r} ({stamps.dtype})",
             'Set recordings.time_unit in har.toml to "s", "ms", "us" or "ns" for epoch counts.',
         )
     if (times <= 0).any():
         row = int(np.argmax(times <= 0))
         got = "a zero stamp" if times[row] == 0 else f"{stamps[row]}, before 1970"
-        _refuse(parsed, row, "a time", got, "The clock was not set: delete those lines, or export the file again.")
+        remedy = "The device's clock was not set: delete those lines, or export the file again."
+        _refuse(parsed, row, "a time after 1970", got, remedy)
     return times
 
 
@@ -67,7 +68,7 @@ def _iso(parsed: Parsed, stamps: pl.Series, zone: str) -> NDArray[np.int64]:
 
 def _refuse_text(parsed: Parsed, stamps: pl.Series, row: int, remedy: str) -> NoReturn:
     like = "an ISO stamp such as 2024-01-31T08:00:00.020Z" if row == 0 else f"a stamp written like {stamps[0]}"
-    _refuse(parsed, row, like, repr(stamps[row]), remedy or "Mend the stamp, or delete that line.")
+    _refuse(parsed, row, like, repr(stamps[row]), remedy or "Fix the stamp, or delete that line.")
 
 
 def _epoch_text(parsed: Parsed, stamps: pl.Series, unit: str) -> NDArray[np.int64]:
@@ -78,19 +79,20 @@ def _epoch_text(parsed: Parsed, stamps: pl.Series, unit: str) -> NDArray[np.int6
     if counts.null_count():
         row = int(counts.is_null().arg_max() or 0)
         iso = _ISO.fullmatch(stamps[row].strip())
-        remedy = 'Set recordings.time_unit = "iso" in har.toml.' if iso else "Mend the stamp, or delete that line."
+        remedy = 'Set recordings.time_unit = "iso" in har.toml.' if iso else "Fix the stamp, or delete that line."
         _refuse(parsed, row, f"a number of {unit} since 1970", repr(stamps[row]), remedy)
     return _epoch(parsed, counts, unit)
 
 
 def _epoch(parsed: Parsed, counts: pl.Series, unit: str) -> NDArray[np.int64]:
     values = counts.to_numpy()
-    per_second = _PER_SECOND[unit]
+    per_second = TICKS_PER_SECOND[unit]
     far = ~(np.abs(values.astype(np.float64)) <= _LAST_SECOND * per_second)
     if far.any():
         row = int(np.argmax(far))
-        fits = [other for other, factor in _PER_SECOND.items() if 1e9 * factor < abs(float(values[row])) < 4e9 * factor]
-        remedy = f'Set recordings.time_unit = "{fits[0]}" in har.toml.' if fits else "Mend the stamp."
+        count = abs(float(values[row]))
+        units = [name for name, factor in TICKS_PER_SECOND.items() if 1e9 * factor < count < 4e9 * factor]
+        remedy = f'Set recordings.time_unit = "{units[0]}" in har.toml.' if units else "Fix the stamp."
         _refuse(parsed, row, f"{unit} since 1970", f"{counts[row]}, after the year 9999", remedy)
     if values.dtype.kind == "f":
         return np.round(values * (1_000_000 / per_second)).astype(np.int64)
@@ -107,30 +109,31 @@ def _datetimes(parsed: Parsed, stamps: pl.Series, zone: str) -> NDArray[np.int64
 
 
 def _localised(parsed: Parsed, stamps: pl.Series, zone: str) -> NDArray[np.int64]:
-    """Wall-clock stamps to UTC, with the hour that summer time skips refused and the hour it repeats told apart.
+    """Convert wall-clock stamps to UTC; refuse times that daylight saving skips, resolve the hour that it repeats.
 
-    Within the repeated hour the wall clock of a running recording falls back once: before that the earlier reading
-    holds, after it the later. Without such a fall the side on which the recording goes on decides; a recording that
-    lies wholly inside the repeated hour could be either, and is refused.
+    If the wall clock goes back once within the repeated hour, stamps up to there are read as the earlier time and
+    those after it as the later. Otherwise the part of the recording outside the repeated hour decides. A recording
+    that lies entirely within the repeated hour is ambiguous and is refused.
     """
     earliest = stamps.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
     if earliest.null_count():
         row = int(earliest.is_null().arg_max() or 0)
         remedy = "Write the stamps with an offset (…Z), or correct project.timezone in har.toml."
-        _refuse(parsed, row, f"a time that exists in {zone}", f"{stamps[row]}, which summer time skips", remedy)
+        _refuse(parsed, row, f"a time that exists in {zone}", f"{stamps[row]}, which daylight saving skips", remedy)
     latest = stamps.dt.replace_time_zone(zone, ambiguous="latest", non_existent="null")
     early, late = earliest.to_physical().to_numpy(), latest.to_physical().to_numpy()
-    twice = early != late
-    if not twice.any():
+    ambiguous = early != late
+    if not ambiguous.any():
         return early
     wall = stamps.to_physical().to_numpy()
-    falls = np.flatnonzero((np.diff(wall) < -_HALF_HOUR_US) & (twice[1:] | twice[:-1]))
-    if len(falls):
-        return np.where(np.arange(len(wall)) <= falls[0], early, late)
-    if twice[0] and twice[-1]:
+    set_back = np.flatnonzero((np.diff(wall) < -_HALF_HOUR_US) & (ambiguous[1:] | ambiguous[:-1]))
+    if len(set_back):
+        return np.where(np.arange(len(wall)) <= set_back[0], early, late)
+    if ambiguous[0] and ambiguous[-1]:
         remedy = "Write the stamps with an offset (…Z) or as epoch counts."
-        _refuse(parsed, 0, "a time that occurs once", f"{stamps[0]}, which {zone} repeats after summer time", remedy)
-    return late if twice[0] else early
+        got = f"{stamps[0]}, in the hour that {zone} repeats when daylight saving ends"
+        _refuse(parsed, 0, "a time that occurs once", got, remedy)
+    return late if ambiguous[0] else early
 
 
 def _refuse(parsed: Parsed, row: int, expected: str, got: str, remedy: str) -> NoReturn:

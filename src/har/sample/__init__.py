@@ -1,4 +1,4 @@
-"""The embedded sample: 140 real recordings of shoulder exercises, and their replay as daily uploads."""
+"""The embedded sample: 140 recordings of shoulder exercises, and their replay as daily uploads."""
 
 from har.sample._recordings import ACTIVITIES as SAMPLE_ACTIVITIES
 from har.sample._recordings import SampleRecording, sample_recordings

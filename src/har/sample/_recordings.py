@@ -1,6 +1,6 @@
 """The embedded sample: 140 Apple Watch recordings of 7 shoulder exercises, from the package seglearn.
 
-Burns et al., arXiv 1802.01489: 10 subjects, each exercise once with the watch on either wrist, 50 Hz, no timestamps.
+Burns et al., arXiv 1802.01489: 10 subjects did each exercise once per wrist; 50 Hz, no timestamps.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class SampleRecording:
     Attributes:
         subject: "s01" to "s10".
         wrist: "left" or "right".
-        activity: one of `ACTIVITIES`, the whole recording long.
+        activity: one of `ACTIVITIES`, throughout the recording.
         accel_g: float64 (n, 3), total acceleration in g, 50 Hz.
         gyro_rad_s: float64 (n, 3), angular rate in rad/s.
     """
@@ -48,15 +48,19 @@ def sample_recordings() -> list[SampleRecording]:
     """All 140 recordings, sorted by subject, activity and wrist.
 
     Raises:
-        NotEnoughDataError: the package that carries them is not installed.
-        NotARecordingError: its file is not the one this project was built on.
+        NotEnoughDataError: the package seglearn is not installed.
+        NotARecordingError: its data file is not the published one.
     """
     path = _find()
     content = path.read_bytes()
-    # The file is a pickle: nothing of it may run before it is known to be the published one.
-    if hashlib.sha256(content).hexdigest() != _SHA256:
+    # The file is a pickle, which can run code: load it only if it is the published one.
+    sha256 = hashlib.sha256(content).hexdigest()
+    if sha256 != _SHA256:
         raise NotARecordingError(
-            where=str(path), expected=f"the file with SHA-256 {_SHA256[:12]}…", got="another", remedy=_REMEDY
+            where=str(path),
+            expected=f"the file with SHA-256 {_SHA256[:12]}…",
+            got=f"{sha256[:12]}…",
+            remedy=_REMEDY,
         )
     data = np.load(io.BytesIO(content), allow_pickle=True).item()
     recordings = [
@@ -73,10 +77,10 @@ def sample_recordings() -> list[SampleRecording]:
 
 
 def _find() -> Path:
-    spec = importlib.util.find_spec("seglearn")  # finds the folder; importing the package would pull in its own needs
+    spec = importlib.util.find_spec("seglearn")  # finds the folder without importing the package and its dependencies
     if spec is None or spec.origin is None:
         raise NotEnoughDataError(
-            expected="the package seglearn, which carries the sample recordings", got="none", remedy=_REMEDY
+            expected="the package seglearn, which contains the sample recordings", got="none", remedy=_REMEDY
         )
     path = Path(spec.origin).parent / "data" / "watch_dataset.npy"
     if not path.is_file():

@@ -1,7 +1,4 @@
-"""Write the embedded sample into the inbox as if it were uploaded day by day.
-
-The signals and labels are real; the dates and the times of day are not.
-"""
+"""Write the embedded sample into the inbox as daily uploads: real signals and labels, assigned dates and times."""
 
 from __future__ import annotations
 
@@ -17,21 +14,20 @@ from numpy.typing import NDArray
 from har.errors import ConflictingRecordingError, LakeError, SettingsError
 from har.files import write_atomically
 from har.sample._recordings import ACTIVITIES, RATE_HZ, SampleRecording, sample_recordings
-from har.settings import STANDARD_GRAVITY, Sensor, Settings
+from har.settings import STANDARD_GRAVITY, TICKS_PER_SECOND, Sensor, Settings
 
 FIRST_DAY = dt.date(2024, 1, 1)
 DEVICE = "Apple Watch"
-"""What the sample was recorded with."""
-_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+"""The device of the sample recordings."""
 
 
 @dataclass(frozen=True)
 class Replay:
-    """What a replay did.
+    """The result of `replay`.
 
     Attributes:
-        written: files that are new.
-        present: files that were there already, with the same content.
+        written: number of new files.
+        present: number of files that existed with the same content.
         dates: the days, in order.
     """
 
@@ -43,17 +39,17 @@ class Replay:
 def replay(inbox: Path, settings: Settings) -> Replay:
     """Write the sample as daily uploads over seven days from 2024-01-01, in the layout and units of `settings`.
 
-    Each day every subject does one exercise with the watch on the left wrist (CSV) and on the right (Parquet), and the
-    subjects together do all of them. A project without a gyroscope gets the acceleration alone. The files stay at
+    On each day every subject does one exercise, with the watch on the left wrist (CSV) and on the right (Parquet); over
+    all subjects each day has every exercise. A project without a gyroscope gets the acceleration only. The files have
     50 Hz, whatever rate the project resamples to.
 
     Raises:
-        SettingsError: the project lacks an activity of the sample's, has further channels, or a sensor has other than
-            three.
-        ConflictingRecordingError: a file of that name holds something else; it stays as it is.
+        SettingsError: the project lacks an activity of the sample, has further channels, or a sensor does not have
+            three channels.
+        ConflictingRecordingError: a file of that name has other content; it is not changed.
         LakeError: the disk refuses.
     """
-    sources = _sources(settings)
+    sensors = sample_sensors(settings)
     written = present = 0
     dates = set()
     for recording in sample_recordings():
@@ -63,43 +59,48 @@ def replay(inbox: Path, settings: Settings) -> Replay:
         path = inbox / start.date().isoformat() / f"{recording.subject}_{recording.wrist}.{suffix}"
         values = {
             channel: column
-            for sensor, kind in sources
-            for channel, column in zip(sensor.channels, _in_unit(recording, sensor, kind).T, strict=True)
+            for sensor, kind in sensors
+            for channel, column in zip(sensor.channels, values_in_unit(recording, sensor, kind).T, strict=True)
         }
-        new = _write(path, _table(settings, start, values, recording.activity, recording.wrist))
+        new = write_file(path, inbox_table(settings, start, values, recording.activity, recording.wrist))
         written, present = written + new, present + (not new)
     return Replay(written, present, tuple(sorted(dates)))
 
 
 def fits_sample(settings: Settings) -> bool:
-    """Whether the project knows the sample's activities, and has no channels that the sample lacks."""
+    """Whether the project has the sample's activities, and no channels that the sample lacks."""
     return set(ACTIVITIES) <= set(settings.activities.names) and not settings.sensors.further
 
 
-def _sources(settings: Settings) -> list[tuple[Sensor, str]]:
+def sample_sensors(settings: Settings) -> list[tuple[Sensor, str]]:
+    """The project's sensors, each with its kind, "accelerometer" or "gyroscope".
+
+    Raises:
+        SettingsError: the project does not fit the sample.
+    """
     if not fits_sample(settings):
-        own = (*settings.activities.names, *(one.name for one in settings.sensors.further))
+        names = (*settings.activities.names, *(one.name for one in settings.sensors.further))
         raise SettingsError(
             where="activities.names, sensors.further",
             expected=f"the sample's activities {', '.join(ACTIVITIES)}, and no further channels",
-            got=", ".join(own),
-            remedy="`make demo` shows the sample in a project of its own; put your recordings into the inbox.",
+            got=", ".join(names),
+            remedy="`make demo` shows the sample in a separate project; put your own recordings into the inbox.",
         )
     sensors = {"accelerometer": settings.sensors.accelerometer, "gyroscope": settings.sensors.gyroscope}
-    found: list[tuple[Sensor, str]] = [(sensor, kind) for kind, sensor in sensors.items() if sensor is not None]
-    for sensor, kind in found:
+    configured: list[tuple[Sensor, str]] = [(sensor, kind) for kind, sensor in sensors.items() if sensor is not None]
+    for sensor, kind in configured:
         if len(sensor.channels) != 3:
             raise SettingsError(
                 where=f"sensors.{kind}.channels",
                 expected="3 channels, as the sample recordings have",
                 got=f"{len(sensor.channels)}: {', '.join(sensor.channels)}",
-                remedy="The sample cannot stand in for these sensors: put recordings of your own into the inbox.",
+                remedy="The sample does not fit these sensors: put your own recordings into the inbox.",
             )
-    return found
+    return configured
 
 
 def _start(recording: SampleRecording) -> dt.datetime:
-    """When the recording is said to have begun: a day by subject and activity, a time by subject and wrist; UTC."""
+    """The assigned start in UTC: the day depends on subject and activity, the time on subject and wrist."""
     subject = int(recording.subject[1:]) - 1
     day = (ACTIVITIES.index(recording.activity) - subject) % len(ACTIVITIES)
     minute = (17 * subject + 11 * day) % 50 + (5 if recording.wrist == "right" else 0)
@@ -107,8 +108,8 @@ def _start(recording: SampleRecording) -> dt.datetime:
     return midnight + dt.timedelta(days=day, hours=8 + subject, minutes=minute)
 
 
-def _in_unit(recording: SampleRecording, sensor: Sensor, kind: str) -> NDArray[np.float64]:
-    """The recording's values as this project's files hold them, clipped as its sensor would; float64 (n, 3)."""
+def values_in_unit(recording: SampleRecording, sensor: Sensor, kind: str) -> NDArray[np.float64]:
+    """The recording's values in the unit of `sensor`, clipped at its full scale, float64 (n, 3)."""
     if kind == "accelerometer":
         values = recording.accel_g if sensor.unit == "g" else recording.accel_g * (STANDARD_GRAVITY / sensor.to_si)
     else:
@@ -116,70 +117,79 @@ def _in_unit(recording: SampleRecording, sensor: Sensor, kind: str) -> NDArray[n
     return np.clip(values, -sensor.full_scale, sensor.full_scale)
 
 
-def _table(
+def inbox_table(
     settings: Settings, start: dt.datetime, values: dict[str, NDArray[np.float64]], activity: str, wrist: str
 ) -> pl.DataFrame:
+    """The table of an inbox file.
+
+    Args:
+        settings: columns and time unit.
+        start: time of the first sample, UTC.
+        values: float64 (n,) by channel.
+        activity: of all samples.
+        wrist: "left" or "right".
+    """
     layout = settings.recordings
     count = len(next(iter(values.values())))
     if layout.time_unit == "iso":
         step = dt.timedelta(seconds=1) / RATE_HZ
         times = pl.datetime_range(start, start + (count - 1) * step, step, time_unit="us", time_zone="UTC", eager=True)
     else:
-        per_second = _PER_SECOND[layout.time_unit]
+        per_second = TICKS_PER_SECOND[layout.time_unit]
         ticks = np.arange(count) * per_second
         first = int(start.timestamp()) * per_second
         times = pl.Series(first + (ticks / RATE_HZ if ticks[1] % RATE_HZ else ticks // RATE_HZ))
-    about = {
+    constants = {
         layout.placement_column: f"{wrist} wrist",
         layout.device_column: DEVICE,
         layout.activity_column: activity,
     }
     return pl.DataFrame({layout.time_column: times, **values}).with_columns(
-        pl.lit(value).alias(column) for column, value in about.items() if column
+        pl.lit(value).alias(column) for column, value in constants.items() if column
     )
 
 
-def _write(path: Path, table: pl.DataFrame) -> bool:
-    """Whether the file is new; one that holds the same is left alone."""
+def write_file(path: Path, table: pl.DataFrame) -> bool:
+    """Write an inbox file, unless it exists with the same content; says whether it is new.
+
+    Raises:
+        ConflictingRecordingError: the file has other content; it is not changed.
+        LakeError: the disk refuses.
+    """
     try:
         if path.exists():
-            if not _holds(path, table):
+            if not _has_content(path, table):
                 raise ConflictingRecordingError(
                     where=str(path),
                     expected="no file, or the sample recording of that name",
                     got="a file with other content",
-                    remedy="Move it away, or set paths.inbox in har.toml to a folder of its own for the sample.",
+                    remedy="Move the file away, or set paths.inbox in har.toml to a separate folder for the sample.",
                 )
             return False
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, _bytes(path, table))
     except OSError as error:
-        raise LakeError(
-            where=str(path),
-            expected="an inbox that can be written",
-            got=error.strerror or str(error),
-            remedy="Free space or grant write access, then run the same command again.",
-        ) from error
+        raise LakeError.refused(path, error) from error
     return True
 
 
 def _bytes(path: Path, table: pl.DataFrame) -> bytes:
     buffer = io.BytesIO()
     if path.suffix == ".csv":
-        # The shortest text that reads back as the same float64; stamps at 20 ms need no more than milliseconds.
+        # Polars writes the shortest text that reads back as the same float64; stamps are multiples of 20 ms.
         table.write_csv(buffer, datetime_format="%Y-%m-%dT%H:%M:%S%.3fZ")
     else:
         table.write_parquet(buffer, compression="zstd")
     return buffer.getvalue()
 
 
-def _holds(path: Path, table: pl.DataFrame) -> bool:
+def _has_content(path: Path, table: pl.DataFrame) -> bool:
     content = path.read_bytes()
     if content == _bytes(path, table):
         return True
     if path.suffix == ".csv":
         return False
-    try:  # another polars release writes other bytes for the same table
+    try:  # releases of polars write different bytes for the same table
         return pl.read_parquet(io.BytesIO(content)).equals(table)
     except pl.exceptions.PolarsError:
         return False

@@ -1,16 +1,26 @@
-"""The project's settings: `har.toml` and `HAR_…` variables in, one typed and frozen `Settings` out.
+"""The project's settings: one typed, frozen `Settings`, read from `har.toml` and the `HAR_…` environment variables.
 
-Read once at the edge (`load_settings`); functions further in take the values they need.
+Commands and services call `load_settings` once and pass values on.
 """
 
 from har.settings._loading import FILE_NAME, load_settings
 from har.settings._networks import check_network, network_names
-from har.settings._sections import STANDARD_GRAVITY, Accelerometer, Drift, Monitoring, Retraining, Sensor, Sensors
+from har.settings._sections import (
+    STANDARD_GRAVITY,
+    TICKS_PER_SECOND,
+    Accelerometer,
+    Drift,
+    Monitoring,
+    Retraining,
+    Sensor,
+    Sensors,
+)
 from har.settings._settings import Settings
 
 __all__ = [
     "FILE_NAME",
     "STANDARD_GRAVITY",
+    "TICKS_PER_SECOND",
     "Accelerometer",
     "Drift",
     "Monitoring",

@@ -1,8 +1,7 @@
-"""`har.toml` and `HAR_…` variables in, settings out, or an error that names the file, the key and the way out."""
+"""Load the settings from `har.toml` and `HAR_…` variables; errors name the file, the key and the fix."""
 
 from __future__ import annotations
 
-import difflib
 import os
 import tomllib
 from collections.abc import Iterator
@@ -13,33 +12,33 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError as SourceError
 from pydantic_settings import TomlConfigSettingsSource
 
-from har.errors import SettingsError
+from har.errors import SettingsError, did_you_mean
 from har.settings._settings import Settings
 
 FILE_NAME = "har.toml"
 _NO_SETTINGS = ("HAR_ROOT", "HAR_DATA")
-"""Variables that name folders of the machine: the project's, and the one whose tables a batch service may score."""
+"""Variables that are no settings: the project's folder, and the folder whose tables a batch service may score."""
 
 
 def load_settings(start: Path | str | None = None) -> Settings:
     """Read `har.toml` from `start` (a folder or the file itself; default: here or the nearest folder above).
 
     Raises:
-        SettingsError: no file, no TOML, an unknown key or an impossible value; each named.
+        SettingsError: no file, invalid TOML, an unknown key or an invalid value.
     """
     path = _find(Path(start) if start is not None else Path(os.environ.get("HAR_ROOT") or Path.cwd()))
     try:
         content = TomlConfigSettingsSource(Settings, path)()
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(
-            where=str(path), expected="TOML", got=str(error), remedy="Mend the line; strings need quotes."
+            where=str(path), expected="valid TOML", got=str(error), remedy="Fix the line; strings need quotes."
         ) from error
     _refuse_unknown_variables()
     try:
         settings = Settings(**content)
     except (ValidationError, SourceError) as error:
         raise _explain(path, error) from error
-    # HAR_ROOT, where the search began, would win over the folder found if `root` were a value like the others.
+    # Set last: as an ordinary value, `root` would be overridden by HAR_ROOT, which may be a folder below it.
     return settings.model_copy(update={"root": path.parent.resolve()})
 
 
@@ -68,7 +67,7 @@ def _refuse_unknown_variables() -> None:
                 where=f"environment variable {variable}",
                 expected="HAR_<SECTION>__<KEY> with a section of har.toml",
                 got=f"section {section!r}",
-                remedy=_suggest(section, sections) or f"Sections: {', '.join(sections)}.",
+                remedy=did_you_mean(section, sections) or f"Sections: {', '.join(sections)}.",
             )
 
 
@@ -78,7 +77,7 @@ def _explain(path: Path, error: ValidationError | SourceError) -> SettingsError:
             where="HAR_ variables",
             expected="a value (JSON for lists)",
             got=str(error),
-            remedy="Mend or unset the variable.",
+            remedy="Fix or unset the variable.",
         )
     first = error.errors()[0]
     keys = [str(part) for part in first["loc"]]
@@ -89,14 +88,14 @@ def _explain(path: Path, error: ValidationError | SourceError) -> SettingsError:
             where=where,
             expected="a known key",
             got=f"{keys[-1]!r}",
-            remedy=_suggest(keys[-1], known) or f"Known here: {', '.join(known)}.",
+            remedy=did_you_mean(keys[-1], known) or f"Keys of this section: {', '.join(known)}.",
         )
     if first["type"] == "missing":
         return SettingsError(where=where, expected="a value", got="none", remedy=f"Add {'.'.join(keys)}.")
     got = repr(first["input"]) if not isinstance(first["input"], dict) else "this combination"
     expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     return SettingsError(
-        where=where, expected=expected, got=got, remedy="Mend the value in har.toml, or the HAR_ variable that sets it."
+        where=where, expected=expected, got=got, remedy="Fix the value in har.toml, or the HAR_ variable that sets it."
     )
 
 
@@ -108,8 +107,3 @@ def _keys_at(model: Any, keys: list[str]) -> Iterator[str]:
         arguments = [part for part in getattr(annotation, "__args__", ()) if hasattr(part, "model_fields")]
         model = arguments[0] if arguments else annotation
     yield from (name for name in model.model_fields if name != "root")
-
-
-def _suggest(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"Did you mean {close[0]!r}?" if close else ""

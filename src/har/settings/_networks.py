@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import pkgutil
 from pathlib import Path
 
-from har.errors import SettingsError
+from har.errors import SettingsError, did_you_mean
 
 _FOLDER = Path(__file__).resolve().parents[1] / "training" / "networks"
 
@@ -34,11 +33,10 @@ def check_network(name: str) -> str:
         return name
     names = network_names()
     if name not in names:
-        close = difflib.get_close_matches(name.lower(), names, n=1)
         raise SettingsError(
             where="training.network",
             expected=f"{', '.join(names)}, or a Python file that holds a network",
             got=repr(name),
-            remedy=f"Did you mean {close[0]!r}?" if close else "See docs/how-to/own-network.md to add one.",
+            remedy=did_you_mean(name, names) or "See docs/how-to/own-network.md to add one.",
         )
     return name

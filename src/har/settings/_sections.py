@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -12,6 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 STANDARD_GRAVITY = 9.80665
 """m/s² in one g (CGPM 1901)."""
+
+TICKS_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+"""For each unit of epoch counts that `recordings.time_unit` can name."""
+
 _FLOAT32 = 3.4e38
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
@@ -22,7 +27,7 @@ class _Section(BaseModel):
 
 
 class Project(_Section):
-    """Who this project is."""
+    """The project's name and time zone."""
 
     name: str = Field(min_length=1)
     timezone: str = "UTC"
@@ -31,16 +36,21 @@ class Project(_Section):
     @classmethod
     def _known_zone(cls, value: str) -> str:
         if value == "UTC":
-            return value  # needs no time zone database, and the smallest images have none
+            return value  # needs no time zone database, which small container images lack
         try:
             ZoneInfo(value)
         except (ZoneInfoNotFoundError, ValueError) as error:
-            raise ValueError(f"no time zone is called {value!r}; use an IANA name such as Europe/Vienna") from error
+            raise ValueError("an IANA time zone such as Europe/Vienna") from error
         return value
+
+    @property
+    def zone(self) -> dt.tzinfo:
+        """The time zone, which for UTC needs no time zone database."""
+        return dt.UTC if self.timezone == "UTC" else ZoneInfo(self.timezone)
 
 
 class Recordings(_Section):
-    """How inbox files are laid out."""
+    """Columns and stamps of the inbox files."""
 
     time_column: str = "time"
     time_unit: Literal["iso", "s", "ms", "us", "ns"] = "iso"
@@ -65,7 +75,7 @@ class Sensor(_Section):
     @classmethod
     def _unit_fits(cls, value: str) -> str:
         if value not in cls.factors:
-            raise ValueError(f"a unit among {', '.join(cls.factors)}")
+            raise ValueError(f"one of {', '.join(cls.factors)}")
         return value
 
     @property
@@ -89,7 +99,7 @@ class Gyroscope(Sensor):
 
 
 class Channel(_Section):
-    """A channel of no three-axis sensor, such as air pressure: taken as it is, in the unit that the files have."""
+    """A channel of another kind of sensor, such as air pressure: stored unconverted, in the unit of the files."""
 
     name: Name
     unit: str = Field(min_length=1)
@@ -106,15 +116,15 @@ class Sensors(_Section):
     @model_validator(mode="after")
     def _distinct(self) -> Sensors:
         if not self.all:
-            raise ValueError("one sensor at least: [sensors.accelerometer] or [sensors.gyroscope]")
+            raise ValueError("at least one sensor: [sensors.accelerometer] or [sensors.gyroscope]")
         repeated = sorted({name for name in self.channels if self.channels.count(name) > 1})
         if repeated:
-            raise ValueError(f"channel {repeated[0]!r} is listed twice; every channel needs its own name")
+            raise ValueError(f"a name of its own for every channel; {repeated[0]!r} is listed twice")
         return self
 
     @property
     def all(self) -> tuple[Sensor, ...]:
-        """The sensors there are, in the model's order; their channels come before the further ones."""
+        """The configured three-axis sensors in the model's order; their channels come before the further ones."""
         return tuple(sensor for sensor in (self.accelerometer, self.gyroscope) if sensor is not None)
 
     @property
@@ -124,23 +134,23 @@ class Sensors(_Section):
 
     @property
     def units(self) -> tuple[str, ...]:
-        """Unit per channel, as it is in the lake: SI, and for a further channel the one in the files."""
+        """Unit of each channel in the lake: SI, and for a further channel the unit of the files."""
         return (*(sensor.si_unit for sensor in self.all for _ in sensor.channels), *(one.unit for one in self.further))
 
     @property
     def full_scales(self) -> dict[str, float]:
-        """Full scale of every channel as it is in the lake; a further channel may hold what float32 can."""
+        """Full scale of each channel in the lake's units; for a further channel the largest float32."""
         sensors = {channel: sensor.full_scale * sensor.to_si for sensor in self.all for channel in sensor.channels}
         return sensors | {one.name: _FLOAT32 for one in self.further}
 
     @property
     def factors(self) -> tuple[float, ...]:
-        """What a value of each channel is multiplied with on its way into the lake."""
+        """Factor for each channel from the unit of the files to the unit of the lake."""
         return (*(sensor.to_si for sensor in self.all for _ in sensor.channels), *(1.0 for _ in self.further))
 
 
 class Windows(_Section):
-    """How samples are cut."""
+    """How samples are cut into windows."""
 
     length_s: float = Field(gt=0)
     overlap: float = Field(default=0.5, ge=0, lt=1)
@@ -148,7 +158,7 @@ class Windows(_Section):
 
 
 class Activities(_Section):
-    """The classes, in the model's order; the null class, if there is one, comes last."""
+    """The classes in the model's order; the null class, if any, is the last."""
 
     names: tuple[Name, ...] = Field(min_length=1)
     null: Name | None = None
@@ -157,9 +167,9 @@ class Activities(_Section):
     def _distinct(self) -> Activities:
         repeated = sorted({name for name in self.all if self.all.count(name) > 1})
         if repeated:
-            raise ValueError(f"activity {repeated[0]!r} is listed twice")
+            raise ValueError(f"every activity once; {repeated[0]!r} is listed twice")
         if len(self.all) < 2:
-            raise ValueError("two activities at least (or one and a null class) are needed to tell apart")
+            raise ValueError("at least two activities, or one and a null class")
         return self
 
     @property
@@ -169,7 +179,7 @@ class Activities(_Section):
 
 
 class Split(_Section):
-    """Which subjects judge, which calibrate, and how many folds an evaluation has."""
+    """Which subjects are held out and used for validation, and the number of folds of an evaluation."""
 
     held_out: tuple[str, ...] = ()
     held_out_share: float = Field(default=0.3, gt=0, lt=1)
@@ -178,7 +188,8 @@ class Split(_Section):
 
 
 class Training(_Section):
-    """How a model is trained; learning rate, regularisation and the like belong to the network.
+    """The settings of training that a project can change; the network defines the others.
+
 
     `network` is checked where a training begins: torch and the networks are not installed everywhere.
     """
@@ -191,7 +202,7 @@ class Training(_Section):
 
 
 class Gates(_Section):
-    """What a challenger must hold before it serves."""
+    """The thresholds that a challenger must meet before it is promoted."""
 
     margin: float = Field(default=0.02, ge=0, lt=1)
     class_floor: float = Field(default=0.3, ge=0, le=1)
@@ -202,7 +213,7 @@ class Gates(_Section):
 
 
 class Scoring(_Section):
-    """The nightly job."""
+    """How samples of the lake are scored."""
 
     abstain_below: float = Field(default=0.5, ge=0, lt=1)
     batch_size: int = Field(default=64, ge=1)
@@ -210,7 +221,7 @@ class Scoring(_Section):
 
 
 class Serving(_Section):
-    """The online service; limits hold for each of its worker processes."""
+    """The online service; limits are per worker process."""
 
     workers: int = Field(default=1, ge=1)
     timeout_s: float = Field(default=1.0, gt=0)
@@ -226,7 +237,7 @@ class Serving(_Section):
 
 
 class Monitoring(_Section):
-    """Profiles of what the model sees."""
+    """Profiles of the model's features."""
 
     enabled: bool = True
     features: tuple[str, ...] = ("*.mean", "*.log_var", "*.log_jerk", "*.corr", "*_norm.band_*")
@@ -235,7 +246,7 @@ class Monitoring(_Section):
 
 
 class Drift(_Section):
-    """When a day counts as drifted, and drift as confirmed."""
+    """When a day's report alarms, and when drift counts as confirmed."""
 
     false_alarms: float = Field(default=0.01, gt=0, le=0.5)
     days: int = Field(default=2, ge=1)
@@ -246,12 +257,12 @@ class Drift(_Section):
     @model_validator(mode="after")
     def _days_fit(self) -> Drift:
         if self.days > self.of_days:
-            raise ValueError(f"days no larger than of_days; {self.days} of {self.of_days} days can never be")
+            raise ValueError(f"days ({self.days}) no larger than of_days ({self.of_days})")
         return self
 
 
 class Retraining(_Section):
-    """When a model is trained again by itself, and when its promotion is taken back."""
+    """When monitoring starts a training, and when it rolls a promotion back."""
 
     min_windows: int = Field(default=200, ge=1)
     new_windows: int = Field(default=5000, ge=1)
@@ -263,7 +274,7 @@ class Retraining(_Section):
 
 
 class Tracking(_Section):
-    """Where MLflow keeps its versions."""
+    """Where MLflow stores runs and model versions."""
 
     uri: str = ""
 
@@ -271,12 +282,12 @@ class Tracking(_Section):
     @classmethod
     def _no_password(cls, value: str) -> str:
         if urlsplit(value).password:
-            raise ValueError("an address without a password; libpq reads that from PGPASSWORD or ~/.pgpass")
+            raise ValueError("an address without a password; set PGPASSWORD or use ~/.pgpass instead")
         return value
 
 
 class Paths(_Section):
-    """Where things lie, relative to the folder of `har.toml`."""
+    """Folders, relative to the folder of `har.toml`."""
 
     inbox: Path = Path("data/inbox")
     quarantine: Path = Path("data/quarantine")

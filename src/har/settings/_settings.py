@@ -1,4 +1,4 @@
-"""One project's settings as one frozen value."""
+"""`Settings`: all sections of `har.toml` in one frozen object."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from har.settings._sections import (
 
 
 class Settings(BaseSettings):
-    """One project's settings, with `root`, the folder that `har.toml` lies in."""
+    """All settings of a project; `root` is the folder of `har.toml`."""
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True, env_prefix="HAR_", env_nested_delimiter="__")
     reads_environment: ClassVar[bool] = True
@@ -54,8 +54,8 @@ class Settings(BaseSettings):
     def _window_is_long_enough(self) -> Settings:
         if self.length < 8:
             raise ValueError(
-                f"windows of 8 samples at least; windows.length_s {self.windows.length_s} "
-                f"at {self.sensors.rate_hz} Hz makes {self.length}"
+                f"at least 8 samples per window; windows.length_s = {self.windows.length_s} "
+                f"at {self.sensors.rate_hz} Hz gives {self.length}"
             )
         return self
 
@@ -66,12 +66,12 @@ class Settings(BaseSettings):
 
     @property
     def stride(self) -> int:
-        """Samples between two windows' starts."""
+        """Samples between the starts of two consecutive windows."""
         return max(1, round(self.length * (1 - self.windows.overlap)))
 
     @property
     def model_input(self) -> dict[str, Any]:
-        """What a model must have been made for, as `ModelMetadata.require` takes it."""
+        """The input and classes that a model of this project must have, as `ModelMetadata.require` takes them."""
         return {
             "activities": self.activities.all,
             "channels": self.sensors.channels,
@@ -87,7 +87,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def from_values(cls, values: dict[str, Any], *, root: Path) -> Settings:
-        """Settings from recorded values alone, whatever the environment says now."""
+        """Settings from recorded values; the environment is ignored."""
         return _RecordedSettings(**{**values, "root": root})
 
     @classmethod
@@ -99,7 +99,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment wins over what `load_settings` read from the file."""
+        """The environment overrides what `load_settings` read from the file."""
         return (env_settings, init_settings) if cls.reads_environment else (init_settings,)
 
 

@@ -1,4 +1,4 @@
-"""Segments of samples in, windows and subject-wise splits out; numpy only, and no copy before a batch is formed."""
+"""Cut segments of samples into windows, and split subjects; numpy only, samples are copied only for batches."""
 
 from har.windows._segmentation import WindowSet, cut
 from har.windows._splits import Split, group_folds, split_subjects

@@ -1,4 +1,4 @@
-"""Cut gap-free segments of samples into windows and name each by its majority label."""
+"""Cut gap-free segments of samples into windows, each with the label of the majority of its samples."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from numpy.typing import NDArray
 from har.errors import WindowError
 
 UNLABELLED = -1
-"""Label of a window whose majority is unlabelled, or too small."""
+"""Label of a window without a majority label, or with too small a majority."""
 
 
 @dataclass(frozen=True)
 class WindowSet:
-    """Windows as offsets into one shared array of samples; copies are made by `batch` alone.
+    """Windows as offsets into one shared array of samples; only `batch` copies samples.
 
     Attributes:
         samples: float32 (n, C), SI units.
-        starts: int64 (N,), each window's first row in `samples`.
+        starts: int64 (N,), the first row of each window in `samples`.
         length: samples per window, T.
-        labels: int16 (N,), index of the activity, -1 where there is none.
-        segments: int32 (N,), the segment each window lies in.
-        subjects: str (N,), who wore the sensor.
-        recordings: int32 (N,), the recording each window lies in; segments of one recording differ, this does not.
-        dates: datetime64[D] (N,), the recording's date; NaT where it is not known.
+        labels: int16 (N,), index of the activity, -1 if unlabelled.
+        segments: int32 (N,), the segment of each window.
+        subjects: str (N,), the subject of each window.
+        recordings: int32 (N,), the recording of each window, which can have several segments.
+        dates: datetime64[D] (N,), the date of the recording; NaT if unknown.
     """
 
     samples: NDArray[np.float32]
@@ -46,7 +46,7 @@ class WindowSet:
     def view(self) -> NDArray[np.float32]:
         """Every possible window, (n - T + 1, T, C), as a strided view without a copy."""
         rows, channels = self.samples.shape
-        # One window's values lie side by side in memory: a view over the flat array lets a batch copy whole blocks.
+        # The values of a window are contiguous: with a view over the flat array, a batch copies whole blocks.
         flat = np.lib.stride_tricks.sliding_window_view(self.samples.reshape(-1), self.length * channels)[::channels]
         return flat.reshape(rows - self.length + 1, self.length, channels, copy=False)
 
@@ -58,7 +58,7 @@ class WindowSet:
         return self.view[starts]
 
     def batches(self, size: int) -> Iterator[NDArray[np.float32]]:
-        """All windows in order, at most `size` at once, float32 (B, T, C) each."""
+        """All windows in order, in batches of at most `size`, float32 (B, T, C)."""
         for first in range(0, len(self), size):
             yield self.batch(slice(first, first + size))
 
@@ -74,7 +74,7 @@ class WindowSet:
             dates=self.dates[index],
         )
 
-    def of(self, subjects: tuple[str, ...]) -> WindowSet:
+    def for_subjects(self, subjects: tuple[str, ...]) -> WindowSet:
         """The windows of these subjects."""
         return self.select(np.isin(self.subjects, subjects))
 
@@ -91,21 +91,21 @@ def cut(
     recordings: NDArray[np.integer] | None = None,
     dates: NDArray[np.datetime64] | None = None,
 ) -> WindowSet:
-    """Cut each segment into windows of `length` samples, `stride` apart; a remainder shorter than a window is left out.
+    """Cut each segment into windows of `length` samples, `stride` apart; a shorter remainder is dropped.
 
     Args:
         samples: float32 (n, C), C-contiguous.
-        segments: (n,), equal within a gap-free run, different between neighbouring runs; no window crosses a change.
+        segments: (n,), the segment of each sample; consecutive segments differ, and no window contains two of them.
         length: samples per window, T.
         stride: samples between two starts.
-        labels: (n,), index of each sample's activity, negative where unlabelled; None: all unlabelled.
-        purity: share of the window's samples that the majority label must reach; else the window counts as unlabelled.
-        subjects: (n,) or one name for all.
-        recordings: (n,), a number per recording, which may have several segments; None: a segment is a recording.
-        dates: datetime64[D] (n,); None: not known.
+        labels: (n,), index of each sample's activity, negative if unlabelled; None: all unlabelled.
+        purity: least share of the window's samples with the majority label; below it the window is unlabelled.
+        subjects: (n,), or one name for all samples.
+        recordings: (n,), the recording of each sample; None: every segment is a recording.
+        dates: datetime64[D] (n,); None: unknown.
 
     Raises:
-        WindowError: lengths that do not agree.
+        WindowError: the arrays differ in length.
     """
     if samples.ndim != 2 or len(segments) != len(samples) or (labels is not None and len(labels) != len(samples)):
         raise WindowError(
@@ -128,7 +128,7 @@ def cut(
 
 
 def _runs(values: NDArray[np.integer]) -> NDArray[np.int64]:
-    """First index of every run of equal values, (R,)."""
+    """First index of each run of equal values, (R,)."""
     if not len(values):
         return np.empty(0, np.int64)
     return np.concatenate(([0], np.flatnonzero(values[1:] != values[:-1]) + 1))
@@ -149,12 +149,12 @@ def _majority(
     if labels is None or not len(starts):
         return np.full(len(starts), UNLABELLED, np.int16)
     result = labels[starts].astype(np.int16)
-    # Most windows hold one label only: those end before the next change, and need no counting.
+    # Count only in windows that contain a change of label, which few do.
     changes = np.append(_runs(labels), len(labels))
     mixed = np.flatnonzero(changes[np.searchsorted(changes, starts, side="right")] < starts + length)
     for window in mixed:
-        present, counts = np.unique(labels[starts[window] : starts[window] + length], return_counts=True)
-        winner = counts.argmax()
-        result[window] = present[winner] if counts[winner] >= purity * length else UNLABELLED
+        codes, counts = np.unique(labels[starts[window] : starts[window] + length], return_counts=True)
+        majority = counts.argmax()
+        result[window] = codes[majority] if counts[majority] >= purity * length else UNLABELLED
     result[result < 0] = UNLABELLED
     return result

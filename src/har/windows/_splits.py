@@ -1,4 +1,4 @@
-"""Splits by subject, chosen before a window is cut: nobody stands on two sides."""
+"""Split subjects into train, validation and held-out; no subject is in two of them."""
 
 from __future__ import annotations
 
@@ -14,38 +14,39 @@ from har.errors import NotEnoughDataError
 
 @dataclass(frozen=True)
 class Split:
-    """Subjects to train on, to stop and calibrate on, and to judge on."""
+    """Subjects for training, for early stopping and calibration, and for evaluation."""
 
     train: tuple[str, ...]
     validation: tuple[str, ...]
     held_out: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        everyone = [*self.train, *self.validation, *self.held_out]
-        twice = sorted({subject for subject in everyone if everyone.count(subject) > 1})
-        if twice:
-            raise ValueError(f"subject {twice[0]!r} stands on two sides of the split")
+        subjects = [*self.train, *self.validation, *self.held_out]
+        repeated = sorted({subject for subject in subjects if subjects.count(subject) > 1})
+        if repeated:
+            raise ValueError(f"subject {repeated[0]!r} is in two parts of the split")
 
     @property
     def id(self) -> str:
-        """Twelve hexadecimal digits that name exactly this split."""
+        """A hash of the split, twelve hexadecimal digits."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
 
 
 def split_subjects(
     subjects: Sequence[str], *, held_out: Sequence[str] = (), share: float = 0.3, validation: float = 0.2, seed: int = 0
 ) -> Split:
-    """Part subjects into train, validation and held-out.
+    """Split subjects into train, validation and held-out.
 
     Args:
-        subjects: everyone in the data; order and repetitions do not matter.
-        held_out: who judges; empty: `share` of all, drawn by a hash of the name so that newcomers move few.
-        share: of all subjects, one at least; read where `held_out` is empty.
-        validation: share of the others that stops and calibrates, one subject at least.
-        seed: draws the validation subjects.
+        subjects: the subjects of the data; order and repetitions do not matter.
+        held_out: the held-out subjects; empty: `share` of all, drawn by a hash of the name, so that a new subject
+            changes the draw little.
+        share: of all subjects, at least one; used if `held_out` is empty.
+        validation: share of the other subjects for validation, at least one.
+        seed: of the draw of validation subjects.
 
     Raises:
-        NotEnoughDataError: fewer than one subject for each side, or a held-out name nobody bears.
+        NotEnoughDataError: there are too few subjects, or a held-out subject is not in the data.
     """
     everyone = sorted(set(subjects))
     unknown = sorted(set(held_out) - set(everyone))
@@ -54,22 +55,22 @@ def split_subjects(
             where="har.toml, split.held_out",
             expected=f"subjects among {', '.join(everyone) or '(none)'}",
             got=repr(unknown[0]),
-            remedy="Ingest that subject's recordings, or name another.",
+            remedy="Ingest recordings of this subject, or correct split.held_out.",
         )
     if len(everyone) < 3:
         raise NotEnoughDataError(
             where="split by subject",
-            expected="3 subjects with labelled windows at least: to train, to calibrate, to judge",
+            expected="at least 3 subjects with labelled windows, for training, validation and evaluation",
             got=f"{len(everyone)} ({', '.join(everyone) or 'none'})",
             remedy="Ingest labelled recordings of more subjects.",
         )
     drawn = sorted(everyone, key=_draw)[: max(1, round(share * len(everyone)))]
-    judges = tuple(sorted(held_out or drawn))
-    rest = [subject for subject in everyone if subject not in judges]
+    held_out_subjects = tuple(sorted(held_out or drawn))
+    rest = [subject for subject in everyone if subject not in held_out_subjects]
     if len(rest) < 2:
         raise NotEnoughDataError(
             where="har.toml, split.held_out",
-            expected="2 subjects at least that are not held out",
+            expected="at least 2 subjects that are not held out",
             got=f"{len(rest)}",
             remedy="Hold out fewer subjects.",
         )
@@ -78,33 +79,33 @@ def split_subjects(
     return Split(
         train=tuple(subject for subject in rest if subject not in chosen),
         validation=tuple(sorted(chosen)),
-        held_out=judges,
+        held_out=held_out_subjects,
     )
 
 
-def group_folds(windows_of: Mapping[str, int], folds: int) -> list[tuple[str, ...]]:
-    """Subjects of each fold, balanced by their number of windows: the largest first, each to the lightest fold.
+def group_folds(window_counts: Mapping[str, int], folds: int) -> list[tuple[str, ...]]:
+    """The subjects of each fold, balanced by number of windows: largest subject first, each to the smallest fold.
 
-    The same assignment as scikit-learn's GroupKFold, without its import.
+    The same assignment as scikit-learn's GroupKFold, without importing it.
 
     Raises:
         NotEnoughDataError: fewer subjects than folds.
     """
-    if len(windows_of) < folds:
+    if len(window_counts) < folds:
         raise NotEnoughDataError(
             where=f"{folds} folds by subject",
-            expected=f"{folds} subjects at least",
-            got=f"{len(windows_of)}",
+            expected=f"at least {folds} subjects",
+            got=f"{len(window_counts)}",
             remedy="Use fewer folds (--folds), or ingest more subjects.",
         )
-    subjects = sorted(windows_of)
-    counts = np.array([windows_of[subject] for subject in subjects])
+    subjects = sorted(window_counts)
+    counts = np.array([window_counts[subject] for subject in subjects])
     load = np.zeros(folds, np.int64)
     members: list[list[str]] = [[] for _ in range(folds)]
     for index in np.argsort(counts)[::-1]:
-        lightest = int(load.argmin())
-        load[lightest] += counts[index]
-        members[lightest].append(subjects[index])
+        smallest = int(load.argmin())
+        load[smallest] += counts[index]
+        members[smallest].append(subjects[index])
     return [tuple(sorted(fold)) for fold in members]
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from har.recordings.layouts import Found, Source, find_layout
+from har.recordings.layouts import RawRecording, Source, find_layout
 from har.sample import sample_recordings
 from har.settings import Settings
 
 G = 9.80665
-ReadAll = Callable[..., list[Found]]
+ReadAll = Callable[..., list[RawRecording]]
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +25,7 @@ def signal() -> np.ndarray:
 def read_all(settings: Settings) -> ReadAll:
     """Everything that a layout finds under a folder."""
 
-    def read(name: str, path: Path, **options: str) -> list[Found]:
+    def read(name: str, path: Path, **options: str) -> list[RawRecording]:
         layout = find_layout(name)
         source = Source(path, options, settings)
         files = [file for file in layout.find(source) if not file.name.startswith("._")]

@@ -18,7 +18,7 @@ from fit_support import (
 )
 
 from har.errors import FileNameError, NotARecordingError, RecordingError, UnitError
-from har.recordings.layouts import Found, Source, find_layout
+from har.recordings.layouts import RawRecording, Source, find_layout
 from har.sample import SampleRecording, sample_recordings
 from har.settings import Settings
 
@@ -40,7 +40,7 @@ def _gyro(real: SampleRecording, times_ms: np.ndarray | None = None) -> list:
     return batches(GYROSCOPE, times, np.degrees(real.gyro_rad_s), (5, 6, 7), "float32")
 
 
-def _read(path: Path, settings: Settings, **options: str) -> Found:
+def _read(path: Path, settings: Settings, **options: str) -> RawRecording:
     layout = find_layout("garmin-fit")
     (found,) = layout.read(path, Source(path.parent, options, settings))
     return found
@@ -60,7 +60,7 @@ def test_calibrated_values_come_back_as_recorded(tmp_path: Path, settings: Setti
     assert not found.faults
 
 
-def test_compressed_values_come_back_to_a_milli_g(tmp_path: Path, settings: Settings, real: SampleRecording) -> None:
+def test_compressed_values_are_exact_to_a_milli_g(tmp_path: Path, settings: Settings, real: SampleRecording) -> None:
     counts = np.round(real.accel_g * 1000).astype(np.int16)
     accel = batches(ACCELEROMETER, _times_ms(len(counts)), counts, (8, 9, 10), "sint16")
     found = _read(write_fit(tmp_path / "s01_walk.fit", [file_id(), *accel, *_gyro(real)]), settings)
@@ -121,7 +121,7 @@ def test_an_activity_without_sensor_messages_says_how_to_record_them(tmp_path: P
     assert "SensorLogger" in caught.value.remedy
 
 
-def test_a_gyroscope_with_stamps_of_its_own_is_brought_onto_the_accelerometers(
+def test_a_gyroscope_with_other_stamps_is_interpolated(
     tmp_path: Path, settings: Settings, real: SampleRecording
 ) -> None:
     times = _times_ms(len(real.accel_g))
@@ -131,7 +131,7 @@ def test_a_gyroscope_with_stamps_of_its_own_is_brought_onto_the_accelerometers(
     gyro = batches(GYROSCOPE, times + 7, slope, (5, 6, 7), "float32")
     found = _read(write_fit(tmp_path / "s01_walk.fit", [file_id(), *accel, *gyro]), settings)
     assert found.gyroscope is not None
-    assert found.faults == {"samples without one of the other sensor, left out": 1}
+    assert found.faults == {"samples without a matching sample of the other sensor, left out": 1}
     np.testing.assert_allclose(found.gyroscope.values, slope[1:] - 0.5 * 7 / 20, atol=1e-4)
     assert len(found.times_us) == len(times) - 1
 

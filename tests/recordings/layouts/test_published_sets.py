@@ -10,10 +10,10 @@ import polars as pl
 import pytest
 
 from har.errors import FileNameError, MalformedRowError, NotARecordingError, SettingsError
-from har.recordings.layouts import Found
+from har.recordings.layouts import RawRecording
 
 G = 9.80665
-ReadAll = Callable[..., list[Found]]
+ReadAll = Callable[..., list[RawRecording]]
 
 
 def _write(path: Path, text: str) -> Path:
@@ -52,7 +52,7 @@ def test_motionsense_adds_gravity_and_counts_samples(tmp_path: Path, signal: np.
     np.testing.assert_array_equal(found.times_us, np.arange(len(signal)) * 20_000)
 
 
-def test_a_row_cut_in_half_leaves_a_hole_where_samples_are_counted(
+def test_a_row_cut_short_leaves_a_gap_where_samples_are_counted(
     tmp_path: Path, signal: np.ndarray, read_all: ReadAll
 ) -> None:
     path = _motionsense(tmp_path, signal)
@@ -61,7 +61,7 @@ def test_a_row_cut_in_half_leaves_a_hole_where_samples_are_counted(
     lines[21] += ";"
     path.write_text("\n".join(lines))
     (found,) = read_all("motionsense", tmp_path)
-    assert found.faults == {"rows cut short": 1, "rows with a separator too many at their end": 2}
+    assert found.faults == {"rows cut short": 1, "rows with an extra separator at the end": 2}
     np.testing.assert_array_equal(found.times_us[9:11], [180_000, 220_000])
     assert len(found.times_us) == len(signal) - 1
 
@@ -134,7 +134,7 @@ def test_uci_hapt_labels_count_from_one_with_both_ends(tmp_path: Path, signal: n
     np.testing.assert_allclose(found.accelerometer.values, signal[:, :3], rtol=1e-7)
 
 
-def test_uci_hapt_keeps_both_sensors_in_step_when_a_row_is_cut(
+def test_uci_hapt_matches_the_sensors_by_line_when_a_row_is_cut(
     tmp_path: Path, signal: np.ndarray, read_all: ReadAll
 ) -> None:
     _hapt(tmp_path, signal, "3 2 5 1 900\n")
@@ -201,7 +201,7 @@ def _lines(user: object, activity: str, stamps: np.ndarray, values: np.ndarray) 
     ]
 
 
-def test_wisdm_2011_survives_its_known_faults(tmp_path: Path, signal: np.ndarray, read_all: ReadAll) -> None:
+def test_wisdm_2011_is_read_despite_its_known_faults(tmp_path: Path, signal: np.ndarray, read_all: ReadAll) -> None:
     stamps = 49_105_962_326_000 + np.arange(200) * 50_000_000
     lines = _lines(33, "Jogging", stamps, signal[:200, :3] * G)
     lines[10] = lines[10].replace(";", ",;")
@@ -219,8 +219,8 @@ def test_wisdm_2011_survives_its_known_faults(tmp_path: Path, signal: np.ndarray
     assert first.faults == {
         "rows cut short": 2,
         "rows with a zero stamp": 1,
-        "rows with a separator too many at their end": 2,
-        "places where stamps run back, cut there": 1,
+        "rows with an extra separator at the end": 2,
+        "backward steps of the stamps, session split there": 1,
     }
     assert len(first.times_us) == 200 - 4
     assert first.gyroscope is None
@@ -232,9 +232,7 @@ def test_wisdm_2011_survives_its_known_faults(tmp_path: Path, signal: np.ndarray
     assert set(found[1].labels) == {"Walking"}
 
 
-def test_wisdm_2019_brings_the_gyroscope_onto_the_accelerometers_stamps(
-    tmp_path: Path, signal: np.ndarray, read_all: ReadAll
-) -> None:
+def test_wisdm_2019_interpolates_the_gyroscope(tmp_path: Path, signal: np.ndarray, read_all: ReadAll) -> None:
     stamps = 252_207_666_810_000 + np.arange(100) * 50_000_000
     slope = np.stack([np.arange(100.0) + axis for axis in range(3)], axis=1)
     for code, shift in (("A", 0), ("S", 10**11)):
@@ -246,6 +244,6 @@ def test_wisdm_2019_brings_the_gyroscope_onto_the_accelerometers_stamps(
     assert (found.subject, found.session, found.device, found.clock) == ("1600", "watch", "watch", "device")
     assert isinstance(found.labels, pl.Series)
     assert found.labels.value_counts().sort("activity").rows() == [("folding", 99), ("walking", 99)]
-    assert found.faults == {"samples without one of the other sensor, left out": 2}
+    assert found.faults == {"samples without a matching sample of the other sensor, left out": 2}
     assert found.gyroscope is not None
     np.testing.assert_allclose(found.gyroscope.values[:99], slope[1:] - 0.5)

@@ -1,4 +1,4 @@
-"""The sensor messages of a FIT file as arrays (FIT profile: messages 162, 164, 165 and 167)."""
+"""Decode the sensor messages of a FIT file (FIT profile: messages 162, 164, 165 and 167)."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from har.errors import NotARecordingError, RecordingError, SettingsError, UnitError
+from har.errors import NotARecordingError, RecordingError, SettingsError, UnitError, reason
 
 ACCELEROMETER, GYROSCOPE, CALIBRATION, CORRELATION = 165, 164, 167, 162
 _EPOCH_S = 631_065_600
 """FIT counts from 1989-12-31T00:00:00Z; this is that instant in Unix time."""
 _SINCE_POWER_ON_S = 0x10000000
-"""Stamps below it count seconds since the device was switched on."""
+"""Smaller stamps count seconds since the device was switched on."""
 _FULL_TURN = 65535
 """Scale of the orientation matrix."""
 _TIMESTAMP = 253
 _SENSOR_TYPES = {0: ACCELEROMETER, 1: GYROSCOPE}
 _NAMES = {ACCELEROMETER: "accelerometer_data", GYROSCOPE: "gyroscope_data"}
-# Field numbers of x, y, z and the unit they are in, best first; counts come last.
+# Field numbers of x, y, z and their unit; raw counts are used only where none of these is present.
 _CALIBRATED: dict[int, tuple[tuple[tuple[int, int, int], str], ...]] = {
     ACCELEROMETER: (((5, 6, 7), "g"), ((8, 9, 10), "mg")),
     GYROSCOPE: (((5, 6, 7), "deg/s"),),
@@ -40,7 +40,7 @@ class Samples:
     Attributes:
         times_us: int64 (n,), µs since 1970, or since the device was switched on.
         values: float64 (n, 3).
-        unit: as the FIT profile gives it for the field they come from.
+        unit: of these fields in the FIT profile.
     """
 
     times_us: NDArray[np.int64]
@@ -50,7 +50,14 @@ class Samples:
 
 @dataclass
 class Content:
-    """What a FIT file holds: the sensors by message number, whether stamps are dates, the messages' names counted."""
+    """A FIT file's samples.
+
+    Attributes:
+        sensors: samples by message number.
+        dated: whether stamps are dates; else they count from when the device was switched on.
+        messages: number of messages by name.
+        faults: number of faults by description.
+    """
 
     sensors: dict[int, Samples]
     dated: bool
@@ -62,8 +69,8 @@ def read_fit(path: Path) -> Content:
     """Decode a FIT file, its checksums included.
 
     Raises:
-        NotARecordingError: no FIT file, cut short, or with a wrong checksum.
-        UnitError: raw counts without the calibration that says what they mean.
+        NotARecordingError: not a FIT file, cut short, or a wrong checksum.
+        UnitError: raw counts without the calibration that converts them.
         SettingsError: the package fitdecode is not installed.
     """
     try:
@@ -77,7 +84,7 @@ def read_fit(path: Path) -> Content:
         ) from error
     batches = _Batches(str(path))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of message types that this profile does not know
+        warnings.simplefilter("ignore")  # about message types that fitdecode does not know
         try:
             with fitdecode.FitReader(path, processor=None, check_crc=fitdecode.CrcCheck.RAISE) as reader:
                 for frame in reader:
@@ -86,23 +93,23 @@ def read_fit(path: Path) -> Content:
         except RecordingError:
             raise
         except fitdecode.FitCRCError as error:
-            raise _damaged(path, "a checksum that does not match") from error
+            raise _damaged(path, "a wrong checksum") from error
         except (fitdecode.FitError, ValueError, LookupError, TypeError, AssertionError, struct.error) as error:
-            raise _damaged(path, str(error)[:200] or type(error).__name__) from error
+            raise _damaged(path, reason(error)) from error
     return batches.content()
 
 
 def _damaged(path: Path, got: str) -> NotARecordingError:
     return NotARecordingError(
         where=str(path),
-        expected="a whole FIT file",
+        expected="a complete FIT file",
         got=got,
-        remedy="Copy it from the watch again: it was damaged or cut short on the way.",
+        remedy="The file is damaged or cut short: copy it from the watch again.",
     )
 
 
 class _Batches:
-    """Collects messages; a batch of samples is turned into values with the calibration that came before it."""
+    """Collects messages; each batch of samples is converted with the calibration that precedes it."""
 
     def __init__(self, where: str) -> None:
         self.where = where
@@ -147,7 +154,7 @@ class _Batches:
         return Content(sensors, dated, self.messages, +self.faults)
 
     def _correlate(self, raw: dict[int, Any]) -> None:
-        """Message 162: one instant on both clocks."""
+        """Message 162: one instant in UTC and on the device's clock."""
         if raw.get(_TIMESTAMP) is None or raw.get(1) is None:
             return
         utc_us = raw[_TIMESTAMP] * 1_000_000 + (raw.get(4) or 0) * 1_000
@@ -162,8 +169,8 @@ class _Batches:
             raise NotARecordingError(
                 where=self.where,
                 expected=f"sample_time_offset in every message {number} {_NAMES[number]}",
-                got="one without",
-                remedy="Record again with a device or app that writes it: nothing else says when a sample was taken.",
+                got="a message without it",
+                remedy="Record again with a device or app that writes it: without it samples have no time.",
             )
         offsets = _numbers(raw[1])
         values, unit = self._values(number, raw, len(offsets))
@@ -172,12 +179,12 @@ class _Batches:
                 where=self.where,
                 expected=f"all messages {number} {_NAMES[number]} in {self._units[number]}",
                 got=unit,
-                remedy="Cut the file where the recording app changed.",
+                remedy="Split the file where the recording app changed.",
             )
         times = raw[_TIMESTAMP] * 1_000_000 + (raw.get(0) or 0) * 1_000 + offsets * 1_000
-        whole = np.isfinite(times) & np.isfinite(values).all(axis=1)
-        self.faults["samples that the device marks as invalid"] += int((~whole).sum())
-        part = np.round(times[whole]).astype(np.int64), values[whole]
+        valid = np.isfinite(times) & np.isfinite(values).all(axis=1)
+        self.faults["samples that the device marks as invalid"] += int((~valid).sum())
+        part = np.round(times[valid]).astype(np.int64), values[valid]
         self._parts.setdefault(number, []).append(part)
 
     def _values(self, number: int, raw: dict[int, Any], count: int) -> tuple[NDArray[np.float64], str]:
@@ -201,7 +208,7 @@ class _Batches:
                 where=self.where,
                 expected=f"as many samples per axis as sample_time_offset has ({count}) in message {number}",
                 got=", ".join(str(len(axis)) for axis in axes),
-                remedy="The file is not as the FIT profile says: record it again.",
+                remedy="The file does not follow the FIT profile: record it again.",
             )
         return np.stack(axes, axis=1)
 
@@ -217,15 +224,15 @@ class _Batches:
                 expected=f"message {CALIBRATION} three_d_sensor_calibration before the raw counts of message {number} "
                 f"{_NAMES[number]}",
                 got="none" if not calibration else f"one without {', '.join(absent)}",
-                remedy="Record calibrated values; counts alone say nothing about g or deg/s.",
+                remedy="Record calibrated values; raw counts cannot be converted to g or deg/s.",
             )
         offset = np.array(calibration[4], np.float64)
         orientation = np.array(calibration[5], np.float64).reshape(3, 3) / _FULL_TURN
-        straight = (counts - calibration[3] - offset) * (calibration[1] / calibration[2])
-        return np.asarray(straight @ orientation.T, np.float64)
+        scaled = (counts - calibration[3] - offset) * (calibration[1] / calibration[2])
+        return np.asarray(scaled @ orientation.T, np.float64)
 
 
 def _numbers(value: Any) -> NDArray[np.float64]:
-    """A field of one or more values; what the device marks as invalid becomes NaN."""
+    """The values of a field; those that the device marks as invalid become NaN."""
     values = value if isinstance(value, tuple) else (value,)
     return np.array([np.nan if one is None else one for one in values], np.float64)

@@ -1,4 +1,4 @@
-"""What `csv` and `parquet` share: which columns hold what, when, and whose."""
+"""What the layouts `csv` and `parquet` share: the options that name columns, and recordings from a table of rows."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from har.errors import MissingColumnError, SettingsError
+from har.errors import MissingColumnError
 from har.recordings._stamps import utc_microseconds
 from har.recordings._table import Parsed
-from har.recordings.layouts._layout import Clock, Found, Signal, Source, sample_times
+from har.recordings.layouts._layout import Clock, RawRecording, Signal, Source, option_error, sample_times
 from har.recordings.layouts._names import FIELDS, PathPattern
 from har.recordings.layouts._text import Rows
 
 OPTIONS = {
-    "time": "column of the stamps; by default recordings.time_column",
-    "time-unit": "iso, s, ms, us, ns, or samples (counted at rate); by default recordings.time_unit",
-    "rate": "samples per second, for time-unit=samples; by default sensors.rate_hz",
-    "accelerometer": "its columns, as ax,ay,az; by default har.toml's channels",
-    "gyroscope": "its columns, as gx,gy,gz; by default har.toml's channels",
-    "pattern": "what paths say, as {subject}/{session}_{activity}.csv; by default {subject}_{session}.*",
-    **{name: f"column that says the {name}" for name in FIELDS},
+    "time": "column of the stamps; default: recordings.time_column",
+    "time-unit": "iso, s, ms, us, ns, or samples (no stamps; rows are counted at rate); default: recordings.time_unit",
+    "rate": "samples per second, for time-unit=samples; default: sensors.rate_hz",
+    "accelerometer": "its three columns, such as ax,ay,az; default: the channels in har.toml",
+    "gyroscope": "its three columns, such as gx,gy,gz; default: the channels in har.toml",
+    "pattern": "fields in the path, such as {subject}/{session}_{activity}.csv; default: {subject}_{session}.*",
+    **{name: f"column of the {name}" for name in FIELDS},
     "subject-is": "the subject of all files",
     "activity-is": "the activity of all files",
-    "placement-is": "where it was worn, all files",
-    "device-is": "which device, all files",
+    "placement-is": "the placement of the sensor in all files",
+    "device-is": "the device of all files",
 }
 _UNITS = ("iso", "s", "ms", "us", "ns", "samples")
 _ZERO = "rows with a zero stamp"
@@ -37,16 +37,16 @@ _ZERO = "rows with a zero stamp"
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns a generic file is read by.
+    """Where the values of a generic file come from.
 
     Attributes:
-        time: the stamps' column; "" where samples are counted.
+        time: column of the stamps; "" if there are none and samples are counted.
         unit: one of iso, s, ms, us, ns, samples.
         rate_hz: of counted samples.
-        sensors: kind and columns of each sensor, in the project's order.
-        columns: field and the column that says it.
-        constants: field and its value for all files.
-        pattern: what paths say.
+        sensors: columns by kind of sensor, in the project's order.
+        columns: column by field.
+        constants: value for all files by field.
+        pattern: the fields in paths.
     """
 
     time: str
@@ -59,15 +59,15 @@ class Columns:
 
     @classmethod
     def of(cls, source: Source) -> Columns:
-        """The mapping that options and har.toml say.
+        """The mapping given by options and har.toml.
 
         Raises:
-            SettingsError: an option holds what it cannot.
+            SettingsError: an option has an invalid value.
         """
         options, settings = source.options, source.settings
         unit = options.get("time-unit", settings.recordings.time_unit)
         if unit not in _UNITS:
-            raise _bad("time-unit", ", ".join(_UNITS), unit)
+            raise option_error("time-unit", ", ".join(_UNITS), unit)
         columns = {name: options[name] for name in FIELDS if name in options}
         if "activity" not in columns and "activity-is" not in options:
             columns["activity"] = settings.recordings.activity_column
@@ -86,54 +86,53 @@ class Columns:
         """All sensors' columns."""
         return [name for columns in self.sensors.values() for name in columns]
 
-    def texts(self, there: list[str]) -> list[str]:
-        """The columns besides the channels that a file is to be read for; the activity's may be absent."""
+    def texts(self, header: list[str]) -> list[str]:
+        """The columns that are read besides the channels; the column of activities is optional."""
         wanted = [self.time] if self.time else []
         for name, column in self.columns.items():
-            if name != "activity" or column in there:
+            if name != "activity" or column in header:
                 wanted.append(column)
         return [*dict.fromkeys(wanted)]
 
 
-def recordings(path: Path, source: Source, rows: Rows, mapping: Columns) -> Iterator[Found]:
-    """One recording per subject and session of a table; a group's rows are in the file's order.
+def recordings(path: Path, source: Source, rows: Rows, mapping: Columns) -> Iterator[RawRecording]:
+    """One recording per subject, session, placement and device of a table; rows keep the order of the file.
 
     Raises:
-        RecordingError: the path does not fit the pattern, a column does not exist, or a stamp is none.
+        RecordingError: the path does not match the pattern, a column does not exist, or a stamp is invalid.
     """
-    said = {**_from_path(path, source, mapping), **mapping.constants}
+    defaults = {**_from_path(path, source, mapping), **mapping.constants}
     keys = {name: column for name, column in mapping.columns.items() if column in rows.frame.columns}
     fields = [name for name in ("subject", "session", "placement", "device") if name in keys]
-    rows = _without_zero_stamps(rows, mapping)
+    rows = _drop_zero_stamps(rows, mapping)
     groups = _groups(rows, [keys[name] for name in fields])
     for values, group in groups:
-        own = dict(said)
-        own.update(zip(fields, values, strict=True))
+        known: dict[str, str] = {**defaults, **dict(zip(fields, values, strict=True))}
         times_us, clock = _times(group, mapping, source)
         signals = {
             kind: Signal(group.xyz(columns), getattr(source.settings.sensors, kind).unit)
             for kind, columns in mapping.sensors.items()
         }
-        labels: str | pl.Series | None = own.get("activity") or None
+        labels: str | pl.Series | None = known.get("activity") or None
         if "activity" in keys and "activity" not in mapping.constants:
             labels = group.frame[keys["activity"]].cast(pl.String)
-        yield Found(
+        yield RawRecording(
             where=str(path),
-            subject=_needed(own, "subject", path),
-            session=own.get("session") or path.stem,
+            subject=_needed(known, "subject", path),
+            session=known.get("session") or path.stem,
             times_us=times_us,
             clock=clock,
             accelerometer=signals.get("accelerometer"),
             gyroscope=signals.get("gyroscope"),
             labels=labels,
-            placement=own.get("placement") or "",
-            device=own.get("device") or "",
+            placement=known.get("placement") or "",
+            device=known.get("device") or "",
             faults=group.faults,
         )
 
 
 def _sensors(source: Source) -> dict[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
+    sensors: dict[str, tuple[str, ...]] = {}
     for kind in ("accelerometer", "gyroscope"):
         sensor = getattr(source.settings.sensors, kind)
         if sensor is None:
@@ -142,20 +141,20 @@ def _sensors(source: Source) -> dict[str, tuple[str, ...]]:
         if kind in source.options:
             columns = tuple(name.strip() for name in source.options[kind].split(","))
         if len(columns) != 3 or len(set(columns)) != 3:
-            raise _bad(kind, "three columns, as x,y,z", ",".join(columns))
-        found[kind] = columns
-    return found
+            raise option_error(kind, "three columns, such as ax,ay,az", ",".join(columns))
+        sensors[kind] = columns
+    return sensors
 
 
 def _from_path(path: Path, source: Source, mapping: Columns) -> dict[str, str]:
-    # A path must say something only where neither a column nor a constant does.
+    # The path must match only if the subject comes from nowhere else, or a pattern was given.
     known = {*mapping.columns, *mapping.constants}
     if "pattern" not in source.options and "subject" in known:
         return {}
     return mapping.pattern.parse(path)
 
 
-def _without_zero_stamps(rows: Rows, mapping: Columns) -> Rows:
+def _drop_zero_stamps(rows: Rows, mapping: Columns) -> Rows:
     if not mapping.time or mapping.unit == "iso":
         return rows
     stamps = rows.frame[mapping.time]
@@ -187,13 +186,13 @@ def _times(rows: Rows, mapping: Columns, source: Source) -> tuple[NDArray[np.int
     return utc_microseconds(parsed, mapping.unit, source.settings.project.timezone), "utc"
 
 
-def _needed(own: dict[str, str], name: Literal["subject"], path: Path) -> str:
-    value = own.get(name)
+def _needed(known: dict[str, str], name: Literal["subject"], path: Path) -> str:
+    value = known.get(name)
     if not value:
         raise MissingColumnError(
             where=str(path),
             expected=f"a {name}",
-            got="none in the path, and no column that says it",
+            got="none in the path, and no column for it",
             remedy=f"Add -o {name}=COLUMN, -o {name}-is=s01, or -o 'pattern={{subject}}/…'.",
         )
     return value
@@ -205,14 +204,5 @@ def _rate(text: str) -> float:
     except ValueError:
         rate = 0.0
     if not 0 < rate < 1e5:
-        raise _bad("rate", "samples per second", text)
+        raise option_error("rate", "samples per second", text)
     return rate
-
-
-def _bad(option: str, expected: str, got: str) -> SettingsError:
-    return SettingsError(
-        where=f"har import, option {option}",
-        expected=expected,
-        got=repr(got),
-        remedy="`har import --list` says what each option takes.",
-    )

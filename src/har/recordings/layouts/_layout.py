@@ -1,4 +1,4 @@
-"""The reader interface: a `Layout` lists the files that it knows, and reads each into `Found` recordings."""
+"""The interface of readers: a `Layout` lists the files that it can read, and reads `RawRecording`s from each."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from har.errors import SettingsError
 from har.settings import Settings
 
 
 @dataclass(frozen=True)
 class Source:
-    """What the user asked to import.
+    """The folder or file to import, and the options.
 
     Attributes:
         path: the folder or file.
-        options: the layout's own options, by name; only such as it lists.
-        settings: the project; readers that have no units or columns of their own look there.
+        options: value by name of the option; the layout lists the names.
+        settings: the project's settings, which give units and columns where the format does not.
     """
 
     path: Path
@@ -30,13 +31,24 @@ class Source:
     settings: Settings
 
     def files(self, *patterns: str) -> list[Path]:
-        """The files under `path` whose names fit one of `patterns`, any folder deep, sorted; `path` itself if a file.
+        """The files in `path` and its subfolders whose names match one of `patterns`, sorted; `path` if it is a file.
 
-        Companions that macOS leaves beside a file fit too: the import counts them and passes them over.
+        Patterns may match AppleDouble files (`._…`): the import counts and skips them.
         """
         if self.path.is_file():
             return [self.path]
         return sorted({path for pattern in patterns for path in self.path.rglob(pattern) if path.is_file()})
+
+    def choice(self, option: str, choices: Iterable[str], *, default: str) -> str:
+        """The value of an option that is one of `choices`.
+
+        Raises:
+            SettingsError: it is another.
+        """
+        value = self.options.get(option, default)
+        if value not in choices:
+            raise option_error(option, f"one of {', '.join(choices)}", value)
+        return value
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +56,7 @@ class Signal:
     """One sensor's samples.
 
     Attributes:
-        values: float64 (n, 3), x, y, z; acceleration with gravity.
+        values: float64 (n, 3), x, y, z; acceleration including gravity.
         unit: "g", "mg" or "m/s^2"; "rad/s" or "deg/s".
     """
 
@@ -56,20 +68,20 @@ Clock = Literal["utc", "device", "counted"]
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
-    """One recording as its publisher left it.
+class RawRecording:
+    """One recording as published, before conversion and cleaning.
 
     Attributes:
-        where: its file, as messages name it.
+        where: the file, as messages name it.
         subject: letters, digits, '.' and '-'.
-        session: the same and '_'; no two recordings of a subject and date share one.
-        times_us: int64 (n,), µs since 1970 (clock "utc") or since any instant.
-        clock: "utc" stamps are dates; "device" stamps count from some start; "counted" ones are the sample's number
-            over a stated rate. The import gives the latter two a date.
-        accelerometer, gyroscope: None where the layout has none.
-        labels: one activity for all of it, or String (n,) with null where unlabelled; None: no labels.
-        placement, device: where it was worn, and which device; empty if nobody says.
-        faults: what the reader met and how often; rows that it left out are among them.
+        session: letters, digits, '.', '-' and '_'; unique within a subject and date.
+        times_us: int64 (n,), µs since 1970 (clock "utc") or since an arbitrary instant.
+        clock: "utc": stamps are dates; "device": stamps count from an unknown start; "counted": the sample's number
+            divided by a nominal rate. The import assigns a date to the latter two.
+        accelerometer, gyroscope: None if the layout has none.
+        labels: one activity for the whole recording, or String (n,) with null where unlabelled; None: no labels.
+        placement, device: where the sensor was worn, and which device recorded; "" if unknown.
+        faults: number of faults by description, rows that the reader left out included.
     """
 
     where: str
@@ -90,21 +102,36 @@ class Layout:
     """A reader.
 
     Attributes:
-        name: what `har import NAME` calls it.
+        name: the NAME of `har import NAME`.
         title: what it reads, in one line.
-        find: lists the files of a source, each of which `read` takes alone.
-        read: reads one of them. A `RecordingError` refuses that file, by name and with the reason, and no other.
-        options: the reader's own options, each with what it says.
+        find: lists the files of a source that `read` is called with, one by one.
+        read: reads one of them. A `RecordingError` refuses this file only.
+        options: a description of each of the reader's options.
     """
 
     name: str
     title: str
     find: Callable[[Source], Iterable[Path]]
-    read: Callable[[Path, Source], Iterator[Found]]
+    read: Callable[[Path, Source], Iterator[RawRecording]]
     options: Mapping[str, str] = field(default_factory=dict)
 
 
+def option_error(option: str, expected: str, got: str) -> SettingsError:
+    """The error for an option of `har import` with an invalid value."""
+    return SettingsError(
+        where=f"har import, option {option}",
+        expected=expected,
+        got=repr(got),
+        remedy="`har import --list` describes the options.",
+    )
+
+
 def sample_times(samples: int | NDArray[np.int64], rate_hz: float) -> NDArray[np.int64]:
-    """Stamps of counted samples, int64 µs (n,): of so many, or of these numbers (from 0) where some were left out."""
+    """Stamps of counted samples, int64 µs (n,).
+
+    Args:
+        samples: their count; or, where rows were left out, the number of each sample, from 0.
+        rate_hz: samples per second.
+    """
     numbers = np.arange(samples) if isinstance(samples, int) else samples
     return np.round(numbers * (1e6 / rate_hz)).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Subject, session and activity from where a file lies: `{subject}/{session}_{activity}.csv`."""
+"""Parse subject, session and activity from paths by a pattern such as `{subject}/{session}_{activity}.csv`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ FIELDS = ("subject", "session", "activity", "placement", "device")
 class PathPattern:
     """A pattern for the end of a file's path.
 
-    `{subject}`, `{session}`, `{activity}`, `{placement}` and `{device}` stand for what they name, `*` for anything
-    within a name; a field that occurs twice must read the same.
+    The fields are `{subject}`, `{session}`, `{activity}`, `{placement}` and `{device}`; `*` matches anything except
+    `/`. A field that occurs twice must have the same value.
 
     Raises:
-        SettingsError: another field.
+        SettingsError: the pattern names an unknown field.
     """
 
     def __init__(self, text: str) -> None:
@@ -38,7 +38,7 @@ class PathPattern:
                 where="har import, option pattern",
                 expected=f"fields among {', '.join(f'{{{one}}}' for one in FIELDS)}",
                 got=f"{{{name}}}",
-                remedy="Use * for a part that means nothing.",
+                remedy="Use * for a part of the path to ignore.",
             )
         if name in self.fields:
             return f"(?P={name})"
@@ -46,10 +46,10 @@ class PathPattern:
         return f"(?P<{name}>[^/]+?)"
 
     def parse(self, path: Path) -> dict[str, str]:
-        """The fields' values for a file.
+        """The values of the fields for a file.
 
         Raises:
-            FileNameError: the path does not fit.
+            FileNameError: the path does not match.
         """
         match = self._regex.fullmatch(path.absolute().as_posix())
         if match is None:
@@ -57,11 +57,11 @@ class PathPattern:
                 where=str(path),
                 expected=f"a path like {self.text}",
                 got=path.name,
-                remedy="Say how paths are made up: -o 'pattern={subject}/{session}.csv', for example.",
+                remedy="Give the pattern of the paths, for example -o 'pattern={subject}/{session}.csv'.",
             )
         return match.groupdict()
 
 
 def plain(text: str, *, underscore: bool = False) -> str:
-    """A name as inbox files may carry it: other characters than letters, digits, '.' and '-' become '-'."""
+    """A valid part of an inbox file's name: characters other than letters, digits, '.' and '-' become '-'."""
     return re.sub(r"[^A-Za-z0-9._-]+" if underscore else r"[^A-Za-z0-9.-]+", "-", text).strip("-") or "-"

@@ -1,15 +1,14 @@
-"""Which layouts there are: one per file of this package, and any file of the user's that holds a `LAYOUT`."""
+"""Find layouts: the modules of this package, and Python files of the user that define `LAYOUT`."""
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import pkgutil
 from pathlib import Path
 from types import ModuleType
 
-from har.errors import SettingsError
+from har.errors import SettingsError, did_you_mean
 from har.recordings.layouts._layout import Layout
 
 
@@ -19,21 +18,20 @@ def layouts() -> list[Layout]:
 
 
 def find_layout(name: str) -> Layout:
-    """The layout of that name, or the one in a Python file (`my_reader.py`).
+    """The layout of that name, or the one that a Python file (`my_reader.py`) defines.
 
     Raises:
-        SettingsError: there is none.
+        SettingsError: it does not exist.
     """
     if name.endswith(".py"):
         return _from_file(Path(name))
     known = _names()
     if name not in known:
-        close = difflib.get_close_matches(name.lower(), known, n=1)
         raise SettingsError(
             where="har import",
-            expected=f"a layout: {', '.join(known)}, or a Python file that holds one",
+            expected=f"a layout ({', '.join(known)}) or a Python file that defines one",
             got=repr(name),
-            remedy=f"Did you mean {close[0]!r}?" if close else "`har import --list` says what each of them reads.",
+            remedy=did_you_mean(name, known) or "`har import --list` describes the layouts.",
         )
     return _layout(importlib.import_module(f"har.recordings.layouts.{name.replace('-', '_')}"), name)
 

@@ -1,4 +1,4 @@
-"""Delimited text as it is met in the wild: rows that are cut short are left out and counted, never filled in."""
+"""Read delimited text with faults: incomplete rows are left out and counted, never filled in."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from har.errors import EmptyRecordingError, MalformedRowError, MissingColumnError, NotARecordingError
+from har.errors import EmptyRecordingError, MalformedRowError, MissingColumnError, NotARecordingError, reason
 
 CUT = "rows cut short"
-NOT_A_NUMBER = "rows with a value that is no number"
-TRAILING = "rows with a separator too many at their end"
+NOT_A_NUMBER = "rows with a value that is not a number"
+TRAILING = "rows with an extra separator at the end"
 _ENDING = re.compile(rb"[ \t]*;[ \t;]*(?=\r?$)", re.MULTILINE)
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """The rows of a text file that are whole.
+    """The complete rows of a text file.
 
     Attributes:
         where: the file, as messages name it.
-        frame: the wanted columns; numbers as Float64, others as String, stripped, null where empty.
-        numbers: int64 (n,), each row's number among all rows of the file, from 0; those left out are numbered too.
-        faults: what was left out, and how often.
+        frame: the columns that were asked for; numbers as Float64, others as String, stripped, null where empty.
+        numbers: int64 (n,), each row's number in the file, from 0; rows that were left out are counted too.
+        faults: number of rows left out, by reason.
     """
 
     where: str
@@ -38,7 +38,7 @@ class Rows:
     faults: Counter[str] = field(default_factory=Counter)
 
     def keep(self, mask: NDArray[np.bool_], fault: str) -> Rows:
-        """These rows without those that `mask` leaves out, which count as `fault`."""
+        """The rows where `mask` is true; the others are counted as `fault`."""
         if mask.all():
             return self
         faults = self.faults + Counter({fault: int((~mask).sum())})
@@ -63,14 +63,16 @@ def text_rows(
     Args:
         path: the file.
         where: what messages call it.
-        numbers: columns that a whole row must have as finite numbers.
+        numbers: columns that must hold finite numbers in a complete row.
         texts: columns that may be empty.
-        header: the columns' names, if the file does not have them.
-        separator: between two fields; None: ';' or tab or ',', whichever the first line has most of.
+        header: the columns' names, if the file has no header.
+        separator: between two fields; None: ';', tab or ',', whichever is most frequent in the first line.
 
     Raises:
-        NotARecordingError: not text, or a Git-LFS pointer; EmptyRecordingError: no row; MissingColumnError: a column
-        is absent; MalformedRowError: no row is whole.
+        NotARecordingError: the file is not text.
+        EmptyRecordingError: it has no rows.
+        MissingColumnError: a column is absent.
+        MalformedRowError: no row is complete.
     """
     content = path.read_bytes()
     faults: Counter[str] = Counter()
@@ -82,24 +84,23 @@ def text_rows(
     wanted = [*numbers, *texts]
     for name in wanted:
         if name not in frame.columns:
-            raise MissingColumnError(
-                where=where,
-                expected=f"a column {name!r}",
-                got=f"the columns {', '.join(column or '(unnamed)' for column in frame.columns[:30])}",
-                remedy="Check that it is a file of this layout, and the options that name columns.",
-                line=1,
+            raise MissingColumnError.of(
+                where,
+                name,
+                frame.columns,
+                "Check that the file has this layout, and the options that name columns.",
             )
     filled = ~frame.select(pl.all_horizontal(pl.all().is_null())).to_series().to_numpy()
     frame = frame.filter(filled).select(pl.col(wanted).str.strip_chars())
     if not len(frame):
-        raise EmptyRecordingError(where=where, expected="rows", got="none", remedy="Export or copy it again.")
+        raise EmptyRecordingError.no_rows(where)
     rows = number_rows(where, frame, numbers)
     faults += rows.faults
     return Rows(where, rows.frame.with_columns(pl.col(texts).replace("", None)), rows.numbers, faults)
 
 
 def header_of(path: Path, separator: str | None = None) -> list[str]:
-    """The names in a text file's first line."""
+    """The column names in the first line of a text file."""
     with path.open("rb") as file:
         line = _first_line(file.readline(65536))
     return [name.strip().strip('"') for name in line.split(separator or _separator(line))]
@@ -114,10 +115,10 @@ def _separator(line: str) -> str:
 
 
 def number_rows(where: str, frame: pl.DataFrame, numbers: Sequence[str]) -> Rows:
-    """The rows of a table whose `numbers` are all there and finite, as Float64; the others are counted as faults.
+    """The rows of a table whose `numbers` are all present and finite, as Float64; the others are counted as faults.
 
     Raises:
-        MalformedRowError: none is; the message shows the first row.
+        MalformedRowError: there is no such row; the message shows the first row.
     """
     cast = frame.with_columns(pl.col(numbers).cast(pl.Float64, strict=False))
     empty = pl.any_horizontal(pl.col(name).is_null() | (pl.col(name).cast(pl.String) == "") for name in numbers)
@@ -127,8 +128,8 @@ def number_rows(where: str, frame: pl.DataFrame, numbers: Sequence[str]) -> Rows
         raise MalformedRowError(
             where=where,
             expected=f"numbers in {', '.join(numbers)}",
-            got=f"{frame.select(numbers).row(0)} in the first row, and no row is better",
-            remedy="Check that it is a file of this layout, the separator, and that decimals have a point.",
+            got=f"{frame.select(numbers).row(0)} in the first row, and no valid row",
+            remedy="Check that the file has this layout, the separator, and that decimals are written with a point.",
             line=1,
         )
     faults = Counter({CUT: int(cut.sum()), NOT_A_NUMBER: int((~finite & ~cut).sum())})
@@ -136,7 +137,7 @@ def number_rows(where: str, frame: pl.DataFrame, numbers: Sequence[str]) -> Rows
 
 
 def _parse(content: bytes, where: str, separator: str, header: Sequence[str] | None) -> pl.DataFrame:
-    """All columns as text; short rows are filled with nulls, long ones cut."""
+    """All columns as text; short rows are filled with nulls, long rows truncated."""
     options: Mapping[str, object] = {"schema": dict.fromkeys(header, pl.String)} if header else {}
     try:
         frame = pl.read_csv(
@@ -151,8 +152,8 @@ def _parse(content: bytes, where: str, separator: str, header: Sequence[str] | N
     except pl.exceptions.PolarsError as error:
         raise NotARecordingError(
             where=where,
-            expected="UTF-8 text with one sample a line",
-            got=str(error).splitlines()[0][:200],
+            expected="UTF-8 text with one sample per line",
+            got=reason(error),
             remedy="Export or copy it again.",
         ) from error
     return frame.rename({name: name.strip().removeprefix("\ufeff") for name in frame.columns})

@@ -1,4 +1,4 @@
-"""Any CSV files: columns, units and stamps by option, subject, session and activity from columns or from the path."""
+"""Any CSV files: options name columns and units; subject, session and activity come from columns or the path."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from har.recordings.layouts._generic import OPTIONS, Columns, recordings
-from har.recordings.layouts._layout import Found, Layout, Source
+from har.recordings.layouts._layout import Layout, RawRecording, Source
 from har.recordings.layouts._text import header_of, text_rows
 
 
 def _find(source: Source) -> list[Path]:
-    Columns.of(source)  # an option that cannot be is told before any file is read
+    Columns.of(source)  # reports an invalid option before any file is read
     return source.files("*.csv", "*.txt")
 
 
-def _read(path: Path, source: Source) -> Iterator[Found]:
+def _read(path: Path, source: Source) -> Iterator[RawRecording]:
     mapping = Columns.of(source)
     header = header_of(path)
     rows = text_rows(path, str(path), numbers=mapping.channels, texts=mapping.texts(header))

@@ -1,7 +1,7 @@
 """MotionSense (Malekzadeh et al., IoTDI 2019): a phone in the trouser pocket, 24 subjects, 15 trials each.
 
-`A_DeviceMotion_data/<activity>_<trial>/sub_<n>.csv`, 50 Hz without stamps. Acceleration comes as gravity and what the
-user adds, in g: the sensor's reading is their sum. Rotation rate in rad/s.
+`A_DeviceMotion_data/<activity>_<trial>/sub_<n>.csv`, 50 Hz without stamps. Gravity and user acceleration are
+separate columns in g; total acceleration is their sum. Rotation rate is in rad/s.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from har.errors import FileNameError
-from har.recordings.layouts._layout import Found, Layout, Signal, Source, sample_times
+from har.recordings.layouts._layout import Layout, RawRecording, Signal, Source, sample_times
 from har.recordings.layouts._text import text_rows
 
 RATE_HZ = 50.0
@@ -19,24 +19,21 @@ _PATH = re.compile(r"(?P<activity>[a-z]+)_(?P<trial>\d+)/sub_(?P<subject>\d+)\.c
 _GRAVITY = ("gravity.x", "gravity.y", "gravity.z")
 _USER = ("userAcceleration.x", "userAcceleration.y", "userAcceleration.z")
 _ROTATION = ("rotationRate.x", "rotationRate.y", "rotationRate.z")
-_OTHERS = {"B_Accelerometer_data", "C_Gyroscope_data"}  # the same trials, each sensor apart and without gravity
+_OTHERS = {"B_Accelerometer_data", "C_Gyroscope_data"}  # the same trials in one file per sensor, without gravity
 
 
 def _find(source: Source) -> list[Path]:
     return [path for path in source.files("sub_*.csv", "._sub_*.csv") if not _OTHERS & set(path.parts)]
 
 
-def _read(path: Path, source: Source) -> Iterator[Found]:
+def _read(path: Path, source: Source) -> Iterator[RawRecording]:
     match = _PATH.fullmatch(f"{path.parent.name}/{path.name}")
     if match is None:
-        raise FileNameError(
-            where=str(path),
-            expected="<activity>_<trial>/sub_<n>.csv",
-            got=f"{path.parent.name}/{path.name}",
-            remedy="Keep the folders as they were published.",
+        raise FileNameError.not_as_published(
+            str(path), expected="<activity>_<trial>/sub_<n>.csv", got=f"{path.parent.name}/{path.name}"
         )
     rows = text_rows(path, str(path), numbers=[*_GRAVITY, *_USER, *_ROTATION], separator=",")
-    yield Found(
+    yield RawRecording(
         where=str(path),
         subject=f"s{int(match['subject']):02d}",
         session=path.parent.name,

@@ -1,6 +1,6 @@
 """Matey-Sanz et al. 2023: a smartwatch on the wrist and a phone in the pocket, worn together, 23 subjects.
 
-`DATA/sXX/sXX_YY_{sp,sw}.csv` with epoch milliseconds, m/s² and rad/s, nominally 100 Hz, a label in every row.
+`DATA/sXX/sXX_YY_{sp,sw}.csv` with epoch milliseconds, m/s² and rad/s, nominally 100 Hz, with a label in every row.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from har.errors import FileNameError, SettingsError
-from har.recordings.layouts._layout import Found, Layout, Signal, Source
+from har.errors import FileNameError
+from har.recordings.layouts._layout import Layout, RawRecording, Signal, Source
 from har.recordings.layouts._text import text_rows
 
 _NAME = re.compile(r"(?P<subject>s\d+)_(?P<take>\d+)_(?P<code>sp|sw)\.csv")
@@ -23,29 +23,20 @@ _GYROSCOPE = ("x_gyro", "y_gyro", "z_gyro")
 
 
 def _find(source: Source) -> list[Path]:
-    device = source.options.get("device", "watch")
-    if device not in _CODES:
-        raise SettingsError(
-            where="har import, option device", expected="watch, phone or both", got=repr(device), remedy="Mend it."
-        )
+    device = source.choice("device", _CODES, default="watch")
     return source.files(*(f"*_{code}.csv" for code in _CODES[device]))
 
 
-def _read(path: Path, source: Source) -> Iterator[Found]:
+def _read(path: Path, source: Source) -> Iterator[RawRecording]:
     match = _NAME.fullmatch(path.name)
     if match is None:
-        raise FileNameError(
-            where=str(path),
-            expected="sXX_YY_sp.csv or sXX_YY_sw.csv",
-            got=path.name,
-            remedy="Keep the names as they were published.",
-        )
+        raise FileNameError.not_as_published(str(path), expected="sXX_YY_sp.csv or sXX_YY_sw.csv", got=path.name)
     rows = text_rows(
         path, str(path), numbers=[*_ACCELEROMETER, *_GYROSCOPE, "timestamp"], texts=["label"], separator=","
     )
     rows = rows.keep((rows.frame["timestamp"] > 0).to_numpy(), "rows with a zero stamp")
     device, placement = _DEVICES[match["code"]]
-    yield Found(
+    yield RawRecording(
         where=str(path),
         subject=match["subject"],
         session=f"{match['take']}_{match['code']}",

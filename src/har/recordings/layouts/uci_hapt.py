@@ -1,7 +1,8 @@
 """UCI HAPT (Reyes-Ortiz et al. 2015), the raw signals: a phone on the waist, 30 subjects, 12 activities, 50 Hz.
 
-`RawData/acc_expXX_userYY.txt` (g) and `gyro_expXX_userYY.txt` (rad/s) hold x y z in every line; `labels.txt` says of
-experiment and user which lines, counted from 1 and both ends included, are which activity. Most lines are unlabelled.
+`RawData/acc_expXX_userYY.txt` (g) and `gyro_expXX_userYY.txt` (rad/s) hold x y z in every line. Each line of
+`labels.txt` gives experiment, user, activity, and the first and last line of the activity, counted from 1. Most lines
+are unlabelled.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from har.errors import MalformedRowError, NotARecordingError
-from har.recordings.layouts._layout import Found, Layout, Signal, Source, sample_times
+from har.recordings.layouts._layout import Layout, RawRecording, Signal, Source, sample_times
 from har.recordings.layouts._text import Rows, text_rows
 
 RATE_HZ = 50.0
@@ -34,43 +35,40 @@ ACTIVITIES = [
     "STAND_TO_LIE",
     "LIE_TO_STAND",
 ]
-"""By number, from 1, as the publishers' activity_labels.txt has them."""
+"""By number, from 1, as in the published activity_labels.txt."""
 _NAME = re.compile(r"acc_exp(?P<experiment>\d+)_user(?P<user>\d+)\.txt")
 _AXES = ("x", "y", "z")
 
 
-def _read(path: Path, source: Source) -> Iterator[Found]:
+def _read(path: Path, source: Source) -> Iterator[RawRecording]:
     match = _NAME.fullmatch(path.name)
     if match is None:
         raise NotARecordingError(
-            where=str(path), expected="acc_expXX_userYY.txt", got=path.name, remedy="Keep the names as published."
+            where=str(path), expected="acc_expXX_userYY.txt", got=path.name, remedy="Keep the file names as published."
         )
     partner = path.with_name(path.name.replace("acc_", "gyro_", 1))
     labels = path.with_name("labels.txt")
     for needed in (partner, labels):
         if not needed.is_file():
-            raise NotARecordingError(
-                where=str(path),
-                expected=f"{needed.name} beside it",
-                got="no such file",
-                remedy="Unpack all of RawData.",
-            )
+            raise NotARecordingError.missing(str(path), f"{needed.name} beside it", "Unpack all of RawData.")
     accelerometer, gyroscope = (
         text_rows(one, str(one), numbers=_AXES, header=_AXES, separator=" ") for one in (path, partner)
     )
-    # A sample is its line: what one file lacks must not move the other's.
-    lines, ours, theirs = np.intersect1d(accelerometer.numbers, gyroscope.numbers, return_indices=True)
+    # Samples of the two files match by line number; a line that one file lacks must not shift the others.
+    lines, accelerometer_rows, gyroscope_rows = np.intersect1d(
+        accelerometer.numbers, gyroscope.numbers, return_indices=True
+    )
     faults = accelerometer.faults + gyroscope.faults
-    alone = len(accelerometer.numbers) + len(gyroscope.numbers) - 2 * len(lines)
-    faults += Counter({"lines that only one of the two sensors has, left out": alone})
-    yield Found(
+    unmatched = len(accelerometer.numbers) + len(gyroscope.numbers) - 2 * len(lines)
+    faults += Counter({"lines that only one of the two sensors has, left out": unmatched})
+    yield RawRecording(
         where=str(path),
         subject=f"s{int(match['user']):02d}",
         session=f"exp{match['experiment']}",
         times_us=sample_times(lines, RATE_HZ),
         clock="counted",
-        accelerometer=Signal(accelerometer.xyz(_AXES)[ours], "g"),
-        gyroscope=Signal(gyroscope.xyz(_AXES)[theirs], "rad/s"),
+        accelerometer=Signal(accelerometer.xyz(_AXES)[accelerometer_rows], "g"),
+        gyroscope=Signal(gyroscope.xyz(_AXES)[gyroscope_rows], "rad/s"),
         labels=_labels(labels, int(match["experiment"]), int(match["user"]), lines),
         placement="waist",
         device="phone",
@@ -82,8 +80,8 @@ def _labels(path: Path, experiment: int, user: int, lines: NDArray[np.int64]) ->
     names = ("experiment", "user", "activity", "start", "end")
     table: Rows = text_rows(path, str(path), numbers=names, header=names, separator=" ")
     codes = np.zeros(int(lines.max(initial=0)) + 1, np.int64)
-    for of_experiment, of_user, activity, start, end in table.frame.select(names).cast(pl.Int64).iter_rows():
-        if (of_experiment, of_user) == (experiment, user):
+    for row_experiment, row_user, activity, start, end in table.frame.select(names).cast(pl.Int64).iter_rows():
+        if (row_experiment, row_user) == (experiment, user):
             if not 1 <= activity <= len(ACTIVITIES):
                 raise MalformedRowError(
                     where=str(path),

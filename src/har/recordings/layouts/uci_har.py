@@ -1,8 +1,8 @@
 """UCI HAR (Anguita et al. 2013): windows of 128 samples at 50 Hz from a phone on the waist, 30 subjects, 6 activities.
 
-`{train,test}/Inertial Signals/{total_acc,body_gyro}_{x,y,z}_{train,test}.txt` hold one window a line (g and rad/s),
-`subject_….txt` and `y_….txt` its subject and activity. Neighbouring windows share half their samples: those whose
-halves agree are put together again, so that a project with other windows than these gets whole stretches.
+`{train,test}/Inertial Signals/{total_acc,body_gyro}_{x,y,z}_{train,test}.txt` hold one window per line (g and
+rad/s), `subject_….txt` and `y_….txt` its subject and activity. Consecutive windows overlap by half: windows whose
+halves match are joined, so that a project can cut windows of another length.
 """
 
 from __future__ import annotations
@@ -15,24 +15,25 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from har.errors import MalformedRowError, NotARecordingError
-from har.recordings.layouts._layout import Found, Layout, Signal, Source
+from har.errors import MalformedRowError, NotARecordingError, reason
+from har.recordings.layouts._layout import Layout, RawRecording, Signal, Source
 
 RATE_HZ = 50
 LENGTH = 128
 ACTIVITIES = ["WALKING", "WALKING_UPSTAIRS", "WALKING_DOWNSTAIRS", "SITTING", "STANDING", "LAYING"]
-"""By number, from 1, as the publishers' activity_labels.txt has them."""
+"""By number, from 1, as in the published activity_labels.txt."""
+_DOWNLOAD_AGAIN = "Download the data set again."
 _HALF = LENGTH // 2
 _INTERVAL_US = 1_000_000 // RATE_HZ
 _PAUSE_US = 10_000_000
-"""Between two stretches that do not touch: how long it really was, nobody says."""
+"""Assumed between windows that do not overlap; the real length of the pause is not published."""
 
 
 def _find(source: Source) -> list[Path]:
     return source.files("total_acc_x_*.txt", "._total_acc_x_*.txt")
 
 
-def _read(path: Path, source: Source) -> Iterator[Found]:
+def _read(path: Path, source: Source) -> Iterator[RawRecording]:
     part = path.stem.removeprefix("total_acc_x_")
     folder = path.parent.parent
     windows = np.stack(
@@ -50,30 +51,32 @@ def _read(path: Path, source: Source) -> Iterator[Found]:
             where=str(folder / f"y_{part}.txt"),
             expected=f"activities from 1 to {len(ACTIVITIES)}",
             got=f"{activities.min()} to {activities.max()}",
-            remedy="Download it again.",
+            remedy=_DOWNLOAD_AGAIN,
         )
     for subject in np.unique(subjects):
         rows = np.flatnonzero(subjects == subject)
         yield _joined(path, part, int(subject), windows[rows], activities[rows])
 
 
-def _joined(path: Path, part: str, subject: int, windows: NDArray[np.float64], codes: NDArray[np.int64]) -> Found:
-    # A window goes on where the one before left off if its first half is that one's second half.
-    goes_on = np.zeros(len(windows), np.bool_)
-    goes_on[1:] = (windows[1:, :_HALF] == windows[:-1, _HALF:]).all(axis=(1, 2)) & (codes[1:] == codes[:-1])
+def _joined(
+    path: Path, part: str, subject: int, windows: NDArray[np.float64], codes: NDArray[np.int64]
+) -> RawRecording:
+    # A window continues the previous one if its first half equals the second half of that one.
+    continues = np.zeros(len(windows), np.bool_)
+    continues[1:] = (windows[1:, :_HALF] == windows[:-1, _HALF:]).all(axis=(1, 2)) & (codes[1:] == codes[:-1])
     pieces: list[NDArray[np.float64]] = []
     times: list[NDArray[np.int64]] = []
     labels: list[NDArray[np.int64]] = []
     now_us = 0
-    for window, code, again in zip(windows, codes, goes_on, strict=True):
-        fresh = window[_HALF:] if again else window
-        now_us += 0 if again or not pieces else _PAUSE_US
-        times.append(now_us + np.arange(len(fresh), dtype=np.int64) * _INTERVAL_US)
-        now_us += len(fresh) * _INTERVAL_US
-        pieces.append(fresh)
-        labels.append(np.full(len(fresh), code - 1))
+    for window, code, joined in zip(windows, codes, continues, strict=True):
+        new = window[_HALF:] if joined else window
+        now_us += 0 if joined or not pieces else _PAUSE_US
+        times.append(now_us + np.arange(len(new), dtype=np.int64) * _INTERVAL_US)
+        now_us += len(new) * _INTERVAL_US
+        pieces.append(new)
+        labels.append(np.full(len(new), code - 1))
     values = np.concatenate(pieces)
-    return Found(
+    return RawRecording(
         where=f"{path.parent.parent}, subject {subject}",
         subject=f"s{subject:02d}",
         session=part,
@@ -84,7 +87,7 @@ def _joined(path: Path, part: str, subject: int, windows: NDArray[np.float64], c
         labels=pl.Series(ACTIVITIES).gather(np.concatenate(labels)),
         placement="waist",
         device="phone",
-        faults=Counter({"pauses of unknown length, set to 10 s": int((~goes_on[1:]).sum())}),
+        faults=Counter({"pauses of unknown length, set to 10 s": int((~continues[1:]).sum())}),
     )
 
 
@@ -97,7 +100,7 @@ def _windows(path: Path) -> NDArray[np.float64]:
             where=str(path),
             expected=f"{LENGTH} numbers in every line",
             got=f"{len(values)} in {lines} lines",
-            remedy="A row was cut: download it again. The subject and activity of a window are found by its line.",
+            remedy=f"A line is cut short. {_DOWNLOAD_AGAIN}",
         )
     return values.reshape(-1, LENGTH)
 
@@ -109,28 +112,28 @@ def _codes(path: Path, count: int) -> NDArray[np.int64]:
             where=str(path),
             expected=f"{count} lines, one per window",
             got=str(len(codes)),
-            remedy="Download the data set again.",
+            remedy=_DOWNLOAD_AGAIN,
         )
     return codes.astype(np.int64)
 
 
 def _numbers(path: Path) -> NDArray[np.float64]:
     if not path.is_file():
-        raise NotARecordingError(
-            where=str(path),
-            expected="a file of the data set",
-            got="no such file",
-            remedy="Unpack all of it: Inertial Signals, subject_….txt and y_….txt belong together.",
+        raise NotARecordingError.missing(
+            str(path), "a file of the data set", "Unpack all of it: Inertial Signals, subject_….txt and y_….txt."
         )
     try:
         values = np.array(path.read_bytes().split(), np.float64)
     except ValueError as error:
         raise MalformedRowError(
-            where=str(path), expected="numbers", got=str(error), remedy="Download it again."
+            where=str(path), expected="numbers", got=reason(error), remedy=_DOWNLOAD_AGAIN
         ) from error
-    if not len(values) or not np.isfinite(values).all():
+    if not len(values):
+        raise MalformedRowError(where=str(path), expected="numbers", got="an empty file", remedy=_DOWNLOAD_AGAIN)
+    finite = np.isfinite(values)
+    if not finite.all():
         raise MalformedRowError(
-            where=str(path), expected="finite numbers", got="none or others", remedy="Download it again."
+            where=str(path), expected="finite numbers", got=str(values[~finite][0]), remedy=_DOWNLOAD_AGAIN
         )
     return values
 

@@ -1,9 +1,9 @@
 """WISDM: the phone set of 2011 (Kwapisz et al., raw text) and the phone and watch set of 2019 (Weiss et al.), 20 Hz.
 
 2011: `WISDM_ar_v1.1_raw.txt`, lines `user,activity,stamp,x,y,z;` in m/s², without a gyroscope. Known faults: rows cut
-in half, several rows in one line, stamps of zero, `,` before the `;`.
+short, several rows in one line, stamps of zero, `,` before the `;`.
 2019: `raw/{phone,watch}/{accel,gyro}/data_<subject>_{accel,gyro}_{phone,watch}.txt`, lines
-`subject,code,stamp,x,y,z;` in m/s² and rad/s; accelerometer and gyroscope have stamps of their own. Stamps count
+`subject,code,stamp,x,y,z;` in m/s² and rad/s; accelerometer and gyroscope have separate stamps. Stamps count
 nanoseconds since the device was switched on.
 """
 
@@ -20,9 +20,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from har.errors import NotARecordingError, SettingsError
+from har.errors import NotARecordingError, reason
 from har.recordings.layouts._align import on_stamps_of
-from har.recordings.layouts._layout import Found, Layout, Signal, Source
+from har.recordings.layouts._layout import Layout, RawRecording, Signal, Source
 from har.recordings.layouts._text import TRAILING, Rows, number_rows
 
 CODES = dict(
@@ -51,77 +51,73 @@ CODES = dict(
         strict=True,
     )
 )
-"""2019: the activities by letter (there is no N), as the publishers' activity_key.txt has them."""
+"""2019: the activities by letter (there is no N), as in the published activity_key.txt."""
 _NAME_2019 = re.compile(r"data_(?P<subject>\d+)_accel_(?P<device>phone|watch)\.txt")
 _PLACEMENTS = {"phone": "pocket", "watch": "wrist"}
 _COLUMNS = ("subject", "activity", "stamp", "x", "y", "z")
 _AXES = ("x", "y", "z")
 _BACK_US = 1_000_000
-"""Stamps that run back by more begin another session; less is disorder, which the import sorts."""
+"""A larger backward step starts a new session; rows within it are sorted by the import."""
 
 
 def _find(source: Source) -> list[Path]:
-    device = source.options.get("device", "watch")
-    if device not in (*_PLACEMENTS, "both"):
-        raise SettingsError(
-            where="har import, option device", expected="watch, phone or both", got=repr(device), remedy="Mend it."
-        )
+    device = source.choice("device", (*_PLACEMENTS, "both"), default="watch")
     wanted = _PLACEMENTS if device == "both" else (device,)
     return source.files("WISDM_ar_*_raw.txt", *(f"*data_*_accel_{one}.txt" for one in wanted))
 
 
-def _read(path: Path, source: Source) -> Iterator[Found]:
+def _read(path: Path, source: Source) -> Iterator[RawRecording]:
     match = _NAME_2019.fullmatch(path.name)
     if match is None:
         yield from _read_2011(path)
         return
     partner = path.parent.parent / "gyro" / path.name.replace("_accel_", "_gyro_")
     if not partner.is_file():
-        raise NotARecordingError(
-            where=str(path), expected=str(partner), got="no such file", remedy="Unpack all of the raw folder."
-        )
+        raise NotARecordingError.missing(str(path), str(partner), "Unpack all of the raw folder.")
     gyroscope = _rows(partner)
     for number, run in enumerate(_runs(_rows(path)), 1):
-        # The two sensors are matched within one activity: between two, either clock may have been set.
+        # Samples are matched within one activity only: either clock may have been set between activities.
         yield _matched(path, run, gyroscope, number, match["subject"], match["device"], source)
-        gyroscope = Rows(gyroscope.where, gyroscope.frame, gyroscope.numbers)  # its faults are counted once
+        gyroscope = Rows(gyroscope.where, gyroscope.frame, gyroscope.numbers)  # count its faults once only
 
 
-def _matched(path: Path, run: Rows, gyroscope: Rows, number: int, subject: str, device: str, source: Source) -> Found:
+def _matched(
+    path: Path, run: Rows, gyroscope: Rows, number: int, subject: str, device: str, source: Source
+) -> RawRecording:
     times_us = _stamps(run)
-    turned, there = np.zeros((len(times_us), 3)), np.zeros(len(times_us), np.bool_)
+    rotation, valid = np.zeros((len(times_us), 3)), np.zeros(len(times_us), np.bool_)
     codes, other_codes = run.frame["activity"], gyroscope.frame["activity"]
     other_us, others = _stamps(gyroscope), gyroscope.xyz(_AXES)
     for code in codes.unique(maintain_order=True):
-        mine, theirs = (codes == code).to_numpy(), (other_codes == code).to_numpy()
-        turned[mine], there[mine] = on_stamps_of(
-            times_us[mine], other_us[theirs], others[theirs], source.settings.recordings.max_gap_s
+        rows, other_rows = (codes == code).to_numpy(), (other_codes == code).to_numpy()
+        rotation[rows], valid[rows] = on_stamps_of(
+            times_us[rows], other_us[other_rows], others[other_rows], source.settings.recordings.max_gap_s
         )
     faults = run.faults + gyroscope.faults
-    faults += Counter({"samples without one of the other sensor, left out": int((~there).sum())})
-    return Found(
+    faults += Counter({"samples without a matching sample of the other sensor, left out": int((~valid).sum())})
+    return RawRecording(
         where=str(path),
         subject=subject,
         session=device if number == 1 else f"{device}-run{number}",
-        times_us=times_us[there],
+        times_us=times_us[valid],
         clock="device",
-        accelerometer=Signal(run.xyz(_AXES)[there], "m/s^2"),
-        gyroscope=Signal(turned[there], "rad/s"),
-        labels=codes.replace(CODES).filter(pl.Series(there)),
+        accelerometer=Signal(run.xyz(_AXES)[valid], "m/s^2"),
+        gyroscope=Signal(rotation[valid], "rad/s"),
+        labels=codes.replace(CODES).filter(pl.Series(valid)),
         placement=_PLACEMENTS[device],
         device=device,
         faults=faults,
     )
 
 
-def _read_2011(path: Path) -> Iterator[Found]:
+def _read_2011(path: Path) -> Iterator[RawRecording]:
     rows = _rows(path)
     faults: Counter[str] = rows.faults
     for (subject,), user in rows.frame.with_row_index("line").group_by(["subject"], maintain_order=True):
-        own = Rows(rows.where, user.drop("line"), rows.numbers[user["line"].to_numpy()], faults)
-        faults = Counter()  # the file's are counted once
-        for number, run in enumerate(_runs(own), 1):
-            yield Found(
+        user_rows = Rows(rows.where, user.drop("line"), rows.numbers[user["line"].to_numpy()], faults)
+        faults = Counter()  # count the file's faults once only
+        for number, run in enumerate(_runs(user_rows), 1):
+            yield RawRecording(
                 where=f"{path}, user {subject}",
                 subject=f"u{subject:0>2}",
                 session=f"run{number:02d}",
@@ -136,10 +132,10 @@ def _read_2011(path: Path) -> Iterator[Found]:
 
 
 def _rows(path: Path) -> Rows:
-    """The whole rows, with stamps other than zero."""
+    """The complete rows with a stamp other than zero."""
     content = path.read_bytes()
     faults = Counter({TRAILING: len(re.findall(rb",[ \t]*;", content))})
-    # ';' ends a row, wherever lines end.
+    # A row ends at ';', not at the end of a line.
     text = re.sub(rb",[ \t]*(?=\n)", b"", content.replace(b"\r", b"").replace(b";", b"\n"))
     try:
         frame = pl.read_csv(
@@ -153,7 +149,7 @@ def _rows(path: Path) -> Rows:
         raise NotARecordingError(
             where=str(path),
             expected="lines of user,activity,stamp,x,y,z;",
-            got=str(error).splitlines()[0][:200],
+            got=reason(error),
             remedy="Download it again.",
         ) from error
     frame = frame.select(pl.all().str.strip_chars().replace("", None)).filter(~pl.all_horizontal(pl.all().is_null()))
@@ -168,12 +164,12 @@ def _stamps(rows: Rows) -> NDArray[np.int64]:
 
 
 def _runs(rows: Rows) -> Iterator[Rows]:
-    """Rows between two places where the stamps run back."""
+    """The rows, divided where stamps step back."""
     if not len(rows.numbers):
         return
     back = np.flatnonzero(np.diff(_stamps(rows)) < -_BACK_US) + 1
     bounds = [0, *back.tolist(), len(rows.numbers)]
-    faults = rows.faults + Counter({"places where stamps run back, cut there": len(back)})
+    faults = rows.faults + Counter({"backward steps of the stamps, session split there": len(back)})
     for first, last in pairwise(bounds):
         yield Rows(rows.where, rows.frame[first:last], rows.numbers[first:last], faults)
         faults = Counter()
@@ -184,5 +180,5 @@ LAYOUT = Layout(
     "WISDM raw text of 2011 (phone, accelerometer) and of 2019 (phone and watch), 20 Hz",
     _find,
     _read,
-    {"device": "of the set of 2019: watch (default), phone or both"},
+    {"device": "for the set of 2019: watch (default), phone or both"},
 )
