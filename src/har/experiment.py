@@ -330,7 +330,7 @@ def challenge(
 def main(arguments: list[str]) -> None:
     """Run one recipe from a file, for its figures: a reference is not among them, and its package need not be there."""
     recipe, folder = arguments
-    recorded = Recipe(**json.loads(Path(recipe).read_text(encoding="utf-8")))
+    recorded = Recipe.from_json(json.loads(Path(recipe).read_text(encoding="utf-8")), where=recipe)
     run(recorded, Path(folder), monitoring=Monitoring(enabled=False))
 
 
