@@ -1,4 +1,4 @@
-"""The exception tree: documented whole, and fit to travel between processes."""
+"""The exception tree: every class is documented and can be pickled."""
 
 from __future__ import annotations
 
@@ -23,11 +23,18 @@ def test_the_docstring_draws_every_class() -> None:
 
 @pytest.mark.parametrize("cls", _tree())
 def test_message_and_pickle(cls: type[errors.HarError]) -> None:
-    error = cls(where="file.csv", expected="a number", got="'x'", remedy="Mend it.")
-    assert str(error) == "file.csv: expected a number, but got 'x'. Mend it."
+    error = cls(where="file.csv", expected="a number", got="'x'", remedy="Fix it.")
+    assert str(error) == "file.csv: expected a number, but got 'x'. Fix it."
     again = pickle.loads(pickle.dumps(error))  # noqa: S301
     assert type(again) is cls
     assert str(again) == str(error)
+
+
+def test_a_problem_takes_the_place_of_expected_and_got() -> None:
+    error = errors.ServerError(where="worker", problem="stopped, killed by SIGKILL", remedy="Start it again.")
+    assert str(error) == "worker: stopped, killed by SIGKILL. Start it again."
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301
+    assert (str(again), again.problem) == (str(error), error.problem)
 
 
 def test_the_line_survives_the_trip() -> None:
@@ -37,9 +44,7 @@ def test_the_line_survives_the_trip() -> None:
 
 def test_a_password_in_an_address_is_not_repeated() -> None:
     address = "postgresql+psycopg://har:se@cret@db.example.org:5432/har"
-    error = errors.RegistryError(
-        where=f"registry {address}", expected="an answer", got=repr(address), remedy="Mend it."
-    )
+    error = errors.RegistryError(where=f"registry {address}", expected="an answer", got=repr(address), remedy="Fix it.")
     assert "cret" not in str(error) + error.got + error.where
     assert str(error).count("postgresql+psycopg://har:…@db.example.org:5432/har") == 2
     plain = errors.HarError(where="http://127.0.0.1:5000", expected="x", got="a@b and http://[::1]:80/", remedy="Y.")
