@@ -91,7 +91,7 @@ def test_a_subject_with_one_short_recording_does_not_stop_the_others(server: str
     write_recording(two_days.path("inbox"), "2024-01-01", "s99", "short", "PEN", seconds=1.5)
     ingest()
     report = train()
-    assert "s99" not in str(open_project().registry.recipe(report.version)["split"])
+    assert "s99" not in str(open_project().registry.recipe(report.version).split)
     assert score().partitions == 13
 
 
@@ -138,7 +138,7 @@ def test_commands(
 
     status, text = har("ingest")
     assert status == 0
-    assert "18 files landed" in text
+    assert "18 files ingested" in text
     status, text = har("score")
     assert status == 2
     assert "NoChampionError" in text

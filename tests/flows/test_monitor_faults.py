@@ -1,4 +1,4 @@
-"""`monitor` when things break between its steps: what is kept then, and what the next run makes of it."""
+"""`monitor` after failures between its steps: what is stored, and how the next run continues."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests_support import run_until_commit
 
 from flows.monitor import monitor
 from flows.train import train
-from har.jobs import of_decision
+from har.jobs import decision_event
 from har.jobs._due import FAILED
 from har.monitoring import DecisionRow, decisions, mark, reports
 from har.project import Project
@@ -82,7 +82,7 @@ def retraining(project: Project) -> DecisionRow:
     return row
 
 
-def test_a_server_that_takes_no_event_costs_nothing_but_time(due: Project, server: str) -> None:
+def test_an_event_that_the_server_does_not_receive_is_sent_later(due: Project, server: str) -> None:
     with without_events(server) as api:
         environment = {**os.environ, "PREFECT_API_URL": api}
         done = subprocess.run(
@@ -90,7 +90,7 @@ def test_a_server_that_takes_no_event_costs_nothing_but_time(due: Project, serve
         )
     # The run itself ends well and says so; report and decision are kept, the event is not noted as sent.
     assert done.returncode == 0, done.stderr
-    assert "did not take har.drift.confirmed of 2024-01-09" in " ".join(done.stderr.split())
+    assert "The event har.drift.confirmed of 2024-01-09 was not sent" in " ".join(done.stderr.split())
     assert len(reports(due.lake)) == 2
     assert retraining(due).emitted_at is None
 
@@ -124,7 +124,7 @@ def test_a_training_that_fails_is_sent_again_and_given_up_after_three(
     monkeypatch.setenv("HAR_PATHS__RUNS", "full")
     ids = set()
     for attempt in (1, 2, 3):
-        ids.add(of_decision("test-project", retraining(due)).id)
+        ids.add(decision_event("test-project", retraining(due)).id)
         with pytest.raises(OSError, match="full"):
             train(decision=retraining(due).decision_id)
         assert retraining(due).attempts == attempt
@@ -145,7 +145,7 @@ def test_a_training_that_fails_is_sent_again_and_given_up_after_three(
     assert due.registry.champion().number == 1
 
 
-def test_what_a_new_champion_made_void_is_not_sent(due: Project) -> None:
+def test_an_event_for_a_former_champion_is_not_sent(due: Project) -> None:
     monitor()
     assert train(seed=1).version == 2
     due.registry.promote(2, reason="by hand", who="test")
@@ -155,13 +155,13 @@ def test_what_a_new_champion_made_void_is_not_sent(due: Project) -> None:
     assert row.outcome == "void: version 2 serves since"
 
 
-def test_an_event_that_nobody_heard_is_sent_again_with_the_same_id(due: Project, server: str) -> None:
+def test_an_unhandled_event_is_sent_again_with_the_same_id(due: Project, server: str) -> None:
     monitor()
     row = retraining(due)
     mark(due.lake, [row], emitted_at=dt.datetime.now(dt.UTC) - dt.timedelta(hours=2))
     (sent,) = monitor().decisions
     assert sent.decision_id == row.decision_id
-    wanted = of_decision("test-project", row).id
+    wanted = decision_event("test-project", row).id
     with get_client(sync_client=True) as client:
         deadline = 60
         for _ in range(deadline):

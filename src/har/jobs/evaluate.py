@@ -1,4 +1,4 @@
-"""Cross-validate by subject on what the lake holds; the figures and a page."""
+"""Cross-validate by subject on the lake's labelled windows; writes the figures and a page."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ __all__ = ["CrossValidation", "Progress", "cross_validate", "cross_validation", 
 
 
 @dataclass(frozen=True)
-class Question:
-    """What decides the figures of a cross-validation.
+class Parameters:
+    """The parameters of a cross-validation; the same parameters give the same figures.
 
     Attributes:
         project: its settings and lake.
-        network: a network's name.
-        folds: by subject.
-        seeds: how many, from 0.
-        version: of `samples`.
-        labels_version: of `labels`, -1: none.
-        key: sixteen hexadecimal digits that name exactly this question.
+        network: the network's name.
+        folds: number of folds by subject.
+        seeds: number of seeds, from 0.
+        version: of the table `samples`.
+        labels_version: of the table `labels`; -1: there is none.
+        key: sixteen hexadecimal digits that identify these parameters.
     """
 
     project: Project
@@ -49,54 +49,54 @@ class Question:
 def evaluate(
     project: Project, *, network: str | None = None, folds: int | None = None, seeds: int = 3, each: Each = in_turn
 ) -> dict[str, Any]:
-    """Cross-validate by subject; the same question on the same data is answered from the report.
+    """Cross-validate by subject; if the report of the same parameters and data exists, return its figures.
 
     Args:
         project: its settings and lake.
         network: a network's name; by default har.toml's.
         folds: by default har.toml's.
-        seeds: how many seeds, from 0.
+        seeds: number of seeds, from 0.
         each: how to run the cross-validation.
 
     Returns:
         The headline figures, one level deep, as in `reports/evaluation.json`.
     """
-    question = _question(project, network, folds, seeds)
-    known = project.settings.path("reports") / "evaluation.json"
-    flat: dict[str, Any] = json.loads(known.read_text()) if known.exists() else {}
-    if flat.get("key") == question.key:
-        console.print(f"{known} answers this already: nothing to train.")
+    parameters = _parameters(project, network, folds, seeds)
+    report = project.settings.path("reports") / "evaluation.json"
+    flat: dict[str, Any] = json.loads(report.read_text()) if report.exists() else {}
+    if flat.get("key") == parameters.key:
+        console.print(f"{report} has these figures already: nothing to train.")
         return flat
-    return once(each, cross_validation, question)
+    return once(each, cross_validation, parameters)
 
 
-def cross_validation(question: Question) -> dict[str, Any]:
+def cross_validation(parameters: Parameters) -> dict[str, Any]:
     """Train every fold under every seed, and write `evaluation.json` and `.html`."""
-    project, settings = question.project, question.project.settings
-    version = question.version
-    windows = labelled(load_windows(project.lake, settings, version=version, labels_version=question.labels_version))
-    with bar("Cross-validation", question.folds * question.seeds, "folds") as advance:
+    project, settings = parameters.project, parameters.project.settings
+    version = parameters.version
+    windows = labelled(load_windows(project.lake, settings, version=version, labels_version=parameters.labels_version))
+    with bar("Cross-validation", parameters.folds * parameters.seeds, "folds") as advance:
         result = cross_validate(
             windows,
             signal=Signal.from_settings(settings),
-            network=question.network,
-            folds=question.folds,
-            seeds=range(question.seeds),
+            network=parameters.network,
+            folds=parameters.folds,
+            seeds=range(parameters.seeds),
             epochs=settings.training.epochs,
             batch_size=settings.training.batch_size,
             device=settings.training.device,
             validation=settings.split.validation,
             on_progress=lambda step: None if step.accuracy is None else advance(f"accuracy {step.accuracy:6.1%}"),
         )
-    flat = {**result.flat(), "samples_version": version, "key": question.key}
+    flat = {**result.flat(), "samples_version": version, "key": parameters.key}
     write_report(
         result.evaluation,
         settings.path("reports") / "evaluation",
         title=f"{settings.project.name}: cross-validation by subject",
         facts={
-            "Network": question.network,
+            "Network": parameters.network,
             "Data": f"samples@{version} ({result.flat()['windows']} labelled windows)",
-            "Scheme": f"GroupKFold({question.folds}) by subject, {question.seeds} seeds",
+            "Scheme": f"GroupKFold({parameters.folds}) by subject, {parameters.seeds} seeds",
             "Mean accuracy": f"{flat['accuracy']:.2%} ± {flat['accuracy_std']:.2%} over seeds",
         },
         figures=flat,
@@ -104,7 +104,7 @@ def cross_validation(question: Question) -> dict[str, Any]:
     return flat
 
 
-def _question(project: Project, network: str | None, folds: int | None, seeds: int) -> Question:
+def _parameters(project: Project, network: str | None, folds: int | None, seeds: int) -> Parameters:
     settings = project.settings
     network, folds = network or settings.training.network, folds or settings.split.folds
     values = settings.model_dump(mode="json", include={"sensors", "windows", "activities", "split", "training"})
@@ -112,4 +112,4 @@ def _question(project: Project, network: str | None, folds: int | None, seeds: i
     version, labels = project.lake.samples.version(), project.lake.labels.version()
     content = [values, network, folds, seeds, version, labels, commit]
     key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-    return Question(project, network, folds, seeds, version, labels, key)
+    return Parameters(project, network, folds, seeds, version, labels, key)

@@ -1,4 +1,4 @@
-"""Minutes per subject and activity, one Parquet file and one page per day."""
+"""Write the minutes per subject and activity, one Parquet file and one page per day."""
 
 from __future__ import annotations
 
@@ -35,21 +35,22 @@ class SummaryPart:
 
 
 def summarise(project: Project, *, each: Each = in_turn) -> tuple[Path, ...]:
-    """Write the summary of every day whose predictions are newer than it; the pages written."""
+    """Write the summary of every day with newer predictions; returns the pages."""
     dates = tuple(outdated(project.lake, project.settings))
     return once(each, summarise_dates, SummaryPart(project, dates)) if dates else ()
 
 
 def summarise_dates(part: SummaryPart) -> tuple[Path, ...]:
-    """Write each day's summary; the pages."""
+    """Write the summary of each day; returns the pages."""
     return tuple(write_summary(part.project.lake, part.project.settings, date) for date in part.dates)
 
 
 def outdated(lake: Lake, settings: Settings) -> list[dt.date]:
-    """Dates whose predictions are newer than their summary, or have none: also what a killed run left behind."""
+    """Dates without a summary, or with predictions that are newer than it."""
     scored = lake.scores.read(columns=["date", "scored_at"]).group_by("date").agg(pl.col("scored_at").max())
     newest = {date: scored_at.timestamp() for date, scored_at in scored.iter_rows()}
-    for (date, _), written_at in lake.predictions.written_at().items():  # online ones, which no score stands for
+    # Predictions of the online service have no row in `scores`.
+    for (date, _), written_at in lake.predictions.written_at().items():
         newest[date] = max(newest.get(date, 0.0), written_at)
     folder = settings.path("reports") / "activity"
 
@@ -75,15 +76,15 @@ def write_summary(lake: Lake, settings: Settings, date: dt.date) -> Path:
     summary.write_parquet(table)
     write_atomically(folder / f"{date}.parquet", table.getvalue())
     page = write_atomically(folder / f"{date}.html", _page(summary, settings, date, predictions))
-    os.utime(page, (began, began))  # what was written while this ran is newer, and makes the page outdated
+    os.utime(page, (began, began))  # predictions written meanwhile are newer and make the page outdated
     return page
 
 
 def _page(summary: pl.DataFrame, settings: Settings, date: dt.date, predictions: pl.DataFrame) -> str:
     known = settings.activities.all
-    # A model of other activities may have answered online.
-    foreign = sorted(set(summary["activity"]) - {*known, UNCERTAIN})
-    activities = [*known, *foreign, UNCERTAIN]
+    # A model with other activities may have answered online.
+    others = sorted(set(summary["activity"]) - {*known, UNCERTAIN})
+    activities = [*known, *others, UNCERTAIN]
     minutes = {(subject, activity): value for _, subject, activity, value, _ in summary.iter_rows()}
     subjects = summary["subject"].unique().sort().to_list()
     longest = max((sum(minutes.get((s, a), 0.0) for a in activities) for s in subjects), default=0.0)
@@ -103,7 +104,7 @@ def _page(summary: pl.DataFrame, settings: Settings, date: dt.date, predictions:
 
 
 def _colours(count: int) -> list[str]:
-    """Hues spread by the golden angle, so that neighbours differ; the last one, for "uncertain", is grey."""
+    """Colours with hues spread by the golden angle, so that neighbours differ; the last one, "uncertain", is grey."""
     hues = [(index * 0.381966) % 1 for index in range(count - 1)]
     rgb = [colorsys.hls_to_rgb(hue, 0.55, 0.5) for hue in hues]
     return ["#" + "".join(f"{round(part * 255):02x}" for part in colour) for colour in rgb] + ["#9a9a9a"]
