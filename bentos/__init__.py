@@ -1,16 +1,16 @@
-"""Service classes, thin: the work is done by `har.inference` and `har.jobs.score`.
+"""The BentoML services. They use `har.inference` and `har.predictions`.
 
-A bento carries its own copy of `src/har`; that copy serves, whatever else is installed.
+A bento contains a copy of `src/har`, which is imported even if another one is installed.
 """
 
 import sys
 from pathlib import Path
 
-_OWN = Path(__file__).resolve().parents[1] / "src"
+_SOURCE = Path(__file__).resolve().parents[1] / "src"
 
-sys.path.insert(0, str(_OWN))
+sys.path.insert(0, str(_SOURCE))
 
 import har  # noqa: E402
 
-if not Path(har.__file__).resolve().is_relative_to(_OWN):
-    raise ImportError(f"expected the code in {_OWN} to serve, but got {har.__file__}: imported before this service.")
+if not Path(har.__file__).resolve().is_relative_to(_SOURCE):
+    raise ImportError(f"expected `har` of {_SOURCE}, but got {har.__file__}, which was imported before this service.")

@@ -15,15 +15,15 @@ _HEALTHY = (
 
 
 def image() -> Image:
-    """A base Python image and the pinned packages that bentofile.yaml names: nothing of apt, no compilers, no root."""
+    """A Python image with the pinned packages that bentofile.yaml names: no apt packages, compilers or root user."""
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     return Image(
         base_image=f"python:{python}-slim",
         distro="none",
         python_version=python,
         lock_python_packages=False,
-        # BentoML creates its folders at start, which a read-only root forbids; in `data`, where a volume may be
-        # mounted, the prediction log lies. The health check, which BentoML does not know, rides on the same command.
+        # BentoML would create its folders at start, which a read-only file system forbids. `data` is for a volume with
+        # the prediction log. BentoML has no option for a health check, so it is appended to this command.
         commands=[
             f"mkdir {_FOLDERS} && chown bentoml:bentoml {_FOLDERS}\n"
             f'HEALTHCHECK --interval=15s --timeout=5s --start-period=20s CMD ["python", "-c", "{_HEALTHY}"]'

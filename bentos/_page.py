@@ -11,4 +11,4 @@ PAGE = b"""<!doctype html>
 <script src="static_content/swagger-ui-bundle.js"></script>
 <script>SwaggerUIBundle({url: "docs.json", dom_id: "#api", validatorUrl: null})</script>
 """
-"""HTML around the viewer that BentoML brings; the page that BentoML itself would show calls a tracker."""
+"""HTML around BentoML's viewer, in place of BentoML's own page, which calls a tracker."""

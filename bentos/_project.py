@@ -1,4 +1,4 @@
-"""Where a service finds its settings and its package: in the project it is run from, or in its own bento."""
+"""The settings and the package of a service: from the project that it runs in, or from its bento."""
 
 from __future__ import annotations
 
@@ -24,26 +24,28 @@ _BENTO = _CODE.parent / "bento.yaml"
 
 
 class PackagedModel(BentoModel):
-    """A reference to a package in the project's store; where there is none, BentoML's commands say how to make one."""
+    """A reference to a package in the project's store; if it is missing, BentoML's commands say how to build it."""
 
     def to_info(self, alias: str | None = None) -> BentoModelInfo:
-        """What a bento records."""
+        """The description for a bento."""
         self._require()
-        return super().to_info(alias)
+        info: BentoModelInfo = super().to_info(alias)
+        return info
 
     def resolve(self, base_path: str | Path | None = None) -> Model:
-        """The package, copied below `base_path` if that is given."""
+        """The package, copied to `base_path` if given."""
         self._require()
-        return super().resolve(base_path)
+        stored: Model = super().resolve(base_path)
+        return stored
 
     def _require(self) -> None:
-        # BentoML would look for it in its cloud next, and say only that nobody is logged in there.
+        # BentoML would search its cloud next, and only report that nobody is logged in there.
         if self.stored is None:
             raise NotFound(str(_no_package(self)))
 
 
 def settings() -> Settings:
-    """The project's settings; in a bento the ones it was built with, and paths of the project around it or HAR_ROOT.
+    """The project's settings. A bento has those that it was built with; its paths are below HAR_ROOT or the project.
 
     Raises:
         SettingsError: see `har.settings.load_settings`.
@@ -56,12 +58,12 @@ def settings() -> Settings:
 
 
 def model(project: Settings) -> BentoModel:
-    """A reference to the packaged model: the one a bento was built with, or the newest of the project's own store.
+    """A reference to the packaged model: the bento's, or the newest in the project's store.
 
     Raises:
         SettingsError: the bento names no model.
     """
-    _own_metrics()
+    _use_own_metrics_folder()
     if not _BENTO.exists():
         return PackagedModel(f"{project.project.name}:latest")
     models = yaml.safe_load(_BENTO.read_text(encoding="utf-8"))["services"][0]["models"]
@@ -71,10 +73,10 @@ def model(project: Settings) -> BentoModel:
 
 
 def package(reference: BentoModel) -> Package:
-    """What `har package` put into the model store.
+    """The package in the model store.
 
     Raises:
-        ModelError: nothing yet, or something else.
+        ModelError: there is none yet, or it cannot be read.
     """
     stored = reference.stored
     if stored is None:
@@ -91,10 +93,10 @@ def _no_package(reference: BentoModel) -> ModelError:
     )
 
 
-def _own_metrics() -> None:
-    """A folder for this service's metrics, removed when it ends; its workers inherit it by the environment."""
+def _use_own_metrics_folder() -> None:
+    """Use a folder for this service's metrics, which is removed when it ends; its workers inherit the variable."""
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-        # BentoML's own choice is one folder for all services of a home, emptied whenever one of them starts.
+        # BentoML would use one folder for all services of a store, and empty it whenever one of them starts.
         BentoMLContainer.prometheus_multiproc_dir.set(_metrics_folder().name)
 
 
