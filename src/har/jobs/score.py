@@ -272,10 +272,11 @@ def score_chunk(
     columns = ["session", "segment", "time", *lake.channels]
     parts = lake.samples.each(samples_version, chunk.partitions, columns)
     features = observer.features if observer else ()
-    predicted = (
-        predictor(parts) if predictor else predict(parts, settings, classifier, model_version, features=features)
-    )
-    predictions = predicted.select(lake.predictions.schema.names())
+    if predictor is None:
+        answers = predict(parts, settings, classifier, model_version, features=features)
+    else:
+        answers = predictor(parts)
+    predictions = answers.select(lake.predictions.schema.names())
     lake.predictions.replace(predictions, chunk.partitions, keep="request_id")
     if observer:
         observer(chunk.partitions, answers)
