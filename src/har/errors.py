@@ -46,7 +46,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, overload
 
 _PASSWORD = re.compile(r"(://[^:/@\s]*):\S*@")
 
@@ -64,6 +64,10 @@ class HarError(Exception):
         where: the file and line, setting, field or part of the program.
     """
 
+    @overload
+    def __init__(self, *, expected: str, got: str, remedy: str, where: str = "") -> None: ...
+    @overload
+    def __init__(self, *, problem: str, remedy: str, where: str = "") -> None: ...
     def __init__(self, *, expected: str = "", got: str = "", problem: str = "", remedy: str, where: str = "") -> None:
         where, got, problem = (_PASSWORD.sub(r"\1:…@", text) for text in (where, got, problem))
         self.expected = expected
