@@ -39,6 +39,7 @@ PACKAGES = (
     "recipe",
     "experiment",
     "monitoring",
+    "log_lines",
     "journal",
     "project",
     "jobs.ingest",
