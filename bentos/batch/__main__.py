@@ -51,7 +51,10 @@ def main(arguments: list[str] | None = None) -> int:
 def _check(source: Path, target: Path) -> None:
     if not source.exists():
         raise RequestError(
-            where="INPUT", expected="a Parquet file or a Delta table", got=f"no {source}", remedy="Check the path."
+            where="INPUT",
+            expected="a Parquet file or a Delta table",
+            got="no file or folder",
+            remedy="Check the path.",
         )
     if target.is_dir() or not target.parent.is_dir():
         got = "a folder" if target.is_dir() else f"no folder {target.parent}"
