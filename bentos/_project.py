@@ -32,7 +32,7 @@ class PackagedModel(BentoModel):
         return super().to_info(alias)
 
     def resolve(self, base_path: str | Path | None = None) -> Model:
-        """The package, copied below `base_path` if that is given."""
+        """The package, copied to `base_path` if given."""
         self._require()
         stored: Model = super().resolve(base_path)
         return stored

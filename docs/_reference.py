@@ -43,6 +43,7 @@ PACKAGES = (
     "experiment",
     "monitoring",
     "pages",
+    "log_lines",
     "journal",
     "project",
     "jobs.ingest",

@@ -1,1 +1,1 @@
-"""One file, one Prefect flow: retries, artifacts and events around a job of `har.jobs`."""
+"""Prefect flows, one per file. A flow runs a job of `har.jobs` and adds retries, artifacts and events."""

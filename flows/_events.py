@@ -1,4 +1,4 @@
-"""What jobs announce, as Prefect events: a deployment in prefect.yaml may wait for them."""
+"""Send the events of jobs to Prefect, where they can start deployments (see the triggers in prefect.yaml)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _TIMEOUT_S = 20.0
 
 
 def sender(settings: Settings) -> Send:
-    """Sends this project's events to the server of Prefect's settings, and waits until it has them."""
+    """A function that sends this project's events to the configured Prefect server and waits until it has them."""
 
     def send(event: Event) -> str:
         try:
             asyncio.run(asyncio.wait_for(_send(prefect_values(settings, event)), _TIMEOUT_S))
-        except Exception as error:  # noqa: BLE001  whatever is wrong with the server, what happened has happened
+        except Exception as error:  # noqa: BLE001  a job must not fail because its event cannot be sent
             return f"{type(error).__name__}: {error}"
         return ""
 
@@ -25,7 +25,7 @@ def sender(settings: Settings) -> Send:
 
 
 def prefect_values(settings: Settings, event: Event) -> dict[str, Any]:
-    """An event as Prefect's `Event` takes it."""
+    """The arguments of Prefect's `Event`."""
     resource = {
         "prefect.resource.id": f"har.{event.subject}.{settings.project.name}",
         "prefect.resource.name": settings.project.name,
@@ -38,6 +38,6 @@ async def _send(values: dict[str, Any]) -> None:
     from prefect.events.clients import get_events_client
     from prefect.types import DateTime
 
-    # Every event confirmed: without that, one that the server never got would count as sent.
+    # checkpoint_every=1 waits for the server to confirm each event.
     async with get_events_client(reconnection_attempts=0, checkpoint_every=1) as client:
         await client.emit(PrefectEvent(occurred=DateTime.now("UTC"), **values))

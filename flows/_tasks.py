@@ -1,4 +1,4 @@
-"""How flows run a job's parts: as Prefect tasks, which are tried again where the failure can pass."""
+"""Run the parts of jobs as Prefect tasks, with retries after failures that may be temporary."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ R = TypeVar("R")
 
 RETRIES = 3
 PAUSES_S: list[float] = [1, 4, 16]
-"""Before each further try."""
+"""Before each retry."""
 
 
-def tasks(*, at_once: bool = True, tried_once: Collection[Callable[..., Any]] = ()) -> Each:
-    """Run each part of a job as a Prefect task: four tries with growing pauses, if the failure can pass.
+def tasks(*, at_once: bool = True, without_retries: Collection[Callable[..., Any]] = ()) -> Each:
+    """An `Each` that runs parts as Prefect tasks, with up to three retries after failures that may be temporary.
 
     Args:
-        at_once: hand all parts to the flow's task runner; False: one after the other.
-        tried_once: functions that are not tried again, because a try takes long.
+        at_once: submit all parts to the flow's task runner; False: run one after the other.
+        without_retries: functions that are not retried, because they take long.
     """
 
     def each(function: Callable[[P], R], parts: Sequence[P], /) -> Iterator[R]:
-        runs = [_task(function, part, 0 if function in tried_once else RETRIES) for part in parts]
-        # Quoted: Prefect would look through every value of a part for results of other tasks.
+        runs = [_task(function, part, 0 if function in without_retries else RETRIES) for part in parts]
+        # Without `quote`, Prefect would search every value of a part for results of other tasks.
         quoted = [quote(part) for part in parts]
         if at_once:
             futures = [run.submit(part) for run, part in zip(runs, quoted, strict=True)]
@@ -44,13 +44,13 @@ def tasks(*, at_once: bool = True, tried_once: Collection[Callable[..., Any]] = 
 
 
 def retraining_is_on() -> bool:
-    """Whether trainings may start by themselves: `prefect variable set har_retraining off` forbids it at once."""
+    """Whether retraining may start without a person; `prefect variable set har_retraining off` switches it off."""
     value = Variable.get("har_retraining", default="on")
     return str(value).strip().lower() not in ("off", "false", "no", "0")
 
 
 def is_transient(_task: object, _run: TaskRun, state: State[Any]) -> bool:
-    """Whether a retry may help: the disk or another writer, not bad data or a bug."""
+    """Whether a retry may help: after errors of the disk or a lock, not after bad data or a bug."""
     error = state.data
     return isinstance(error, OSError) or not isinstance(error, HarError | TypeError | ValueError | AssertionError)
 
@@ -61,7 +61,7 @@ def _task(function: Callable[[P], R], part: P, retries: int) -> Task[[Any], R]:
     return Task(
         function,
         name=name,
-        # As a function, because Prefect fills in braces in a text.
+        # A function, because in a string Prefect would replace braces.
         task_run_name=lambda: f"{name} {part}" if described else name,
         cache_policy=NO_CACHE,
         retries=retries,

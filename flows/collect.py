@@ -1,4 +1,4 @@
-"""`collect`: the online service's log into the lake, as a flow; see `har.jobs.collect`."""
+"""The flow `collect`: reads the online service's prediction log into the lake. The job: `har.jobs.collect`."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from har.project import open_project
 
 @flow(name="collect")
 def collect() -> State[Any]:
-    """Bring the prediction log into the lake, each line exactly once, and remove what is complete.
+    """Read the prediction log into the lake, each line exactly once, and remove complete files.
 
-    Safe at any time, also while the service writes and after a run that was killed. The run ends as `Completed`, or as
-    `CompletedWithWarnings` where lines cannot be read.
+    It can run at any time, also while the service writes and after a run that was killed. The run ends as `Completed`,
+    or as `CompletedWithWarnings` if lines cannot be read.
     """
     report = job(open_project(), each=tasks(at_once=False))
     create_table_artifact(
         key="collect-run",
         table=[{name: value for name, value in vars(report).items() if name != "bad"} | {"bad": len(report.bad)}],
-        description="What the last run took from the prediction log.",
+        description="What the last run read from the prediction log.",
     )
     if not report.bad:
         return Completed(message=f"{report.requests} windows, {report.labels} labels.", data=report)
@@ -38,7 +38,7 @@ def collect() -> State[Any]:
     )
     return Completed(
         name="CompletedWithWarnings",
-        message=f"{len(report.bad)} lines cannot be read; they lie beside the log: "
+        message=f"{len(report.bad)} lines cannot be read; they are in .bad files beside the log: "
         + ", ".join(f"{bad.file}:{bad.line}" for bad in report.bad[:5]),
         data=report,
     )

@@ -1,4 +1,4 @@
-"""`evaluate`: cross-validation by subject, as a flow; see `har.jobs.evaluate`."""
+"""The flow `evaluate`: cross-validates by subject. The job: `har.jobs.evaluate`."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from har.project import open_project
 
 @flow(name="evaluate")
 def evaluate(network: str | None = None, folds: int | None = None, seeds: int = 3) -> dict[str, Any]:
-    """Cross-validate by subject; the same question on the same data is answered from the report.
+    """Cross-validate by subject; if the report of the same parameters and data exists, return its figures.
 
     Args:
-        network: its name, such as `spectral` or `dscnn`, or a Python file that holds one; by default har.toml's.
-        folds: by default har.toml's.
-        seeds: how many seeds, from 0.
+        network: its name, such as `spectral` or `dscnn`, or a Python file that holds one; by default that of
+            har.toml.
+        folds: number of folds; by default that of har.toml.
+        seeds: number of seeds, from 0.
     """
     project = open_project()
-    each = tasks(at_once=False, tried_once=[evaluate_fold])
+    each = tasks(at_once=False, without_retries=[evaluate_fold])
     flat = job(project, network=network, folds=folds, seeds=seeds, each=each)
     create_table_artifact(key="evaluation", table=[flat], description="Cross-validation by subject.")
     page = project.settings.path("reports") / "evaluation.html"

@@ -1,4 +1,4 @@
-"""`ingest`: the inbox into the lake, as a flow; see `har.jobs.ingest`."""
+"""The flow `ingest`: reads the inbox into the lake. The job: `har.jobs.ingest`."""
 
 from __future__ import annotations
 
@@ -17,27 +17,29 @@ from har.project import open_project
 
 @flow(name="ingest")
 def ingest(date: dt.date | None = None, replace: bool = False) -> State[Any]:
-    """Bring the inbox into the lake; files already ingested are skipped.
+    """Read the inbox into the lake; files already ingested are skipped.
 
-    The run ends as `Completed`, or as `CompletedWithWarnings` where files went to quarantine.
+    The run ends as `Completed`, or as `CompletedWithWarnings` if files went to quarantine.
 
     Args:
         date: this date only; by default all.
-        replace: a session that was ingested with other content is replaced.
+        replace: replace sessions that were ingested with other content.
     """
     project = open_project()
     report = job(project, date=date, replace=replace, each=tasks(at_once=False))
     create_table_artifact(
         key="ingest-run",
         table=[
-            {"files": "landed", "count": len(report.landed)},
-            {"files": "known already", "count": len(report.known)},
+            {"files": "ingested", "count": len(report.landed)},
+            {"files": "ingested before", "count": len(report.known)},
             {"files": "quarantined", "count": len(report.quarantined)},
         ],
         description=f"{report.samples} new samples; the lake is at samples@{project.lake.samples.version()}.",
     )
     if not report.quarantined:
-        return Completed(message=f"{len(report.landed)} files landed, {len(report.known)} known.", data=report)
+        return Completed(
+            message=f"{len(report.landed)} files ingested, {len(report.known)} ingested before.", data=report
+        )
     create_table_artifact(
         key="quarantine",
         table=[

@@ -1,4 +1,4 @@
-"""`monitor`: drift reports and decisions for scored days, as a flow; see `har.jobs.monitor`."""
+"""The flow `monitor`: drift reports and decisions for scored days. The job: `har.jobs.monitor`."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from har.project import open_project
 
 @flow(name="monitor")
 def monitor(date: dt.date | None = None, again: bool = False) -> State[Any]:
-    """Report on every day that has news, oldest first, and act on what the policy says.
+    """Write a report on every day with new data, oldest first, decide by the policy, and carry the decisions out.
 
-    Those are the days that are over, that the champion was not trained on, and that have no decision yet, more data
-    than when they were judged, or, the newest one, labels that its decision waits for. The run ends as `Completed`, or
-    as `CompletedWithWarnings` where the report has notes.
+    A day is judged if it is over, the champion was not trained on it, and it has no decision yet or has got more data
+    since; the newest day also if its decision waits for labels and some have arrived. The run ends as `Completed`, or
+    as `CompletedWithWarnings` if the report has notes.
 
     Args:
         date: this day only, even if it is not over or the champion was trained on it.
-        again: also what was judged before.
+        again: also days that were judged before.
 
     Raises:
-        NoChampionError: nothing serves yet.
-        NotEnoughDataError: no champion has scored `date`.
+        NoChampionError: there is no champion yet.
+        NotEnoughDataError: the champion has not scored `date`.
     """
     project = open_project()
     report = job(
@@ -54,11 +54,11 @@ def _show(report: MonitorReport) -> None:
     assert report.index is not None  # noqa: S101  asked by the caller
     pages = {day.date: (report.index.parent / f"{day.date}.html").as_uri() for day in report.days}
     lines = [f"- [{day.date}]({pages[day.date]}): {day.verdict}" for day in report.days]
-    acts = [f"- {row.date}: **{row.action}**. {' '.join(row.reasons)}" for row in report.decisions]
+    decisions = [f"- {row.date}: **{row.action}**. {' '.join(row.reasons)}" for row in report.decisions]
     create_markdown_artifact(
         key="monitor-run",
-        markdown="\n".join([*lines, "", "What was decided:", "", *acts]),
-        description="What the last run found, and what it decided.",
+        markdown="\n".join([*lines, "", "Decisions:", "", *decisions]),
+        description="Reports and decisions of the last run.",
     )
     last = report.days[-1]
     create_link_artifact(key="drift-report", link=pages[last.date], description=f"{last.date}: {last.verdict}")

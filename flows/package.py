@@ -1,4 +1,4 @@
-"""`package`: the champion as two tried bentos, as a flow; see `har.jobs.package`."""
+"""The flow `package`: builds and tests the champion's two bentos. The job: `har.jobs.package`."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from infra.bentoml.bentos import ProjectBentos
 
 @flow(name="package")
 def package(version: int | None = None, shadow: int | None = None) -> PackageReport:
-    """Build the champion's online and batch bento, try both, and record them; what is there already stays.
+    """Build the champion's online and batch bento, test both, and record them; bentos that exist are not built again.
 
     Args:
-        version: another version than the champion, to try it out.
-        shadow: a version that sees a share of the requests without answering; by default the challenger, if there
-            is one for the same windows.
+        version: another version than the champion.
+        shadow: a version that gets a share of the requests without answering them; by default the challenger, if it
+            takes the same windows.
 
     Raises:
-        NoChampionError: nothing serves yet.
-        PackagingError: a bento cannot be built, or answers otherwise than its model; nothing is recorded.
+        NoChampionError: there is no champion yet.
+        PackagingError: a bento cannot be built, or its answers differ from its model's; nothing is recorded.
     """
     project = open_project()
     report = job(project, ProjectBentos.of(project.settings), version=version, shadow=shadow, each=tasks())
     create_table_artifact(
         key="package-run",
         table=[{name: str(value) for name, value in vars(report).items()}],
-        description="The bentos that carry the champion.",
+        description="The champion's bentos.",
     )
     return report

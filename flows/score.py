@@ -1,4 +1,4 @@
-"""`score`: predictions and profiles by the champion, as a flow; see `har.jobs.score`."""
+"""The flow `score`: predictions and profiles by the champion. The job: `har.jobs.score`."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from har.project import open_project
 
 @flow(name="score", task_runner=ThreadPoolTaskRunner(max_workers=granted_cores()))  # type: ignore[arg-type]
 def score(date: dt.date | None = None, rescore: bool = False) -> ScoreReport:
-    """Score what is new, then write predictions and each day's summary.
+    """Score new recordings; write predictions, profiles and the summary of each changed day.
 
-    Where `scoring.service` names a batch bento, it predicts in place of this process, with the same results.
+    If `scoring.service` is set, the batch service predicts in place of this process, with the same results.
 
     Args:
-        date: this date only; by default every date with something to score.
-        rescore: also what another version than the champion scored, and what has no profile.
+        date: this date only; by default all dates.
+        rescore: also recordings that another version scored, and those without a profile.
     """
     report = job(open_project(), date=date, rescore=rescore, each=tasks(), connect=BatchService)
     create_table_artifact(
         key="score-run",
         table=[{name: str(value) for name, value in vars(report).items() if name != "summaries"}],
-        description="What the last scoring run did.",
+        description="The last run.",
     )
     if report.summaries:
         create_markdown_artifact(

@@ -1,4 +1,4 @@
-"""`train`: a challenger that meets the champion, as a flow; see `har.jobs.train`."""
+"""The flow `train`: trains a challenger and compares it with the champion. The job: `har.jobs.train`."""
 
 from __future__ import annotations
 
@@ -22,19 +22,20 @@ def train(
     decision: str | None = None,
     reason: str | None = None,
 ) -> TrainReport:
-    """Train a challenger on the lake's labelled windows and let it meet the champion.
+    """Train a challenger on the lake's labelled windows and compare it with the champion.
 
-    The same recipe (data version, settings, split, seed, commit) is trained once; asked again, its version is reported.
-    Started for a decision of `monitor`, it notes in the log of decisions what came of it. For one that is handled it
-    does nothing; one that another champion made void, or that comes while `prefect variable set har_retraining off`
-    holds, it closes.
+    The same recipe (data version, settings, split, seed, commit) is trained only once; later runs report its version.
+    If a decision of `monitor` started the training, its outcome is written to the log of decisions. A decision that is
+    handled is skipped; one that was made for another champion, or while automatic retraining is off (the variable
+    `har_retraining`), is closed.
 
     Args:
-        network: its name, such as `spectral` or `dscnn`, or a Python file that holds one; by default har.toml's.
-        seed: by default har.toml's.
-        since: first day of a new distribution: the gate then judges on the days before and on those since.
-        decision: id of the decision that started this; it names the other two.
-        reason: in words; goes into the promotion log.
+        network: its name, such as `spectral` or `dscnn`, or a Python file that holds one; by default that of
+            har.toml.
+        seed: by default that of har.toml.
+        since: first day of a drift; the gate then compares on the days before and on those since.
+        decision: id of the decision that started this; it has `since` and `reason`.
+        reason: in words, for the promotion log.
 
     Raises:
         MonitoringError: no decision has this id.
@@ -47,7 +48,7 @@ def train(
         since=since,
         decision=decision,
         reason=reason,
-        each=tasks(at_once=False, tried_once=[fit_and_export]),
+        each=tasks(at_once=False, without_retries=[fit_and_export]),
         send=sender(project.settings),
         automatic=decision is None or retraining_is_on(),
     )

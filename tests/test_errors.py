@@ -1,4 +1,4 @@
-"""The exception tree: documented whole, and fit to travel between processes."""
+"""The exception tree: every class is documented and can be pickled."""
 
 from __future__ import annotations
 
@@ -28,6 +28,13 @@ def test_message_and_pickle(cls: type[errors.HarError]) -> None:
     again = pickle.loads(pickle.dumps(error))  # noqa: S301
     assert type(again) is cls
     assert str(again) == str(error)
+
+
+def test_a_problem_takes_the_place_of_expected_and_got() -> None:
+    error = errors.ServerError(where="worker", problem="stopped, killed by SIGKILL", remedy="Start it again.")
+    assert str(error) == "worker: stopped, killed by SIGKILL. Start it again."
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301
+    assert (str(again), again.problem) == (str(error), error.problem)
 
 
 def test_the_line_survives_the_trip() -> None:

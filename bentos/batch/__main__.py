@@ -1,6 +1,7 @@
 """`python -m bentos.batch INPUT OUTPUT [--model FOLDER]`: score one input and end; for cron or a Kubernetes Job.
 
-Exit status: 0 done; 2 the input or the command is bad; 1 the model or the disk is. What is wrong is one line on stderr.
+Exit status: 0: done; 2: the input or the arguments are wrong; 1: the model or the disk fails. Errors are one line on
+stderr.
 """
 
 from __future__ import annotations
@@ -18,20 +19,22 @@ from har.settings import Settings, load_settings
 
 _CODE = Path(__file__).resolve().parents[2]
 _BENTO = _CODE.parent
-_EVERY_S = 2.0
+_REPORT_EVERY_S = 2.0
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; its exit status."""
+    """Run the command; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m bentos.batch", description="Score samples with the packaged model."
     )
     parser.add_argument(
         "input", type=Path, metavar="INPUT", help="Parquet file, or folder of a Delta table, of samples"
     )
-    parser.add_argument("output", type=Path, metavar="OUTPUT", help="Parquet file of predictions; replaced as a whole")
     parser.add_argument(
-        "--model", type=Path, metavar="FOLDER", help="package folder; default: the bento's or project's"
+        "output", type=Path, metavar="OUTPUT", help="Parquet file of predictions; replaced when complete"
+    )
+    parser.add_argument(
+        "--model", type=Path, metavar="FOLDER", help="package folder; default: that of the bento or project"
     )
     options = parser.parse_args(arguments)
     try:
@@ -48,7 +51,10 @@ def main(arguments: list[str] | None = None) -> int:
 def _check(source: Path, target: Path) -> None:
     if not source.exists():
         raise RequestError(
-            where="INPUT", expected="a Parquet file or a Delta table", got="nothing there", remedy="Check the path."
+            where="INPUT",
+            expected="a Parquet file or a Delta table",
+            got="no file or folder",
+            remedy="Check the path.",
         )
     if target.is_dir() or not target.parent.is_dir():
         got = "a folder" if target.is_dir() else f"no folder {target.parent}"
@@ -56,7 +62,7 @@ def _check(source: Path, target: Path) -> None:
             where="OUTPUT",
             expected="a file in a folder that exists",
             got=got,
-            remedy="Name the file, or make the folder.",
+            remedy="Give the path of a file, or create the folder.",
         )
 
 
@@ -69,7 +75,7 @@ def _open(model: Path | None) -> tuple[Settings, Package]:
     )
     if "BENTOML_HOME" not in os.environ and (not inside_bento or (home / "models").is_dir()):
         os.environ["BENTOML_HOME"] = str(home)
-    # After the variable is set, for BentoML reads it once.
+    # After the variable is set: BentoML reads it at import.
     from bentoml._internal.configuration.containers import BentoMLContainer
     from bentoml._internal.models import ModelStore
 
@@ -78,22 +84,22 @@ def _open(model: Path | None) -> tuple[Settings, Package]:
     settings = _project.settings()
     if model is not None:
         return settings, Package.read(model)
-    if inside_bento and (_BENTO / "models").is_dir():  # in an image, a bento brings its model along
+    if inside_bento and (_BENTO / "models").is_dir():  # in an image, the model is inside the bento
         BentoMLContainer.model_store.set(ModelStore(_BENTO / "models"))
     return settings, _project.package(_project.model(settings))
 
 
 def _run(source: Path, target: Path, settings: Settings, package: Package) -> None:
-    began = told = time.monotonic()
+    began = reported = time.monotonic()
 
-    def tell(done: Scored) -> None:
-        nonlocal told
-        if time.monotonic() - told >= _EVERY_S:
-            told = time.monotonic()
+    def report(done: Scored) -> None:
+        nonlocal reported
+        if time.monotonic() - reported >= _REPORT_EVERY_S:
+            reported = time.monotonic()
             print(f"{done.samples:,} samples, {done.windows:,} windows", file=sys.stderr, flush=True)
 
     samples = delta_samples(source, settings) if source.is_dir() else parquet_samples(source, settings)
-    done = Scorer(package, settings).score(samples, target, progress=tell)
+    done = Scorer(package, settings).score(samples, target, progress=report)
     print(
         f"{done.samples:,} samples, {done.windows:,} windows by model version {package.version} "
         f"in {time.monotonic() - began:.1f} s: {target}",

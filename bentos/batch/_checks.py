@@ -1,4 +1,4 @@
-"""Samples in, the same samples with a segment out: refused by row and column where a prediction would mean nothing."""
+"""Check samples row by row and add their segment; samples that a model cannot score are refused by row and column."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from har.errors import (
     RecordingError,
     RecordingTimeError,
 )
+from har.schema import RANGE_SLACK
 from har.settings import Settings
 
 _SESSION = ("date", "subject", "session")
-_RANGE_SLACK = 1.1
 _RATE_TOLERANCE = 0.02
 
 
 class Checks:
-    """Looks at one input batch by batch, and remembers what it needs to compare the next batch with.
+    """Checks one input batch by batch.
 
-    Rows of a session must follow one another in order of time; sessions may come in any order. What is kept between
-    batches is one row, and the name of every session so far.
+    The rows of a session must be consecutive and in order of time; sessions may come in any order. Between batches, the
+    last row and the names of the sessions so far are kept.
     """
 
     def __init__(self, settings: Settings, *, of: str = "") -> None:
@@ -41,18 +41,18 @@ class Checks:
         """
         self._of = of
         self._channels = settings.sensors.channels
-        self._limits = {channel: _RANGE_SLACK * limit for channel, limit in settings.sensors.full_scales.items()}
+        self._limits = {channel: RANGE_SLACK * limit for channel, limit in settings.sensors.full_scales.items()}
         self._units = dict(zip(self._channels, settings.sensors.units, strict=True))
         self._rate_hz = settings.sensors.rate_hz
         self._length = settings.length
         self._max_gap_us = round(settings.recordings.max_gap_s * 1e6)
         self._rows = 0
-        self._seen: set[tuple[dt.date, str, str]] = set()
+        self._sessions: set[tuple[dt.date, str, str]] = set()
         self._last: pl.DataFrame | None = None
-        self._run = (0, 0, 0)  # of the run that may go on: number, first stamp in µs, samples
+        self._run = (0, 0, 0)  # of the run that may continue: its number, first stamp in µs and samples
 
     def each(self, batches: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-        """Every batch, checked.
+        """Yield every batch after checking it.
 
         Args:
             batches: the columns date, subject, session, time (µs, UTC), the channels (float32), perhaps segment.
@@ -69,7 +69,7 @@ class Checks:
             raise EmptyRecordingError(
                 where=f"samples{self._of}",
                 expected="rows",
-                got="a table without any",
+                got="a table without rows",
                 remedy="Check the export, or the date that was asked for.",
             )
         self._check_rate(np.array([self._run[1]]), np.array([self._end_us]), np.array([self._run[2]]), np.array([-1]))
@@ -80,9 +80,7 @@ class Checks:
                 row = int(batch[name].is_null().arg_max() or 0)
                 remedy = "Delete the row, or fill the column in."
                 if name == "time":
-                    remedy = (
-                        "Delete the row; a wall clock's hour around a change to or from summer time needs an offset."
-                    )
+                    remedy = "Delete the row; times of the hour around a clock change need a UTC offset."
                 raise self._error(MalformedRowError, row, name, "a value", "none", remedy)
         for name, limit in self._limits.items():
             values = batch[name].to_numpy()  # a null becomes NaN
@@ -132,7 +130,7 @@ class Checks:
             return
         row = int(np.argmax(wrong))
         before, stamp = (joined["time"][at].isoformat() for at in (row - 1, row))
-        what = "the same stamp again" if steps[row] == 0 else f"{stamp}, earlier by {-steps[row] / 1e6:g} s"
+        what = "the same time again" if steps[row] == 0 else f"{stamp}, earlier by {-steps[row] / 1e6:g} s"
         raise self._error(
             RecordingTimeError,
             row - behind,
@@ -145,7 +143,7 @@ class Checks:
     def _check_sessions(self, joined: pl.DataFrame, same: NDArray[np.bool_], behind: int) -> None:
         for row in np.flatnonzero(~same[behind:]).tolist():
             key = joined.row(row + behind)[: len(_SESSION)]
-            if key in self._seen:
+            if key in self._sessions:
                 raise self._error(
                     RecordingTimeError,
                     row,
@@ -154,7 +152,7 @@ class Checks:
                     f"subject {key[1]!r}, session {key[2]!r} of {key[0]} again, after other rows",
                     "Sort the rows by subject, session and time.",
                 )
-            self._seen.add(key)
+            self._sessions.add(key)
 
     def _check_gaps(self, wrong: NDArray[np.bool_], steps: NDArray[np.int64], behind: int) -> None:
         if wrong.any():
@@ -169,7 +167,7 @@ class Checks:
             )
 
     def _follow_runs(self, times: NDArray[np.int64], starts: NDArray[np.int64], behind: int, number: int) -> None:
-        """Check the rate of the runs that end here, and note the one that may go on; `times` begins in the open run."""
+        """Check the rate of the runs that end here, and remember the open one; `times` starts in the open run."""
         bounds = np.concatenate([[0] if behind else [], starts, [len(times)]]).astype(np.int64)
         first, last, counts = times[bounds[:-1]], times[bounds[1:] - 1], np.diff(bounds)
         if behind:
@@ -185,16 +183,16 @@ class Checks:
         counts: NDArray[np.int64],
         rows: NDArray[np.int64],
     ) -> None:
-        """Refuse runs at another rate: a window of so many samples would span another time than the model learnt.
+        """Refuse runs at another rate, whose windows would span another time than those the model was trained on.
 
-        Segments of the lake keep to the rate within 1 %; twice that leaves room for clocks.
+        Segments of the lake are within 1 % of the rate; the tolerance of 2 % allows for inaccurate clocks.
         """
         interval = 1e6 / self._rate_hz
         span = last - first
-        astray = np.abs(span - (counts - 1) * interval) > np.maximum(_RATE_TOLERANCE * span, interval)
-        astray &= counts >= self._length
-        if astray.any():
-            run = int(np.argmax(astray))
+        wrong = np.abs(span - (counts - 1) * interval) > np.maximum(_RATE_TOLERANCE * span, interval)
+        wrong &= counts >= self._length
+        if wrong.any():
+            run = int(np.argmax(wrong))
             raise self._error(
                 RecordingTimeError,
                 int(rows[run]),

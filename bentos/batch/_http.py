@@ -1,6 +1,6 @@
-"""HTTP requests in, a file on disk or a path inside the mounted folder out; refusals as JSON.
+"""Read requests of the batch service: an upload to a file on disk, or the path of a mounted table; refusals as JSON.
 
-BentoML's own file fields read a whole upload into memory, and fetch one that is a URL: requests are read here instead.
+BentoML's own file fields would read a whole upload into memory, and fetch one that is given as a URL.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _LARGEST_JSON = 65_536
 
 
 async def receive(request: Request, folder: Path) -> Path:
-    """Write the uploaded file into `folder`, piece by piece as it comes.
+    """Stream the uploaded file into `folder`.
 
     A form (`curl -F samples=@day.parquet`) holds it in the field `samples`; any other body (`curl --data-binary
     @day.parquet`) is the file.
 
     Raises:
-        RequestError: a form that cannot be read, or without that field.
-        LakeError: the disk refuses.
+        RequestError: the form cannot be read, or has no such field.
+        LakeError: the file cannot be written.
     """
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     try:
@@ -58,7 +58,7 @@ async def _form(request: Request, folder: Path, boundary: bytes | None) -> Path:
     found: dict[str, File] = {}
     fields: list[str] = []
 
-    def keep(file: File) -> None:
+    def on_file(file: File) -> None:
         name = (file.field_name or b"").decode(errors="replace")
         fields.append(name)
         if name == FIELD and name not in found:
@@ -70,7 +70,7 @@ async def _form(request: Request, folder: Path, boundary: bytes | None) -> Path:
         parser = FormParser(
             "multipart/form-data",
             on_field=lambda field: fields.append((field.field_name or b"").decode(errors="replace")),
-            on_file=keep,
+            on_file=on_file,
             boundary=boundary,
             config={
                 "UPLOAD_DIR": str(folder),
@@ -91,7 +91,7 @@ async def _form(request: Request, folder: Path, boundary: bytes | None) -> Path:
     file = found[FIELD]
     file.close()
     name = file.actual_file_name
-    if name is None:  # an empty file never left memory
+    if name is None:  # the parser keeps an empty file in memory only
         empty = folder / FIELD
         empty.touch()
         return empty
@@ -108,11 +108,11 @@ def _not_a_form(got: str) -> RequestError:
     )
 
 
-async def read_table_request(request: Request) -> dict[str, Any]:
-    """The JSON `{"path": "samples", "date": "2024-01-31" or null}`.
+async def read_table_request(request: Request) -> tuple[str, dt.date | None]:
+    """Path and date of the JSON `{"path": "samples", "date": "2024-01-31" or null}`.
 
     Raises:
-        RequestError: names the field that is missing, unknown or of another type.
+        RequestError: a field is missing, unknown or of another type.
     """
     body = b""
     async for piece in request.stream():
@@ -133,7 +133,7 @@ async def read_table_request(request: Request) -> dict[str, Any]:
         raise _bad("body", "a JSON object", type(values).__name__)
     unknown = sorted(set(values) - {"path", "date"})
     if unknown:
-        raise _bad(unknown[0][:100], "only the fields path and date", "another one")
+        raise _bad(unknown[0][:100], "only the fields path and date", f"the field {unknown[0][:100]!r}")
     path, date = values.get("path"), values.get("date")
     if not isinstance(path, str) or not path:
         raise _bad("path", "the folder of a Delta table, relative to the mounted one", repr(path)[:100])
@@ -142,7 +142,7 @@ async def read_table_request(request: Request) -> dict[str, Any]:
             date = dt.datetime.strptime(date, "%Y-%m-%d").date()
         except (TypeError, ValueError) as error:
             raise _bad("date", "a date such as 2024-01-31, or null for all", repr(date)[:100]) from error
-    return {"path": path, "date": date}
+    return path, date
 
 
 def _bad(field: str, expected: str, got: str, *, status: int = 422) -> RequestError:
@@ -154,7 +154,7 @@ def inside(root: Path, path: str) -> Path:
     """The folder `path` under `root`, resolved.
 
     Raises:
-        RequestError: it is absolute, leads out of `root` by `..` or a symbolic link, or is not there.
+        RequestError: the path is absolute, leads out of `root` by `..` or a symbolic link, or does not exist.
     """
     remedy = "Name a table by its path below the folder that is mounted (HAR_DATA)."
     if Path(path).is_absolute() or ".." in Path(path).parts or "\\" in path or not path.isprintable():
@@ -163,7 +163,7 @@ def inside(root: Path, path: str) -> Path:
         )
     try:
         found = (root / path).resolve(strict=True)
-    except (OSError, RuntimeError) as error:  # a loop of links
+    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links
         raise RequestError(
             where="path", expected="a Delta table", got=f"nothing at {path[:200]!r}", remedy=remedy, status=404
         ) from error
@@ -179,7 +179,7 @@ def inside(root: Path, path: str) -> Path:
 
 
 def refusal(error: HarError) -> JSONResponse:
-    """The answer to a request that cannot be served: 4xx, or 507 where the disk is full."""
+    """The response for an error: status 4xx, or 507 where the disk is full."""
     field, _, _ = error.where.partition(", row ")
     content: dict[str, Any] = {
         "field": field or FIELD,

@@ -1,4 +1,4 @@
-"""A Parquet file or a Delta table in, checked samples out, batch by batch: never the whole input in memory."""
+"""Read samples from a Parquet file or a Delta table batch by batch, and check them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
-# One row group ahead of the reader is enough; polars asks once, at its first scan.
+# Read only one row group ahead; polars reads the variable at its first scan.
 os.environ.setdefault("POLARS_ROW_GROUP_PREFETCH_SIZE", "1")
 
 import polars as pl
@@ -21,14 +21,14 @@ from har.lake import Table
 from har.settings import Settings
 
 BATCH_ROWS = 250_000
-"""Samples in one batch: 20 MB in memory, and work enough that the overhead of a batch does not count."""
+"""Samples per batch: 20 MB in memory, and large enough that the overhead per batch is negligible."""
 
 _MAGIC = b"PAR1"
 _POLARS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 
 
 def parquet_samples(path: Path, settings: Settings, *, rows: int = BATCH_ROWS) -> Iterator[pl.DataFrame]:
-    """Samples of a Parquet file with the columns of the lake's table `samples`; others are ignored.
+    """Yield samples of a Parquet file with the columns of the lake's table `samples`; other columns are ignored.
 
     `date` may be absent (it then follows from `time` in the project's time zone), `segment` too (it then follows from
     pauses longer than `recordings.max_gap_s`). Memory: one row group of the file and a few batches.
@@ -36,10 +36,10 @@ def parquet_samples(path: Path, settings: Settings, *, rows: int = BATCH_ROWS) -
     Args:
         path: the file.
         settings: channels, zone, rate and limits.
-        rows: of a batch.
+        rows: per batch.
 
     Raises:
-        RecordingError: no Parquet, damaged, a column is missing or of another type, or a value is refused.
+        RecordingError: the file is no Parquet or damaged, a column is missing or has a wrong type, or a value is bad.
     """
     _require_parquet(path)
     try:
@@ -54,16 +54,16 @@ def parquet_samples(path: Path, settings: Settings, *, rows: int = BATCH_ROWS) -
 def delta_samples(
     folder: Path, settings: Settings, *, date: dt.date | None = None, within: Path | None = None
 ) -> Iterator[pl.DataFrame]:
-    """Samples of a Delta table partitioned by date and subject, one subject-day after the other.
+    """Yield samples of a Delta table partitioned by date and subject, one subject-day after the other.
 
     Args:
-        folder: the table's.
+        folder: of the table.
         settings: channels, zone, rate and limits.
         date: this date only; None: all.
-        within: folder that no file of the table may lie outside of; None: no limit.
+        within: a folder that all files of the table must be in; None: no limit.
 
     Raises:
-        RecordingError: no such table, or a column or value is refused.
+        RecordingError: the table does not exist, or a column or value is refused.
     """
     table, files = _open(folder, within)
     schema = pl.scan_delta(table).collect_schema()
@@ -97,11 +97,11 @@ _TEXT = ("subject", "session")
 
 
 def _columns(schema: pl.Schema, settings: Settings) -> list[pl.Expr]:
-    """How the lake's columns are made from these.
+    """Expressions for the lake's columns.
 
     Raises:
-        MissingColumnError: one is absent.
-        MalformedRowError: one is of a type that cannot be meant.
+        MissingColumnError: a column is missing.
+        MalformedRowError: a column has a wrong type.
     """
     channels = settings.sensors.channels
     for name in (*_TEXT, "time", *channels):
@@ -115,7 +115,7 @@ def _columns(schema: pl.Schema, settings: Settings) -> list[pl.Expr]:
     zone = settings.project.timezone
     time = pl.col("time").dt.cast_time_unit("us")
     if schema["time"].time_zone is None:  # type: ignore[attr-defined]
-        # An hour that the wall clock skips or repeats becomes null, which the checks refuse.
+        # Times that a clock change skips or repeats become null, which the checks refuse.
         time = time.dt.replace_time_zone(zone, ambiguous="null", non_existent="null")
     date = time.dt.convert_time_zone(zone).dt.date().alias("date")
     if "date" in schema:
@@ -136,7 +136,7 @@ def _columns(schema: pl.Schema, settings: Settings) -> list[pl.Expr]:
 def _require(holds: bool, name: str, expected: str, schema: pl.Schema) -> None:
     if not holds:
         raise MalformedRowError(
-            where=name, expected=expected, got=str(schema[name]), remedy="Write the column with that type."
+            where=name, expected=expected, got=str(schema[name]), remedy="Write the column with the expected type."
         )
 
 
@@ -179,13 +179,13 @@ def _require_parquet(path: Path) -> None:
 
 
 def _open(folder: Path, within: Path | None) -> tuple[DeltaTable, pl.DataFrame]:
-    """The table, and date and subject of each of its files."""
+    """The table, with date and subject of each of its files."""
     try:
         table = DeltaTable(str(folder))
         actions = pl.DataFrame(table.get_add_actions(flatten=True))
     except (TableNotFoundError, FileNotFoundError, NotADirectoryError) as error:
         raise NotARecordingError(
-            where="path", expected="a Delta table", got="none there", remedy="Name the folder that holds _delta_log."
+            where="path", expected="a Delta table", got="none", remedy="Give the folder that contains _delta_log."
         ) from error
     except (OSError, DeltaError) as error:
         raise _damaged(error) from error
@@ -211,7 +211,7 @@ def _open(folder: Path, within: Path | None) -> tuple[DeltaTable, pl.DataFrame]:
                 raise NotARecordingError(
                     where="path",
                     expected="files inside the mounted folder",
-                    got="a table that refers to others",
+                    got="a table that refers to files outside",
                     remedy="Copy the table's files into the folder.",
                 )
     return table, names
@@ -229,5 +229,5 @@ def _damaged(error: BaseException) -> NotARecordingError:
         where="samples",
         expected="a table that can be read",
         got=str(error).splitlines()[0][:200] if str(error) else type(error).__name__,
-        remedy="It is damaged: export or send it again.",
+        remedy="The table is damaged: export or send it again.",
     )

@@ -1,4 +1,4 @@
-"""Checked samples in, one Parquet file of predictions out, in memory that does not grow with either."""
+"""Score checked samples and write one Parquet file of predictions; memory does not grow with either."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ Piece = tuple[Partition, pl.DataFrame]
 
 @dataclass(frozen=True)
 class Scored:
-    """What became of one input."""
+    """How much was scored."""
 
     samples: int
     windows: int
 
 
 class Scorer:
-    """The packaged champion, ready to score inputs of any size; safe to share between threads.
+    """Scores inputs of any size with the packaged champion; safe to share between threads.
 
-    One call to ONNX Runtime uses one thread, and as many calls run at once as the process is granted cores.
+    A call of ONNX Runtime uses one thread; there are as many calls at the same time as available cores.
 
     Raises:
         ModelError: the model file cannot be read, or was made for other settings.
     """
 
     def __init__(self, package: Package, settings: Settings) -> None:
-        """Load the model and score one window, so that the first request finds it warm."""
+        """Load the model and score one window, so that the first request is fast."""
         self.version = package.version
         self.settings = settings
         self._classifier = Classifier(package.model, threads=1, arena=True)
@@ -55,7 +55,7 @@ class Scorer:
         self._classifier.predict(np.zeros((1, settings.length, len(settings.sensors.channels)), np.float32))
 
     def describe(self) -> dict[str, object]:
-        """What decides a prediction, for whoever must know that it is the same elsewhere."""
+        """The properties of the model that decide its predictions; clients compare them with their own."""
         return {
             "version": self.version,
             "activities": self.metadata.activities,
@@ -83,18 +83,18 @@ class Scorer:
 
         Args:
             samples: batches as `parquet_samples` and `delta_samples` give them.
-            target: appears when it is complete, and is not touched before.
-            features: of the model, to be written in one more column `features`.
-            progress: told after every batch how far it got; an error that it raises ends the work.
+            target: file to write; it is replaced once the predictions are complete.
+            features: features of the model to write to the column `features`.
+            progress: called after every batch; an error that it raises ends the scoring.
 
         Raises:
             ModelError: the model has no such feature.
-            LakeError: the disk refuses.
-            HarError: what `samples` raises.
+            LakeError: the file cannot be written.
+            HarError: from `samples`.
         """
         feature_indices(self.metadata, features)
-        described = {FEATURES: pl.Array(pl.Float32, len(features))} if features else {}
-        schema = pl.Schema({**PREDICTIONS, **described})
+        columns = {FEATURES: pl.Array(pl.Float32, len(features))} if features else {}
+        schema = pl.Schema({**PREDICTIONS, **columns})
         done = Scored(0, 0)
         running: deque[tuple[int, Future[pl.DataFrame]]] = deque()
         try:
@@ -107,7 +107,7 @@ class Scorer:
                     parts.add(predictions)
                     return Scored(done.samples + rows, done.windows + len(predictions))
 
-                for rows, pieces in _cut(samples, self.settings.length, self.settings.stride):
+                for rows, pieces in _pieces(samples, self.settings.length, self.settings.stride):
                     running.append((rows, self._pool.submit(self._predict, pieces, features, schema)))
                     if len(running) > self._cores:
                         done = finish_oldest()
@@ -123,7 +123,7 @@ class Scorer:
                 where=str(target.parent),
                 expected="room for the predictions, there and in the folder for temporary files (TMPDIR)",
                 got=str(error).splitlines()[0] if str(error) else type(error).__name__,
-                remedy="Free space or grant write access, then try again: nothing was half written.",
+                remedy="Free space or grant write access, then try again: no incomplete file was left.",
             ) from error
         finally:
             for _, future in running:
@@ -137,10 +137,11 @@ class Scorer:
         return found.select(schema.names()).cast(schema)
 
 
-def _cut(samples: Iterable[pl.DataFrame], length: int, stride: int) -> Iterator[tuple[int, list[Piece]]]:
-    """Subject-days in pieces whose windows, put together, are the windows of the whole; with the batch's own rows.
+def _pieces(samples: Iterable[pl.DataFrame], length: int, stride: int) -> Iterator[tuple[int, list[Piece]]]:
+    """Split batches into pieces of subject-days such that the windows of the pieces are those of the whole input.
 
-    A segment that may go on in the next batch is continued from the start of its next window.
+    Yields the number of rows of each batch, and its pieces. The start of the next window of a segment that may continue
+    in the next batch is kept for that batch.
     """
     rest: pl.DataFrame | None = None
     for batch in samples:
@@ -158,7 +159,7 @@ def _cut(samples: Iterable[pl.DataFrame], length: int, stride: int) -> Iterator[
 
 
 class _Parts:
-    """Predictions on disk, a file for every subject-day of every batch, until all are there and can be put in order."""
+    """Predictions in temporary files, one per subject-day and batch, to be sorted at the end."""
 
     def __init__(self, folder: Path, schema: pl.Schema) -> None:
         self._folder = folder
@@ -174,7 +175,7 @@ class _Parts:
             self._files.setdefault((date, str(subject)), []).append(self._write(rows))
 
     def join(self, target: Path) -> None:
-        """All rows by date, subject, session and start, into a file that appears complete."""
+        """Write all rows, sorted by date, subject, session and start, to `target`, which is replaced in one step."""
         ordered = [self._joined(self._files[day]) for day in sorted(self._files)]
         frame = pl.scan_ipc(ordered, glob=False) if ordered else pl.LazyFrame(schema=self._schema)
         with replacing(target) as draft:

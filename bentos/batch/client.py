@@ -1,4 +1,4 @@
-"""A chunk's samples to a running batch bento, its predictions back: what `score` does when `scoring.service` is set."""
+"""The client of the batch service: sends samples, returns predictions. `score` uses it if `scoring.service` is set."""
 
 from __future__ import annotations
 
@@ -13,29 +13,27 @@ from urllib.parse import quote
 import httpx
 import polars as pl
 
+from bentos.batch._headers import FEATURES_HEADER, PARQUET, VERSION_HEADER
 from har.errors import HarError, ModelMismatchError, RequestError, ServiceError
 from har.predictions import FEATURES, Parts
 from har.schema import PREDICTIONS
 from har.settings import Settings
 
 _TIMEOUT = httpx.Timeout(10, read=3600, write=600)
-_VERSION_HEADER = "X-Model-Version"
-_FEATURES_HEADER = "X-Features"
-_PARQUET = {"Content-Type": "application/vnd.apache.parquet"}
 _PIECE = 1 << 20
 _ROW_GROUP = 250_000
-_PASSING = (408, 425, 429, 500, 502, 503, 504, 507)
-_PACKAGE = "Package the champion (har package) and restart the service from the new batch bento."
+_TRANSIENT = (408, 425, 429, 500, 502, 503, 504, 507)
+_REPACKAGE = "Package the champion (har package) and restart the service from the new batch bento."
 
 
 @dataclass(frozen=True)
 class BatchService:
-    """The service at `settings.scoring.service`, held to one model version.
+    """The service at `settings.scoring.service`; answers of another model version are refused.
 
     Attributes:
         settings: address, window and channels.
         version: the champion's; answers of another are refused.
-        features: names of the model's features to be sent back with the predictions.
+        features: names of the model's features to be returned with the predictions.
     """
 
     settings: Settings
@@ -44,23 +42,23 @@ class BatchService:
 
     @property
     def address(self) -> str:
-        """Where it listens."""
+        """The service's URL."""
         return self.settings.scoring.service
 
     def require_champion(self) -> None:
-        """Ask what it serves.
+        """Check that the service holds the champion and cuts windows as these settings do.
 
         Raises:
-            ModelMismatchError: another version, or windows cut otherwise.
+            ModelMismatchError: it does not.
             ServiceError: it does not answer.
         """
-        with self._asking() as client:
+        with self._connected() as client:
             answer = client.get("/model")
             self._require_answer(answer)
         try:
             served: dict[str, Any] = answer.json()
             self._require_version(int(served["version"]))
-            known = {name: served[name] for name in ("length", "stride", "rate_hz", "channels")}
+            theirs = {name: served[name] for name in ("length", "stride", "rate_hz", "channels")}
         except (ValueError, KeyError, TypeError) as error:
             if isinstance(error, HarError):
                 raise
@@ -68,51 +66,51 @@ class BatchService:
                 where=f"{self.address}/model",
                 expected="a batch bento's description of its model",
                 got=answer.text[:200],
-                remedy="Mend scoring.service in har.toml: it names another service.",
+                remedy="Fix scoring.service in har.toml: it names another service.",
             ) from error
-        own: dict[str, Any] = {
+        ours: dict[str, Any] = {
             "length": self.settings.length,
             "stride": self.settings.stride,
             "rate_hz": self.settings.sensors.rate_hz,
             "channels": list(self.settings.sensors.channels),
         }
-        for name, value in own.items():
-            if known[name] != value:
+        for name, value in ours.items():
+            if theirs[name] != value:
                 raise ModelMismatchError(
-                    where=f"{self.address}, {name}", expected=str(value), got=str(known[name]), remedy=_PACKAGE
+                    where=f"{self.address}, {name}", expected=str(value), got=str(theirs[name]), remedy=_REPACKAGE
                 )
 
     def predict(self, parts: Parts) -> pl.DataFrame:
-        """What `har.jobs.score.predict` gives for these partitions.
+        """Predict these partitions, as `har.predictions.predict` would.
 
         Raises:
             ModelMismatchError: another version answered.
-            ServiceError: it is not there, busy or failing; another try may succeed.
-            HarError: it refuses the samples.
+            ServiceError: the service cannot be reached, is busy or fails; trying again may help.
+            RequestError: the service refuses the samples.
         """
-        described = {FEATURES: pl.Array(pl.Float32, len(self.features))} if self.features else {}
+        columns = {FEATURES: pl.Array(pl.Float32, len(self.features))} if self.features else {}
         with tempfile.TemporaryDirectory(prefix="har-score-") as folder:
             samples, predictions = Path(folder, "samples.parquet"), Path(folder, "predictions.parquet")
             if not self._write(parts, samples):
-                return pl.DataFrame(schema={**PREDICTIONS, **described})
+                return pl.DataFrame(schema={**PREDICTIONS, **columns})
             with (
                 samples.open("rb") as body,
-                self._asking() as client,
+                self._connected() as client,
                 client.stream(
                     "POST",
                     "/score",
                     content=iter(lambda: body.read(_PIECE), b""),
                     headers={
-                        **_PARQUET,
+                        "Content-Type": PARQUET,
                         "Content-Length": str(samples.stat().st_size),
-                        _FEATURES_HEADER: ",".join(map(quote, self.features)),
+                        FEATURES_HEADER: ",".join(map(quote, self.features)),
                     },
                 ) as answer,
             ):
                 if answer.is_error:
                     answer.read()
                 self._require_answer(answer)
-                self._require_version(int(answer.headers.get(_VERSION_HEADER, -1)))
+                self._require_version(int(answer.headers.get(VERSION_HEADER, -1)))
                 with predictions.open("wb") as file:
                     for piece in answer.iter_bytes(_PIECE):
                         file.write(piece)
@@ -124,7 +122,7 @@ class BatchService:
                 ) from error
 
     def _write(self, parts: Parts, path: Path) -> bool:
-        """Put all parts into one file, sorted as the service wants them; False if there are no samples."""
+        """Write all parts to one file, sorted as the service requires; False if there are no samples."""
         frames = [
             frame.sort("session", "time").select(
                 pl.lit(date, pl.Date).alias("date"), pl.lit(subject).alias("subject"), pl.all()
@@ -137,9 +135,9 @@ class BatchService:
         return bool(frames)
 
     @contextmanager
-    def _asking(self) -> Iterator[httpx.Client]:
+    def _connected(self) -> Iterator[httpx.Client]:
         try:
-            # Proxies of the environment are for the outside; the service is named by its own address.
+            # The service is addressed directly; proxies of the environment are not used.
             with httpx.Client(base_url=self.address, timeout=_TIMEOUT, trust_env=False) as client:
                 yield client
         except httpx.TransportError as error:
@@ -153,19 +151,19 @@ class BatchService:
     def _require_answer(self, answer: httpx.Response) -> None:
         if answer.is_success:
             return
-        if answer.status_code in _PASSING:
+        if answer.status_code in _TRANSIENT:
             raise ServiceError(
                 where=self.address,
                 expected="predictions",
                 got=f"status {answer.status_code}: {answer.text[:200]}",
-                remedy="It is busy or failing: try again later, and see its log.",
+                remedy="The service is busy or failing: try again later, and see its log.",
             )
-        said = _refusal(answer)
+        refusal = _refusal(answer)
         raise RequestError(
-            where=f"{self.address}, {said.get('field', answer.request.url.path)}",
-            expected=str(said.get("expected", "an answer of a batch bento")),
-            got=str(said.get("got", f"status {answer.status_code}: {answer.text[:200]}")),
-            remedy=str(said.get("remedy", "Check scoring.service in har.toml.")),
+            where=f"{self.address}, {refusal.get('field', answer.request.url.path)}",
+            expected=str(refusal.get("expected", "an answer of a batch bento")),
+            got=str(refusal.get("got", f"status {answer.status_code}: {answer.text[:200]}")),
+            remedy=str(refusal.get("remedy", "Check scoring.service in har.toml.")),
             status=answer.status_code,
         )
 
@@ -175,14 +173,14 @@ class BatchService:
                 where=f"{self.address}, model",
                 expected=f"version {self.version}, the champion",
                 got=f"version {served}" if served >= 0 else "no version",
-                remedy=_PACKAGE,
+                remedy=_REPACKAGE,
             )
 
 
 def _refusal(answer: httpx.Response) -> dict[str, Any]:
-    """The parts of a batch bento's refusal; empty if this is none."""
+    """The parts of a batch service's error; empty if the answer is something else."""
     try:
-        said = answer.json()["error"]
+        parts = answer.json()["error"]
     except (ValueError, KeyError, TypeError):
         return {}
-    return said if isinstance(said, dict) else {}
+    return parts if isinstance(parts, dict) else {}

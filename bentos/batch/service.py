@@ -7,7 +7,7 @@ import datetime as dt
 import functools
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import unquote
@@ -23,22 +23,25 @@ from starlette.routing import Route
 from bentos import _image, _project
 from bentos._page import PAGE
 from bentos.batch import Scored, Scorer, delta_samples, parquet_samples
+from bentos.batch._headers import FEATURES_HEADER, PARQUET, VERSION_HEADER
 from bentos.batch._http import inside, read_table_request, receive, refusal
 from har.errors import HarError
 
 SETTINGS = _project.settings()
 MODEL = _project.model(SETTINGS)
 
-PARQUET = "application/vnd.apache.parquet"
-VERSION_HEADER = "X-Model-Version"
-FEATURES_HEADER = "X-Features"
-
 TIMEOUT_S = 3600
-"""For one request, its upload included; the nightly flow's chunks take seconds."""
+"""For one request, the upload included; the chunks of the nightly job take seconds."""
 MAX_CONCURRENCY = 8
-"""Requests at once; each holds a few batches in memory and its files on disk."""
+"""Requests at the same time; each keeps a few batches in memory and its files on disk."""
 
 Parquet = Annotated[Path, ContentType(PARQUET)]
+
+
+class Unread(bentoml.IODescriptor):
+    """The input of every API method: the request, its body unread. The method reads it, and can answer a refusal."""
+
+    request: Any
 
 
 class Upload(bentoml.IODescriptor):
@@ -47,12 +50,9 @@ class Upload(bentoml.IODescriptor):
     samples: Parquet
 
     @classmethod
-    async def from_http_request(cls, request: Request, serde: object) -> Upload:
-        """Stream the file to disk; a refusal takes its place."""
-        try:
-            return cls.model_construct(samples=await receive(request, Path(_context().temp_dir)))
-        except HarError as error:
-            return cls.model_construct(samples=error)
+    async def from_http_request(cls, request: Request, serde: object) -> Unread:
+        """Leave the body to the API method; the fields above are for the documentation."""
+        return Unread(request=request)
 
 
 class TableRequest(bentoml.IODescriptor):
@@ -62,12 +62,17 @@ class TableRequest(bentoml.IODescriptor):
     date: dt.date | None = None
 
     @classmethod
-    async def from_http_request(cls, request: Request, serde: object) -> TableRequest:
-        """Read the JSON; a refusal takes the path's place."""
-        try:
-            return cls.model_construct(**await read_table_request(request))
-        except HarError as error:
-            return cls.model_construct(path=error, date=None)
+    async def from_http_request(cls, request: Request, serde: object) -> Unread:
+        """Leave the body to the API method; the fields above are for the documentation."""
+        return Unread(request=request)
+
+
+def _documented() -> Parquet:
+    """The output that the API methods document; they return responses."""
+    raise NotImplementedError
+
+
+PREDICTIONS = bentoml.IODescriptor.from_output(_documented)
 
 
 @functools.cache
@@ -77,7 +82,7 @@ def scorer() -> Scorer:
 
 
 def data_folder() -> Path:
-    """Where mounted tables are looked for: HAR_DATA, or the project's lake."""
+    """The folder that mounted tables are in: HAR_DATA, or the project's lake."""
     return Path(os.environ.get("HAR_DATA") or SETTINGS.path("lake"))
 
 
@@ -89,7 +94,7 @@ def data_folder() -> Path:
     http={"host": "127.0.0.1"},
 )
 class Batch:
-    """Samples of wearable sensors in, the lake's predictions out, as Parquet; which model answers: GET /model.
+    """Scores samples of wearable sensors: returns predictions as the lake has them, as Parquet. GET /model: the model.
 
     Refusals are JSON: {"error": {"field", "expected", "got", "remedy"}}, with "row" where one row is at fault.
     """
@@ -100,8 +105,8 @@ class Batch:
         """Load and warm up the model: the service is ready after it."""
         scorer()
 
-    @bentoml.api(route="/score", input_spec=Upload)
-    async def score(self, samples: Any) -> Parquet:
+    @bentoml.api(route="/score", input_spec=Upload, output_spec=PREDICTIONS)
+    async def score(self, request: Request) -> Response:
         """Score a Parquet file: `curl -F samples=@day.parquet -o predictions.parquet http://…/score`.
 
         Columns: subject and session (text), time (timestamp), the channels in m/s² and rad/s; date and segment may be
@@ -109,39 +114,56 @@ class Batch:
         in a wrong unit are refused only if they exceed the sensor's full scale. The header X-Features, names of the
         model's features, percent-encoded, with commas between them, adds a column `features`.
         """
-        if isinstance(samples, HarError):
-            return _response(refusal(samples))
-        features = [unquote(name) for name in _context().request.headers.get(FEATURES_HEADER, "").split(",") if name]
-        return await _scored(lambda: parquet_samples(samples, SETTINGS), features)
+        return await _answer(_score_upload(request))
 
-    @bentoml.api(route="/score/table", input_spec=TableRequest)
-    async def score_table(self, path: Any, date: dt.date | None = None) -> Parquet:
+    @bentoml.api(route="/score/table", input_spec=TableRequest, output_spec=PREDICTIONS)
+    async def score_table(self, request: Request) -> Response:
         """Score a mounted Delta table, partitioned by date and subject: `{"path": "samples", "date": null}`.
 
         The path is relative to the mounted folder (HAR_DATA). Columns as in /score.
         """
-        if isinstance(path, HarError):
-            return _response(refusal(path))
-        root = data_folder()
-        try:
-            folder = inside(root, path)
-        except HarError as error:
-            return _response(refusal(error))
-        return await _scored(lambda: delta_samples(folder, SETTINGS, date=date, within=root.resolve()))
+        return await _answer(_score_table(request))
 
 
-class _Abandoned(Exception):
+service: Any = Batch
+"""`Batch` again, typed loosely: the decorator turns the class into a BentoML service, unseen by type checkers."""
+
+
+async def _answer(work: Awaitable[Response]) -> Response:
+    """The response of `work`, or its refusal, with the model's version."""
+    try:
+        response = await work
+    except HarError as error:
+        response = refusal(error)
+    response.headers[VERSION_HEADER] = str(scorer().version)
+    return response
+
+
+async def _score_upload(request: Request) -> Response:
+    path = await receive(request, _temporary_folder())
+    features = [unquote(name) for name in request.headers.get(FEATURES_HEADER, "").split(",") if name]
+    return await _scored(lambda: parquet_samples(path, SETTINGS), features)
+
+
+async def _score_table(request: Request) -> Response:
+    path, date = await read_table_request(request)
+    root = data_folder()
+    folder = inside(root, path)
+    return await _scored(lambda: delta_samples(folder, SETTINGS, date=date, within=root.resolve()))
+
+
+class _AbandonedError(Exception):
     """Nobody waits for the answer any more."""
 
 
-async def _scored(samples: Callable[[], Iterator[pl.DataFrame]], features: Sequence[str] = ()) -> Any:
+async def _scored(samples: Callable[[], Iterator[pl.DataFrame]], features: Sequence[str] = ()) -> Response:
     """Score in a thread, which ends early if the request times out or its client leaves."""
-    target = Path(_context().temp_dir) / "predictions.parquet"
+    target = _temporary_folder() / "predictions.parquet"
     abandoned = threading.Event()
 
     def check(_: Scored) -> None:
         if abandoned.is_set():
-            raise _Abandoned
+            raise _AbandonedError
 
     work = asyncio.ensure_future(
         asyncio.to_thread(lambda: scorer().score(samples(), target, features=features, progress=check))
@@ -150,22 +172,15 @@ async def _scored(samples: Callable[[], Iterator[pl.DataFrame]], features: Seque
         await asyncio.shield(work)
     except asyncio.CancelledError:
         abandoned.set()
-        # The files below are removed with the request: the thread must be through with them first.
+        # The temporary folder is removed with the request: the thread must have ended before.
         await asyncio.wait([work])
         raise
-    except HarError as error:
-        return _response(refusal(error))
-    return _response(FileResponse(target, media_type=PARQUET, filename=target.name))
+    return FileResponse(target, media_type=PARQUET, filename=target.name)
 
 
-def _response(response: Response) -> Any:
-    """A ready response in place of the value that the signature documents, which BentoML passes on as it is."""
-    response.headers[VERSION_HEADER] = str(scorer().version)
-    return response
-
-
-def _context() -> Any:
-    return Batch.context
+def _temporary_folder() -> Path:
+    """A folder that BentoML removes after the request."""
+    return Path(service.context.temp_dir)
 
 
 async def _model(_: Request) -> JSONResponse:
@@ -176,4 +191,4 @@ async def _page(_: Request) -> HTMLResponse:
     return HTMLResponse(PAGE)
 
 
-Batch.mount_asgi_app(Starlette(routes=[Route("/model", _model), Route("/", _page)]), name="model")
+service.mount_asgi_app(Starlette(routes=[Route("/model", _model), Route("/", _page)]), name="model")

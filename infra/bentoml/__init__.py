@@ -1,1 +1,1 @@
-"""BentoML for this project: its store, what builds the bentos, and a bento that is served for a while."""
+"""BentoML in this project: the store, building bentos, and serving a bento during a block."""

@@ -1,4 +1,4 @@
-"""How `har.jobs.package` builds, serves and stores bentos: with BentoML, in the project's own store."""
+"""Build, serve and store bentos with BentoML in the project's store, for `har.jobs.package`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LOCK_TIMEOUT_S = 900.0
 
 @dataclass(frozen=True)
 class ProjectBentos:
-    """One project's bentos.
+    """The bentos of one project; implements `har.jobs.package.Bentos`.
 
     Attributes:
         root: the project's folder.
@@ -35,42 +35,41 @@ class ProjectBentos:
 
     @classmethod
     def of(cls, settings: Settings) -> ProjectBentos:
-        """Those of the project with these settings."""
+        """The bentos of the project with these settings."""
         return cls(settings.root, settings.path("bentoml"))
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Be the only one that packages.
+        """Hold the lock for packaging.
 
         Raises:
-            PackagingError: another process has packaged for a quarter of an hour.
+            PackagingError: another process holds it for more than a quarter of an hour.
         """
         busy = PackagingError(
             where=str(self.store),
-            expected=f"the store to be free within {_LOCK_TIMEOUT_S:g} s",
-            got="another process that packages",
-            remedy="Wait for it to end, then try again.",
+            problem=f"another process has been packaging for more than {_LOCK_TIMEOUT_S:g} s",
+            remedy="Wait until it ends, then try again.",
         )
         with locked(self.store / "package.lock", timeout_s=_LOCK_TIMEOUT_S, busy=busy):
             yield
 
     def holds(self, *tags: str) -> bool:
-        """Whether each of these models or bentos is there, whole."""
+        """Whether all of these models or bentos exist and are complete."""
         return Store(self.store).holds(*tags)
 
     def point_at(self, *tags: str) -> None:
-        """Make `latest` mean these models and bentos."""
+        """Let the tag `latest` mean these models and bentos."""
         Store(self.store).point_at(*tags)
 
     def all_or_nothing(self, version: str) -> AbstractContextManager[None]:
-        """Start without any model or bento of this version; a failed block leaves none, and `latest` as it was."""
+        """Remove models and bentos of this version first, and again if the block fails; `latest` is then restored."""
         return Store(self.store).all_or_nothing(version)
 
     def build(self, name: str, version: str, folder: Path, bentofiles: tuple[str, ...]) -> list[str]:
-        """Store the package in `folder` as a model and build a bento over it from each file; their tags.
+        """Store the package in `folder` as a model and build a bento of it from each bentofile; returns the tags.
 
         Raises:
-            PackagingError: BentoML refuses, or takes longer than ten minutes; with the end of its log.
+            PackagingError: BentoML fails or does not finish in ten minutes; has the end of its log.
         """
         result = folder.with_name("tags.json")
         child = Child(
@@ -81,38 +80,36 @@ class ProjectBentos:
             folder=self.root,
         )
         try:
-            status: int | str = child.wait(_BUILD_TIMEOUT_S)
+            status = child.wait(_BUILD_TIMEOUT_S)
+            problem = f"failed with exit status {status}" if status else ""
         except subprocess.TimeoutExpired:
-            status = f"none within {_BUILD_TIMEOUT_S:g} s"
+            problem = f"did not finish within {_BUILD_TIMEOUT_S:g} s"
         finally:
             child.stop()
-        if status != 0:
+        if problem:
             raise PackagingError(
                 where=child.name,
-                expected="exit status 0",
-                got=str(status),
-                remedy=f"Fix what its log says. {child.log} ends:\n{child.tail()}",
+                problem=problem,
+                remedy=f"Fix the error in the log. {child.log} ends:\n{child.tail()}",
             )
         tags: list[str] = json.loads(result.read_text(encoding="utf-8"))
         return tags
 
     @contextlib.contextmanager
     def serving(self, tag: str, settings: Mapping[str, str]) -> Iterator[str]:
-        """Serve a bento for a while; yields its address once it is ready.
+        """Serve a bento during the block; yields its address once it is ready.
 
         Raises:
-            PackagingError: it does not start; with the end of its log.
+            PackagingError: the bento does not start; has the end of its log.
         """
         try:
             with serving(tag, self.root, self.store, log=self._log(tag), settings=settings) as address:
                 yield address
         except ServerError as error:
-            raise PackagingError(
-                where=f"bento {tag}", expected=error.expected, got=error.got, remedy=error.remedy
-            ) from error
+            raise PackagingError(**{**error.parts(), "where": f"bento {tag}"}) from error
 
     def log_end(self, tag: str) -> str:
-        """Where the log of a bento that was served lies, and its last lines."""
+        """The path and the last lines of the log of a bento that was served."""
         log = self._log(tag)
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-20:]
         return f"{log} ends:\n" + "\n".join(lines)

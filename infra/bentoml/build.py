@@ -1,4 +1,4 @@
-"""A package's folder in, a Bento model and the bentos over it out: what `flows.package` runs as a child.
+"""Store a package as a BentoML model and build bentos of it; `ProjectBentos.build` runs this as a child process.
 
     python -m infra.bentoml.build NAME VERSION FOLDER ROOT RESULT BENTOFILE …
 
@@ -22,7 +22,7 @@ def main(name: str, version: str, folder: str, root: str, result: str, *bentofil
     """Store the model, then build every bento from the project in `root`."""
     with bentoml.models.create(f"{name}:{version}") as model:
         shutil.copytree(folder, model.path, dirs_exist_ok=True)
-    # A service in the project names the latest package; a bento of it names this very one.
+    # A service in the project refers to the latest package; a bento built now must refer to this one.
     Store(Path(os.environ["BENTOML_HOME"])).point_at(str(model.tag))
     tags = [
         str(bentoml.bentos.build_bentofile(str(Path(root, bentofile)), version=version, build_ctx=root).tag)

@@ -1,7 +1,7 @@
-"""The command `bentoml` in a project's folder: models and bentos lie in the project, and telemetry is off.
+"""Let the command `bentoml`, in a project's folder, use the project's store and send no telemetry.
 
-BentoML's command loads this module (entry point `bentoml.commands`) before it looks for its home. Nothing of `har` or
-`bentos` is imported here: a bento that this command serves must find its own copy of them, not this one.
+BentoML's command loads this module (entry point `bentoml.commands`) before it reads its home. Nothing of `har` or
+`bentos` is imported here: a bento that this command serves must import its own copy of them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _DEFAULT = ".bentoml"
 
 
 def project_store(start: Path) -> Path | None:
-    """Where the project around the folder `start` keeps models and bentos; None outside of a project."""
+    """The store of the project that the folder `start` is in; None outside of a project."""
     root = next((folder for folder in (start, *start.parents) if (folder / _SETTINGS).is_file()), None)
     if root is None:
         return None
@@ -32,16 +32,16 @@ def project_store(start: Path) -> Path | None:
     return (root / os.environ.get("HAR_PATHS__BENTOML", written)).resolve()
 
 
-@click.command(name="project", help="Say where this project's models and bentos lie.")
+@click.command(name="project", help="Print the folder of this project's models and bentos.")
 def command() -> None:
     """Print BentoML's home."""
     click.echo(os.environ.get("BENTOML_HOME", f"no project here: no {_SETTINGS} in this folder or above"))
 
 
-def _lead_home() -> None:
+def _set_environment() -> None:
     store = project_store(Path(os.environ.get("HAR_ROOT") or Path.cwd()).resolve())
     if store is not None:
         os.environ.update({name: value for name, value in environment(store).items() if name not in os.environ})
 
 
-_lead_home()
+_set_environment()

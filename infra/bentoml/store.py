@@ -1,7 +1,7 @@
-"""BentoML's store inside the project: what lies there, what `latest` means, and a bento that is served for a while.
+"""BentoML's store inside the project: find and remove models and bentos, set `latest`, serve a bento.
 
-Nothing of `har` is imported at the top: the `bentoml` command loads this module, and a bento that it serves must find
-its own copy. BentoML itself runs in processes of its own, because it keeps one store and one import path a process.
+Nothing of `har` is imported at the top: the `bentoml` command loads this module, and a bento that it serves must import
+its own copy. BentoML runs in separate processes, because it has one store and one import path per process.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ _START_TIMEOUT_S = 120.0
 def environment(store: Path) -> dict[str, str]:
     """Variables that make BentoML keep models and bentos in `store`, and keep this machine's paths out of them.
 
-    BentoML would otherwise lock itself by the address that it was installed from.
+    Without the second, BentoML would add the address that it was installed from to the bento's requirements.
     """
     return {"BENTOML_HOME": str(store), "BENTOML_NO_LOCAL_URL": "true", **quiet_environment(chatter=True)}
 
 
 class Store:
-    """Models and bentos of one project, by folder: `models/<name>/<version>`, `bentos/<name>/<version>`."""
+    """Models and bentos of one project, in the folders `models/<name>/<version>` and `bentos/<name>/<version>`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def holds(self, *tags: str) -> bool:
-        """Whether each of these models or bentos is there, whole."""
+        """Whether all of these models or bentos exist and are complete."""
         return all(self._find(tag) is not None for tag in tags)
 
     def point_at(self, *tags: str) -> None:
-        """Make `latest` mean these models and bentos; BentoML itself would take the one that was made last."""
+        """Let the tag `latest` mean these models and bentos; BentoML itself would choose the newest one."""
         for tag in tags:
             folder = self._find(tag)
             if folder is not None:
@@ -48,7 +48,7 @@ class Store:
 
     @contextlib.contextmanager
     def all_or_nothing(self, version: str) -> Iterator[None]:
-        """Start without any model or bento of this version; a failed block leaves none, and `latest` as it was."""
+        """Remove models and bentos of this version first, and again if the block fails; `latest` is then restored."""
         self._remove(version)
         pointers = {path: path.read_bytes() for path in self.folder.glob("*/*/latest")}
         try:
@@ -80,17 +80,17 @@ class Store:
 def serving(
     target: str, root: Path, store: Path, *, log: Path, settings: Mapping[str, str] | None = None
 ) -> Iterator[str]:
-    """`bentoml serve` on a free port of this machine; yields the address once it is ready, and stops it at the end.
+    """Run `bentoml serve` on a free local port during the block; yields the address once it is ready.
 
     Args:
-        target: a bento's tag, or "." for the project's online service as it is.
+        target: a bento's tag, or "." for the project's online service.
         root: the project's folder.
         store: BentoML's home.
-        log: gets its output.
-        settings: HAR_ variables for it.
+        log: file for its output.
+        settings: HAR_ variables for the service.
 
     Raises:
-        ServerError: it ended by itself, or is not ready in time; with the end of its log.
+        ServerError: it stopped or was not ready in time; has the end of its log.
     """
     from infra.local.server import HOST, wait_for
 

@@ -1,8 +1,8 @@
 """`Child` runs a module in a process that ends with its parent; this file is also what that process runs.
 
 The child holds the reading end of a pipe whose writing end only the parent has. When the pipe closes, because `stop`
-was called or because the parent is gone (SIGKILL included), the child ends itself and everything that it started. The
-standard library alone is imported here: this file runs before the module's own imports.
+was called or because the parent ended (even by SIGKILL), the child ends itself and all processes that it started. Only
+the standard library is imported here, because this file runs before the imports of the module.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 GRACE_S = 5.0
-"""How long a process may take to end by itself before it is killed."""
+"""Time for a process to end after it was asked to; then it is killed."""
 
 _PARENTS_MARGIN_S = 2.0
 
 
 class Child:
-    """A module that runs as `python -m` would run it, in its own session, with its output in a file."""
+    """A module that runs as with `python -m`, in a session of its own, with its output in a file."""
 
     def __init__(
         self,
@@ -38,24 +38,24 @@ class Child:
         folder: Path | None = None,
         sockets: Sequence[int] = (),
     ) -> None:
-        """Start it.
+        """Start the process.
 
         Args:
-            name: what messages call it.
+            name: its name in messages.
             arguments: the module, then its arguments.
-            environment: all its variables.
-            log: file that its output is appended to.
-            folder: its working directory; by default this one's.
-            sockets: descriptors that it inherits under the same numbers.
+            environment: all environment variables.
+            log: file to append its output to.
+            folder: its working directory; by default that of this process.
+            sockets: file descriptors to inherit.
         """
         self.name = name
         self.log = log
-        self._family: set[int] = set()
+        self._descendants: set[int] = set()
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             self._log_start = output.tell()
             self._process = subprocess.Popen(
-                # -P: the folder of this file must not come first on the path, its modules have common names.
+                # -P: this file's folder must not be on the import path, because its modules have common names.
                 [sys.executable, "-P", __file__, *arguments],
                 stdin=subprocess.PIPE,
                 stdout=output,
@@ -68,53 +68,53 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The process id."""
         return self._process.pid
 
     def poll(self) -> int | None:
-        """Its exit status, None while it runs; notes what it has started so far."""
+        """The exit status, or None while the process runs; also records the processes that it has started."""
         status = self._process.poll()
         if status is None:
-            self._family = set(descendants(self.pid))
+            self._descendants = set(descendants(self.pid))
         return status
 
     def wait(self, timeout_s: float) -> int:
-        """Its exit status once it has ended.
+        """Wait for the process to end; returns its exit status.
 
         Raises:
-            subprocess.TimeoutExpired: it has not.
+            subprocess.TimeoutExpired: it still runs.
         """
         return self._process.wait(timeout_s)
 
     def tail(self, lines: int = 20) -> str:
-        """The last lines that it wrote."""
+        """The last lines of its output."""
         with self.log.open("rb") as stream:
             stream.seek(self._log_start)
             text = stream.read().decode(errors="replace")
         return "\n".join(text.splitlines()[-lines:])
 
     def release(self) -> None:
-        """Tell it to end, without waiting."""
+        """Ask the process to end, without waiting."""
         self.poll()
         if self._process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
 
     def stop(self) -> None:
-        """End it and all it started: asked first, killed after `GRACE_S`."""
+        """End the process and all that it started; those that still run after `GRACE_S` are killed."""
         self.release()
         try:
             self._process.wait(GRACE_S + _PARENTS_MARGIN_S)
         except subprocess.TimeoutExpired:
             _signal(self.pid, signal.SIGKILL)
             self._process.wait()
-        # What the module started and left behind, for instance because it was killed itself.
-        for pid in self._family:
+        # Processes that the module started and did not end, for example because it was killed.
+        for pid in self._descendants:
             _signal(pid, signal.SIGKILL)
 
 
 def descendants(pid: int) -> list[int]:
-    """Every process that descends from `pid`, itself left out; children before grandchildren."""
+    """All descendants of the process `pid`, children before grandchildren."""
     parents = dict(_parents())
     found = [pid]
     for ancestor in found:
@@ -147,22 +147,22 @@ def _signal(pid: int, number: signal.Signals) -> None:
 def _end_when_closed(pipe: int) -> None:
     os.read(pipe, 1)
     me = os.getpid()
-    family = set(descendants(me))
-    # Itself last: the signal may end it on the spot.
-    for pid in (*family, me):
+    processes = set(descendants(me))
+    # This process last: the signal may end it at once.
+    for pid in (*processes, me):
         _signal(pid, signal.SIGTERM)
 
-    def kill_family() -> None:
+    def kill_descendants() -> None:
         deadline = time.monotonic() + GRACE_S
-        while time.monotonic() < deadline and family & {pid for pid, _ in _parents()}:
+        while time.monotonic() < deadline and processes & {pid for pid, _ in _parents()}:
             time.sleep(0.05)
-        for pid in {*family, *descendants(me)}:
+        for pid in {*processes, *descendants(me)}:
             _signal(pid, signal.SIGKILL)
 
-    # The main thread ends the process, and this one with it, unless it hangs.
-    atexit.register(kill_family)
+    # Normally, the main thread ends the process and this thread with it; the rest is for a main thread that hangs.
+    atexit.register(kill_descendants)
     time.sleep(GRACE_S)
-    kill_family()
+    kill_descendants()
     _signal(me, signal.SIGKILL)
 
 
@@ -171,11 +171,11 @@ def _run(arguments: list[str]) -> None:
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
-    # A module that does not handle SIGTERM shall still run its exit handlers, ours among them.
+    # Exit handlers, such as the one above, must also run in a module that does not handle SIGTERM.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     threading.Thread(target=_end_when_closed, args=(pipe,), name="end-with-parent", daemon=True).start()
     sys.argv = arguments
-    # As `python -m` in the project's folder would find it; last, so that nothing installed is hidden.
+    # The project's folder, so that modules are found as with `python -m`; last, so that installed ones come first.
     sys.path.append(str(Path(__file__).parents[1]))
     runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
 

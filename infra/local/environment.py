@@ -1,4 +1,4 @@
-"""The one list of variables that keep every process we start from phoning home, and from talking over our own words."""
+"""Environment variables that switch off telemetry and needless log output in all processes that we start."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _NO_TELEMETRY = {
     "ORT_DISABLE_TELEMETRY": "1",  # read when ONNX Runtime is imported; its own call to disable comes too late
 }
 
-_NO_CHATTER = {
+_QUIET_LOGS = {
     "PREFECT_LOGGING_LEVEL": "WARNING",
     "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
     "MLFLOW_LOGGING_LEVEL": "ERROR",
@@ -20,14 +20,14 @@ _NO_CHATTER = {
 }
 
 
-_PATIENCE = {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180"}
-"""Prefect's own 20 s are not enough for a first start on a busy machine."""
+_TIMEOUTS = {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180"}
+"""Prefect's default of 20 s is too short for a first start on a busy machine."""
 
 
 def quiet_environment(*, chatter: bool = False) -> dict[str, str]:
-    """Variables for a process to be started, or for this one before it imports Prefect and MLflow.
+    """The variables for a new process, or for this one before it imports Prefect and MLflow.
 
     Args:
-        chatter: leave the log levels alone; telemetry is off either way.
+        chatter: do not set log levels; telemetry is off in any case.
     """
-    return {**_NO_TELEMETRY, **_PATIENCE, **({} if chatter else _NO_CHATTER)}
+    return {**_NO_TELEMETRY, **_TIMEOUTS, **({} if chatter else _QUIET_LOGS)}

@@ -1,6 +1,6 @@
-"""A bound socket in, Prefect's API (and its pages) on it out: what `infra.local.server` runs as a child.
+"""Serve Prefect's API, and with --full its pages, on an inherited socket; `infra.local.server` runs this as a child.
 
-`create_app` is called directly because `prefect server start` costs a second process and three more seconds.
+`create_app` is called directly because `prefect server start` takes a second process and three more seconds.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def _serve(arguments: list[str] | None = None) -> None:
     configuration = uvicorn.Config(
         application, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=2
     )
-    # The socket was bound by the parent, so no other process can take the port between choice and use.
+    # The parent has bound the socket, so that no other process can take the port meanwhile.
     uvicorn.Server(configuration).run(sockets=[socket.socket(fileno=options.socket)])
 
 

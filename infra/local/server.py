@@ -1,6 +1,6 @@
-"""A Prefect server on this machine, for this process and all it starts; it ends with the block that asked for it.
+"""Run a Prefect server on this machine during a block, for this process and all that it starts.
 
-One server uses a folder at a time. A second process that asks for the same folder gets the address of the first.
+A folder has one server at a time. A second process that needs a server for the same folder uses the first one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from infra.local.environment import quiet_environment
 
 HOST = "127.0.0.1"
 START_TIMEOUT_S = 180.0
-"""A first start migrates the database: 12 s on an idle core, longer on a busy one."""
+"""A first start migrates the database, which takes 12 s on an idle core and longer on a busy one."""
 
 _DRAIN_TIMEOUT_S = 10.0
 _NOTE = "server.json"
@@ -35,15 +35,15 @@ _LOCK = "server.lock"
 
 @contextlib.contextmanager
 def local_server(home: Path, *, port: int = 0, log: Path | None = None) -> Iterator[str]:
-    """A Prefect server for this process; yields the URL of its API.
+    """Run a Prefect server; yields the URL of its API.
 
     Args:
-        home: its folder, database included (PREFECT_HOME).
-        port: 0 takes a free one.
+        home: the server's folder, with its database (PREFECT_HOME).
+        port: 0: any free port.
         log: by default `home/logs/server.log`.
 
     Raises:
-        ServerError: the port is taken, or the server ended or hung while starting.
+        ServerError: the port is in use, or the server stopped or hung during its start.
     """
     with starting_server(home, port=port, log=log) as ready:
         yield ready()
@@ -53,11 +53,10 @@ def local_server(home: Path, *, port: int = 0, log: Path | None = None) -> Itera
 def starting_server(
     home: Path, *, port: int = 0, log: Path | None = None, full: bool = False
 ) -> Iterator[Callable[[], str]]:
-    """As `local_server`, but yields at once: call the result to wait for the server and get its URL.
+    """Like `local_server`, but yields at once a function that waits for the server and returns its URL.
 
-    `full` also starts the pages, the scheduler and the triggers, which deployments need.
-
-    The start is bound by one core (imports and migrations), so there is time for other work until then.
+    `full` also starts the pages, the scheduler and the triggers, which deployments need. The start uses one core, so
+    that the caller can do other work meanwhile.
     """
     with contextlib.ExitStack() as stack:
         found = _lock_or_find(home)
@@ -71,34 +70,34 @@ def starting_server(
             stack.callback(server.stop)
             stack.callback((home / _NOTE).unlink, missing_ok=True)
             ready = partial(_await_server, server, url, home)
-        # Prefect takes two seconds to import, and the server is starting meanwhile.
+        # Importing Prefect takes two seconds, during which the server starts.
         stack.enter_context(using_server(home, url))
         yield ready
 
 
 @contextlib.contextmanager
 def using_server(home: Path, url: str) -> Iterator[None]:
-    """Let Prefect, here and in what this process starts, use the server at `url`; what is queued is sent at the end."""
+    """Let Prefect, in this process and its children, use the server at `url`; queued events are sent at the end."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(_variables(server_environment(home, url)))
         from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
         stack.enter_context(temporary_settings({PREFECT_API_URL: url, PREFECT_HOME: home}))
-        stack.callback(_send_what_is_queued)
+        stack.callback(_send_queued)
         yield
 
 
 def start_server(home: Path, *, port: int = 0, log: Path | None = None, full: bool = False) -> tuple[Child, str]:
-    """Start the process only; the caller holds the lock, waits and stops.
+    """Start the server process; the caller must hold the lock, wait for the server and stop it.
 
     Args:
-        home: its folder.
-        port: 0 takes a free one.
+        home: the server's folder.
+        port: 0: any free port.
         log: by default `home/logs/server.log`.
         full: also the pages, the scheduler and the other services.
 
     Raises:
-        ServerError: the port is taken.
+        ServerError: the port is in use.
     """
     with _bound(port) as bound:
         url = f"http://{HOST}:{bound.getsockname()[1]}/api"
@@ -121,7 +120,7 @@ def start_server(home: Path, *, port: int = 0, log: Path | None = None, full: bo
 
 
 def server_environment(home: Path, url: str) -> dict[str, str]:
-    """Variables that make a process use the server at `url`."""
+    """Environment variables for a process that uses the server at `url`."""
     direct = [entry for entry in os.environ.get("NO_PROXY", "").split(",") if entry]
     return {
         "PREFECT_HOME": str(home),
@@ -131,7 +130,7 @@ def server_environment(home: Path, url: str) -> dict[str, str]:
 
 
 def running_server(home: Path) -> str | None:
-    """The URL of the API that now serves the folder `home`, if one does."""
+    """The API's URL of the server that runs on the folder `home`; None: there is none."""
     lock = _try_lock(home) if home.is_dir() else None
     if lock is not None:
         lock.release()
@@ -141,18 +140,18 @@ def running_server(home: Path) -> str | None:
 
 @contextlib.contextmanager
 def hold_home(home: Path) -> Iterator[None]:
-    """Be the one whose server uses the folder `home`.
+    """Hold the lock of the folder `home`.
 
     Raises:
-        ServerError: another process is.
+        ServerError: another server runs on it.
     """
     lock = _try_lock(home)
     if lock is None:
+        url = _read_note(home)
         raise ServerError(
             where=str(home),
-            expected="no other Prefect server on this folder",
-            got=f"one at {_read_note(home) or 'an address that it has not told yet'}",
-            remedy="Use that one, or stop it first: Ctrl-C where `make up` or `make demo` runs.",
+            problem=f"a Prefect server runs on this folder already{f' at {url}' if url else ''}",
+            remedy="Use it, or stop it first: Ctrl-C where `make up` or `make demo` runs.",
         )
     try:
         yield
@@ -162,20 +161,20 @@ def hold_home(home: Path) -> Iterator[None]:
 
 
 def note_server(home: Path, url: str) -> None:
-    """Let others who ask for the folder `home` find the server."""
+    """Write the server's address for other processes that need a server on the folder `home`."""
     write_atomically(home / _NOTE, json.dumps({"url": url, "pid": os.getpid()}))
 
 
 def wait_for(child: Child, address: str, timeout_s: float = START_TIMEOUT_S) -> None:
-    """Return once `address` answers.
+    """Wait until `address` answers.
 
     Raises:
-        ServerError: the child ended first, or time ran out; with the end of its log.
+        ServerError: the child stopped, or did not answer in time; has the end of its log.
     """
     import httpx
 
     began = time.monotonic()
-    # A proxy for the outside world cannot see this machine's ports.
+    # A proxy cannot reach this machine's ports.
     with httpx.Client(timeout=5, trust_env=False) as client:
         while time.monotonic() - began < timeout_s:
             status = child.poll()
@@ -187,34 +186,33 @@ def wait_for(child: Child, address: str, timeout_s: float = START_TIMEOUT_S) -> 
             time.sleep(0.05)
     raise ServerError(
         where=child.name,
-        expected=f"an answer from {address} within {timeout_s:g} s",
-        got="none",
-        remedy=_with_log(child, "Is this machine very busy? Start again"),
+        problem=f"did not answer at {address} within {timeout_s:g} s",
+        remedy=_with_log(child, "Start it again when this machine is less busy"),
     )
 
 
 def ended(child: Child, status: int) -> ServerError:
-    """The error for a child that ended by itself, with the end of its log."""
+    """The error for a child that stopped by itself, with the end of its log."""
+    reason = f"killed by {signal.Signals(-status).name}" if status < 0 else f"stopped with exit status {status}"
     return ServerError(
         where=child.name,
-        expected="a process that runs until it is stopped",
-        got=f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}",
-        remedy=_with_log(child, "Fix what its log says and start again"),
+        problem=reason,
+        remedy=_with_log(child, "Fix the error in its log and start again"),
     )
 
 
 def require_free(port: int, remedy: str = "Choose another port, or 0 for any free one.") -> None:
-    """Check that `port` can be bound.
+    """Check that `port` is free.
 
     Raises:
-        ServerError: it cannot.
+        ServerError: it is in use.
     """
     _bound(port, remedy).close()
 
 
 @contextlib.contextmanager
 def sigterm_ends_blocks() -> Iterator[None]:
-    """Let SIGTERM raise SystemExit in the main thread, so that `finally` runs; where nobody else handles it."""
+    """Let SIGTERM raise SystemExit in the main thread, so that `finally` blocks run, unless it has another handler."""
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
         yield
         return
@@ -236,7 +234,7 @@ def _with_log(child: Child, remedy: str) -> str:
 
 def _bound(port: int, remedy: str = "Choose another port, or 0 for any free one.") -> socket.socket:
     result = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    # Without it, a port stays taken for a minute after a server on it ended.
+    # Without it, a port stays in use for a minute after its server ended.
     result.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         result.bind((HOST, port))
@@ -257,8 +255,8 @@ def _try_lock(home: Path, timeout_s: float = 0) -> FileLock | None:
     return lock
 
 
-def _send_what_is_queued() -> None:
-    """Deliver logs and events while there is a server; at exit, without one, Prefect tries for another minute."""
+def _send_queued() -> None:
+    """Send queued logs and events while the server runs; after it, Prefect would retry for a minute at exit."""
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker
 
@@ -274,7 +272,7 @@ def _read_note(home: Path) -> str | None:
 
 
 def _lock_or_find(home: Path) -> FileLock | str:
-    """The right to start a server on `home`, or the URL of the one that another process has there."""
+    """The lock for starting a server on `home`, or the URL of the server that another process runs on it."""
     began = time.monotonic()
     while time.monotonic() - began < START_TIMEOUT_S:
         lock = _try_lock(home)
@@ -286,8 +284,7 @@ def _lock_or_find(home: Path) -> FileLock | str:
         time.sleep(0.1)
     raise ServerError(
         where=str(home),
-        expected=f"the server that another process starts on this folder within {START_TIMEOUT_S:g} s",
-        got="none",
+        problem=f"another process has not started its Prefect server within {START_TIMEOUT_S:g} s",
         remedy="End that process, then try again.",
     )
 

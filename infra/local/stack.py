@@ -1,8 +1,8 @@
-"""The local stack of a project: Prefect server, schedules, one worker and the MLflow page.
+"""Run the local stack of a project: Prefect server, schedules, one worker and the MLflow page.
 
     python -m infra.local.stack [--prefect-port 4200] [--mlflow-port 5000]
 
-Everything it starts ends with it, whichever way it ends. Logs go to `.prefect/logs`.
+All its processes end with it, even if it is killed. Logs go to `.prefect/logs`.
 """
 
 from __future__ import annotations
@@ -36,25 +36,25 @@ from infra.local.server import (
 from infra.local.worker import deployments, worker_of_deployments
 
 POINTER = "prefect.toml"
-"""Prefect reads the server's address from this file when a command runs in its folder."""
+"""Prefect's commands read the server's address from this file in the current folder."""
 
 _POINTER_MARK = "# Written by `make up`, removed when it stops"
 _POLL_S = 0.5
 
 
 def run_stack(root: Path, *, prefect_port: int = 4200, mlflow_port: int = 5000) -> int:
-    """Start the stack of the project in `root` and keep it until Ctrl-C or SIGTERM.
+    """Run the stack of the project in `root` until Ctrl-C or SIGTERM.
 
     Args:
         root: the folder of har.toml and prefect.yaml.
-        prefect_port: of Prefect's pages and API; 0 takes a free one.
+        prefect_port: of Prefect's pages and API; 0: any free port.
         mlflow_port: of MLflow's pages.
 
     Returns:
-        Exit status: 0 if it was asked to stop.
+        The exit status, 0 after Ctrl-C or SIGTERM.
 
     Raises:
-        ServerError: a port is taken, another stack runs on this folder, or a part ended by itself.
+        ServerError: a port is in use, another stack runs on this folder, or a part stopped by itself.
     """
     console = Console()
     try:
@@ -79,12 +79,12 @@ def _start(root: Path, prefect_port: int, mlflow_port: int, stack: ExitStack, co
     use_tracking(settings.tracking.uri)
     tracking = os.environ.get("MLFLOW_TRACKING_URI", "")
     database = tracking or f"sqlite:///{(settings.path('mlflow') / 'mlflow.db').as_posix()}"
-    page = not tracking.startswith(("http://", "https://"))  # a server has pages of its own
+    page = not tracking.startswith(("http://", "https://"))  # an MLflow server has its own page
     if page:
         require_free(mlflow_port, "Choose another one: `har up --mlflow-port 5001`.")
     if prefect_port:
         require_free(prefect_port, "Choose another one: `har up --prefect-port 4201`.")
-    # Only now: what fails above must not say that something is being stopped.
+    # Registered only now: if something above fails, there is nothing to stop.
     stack.callback(console.print, "Stopping …")
     parts = []
     with console.status("Starting the Prefect server (a first start prepares its database) …"):
@@ -116,7 +116,7 @@ def _start_mlflow(settings: Settings, database: str, port: int, log: Path) -> Ch
     environment = {
         **quiet_environment(),
         **os.environ,
-        # Not an argument: everybody on the machine can read those, and the address may hold a password.
+        # Not an argument: other users can read arguments, and the address may contain a password.
         "MLFLOW_BACKEND_STORE_URI": database,
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
@@ -125,7 +125,7 @@ def _start_mlflow(settings: Settings, database: str, port: int, log: Path) -> Ch
 
 @contextmanager
 def _pointer(root: Path, api: str) -> Iterator[bool]:
-    """Lead Prefect's commands in this folder to the server; yields False if there is a prefect.toml of other making."""
+    """Write prefect.toml, so that Prefect's commands find the server; yields False if the user has such a file."""
     path = root / POINTER
     if path.exists() and not path.read_text(encoding="utf-8").startswith(_POINTER_MARK):
         yield False
@@ -138,7 +138,7 @@ def _pointer(root: Path, api: str) -> Iterator[bool]:
 
 
 def _print(console: Console, root: Path, api: str, tracking: str, logs: Path, *, found_here: bool) -> None:
-    addresses = Table("what", "where", title="The local stack runs")
+    addresses = Table("what", "where", title="The local stack is running")
     addresses.add_row("Prefect: runs, schedules", api.removesuffix("/api"))
     addresses.add_row("MLflow: models, figures", tracking)
     addresses.add_row("logs", str(logs))

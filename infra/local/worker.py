@@ -1,4 +1,4 @@
-"""The deployments of prefect.yaml on a running server, and the worker that runs them."""
+"""Create the deployments of prefect.yaml on a running server, and run a worker for them."""
 
 from __future__ import annotations
 
@@ -21,25 +21,24 @@ _DEPLOY_TIMEOUT_S = 300.0
 
 
 def deployments(root: Path) -> list[str]:
-    """What `prefect deployment run` takes, for each deployment of the project's prefect.yaml: `flow/name`."""
+    """The deployments in the project's prefect.yaml, as `prefect deployment run` takes them: `flow/name`."""
     entries = yaml.safe_load((root / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
     return [f"{entry['entrypoint'].rpartition(':')[2]}/{entry['name']}" for entry in entries]
 
 
 @contextlib.contextmanager
 def worker_of_deployments(root: Path, home: Path, api: str) -> Iterator[Child]:
-    """Deploy all of the project's prefect.yaml, and run its deployments until the block ends.
+    """Create the deployments of the project's prefect.yaml, and run a worker during the block.
 
-    Deploying and the worker's start take a core each, and go on at the same time. The logs are `deploy.log` and
-    `worker.log` in `home/logs`.
+    Both start at the same time, on one core each. The logs are `deploy.log` and `worker.log` in `home/logs`.
 
     Args:
         root: the folder of har.toml and prefect.yaml.
         home: the server's folder.
-        api: its URL.
+        api: the URL of its API.
 
     Raises:
-        ServerError: Prefect refuses, or hangs.
+        ServerError: Prefect fails or does not finish in time.
     """
     _create_work_pool(api)
     environment = _environment(root, home, api)
@@ -63,7 +62,7 @@ def _environment(root: Path, home: Path, api: str) -> dict[str, str]:
         **os.environ,
         **server_environment(home, api),
         "HAR_ROOT": str(root),
-        # What a flow says belongs on its page, even if the command that started the worker is a quiet one.
+        # The log of a flow belongs on its page, even if the command that started the worker is quiet.
         "PREFECT_LOGGING_LEVEL": "INFO",
         "PREFECT_WORKER_QUERY_SECONDS": os.environ.get("PREFECT_WORKER_QUERY_SECONDS", "2"),
     }
@@ -97,8 +96,7 @@ def _deploy(root: Path, environment: dict[str, str], log: Path) -> None:
     except subprocess.TimeoutExpired as error:
         raise ServerError(
             where=deployment.name,
-            expected=f"all deployments within {_DEPLOY_TIMEOUT_S:g} s",
-            got="it did not finish",
+            problem=f"did not finish within {_DEPLOY_TIMEOUT_S:g} s",
             remedy=f"See {log}.",
         ) from error
     finally:

@@ -1,15 +1,15 @@
-"""Every error that this library raises on purpose.
+"""All errors that this project raises deliberately.
 
     HarError
-    ├── SettingsError (ValueError)                har.toml or a HAR_ variable
-    ├── RecordingError (ValueError)               one file; it goes to quarantine, the other files are ingested
+    ├── SettingsError (ValueError)                har.toml or a HAR_ variable is wrong
+    ├── RecordingError (ValueError)               one file; it goes to quarantine, the others are ingested
     │   ├── EmptyRecordingError                   no bytes, or a header only
     │   ├── NotARecordingError                    binary, Git-LFS pointer, foreign layout
     │   ├── FileNameError                         not <date>/<subject>_<session>.<ext>
     │   ├── MissingColumnError                    a time or sensor column is absent
     │   ├── MalformedRowError                     truncated row, text in a number column
     │   ├── NonFiniteError                        NaN or infinite values
-    │   ├── RecordingTimeError                    time runs back, or lies outside the file's date
+    │   ├── RecordingTimeError                    time runs backwards, or is outside of the file's date
     │   ├── UnitError                             the values cannot be in the declared unit
     │   ├── RangeError                            the values exceed the sensor's full scale
     │   ├── UnknownActivityError                  a label har.toml does not list
@@ -26,18 +26,19 @@
     │   ├── ModelMismatchError                    made for other channels, units, rate or activities
     │   └── DeadlineError (TimeoutError)          a call that took too long
     ├── WindowError (ValueError)                  an array that is no window
-    ├── RequestError (ValueError)                 an HTTP request that the online service refuses
-    ├── PackagingError (RuntimeError)             a bento that cannot be built, or answers otherwise than its model
-    ├── MonitoringError (ValueError)              a profile, reference or report that cannot be read or compared
-    ├── LabelError (ValueError)                   a table of labels that cannot be taken
-    ├── EvaluationError (ValueError)              outcomes that cannot be judged, or not against each other
+    ├── RequestError (ValueError)                 an HTTP request is refused
+    ├── PackagingError (RuntimeError)             a bento cannot be built, or its answers differ from its model's
+    ├── MonitoringError (ValueError)              a profile, reference or report cannot be read or compared
+    ├── LabelError (ValueError)                   a table of labels cannot be imported
+    ├── EvaluationError (ValueError)              outcomes cannot be evaluated or compared
     └── RegistryError (LookupError)
         ├── NoChampionError
         ├── UnknownVersionError
         ├── GateError                             a promotion that the gate refuses
         └── ReproductionError                     a retrained model differs from the recorded one
 
-Every message reads "WHERE: expected …, but got …. The way out."; the four parts are attributes too.
+Every message reads "WHERE: expected …, but got …. REMEDY." or, where there is no value to show, "WHERE: PROBLEM.
+REMEDY."; the parts are attributes, too.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, overload
 
 _PASSWORD = re.compile(r"(://[^:/@\s]*):\S*@")
 
@@ -71,29 +72,44 @@ def reason(error: Exception) -> str:
 
 
 class HarError(Exception):
-    """The root of the tree: what was expected, what was found instead, where, and how to fix it.
+    """The root of the tree.
 
-    Messages end up in logs, so a password in an address is removed from `where` and `got`.
+    Messages may be logged, so passwords in addresses are removed from `where`, `got` and `problem`.
+
+    Args:
+        expected: what would have been right.
+        got: the value or state instead.
+        problem: in place of these two, what happened, such as "did not finish within 300 s".
+        remedy: what the user can do, in a sentence.
+        where: the file and line, setting, field or part of the program.
     """
 
-    def __init__(self, *, expected: str, got: str, remedy: str, where: str = "") -> None:
-        where, got = _PASSWORD.sub(r"\1:…@", where), _PASSWORD.sub(r"\1:…@", got)
+    @overload
+    def __init__(self, *, expected: str, got: str, remedy: str, where: str = "") -> None: ...
+    @overload
+    def __init__(self, *, problem: str, remedy: str, where: str = "") -> None: ...
+    def __init__(self, *, expected: str = "", got: str = "", problem: str = "", remedy: str, where: str = "") -> None:
+        where, got, problem = (_PASSWORD.sub(r"\1:…@", text) for text in (where, got, problem))
         self.expected = expected
         self.got = got
+        self.problem = problem
         self.where = where
         self.remedy = remedy
-        super().__init__(f"{where}{': ' if where else ''}expected {expected}, but got {got}. {remedy}")
+        text = problem or f"expected {expected}, but got {got}"
+        super().__init__(f"{where}{': ' if where else ''}{text}. {remedy}")
 
     def __reduce__(self) -> tuple[Callable[[], HarError], tuple[()]]:
-        """Survive a trip between processes, which would otherwise call the class with the message alone."""
-        return partial(type(self), **self._parts()), ()
+        """Pickle the parts; the default would call the class with the message alone."""
+        return partial(type(self), **self.parts()), ()
 
-    def _parts(self) -> dict[str, Any]:
-        return {"expected": self.expected, "got": self.got, "where": self.where, "remedy": self.remedy}
+    def parts(self) -> dict[str, Any]:
+        """The arguments that make this error again."""
+        what = {"problem": self.problem} if self.problem else {"expected": self.expected, "got": self.got}
+        return {**what, "where": self.where, "remedy": self.remedy}
 
 
 class SettingsError(HarError, ValueError):
-    """har.toml or a HAR_ variable holds something this project cannot use."""
+    """har.toml or a HAR_ variable has a value that this project cannot use."""
 
 
 class RecordingError(HarError, ValueError):
@@ -106,8 +122,9 @@ class RecordingError(HarError, ValueError):
         self.line = line
         super().__init__(expected=expected, got=got, remedy=remedy, where=where)
 
-    def _parts(self) -> dict[str, Any]:
-        return {**super()._parts(), "line": self.line}
+    def parts(self) -> dict[str, Any]:
+        """As of `HarError`, with the line."""
+        return {**super().parts(), "line": self.line}
 
 
 class EmptyRecordingError(RecordingError):
@@ -198,7 +215,7 @@ class NonFiniteError(RecordingError):
 
 
 class RecordingTimeError(RecordingError):
-    """Time runs backwards, or lies outside the date that the file claims."""
+    """Time runs backwards, or is outside of the file's date."""
 
 
 class UnitError(RecordingError):
@@ -206,7 +223,7 @@ class UnitError(RecordingError):
 
 
 class RangeError(RecordingError):
-    """The values exceed what the sensor can read."""
+    """The values exceed the sensor's full scale."""
 
 
 class UnknownActivityError(RecordingError):
@@ -254,7 +271,7 @@ class ServerError(HarError, RuntimeError):
 
 
 class ServiceError(HarError, OSError):
-    """A service that scores for this project is not there, is busy, or fails; the next try may succeed."""
+    """The batch service cannot be reached, is busy or fails; trying again may help."""
 
 
 class NotEnoughDataError(HarError, LookupError):
@@ -262,11 +279,11 @@ class NotEnoughDataError(HarError, LookupError):
 
 
 class TrainingError(HarError, RuntimeError):
-    """Training cannot go on."""
+    """Training cannot continue."""
 
 
 class ParityError(TrainingError):
-    """The exported file disagrees with the network it was made from."""
+    """The exported file's outputs differ from the network's."""
 
 
 class ModelError(HarError, ValueError):
@@ -274,46 +291,47 @@ class ModelError(HarError, ValueError):
 
 
 class ModelMismatchError(ModelError):
-    """A model file made for other channels, units, rate, window or activities."""
+    """A model file was made for other channels, units, rate, window or activities."""
 
 
 class DeadlineError(ModelError, TimeoutError):
-    """A call of the model that took longer than it was given."""
+    """The model did not answer in time."""
 
 
 class WindowError(HarError, ValueError):
-    """An array that is no batch of windows: shape, type or values."""
+    """An array has the wrong shape, type or values for a batch of windows."""
 
 
 class RequestError(HarError, ValueError):
-    """An HTTP request that cannot be answered; `status` is the code that says so, `where` the field."""
+    """An HTTP request is refused; `status` is the HTTP status code, `where` the field."""
 
     def __init__(self, *, expected: str, got: str, remedy: str, where: str = "", status: int = 422) -> None:
         self.status = status
         super().__init__(expected=expected, got=got, remedy=remedy, where=where)
 
-    def _parts(self) -> dict[str, Any]:
-        return {**super()._parts(), "status": self.status}
+    def parts(self) -> dict[str, Any]:
+        """As of `HarError`, with the status."""
+        return {**super().parts(), "status": self.status}
 
 
 class PackagingError(HarError, RuntimeError):
-    """A bento cannot be built, or answers otherwise than the model that it carries."""
+    """A bento cannot be built, or its answers differ from its model's."""
 
 
 class MonitoringError(HarError, ValueError):
-    """A profile, a reference or a day's report that cannot be read, made or compared."""
+    """A profile, a reference or a day's report cannot be read, made or compared."""
 
 
 class LabelError(HarError, ValueError):
-    """A table of labels that cannot be taken; nothing of it was."""
+    """A table of labels cannot be imported; no row of it was."""
 
 
 class EvaluationError(HarError, ValueError):
-    """Outcomes that cannot be judged, or not against each other."""
+    """Outcomes cannot be evaluated or compared."""
 
 
 class RegistryError(HarError, LookupError):
-    """The registry cannot answer."""
+    """The registry fails or refuses."""
 
 
 class NoChampionError(RegistryError):
@@ -325,7 +343,7 @@ class UnknownVersionError(RegistryError):
 
 
 class GateError(RegistryError):
-    """A promotion that the gate refuses."""
+    """The gate refuses a promotion."""
 
 
 class ReproductionError(RegistryError):

@@ -1,4 +1,4 @@
-"""Files by name: written so that a reader sees the old content or the new one, never a half; locked; and hashed."""
+"""Write, lock and hash files. A file is replaced in one step: readers see the old content or the new, never a part."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 
 def write_atomically(path: Path, content: str | bytes) -> Path:
-    """Replace `path` by `content` in one step; folders are made as needed."""
+    """Replace `path` by `content` in one step; folders are created as needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as draft:
         draft.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -22,12 +22,12 @@ def write_atomically(path: Path, content: str | bytes) -> Path:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A draft beside `path`, to be written; it takes the place of `path` when the block ends, and is on disk by then.
+    """Yield a temporary file beside `path`; when the block ends, it is synced to disk and renamed to `path`.
 
-    A failed block leaves `path` as it was, and no draft.
+    If the block fails, `path` stays unchanged and the temporary file is removed.
 
     Raises:
-        OSError: the folder of `path` is not there or cannot be written, or the disk refuses.
+        OSError: the folder of `path` does not exist or cannot be written, or the disk is full.
     """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     draft = Path(name)
@@ -44,24 +44,24 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes in hexadecimal digits, read in blocks."""
+    """SHA-256 of a file in hexadecimal digits; the file is read in blocks."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @contextlib.contextmanager
 def locked(path: Path, *, timeout_s: float, busy: Exception) -> Iterator[None]:
-    """Hold the lock file `path`, which dies with its process; folders are made as needed.
+    """Hold the lock file `path`; the system releases it when the process ends; folders are created as needed.
 
     Args:
-        path: the lock's file.
+        path: the lock file.
         timeout_s: how long to wait for another holder.
-        busy: raised when it has not let go by then.
+        busy: raised if the lock is still held then.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        held = FileLock(path, timeout=timeout_s).acquire()
+        lock = FileLock(path, timeout=timeout_s).acquire()
     except Timeout as error:
         raise busy from error
-    with held:
+    with lock:
         yield

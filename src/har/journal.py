@@ -1,7 +1,6 @@
-"""Lines of the online service's prediction log in, tables out; a line that is not one of its kinds is named.
+"""Read the online service's prediction log into tables; lines that cannot be read are reported with the reason.
 
-A line is a JSON object whose `kind` is "prediction", "shadow" or "feedback". Times are integer microseconds since 1970
-in UTC. Keys that are not listed here are passed over.
+`har.log_lines` says what a line holds.
 """
 
 from __future__ import annotations
@@ -9,70 +8,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Annotated, Any, Literal
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 import polars as pl
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
+from har.log_lines import END_STAMP_US, FeedbackLine, PredictionLine, ShadowLine
 from har.schema import ONLINE_SESSION, PREDICTIONS, UNKNOWN_SUBJECT
 
-_YEAR_1, _YEAR_10000 = -62_135_596_800_000_000, 253_402_300_800_000_000
-_DAY_US = 86_400_000_000
 _SHOWN = 60
 
-_Stamp = Annotated[int, Field(ge=_YEAR_1, lt=_YEAR_10000)]
-_Duration = Annotated[int, Field(gt=0, le=_DAY_US)]
-# A subject names a folder of the lake.
-_Subject = Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+$", max_length=128)]
-_Name = Annotated[str, Field(min_length=1, max_length=256)]
-_Version = Annotated[int, Field(ge=0, lt=2**31)]
-_Milliseconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-_Names = Annotated[list[_Name], Field(min_length=1)]
-_Confidences = Annotated[list[Annotated[float, Field(ge=0, le=1.001)]], Field(min_length=1)]
 
-
-class _Prediction(TypedDict):
-    kind: Literal["prediction"]
-    request_id: _Name
-    received_us: _Stamp
-    subject: _Subject | None
-    session: _Name | None
-    start_us: _Stamp
-    stride_us: _Duration
-    length_us: _Duration
-    model_version: _Version
-    fallback: _Name | None
-    ms: _Milliseconds
-    activity: _Names
-    confidence: _Confidences
-    abstained: list[bool]
-    features: str | None
-
-
-class _Shadow(TypedDict):
-    kind: Literal["shadow"]
-    request_id: _Name
-    received_us: _Stamp
-    model_version: _Version
-    ms: _Milliseconds
-    activity: _Names
-    confidence: _Confidences
-
-
-class _Feedback(TypedDict):
-    kind: Literal["feedback"]
-    feedback_id: _Name
-    received_us: _Stamp
-    activity: _Name
-    request_id: _Name | None
-    subject: _Subject | None
-    start_us: _Stamp | None
-    end_us: _Stamp | None
-
-
-def _about_something(line: dict[str, Any]) -> dict[str, Any]:
+def _has_request_or_interval(line: dict[str, Any]) -> dict[str, Any]:
+    """Refuse feedback that names neither a request nor an interval, or both."""
     interval = [line["subject"], line["start_us"], line["end_us"]]
     if line["request_id"] is not None:
         if interval != [None] * 3:
@@ -84,13 +35,32 @@ def _about_something(line: dict[str, Any]) -> dict[str, Any]:
     return line
 
 
-_LINE: TypeAdapter[Any] = TypeAdapter(
-    Annotated[
-        _Prediction | _Shadow | Annotated[_Feedback, AfterValidator(_about_something)],
-        Field(discriminator="kind"),
-    ],
-    config=ConfigDict(strict=True),
-)
+def _validated(line: type) -> Any:
+    """A line of `har.log_lines` as pydantic takes it; before Python 3.12, it refuses the standard library's own."""
+    fields = {name: _with_limits(hint) for name, hint in get_type_hints(line, include_extras=True).items()}
+    return TypedDict(line.__name__, fields)  # type: ignore[operator]
+
+
+def _with_limits(hint: Any) -> Any:
+    """A type hint with pydantic's `Field` in place of `Limits`."""
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        given = {name: value for name, value in vars(parts[1]).items() if value is not None}
+        return Annotated[_with_limits(parts[0]), Field(**given)]
+    if origin is list:
+        return list[_with_limits(parts[0])]  # type: ignore[misc]
+    if origin in (Union, UnionType):
+        return Union[tuple(map(_with_limits, parts))]  # noqa: UP007  `|` takes no tuple
+    return hint
+
+
+_KINDS: Any = Annotated[
+    _validated(PredictionLine)
+    | _validated(ShadowLine)
+    | Annotated[_validated(FeedbackLine), AfterValidator(_has_request_or_interval)],
+    Field(discriminator="kind"),
+]
+_LINE: TypeAdapter[Any] = TypeAdapter(_KINDS, config=ConfigDict(strict=True))
 
 _Columns = dict[str, pl.DataType]
 _TIME = pl.Datetime("us", "UTC")
@@ -117,7 +87,7 @@ _FEEDBACK: _Columns = {
     "start_us": pl.Int64(),
     "end_us": pl.Int64(),
 }
-_OF_A_WINDOW: _Columns = {"activity": pl.String(), "confidence": pl.Float32(), "abstained": pl.Boolean()}
+_PER_WINDOW: _Columns = {"activity": pl.String(), "confidence": pl.Float32(), "abstained": pl.Boolean()}
 
 WINDOWS = pl.Schema(
     {
@@ -159,7 +129,7 @@ FEEDBACK = pl.Schema(
 
 @dataclass(frozen=True)
 class Fault:
-    """A line that cannot be read: its number from 1 on, why, and its bytes."""
+    """A line that cannot be read: its number, counted from 1, the reason and its bytes."""
 
     line: int
     reason: str
@@ -168,7 +138,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Entries:
-    """What some lines say, as tables of the schemas above."""
+    """The content of some lines, as tables of the schemas above."""
 
     windows: pl.DataFrame
     shadows: pl.DataFrame
@@ -176,10 +146,9 @@ class Entries:
 
 
 class Reader:
-    """Takes lines, block by block, and gives all of them as tables.
+    """Parses lines block by block, and returns all of them as tables.
 
-    Per block there is little more than the parser at work, on memory that the next block uses again; tables are built
-    once for many blocks.
+    A block is only parsed; the tables are built once for many blocks.
     """
 
     def __init__(self) -> None:
@@ -188,16 +157,16 @@ class Reader:
         self._feedback: list[pl.DataFrame] = []
 
     def read(self, lines: Sequence[bytes], *, first: int = 1) -> list[Fault]:
-        """Take whole lines; those that cannot be read come back.
+        """Parse whole lines; returns those that cannot be read.
 
         Args:
             lines: each a JSON object.
             first: the number of the first one in its file.
         """
-        found = {
-            "prediction": _Gathered(_PREDICTION, ("activity", "confidence", "abstained")),
-            "shadow": _Gathered(_SHADOW, ("activity", "confidence")),
-            "feedback": _Gathered(_FEEDBACK, ()),
+        columns = {
+            "prediction": _Columnar(_PREDICTION, ("activity", "confidence", "abstained")),
+            "shadow": _Columnar(_SHADOW, ("activity", "confidence")),
+            "feedback": _Columnar(_FEEDBACK, ()),
         }
         faults: dict[int, str] = {}
         parse = _LINE.validate_json
@@ -207,17 +176,17 @@ class Reader:
             except ValidationError as error:
                 faults[row] = _reason(error)
             else:
-                if not found[entry["kind"]].take(row, entry):
+                if not columns[entry["kind"]].add(row, entry):
                     faults[row] = "activity, confidence, abstained: expected one entry per window in each"
-        self._shadows.append(found["shadow"].block())
-        self._feedback.append(found["feedback"].block().lines)
-        predictions, odd = _decoded(found["prediction"].block())
+        self._shadows.append(columns["shadow"].block())
+        self._feedback.append(columns["feedback"].block().lines)
+        predictions, undecodable = _decode(columns["prediction"].block())
         self._predictions.append(predictions)
-        faults.update(odd)
+        faults.update(undecodable)
         return [Fault(first + row, reason, lines[row]) for row, reason in sorted(faults.items())]
 
     def tables(self) -> Entries:
-        """What was read since the last call."""
+        """The lines read since the last call."""
         predictions, shadows, feedback = self._predictions, self._shadows, self._feedback
         self._predictions, self._shadows, self._feedback = [], [], []
         return Entries(
@@ -227,8 +196,8 @@ class Reader:
         )
 
 
-class _Gathered:
-    """Entries of one kind, taken apart at once: objects that live on cost the garbage collector a look at each."""
+class _Columnar:
+    """Entries of one kind as columns. Keeping the parsed objects instead would slow the garbage collector down."""
 
     def __init__(self, schema: _Columns, lists: tuple[str, ...]) -> None:
         self._schema, self._lists = schema, lists
@@ -238,8 +207,8 @@ class _Gathered:
         self._lines: list[tuple[Any, ...]] = []
         self._values: dict[str, list[Any]] = {name: [] for name in lists}
 
-    def take(self, row: int, entry: dict[str, Any]) -> bool:
-        """Take an entry; False if its lists are not of one length."""
+    def add(self, row: int, entry: dict[str, Any]) -> bool:
+        """Add an entry; False if its lists differ in length."""
         counts = [len(entry[name]) for name in self._lists] or [0]
         if counts.count(counts[0]) < len(counts):
             return False
@@ -251,30 +220,30 @@ class _Gathered:
         return True
 
     def block(self) -> _Block:
-        """What was taken."""
+        """The entries added so far."""
         columns = zip(*self._lines, strict=True) if self._lines else ([] for _ in self._schema)
         lines = [
             pl.Series(name, column, kind) for (name, kind), column in zip(self._schema.items(), columns, strict=True)
         ]
-        own = [pl.Series("row", self._rows, pl.Int64), pl.Series("windows", self._counts, pl.Int64)]
-        values = [pl.Series(name, values, _OF_A_WINDOW[name]) for name, values in self._values.items()]
-        return _Block(pl.DataFrame([*lines, *own]), pl.DataFrame(values))
+        counts = [pl.Series("row", self._rows, pl.Int64), pl.Series("windows", self._counts, pl.Int64)]
+        values = [pl.Series(name, values, _PER_WINDOW[name]) for name, values in self._values.items()]
+        return _Block(pl.DataFrame([*lines, *counts]), pl.DataFrame(values))
 
 
 @dataclass(frozen=True)
 class _Block:
-    """A row per line, with its place in what was read and the number of its `windows`; a row of values per window."""
+    """`lines`: one row per line, with its index `row` and the number of its `windows`; `values`: one row per window."""
 
     lines: pl.DataFrame
     values: pl.DataFrame
 
     @classmethod
     def joined(cls, blocks: list[_Block]) -> _Block:
-        """Several blocks as one."""
+        """Concatenate blocks."""
         return cls(pl.concat([block.lines for block in blocks]), pl.concat([block.values for block in blocks]))
 
     def per_window(self) -> pl.DataFrame:
-        """Each line's row once per window, with the number of the `window` and its own values."""
+        """One row per window: its line's columns, the number of the `window` in the line, and its own values."""
         counts = self.lines["windows"].to_numpy()
         rows = np.repeat(np.arange(len(counts)), counts)
         number = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -282,15 +251,15 @@ class _Block:
         return lines.hstack(self.values).with_columns(pl.Series("window", number, pl.Int32))
 
 
-def _decoded(block: _Block) -> tuple[_Block, dict[int, str]]:
-    """Features as bytes, and their number for `each` window; what cannot be is left out and named, by row."""
+def _decode(block: _Block) -> tuple[_Block, dict[int, str]]:
+    """Decode features to bytes, with their number per window as `each`; lines that fail are dropped and reported."""
     lines = block.lines
     features = lines["features"].str.decode("base64", strict=False)
     each = (features.bin.size().cast(pl.Float64) / (4 * lines["windows"])).alias("each")
     numbers = each.fill_null(0).to_numpy()
     odd = lines["features"].is_not_null().to_numpy() & ((numbers < 1) | (numbers != np.floor(numbers)))
     start, stride, length = lines.select("start_us", "stride_us", "length_us").to_numpy().astype(np.float64).T
-    late = start + (lines["windows"].to_numpy() - 1) * stride + length >= _YEAR_10000
+    late = start + (lines["windows"].to_numpy() - 1) * stride + length >= END_STAMP_US
     lines = lines.with_columns(features, each)
     if not (odd | late).any():
         return _Block(lines, block.values), {}
@@ -298,8 +267,8 @@ def _decoded(block: _Block) -> tuple[_Block, dict[int, str]]:
     reason = "features: expected base64 of float32, as many for every window"
     faults |= dict.fromkeys(lines["row"].filter(pl.Series(odd)), reason)
     good = ~(odd | late)
-    kept = np.repeat(good, lines["windows"].to_numpy())
-    return _Block(lines.filter(pl.Series(good)), block.values.filter(pl.Series(kept))), faults
+    windows_kept = np.repeat(good, lines["windows"].to_numpy())
+    return _Block(lines.filter(pl.Series(good)), block.values.filter(pl.Series(windows_kept))), faults
 
 
 def _windows(block: _Block) -> pl.DataFrame:
@@ -313,7 +282,7 @@ def _windows(block: _Block) -> pl.DataFrame:
         pl.col("received_us").cast(_TIME).alias("received_at"),
     )
     parts = [pl.DataFrame(schema=WINDOWS)]
-    # Models differ in how many features they have; those of one number are a matrix.
+    # Models differ in their number of features; windows with equally many form a matrix.
     for count in block.lines["each"].unique():
         alike = pl.col("each").eq_missing(pl.lit(count, pl.Float64))
         part = rows.filter(alike)

@@ -1,16 +1,19 @@
-"""Everything that decides a model, as plain values: the same recipe gives the same model."""
+"""The recipe of a model: every value that decides it. Training the same recipe again gives the same model."""
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from har.errors import RegistryError
 from har.windows import Split, WindowSet
 
 _SECTIONS_THAT_DECIDE = ("recordings", "sensors", "windows", "activities", "split", "training")
@@ -18,20 +21,20 @@ _SECTIONS_THAT_DECIDE = ("recordings", "sensors", "windows", "activities", "spli
 
 @dataclass(frozen=True)
 class Recipe:
-    """What decides a model: settings, data version, split, seed and code.
+    """The values that decide a model: settings, data version, split, seed and code.
 
     Attributes:
         settings: all of har.toml, as JSON values.
-        lake: folder of the tables.
+        lake: folder of the lake.
         lake_version: version of `samples`.
         split: subjects of each side.
         network: the network's name.
         seed: of weights, batches and augmentation.
         git_commit: of the code, "" if unknown.
-        git_dirty: whether the code had changes that are in no commit.
-        regimes: ISO dates at which a new distribution began, oldest first: drift that a model was trained on after.
-        labels_version: version of `labels`, the feedback; -1: none.
-        trained_to: ISO date of the newest windows; "" in recipes that did not record it.
+        git_dirty: whether the code had uncommitted changes.
+        regimes: ISO dates at which drift began that the model is trained on, oldest first.
+        labels_version: version of the table `labels`; -1: there was none.
+        trained_to: ISO date of the newest windows; "" in recipes of releases that did not record it.
     """
 
     settings: dict[str, Any]
@@ -47,8 +50,41 @@ class Recipe:
     trained_to: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values."""
+        """The fields as JSON values."""
         return dict(vars(self))
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
+        """Read a recipe that this release or an older one wrote; fields that are missing get their defaults.
+
+        A field that this release does not know is refused: it decides the model, and training would ignore it.
+
+        Args:
+            values: the fields as JSON values.
+            where: what messages call the recipe, such as "recipe of version 3".
+
+        Raises:
+            RegistryError: a field is missing that has no default, or is unknown.
+        """
+        fields = dataclasses.fields(cls)
+        unknown = sorted(set(values) - {field.name for field in fields})
+        if unknown:
+            raise RegistryError(
+                where=where,
+                expected=f"only the fields {', '.join(field.name for field in fields)}",
+                got=f"{', '.join(unknown)} as well",
+                remedy="A newer release wrote it: update this project.",
+            )
+        required = [field.name for field in fields if _has_no_default(field)]
+        missing = [name for name in required if name not in values]
+        if missing:
+            raise RegistryError(
+                where=where,
+                expected=f"the fields {', '.join(required)}",
+                got=f"no {', '.join(missing)}",
+                remedy="Restore recipe.json from a backup, or train again: har train.",
+            )
+        return cls(**values)
 
     @property
     def data_version(self) -> str:
@@ -58,9 +94,9 @@ class Recipe:
 
     @property
     def key(self) -> str:
-        """Twelve hexadecimal digits that name exactly this recipe; where things lie does not count."""
+        """Twelve hexadecimal digits that identify this recipe; the lake's folder is not part of it."""
         content = {name: value for name, value in self.to_json().items() if name not in ("lake", "trained_to")}
-        # Recipes from before there were these keep the key that they were registered under.
+        # Recipes of releases without these fields must keep the key that they were registered under.
         if not self.regimes:
             del content["regimes"]
         if self.labels_version < 0:
@@ -68,36 +104,36 @@ class Recipe:
         content["settings"] = {
             name: section for name, section in self.settings.items() if name in _SECTIONS_THAT_DECIDE
         }
-        # The one setting of another section that is written into the model file.
+        # The only setting of another section that is written into the model file.
         content["abstain_below"] = self.settings["scoring"]["abstain_below"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
     @property
     def sides(self) -> Split:
-        """The split, as `har.windows` knows it."""
+        """The split, as `har.windows` takes it."""
         return Split(**{name: tuple(subjects) for name, subjects in self.split.items()})
 
     def continued(self, since: dt.date | None) -> dict[str, Any]:
-        """What `make_recipe` takes over from the champion's recipe.
+        """The arguments that `make_recipe` takes over from this recipe, the champion's.
 
         Args:
-            since: first day of a drift to be trained on; None: there is none.
+            since: first day of the drift to be trained on; None: there is none.
 
         Returns:
-            `regimes`, those of this recipe and the new one; and `held_out`, so that the champion can be met on the
-            subjects that it does not know. Nothing as long as there was no drift: the settings decide.
+            `regimes`, those of this recipe and the new one, and `held_out`, so that both models are compared on
+            subjects that neither was trained on. Empty as long as there was no drift: the settings decide.
         """
         known = [dt.date.fromisoformat(date) for date in self.regimes]
         new = [since] if since is not None and all(since > date for date in known) else []
         return {"regimes": [*known, *new], "held_out": self.split["held_out"]} if known or new else {}
 
     def regimes_of(self, windows: WindowSet) -> NDArray[np.int64]:
-        """Which distribution each window is from, by its date; 0 is the original one, int64 (N,)."""
+        """The regime of each window by its date, int64 (N,); 0 is the original distribution."""
         borders = np.array(self.regimes, "datetime64[D]")
         return np.asarray(np.searchsorted(borders, windows.dates, side="right"), np.int64)
 
     def tags(self) -> dict[str, str]:
-        """What a registered version is looked up by."""
+        """The tags of the registered version."""
         return {
             "recipe_key": self.key,
             "network": self.network,
@@ -108,3 +144,7 @@ class Recipe:
             "git_dirty": str(self.git_dirty).lower(),
             **({"trained_to": self.trained_to} if self.trained_to else {}),
         }
+
+
+def _has_no_default(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING

@@ -16,6 +16,10 @@ interpolated: there is no measured sample within 0.6 of an interval (half an int
 TIME = pl.Datetime("us", "UTC")
 
 
+RANGE_SLACK = 1.1
+"""Sensors overshoot their nominal full scale a little: a sample may reach this multiple of it."""
+
+
 def canonical_schema(channels: Iterable[str]) -> pl.Schema:
     """Columns and types of the sample table: channels in m/s² or rad/s, `activity` null where unlabelled."""
     return pl.Schema(

@@ -1,6 +1,6 @@
-"""The `har` command: the project's jobs, called directly, and the registry's hand tools; one file per noun.
+"""The `har` command: runs jobs, and shows and changes the registry. One file per noun.
 
-Nothing here starts a server, and what is slow to import is imported where it is used: `har --help` answers at once.
+Slow imports are made where they are used, so that `har --help` answers at once. No job starts a server.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ app.command()(project.up)
 
 
 @contextlib.contextmanager
-def _words_for_errors() -> Iterator[None]:
+def _errors_as_messages() -> Iterator[None]:
     try:
         yield
     except HarError as error:
@@ -52,6 +52,6 @@ def _words_for_errors() -> Iterator[None]:
 
 
 def main() -> None:
-    """Run the command line; our own errors end it with words and status 2."""
-    with _words_for_errors():
+    """Run the command line; a `HarError` ends it with its message and status 2."""
+    with _errors_as_messages():
         app()

@@ -1,4 +1,4 @@
-"""What several commands share: the console, options, and the way to a Prefect server, where there is one."""
+"""Parts of several commands: the console, options, and the connection to a running Prefect server."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Network = Annotated[
 ]
 ViaPrefect = Annotated[
     bool,
-    typer.Option("--via-prefect", help="Run the flow instead, on the server of PREFECT_API_URL or of `make up`."),
+    typer.Option("--via-prefect", help="Run the flow on the Prefect server of PREFECT_API_URL or of `make up`."),
 ]
 
 
@@ -38,14 +38,14 @@ def day(date: dt.datetime | None) -> dt.date | None:
 
 
 def run(job: Callable[[], Any], flow: Callable[[], Any], *, via_prefect: bool) -> Any:
-    """Call a job here, or run its flow in this process on a server that is there.
+    """Call the job, or run its flow in this process on a running Prefect server.
 
     Raises:
-        ServerError: a flow is asked for, and no server is known.
+        ServerError: the flow is requested, but no server runs.
     """
     if not via_prefect:
         return job()
-    # What goes wrong in a run ends the command, with words or a traceback: Prefect's own would be a second one.
+    # The command reports an error itself; Prefect's log would show it a second time.
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     with on_server(load_settings()):
@@ -53,7 +53,7 @@ def run(job: Callable[[], Any], flow: Callable[[], Any], *, via_prefect: bool) -
 
 
 def known_server(settings: Settings) -> str | None:
-    """The API of PREFECT_API_URL or of the stack that runs on this project; None: there is none."""
+    """The URL of PREFECT_API_URL or of the project's running stack; None: no server is known."""
     from infra.local.server import running_server
 
     return os.environ.get("PREFECT_API_URL") or running_server(home(settings))
@@ -66,18 +66,17 @@ def home(settings: Settings) -> Path:
 
 @contextlib.contextmanager
 def on_server(settings: Settings) -> Iterator[None]:
-    """Let Prefect, in this process, use the server that is known.
+    """Let Prefect in this process use the known server.
 
     Raises:
-        ServerError: none is.
+        ServerError: no server is known.
     """
     url = known_server(settings)
     if url is None:
         raise ServerError(
             where="--via-prefect",
-            expected="a Prefect server",
-            got="none: PREFECT_API_URL is not set, and `make up` does not run here",
-            remedy="Start one with `make up` in another terminal, or leave --via-prefect out.",
+            problem="no Prefect server is known: PREFECT_API_URL is not set, and `make up` does not run here",
+            remedy="Start one with `make up` in another terminal, or omit --via-prefect.",
         )
     from infra.local.server import using_server
 
@@ -86,11 +85,11 @@ def on_server(settings: Settings) -> Iterator[None]:
 
 
 def sender(settings: Settings) -> Callable[[Any], str]:
-    """Sends a job's events to the server that is known; without one, says so."""
-    from har.jobs import nobody_listens
+    """A function that sends a job's events to the known server, or `no_receiver`."""
+    from har.jobs import no_receiver
 
     if known_server(settings) is None:
-        return nobody_listens
+        return no_receiver
 
     def send(event: Any) -> str:
         from flows._events import sender as prefect_sender
@@ -101,8 +100,8 @@ def sender(settings: Settings) -> Callable[[Any], str]:
     return send
 
 
-def trainings_start_themselves(settings: Settings) -> bool:
-    """What the variable `har_retraining` of the known server says; without a server: yes."""
+def automatic_retraining(settings: Settings) -> bool:
+    """Whether retraining may start without a person: the server's variable `har_retraining`; without a server, yes."""
     if known_server(settings) is None:
         return True
     with on_server(settings):

@@ -1,4 +1,4 @@
-"""Drift: judge scored days."""
+"""Commands about drift: monitor scored days."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from har_cli._shared import Date, ViaPrefect, day, out, run, sender, trainings_start_themselves
+from har_cli._shared import Date, ViaPrefect, automatic_retraining, day, out, run, sender
 
 
 def monitor(
     date: Date = None,
-    again: Annotated[bool, typer.Option(help="Also days that were judged before.")] = False,
+    again: Annotated[bool, typer.Option(help="Also judge days again that were judged before.")] = False,
     via_prefect: ViaPrefect = False,
 ) -> None:
-    """Compare scored days with what the champion was trained on; report, decide, and say so."""
+    """Compare scored days with the champion's training data; write reports and decide what to do."""
 
     def job() -> object:
         from har.jobs.monitor import monitor
@@ -27,7 +27,7 @@ def monitor(
             date=day(date),
             again=again,
             send=sender(project.settings),
-            automatic=trainings_start_themselves(project.settings),
+            automatic=automatic_retraining(project.settings),
         )
 
     def flow() -> object:
@@ -37,9 +37,10 @@ def monitor(
 
     report = run(job, flow, via_prefect=via_prefect)
     table = Table("day", "subjects", "score", "verdict", title=f"Days against version {report.model_version}")
-    for one in report.days:
-        score = f"{one.score:.2f}" if one.judged else "-"
-        table.add_row(str(one.date), str(one.subjects), f"[red]{score}[/]" if one.alarmed else score, one.verdict)
+    for found in report.days:
+        score = f"{found.score:.2f}" if found.judged else "-"
+        coloured = f"[red]{score}[/]" if found.alarmed else score
+        table.add_row(str(found.date), str(found.subjects), coloured, found.verdict)
     if report.days:
         out.print(table)
     else:
@@ -47,6 +48,6 @@ def monitor(
     for row in report.decisions:
         out.print(f"{row.date}: {row.action}. {' '.join(row.reasons)}", highlight=False, markup=False)
         if row.action == "retrain" and row.handled_at is None:
-            out.print(f"  `make up` trains for it; by hand: har train --decision {row.decision_id}", highlight=False)
+            out.print(f"  `make up` starts it; by hand: har train --decision {row.decision_id}", highlight=False)
     if report.index:
         out.print(f"Page: {report.index}")

@@ -1,4 +1,4 @@
-"""`har import`: what a folder of other people's recordings holds, and then the same as inbox files."""
+"""`har import`: report on a folder of published recordings, and write them to the inbox."""
 
 from __future__ import annotations
 
@@ -38,28 +38,28 @@ def _list(wanted: bool) -> None:
 def import_recordings(
     layout: Annotated[str, typer.Argument(help="A layout's name (see --list), or a Python file that holds one.")],
     path: Annotated[Path, typer.Argument(help="The folder or file to read.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is there; write nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only report; write nothing.")] = False,
     option: Annotated[
         list[str] | None, typer.Option("--option", "-o", metavar="NAME=VALUE", help="One of the layout's options.")
     ] = None,
     activities: Annotated[
         list[str] | None,
         typer.Option(
-            "--map", metavar="LABEL=ACTIVITY", help="What a label means; LABEL= leaves its samples unlabelled."
+            "--map", metavar="LABEL=ACTIVITY", help="The activity of a label; LABEL= makes its samples unlabelled."
         ),
     ] = None,
     unit: Annotated[
         list[str] | None,
-        typer.Option(metavar="SENSOR=UNIT", help="The values' unit, where the layout states a wrong one."),
+        typer.Option(metavar="SENSOR=UNIT", help="The values' unit, if the layout states a wrong one."),
     ] = None,
     first_day: Annotated[
-        dt.datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The date given to recordings that have none.")
+        dt.datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The first date for recordings without a date.")
     ] = None,
     show: Annotated[
         bool, typer.Option("--list", callback=_list, is_eager=True, help="List the layouts and their options.")
     ] = False,
 ) -> None:
-    """Read a published or vendor layout and write inbox files, which `har ingest` takes."""
+    """Read recordings of a published or vendor layout and write inbox files for `har ingest`."""
     from har.importing import ASSIGNED_FROM, survey, write
     from har.recordings.layouts import find_layout
 
@@ -77,11 +77,11 @@ def import_recordings(
                 units=_pairs(unit, "--unit"),
                 first_day=first_day.date() if first_day else ASSIGNED_FROM,
             )
-        _say(found)
+        _print_survey(found)
         found.labels.require_known()
         if not found.staged:
             raise NotEnoughDataError(
-                where=str(path), expected="a recording that can be taken", got="none", remedy="See the reasons above."
+                where=str(path), problem="no recording can be imported", remedy="See the reasons above."
             )
         inbox = settings.path("inbox")
         if dry_run:
@@ -99,26 +99,29 @@ def _pairs(given: list[str] | None, flag: str) -> dict[str, str]:
         name, equals, value = text.partition("=")
         if not equals or not name:
             raise SettingsError(
-                where=f"har import, {flag}", expected="NAME=VALUE", got=repr(text), remedy="Put '=' between the two."
+                where=f"har import, {flag}",
+                expected="NAME=VALUE",
+                got=repr(text),
+                remedy="Write NAME, '=', VALUE.",
             )
         pairs[name] = value
     return pairs
 
 
-def _say(found: Survey) -> None:
-    """What was found, before anything is written."""
+def _print_survey(found: Survey) -> None:
+    """Report on the recordings before anything is written."""
     by_kind: defaultdict[tuple[str, str], list[Staged]] = defaultdict(list)
     for one in found.staged:
         by_kind[one.device, one.placement].append(one)
     table = Table("device", "placement", "subjects", "sessions", "hours", "measured rate", "units", title="Found")
     for (device, placement), group in sorted(by_kind.items()):
         rates = sorted(one.quality.measured_rate_hz for one in group)
-        counted = " (stated, samples are counted)" if all(one.clock == "counted" for one in group) else ""
+        counted = " (stated; times are counted samples)" if all(one.clock == "counted" for one in group) else ""
         rate = f"{rates[0]:.1f}" if f"{rates[0]:.1f}" == f"{rates[-1]:.1f}" else f"{rates[0]:.1f} to {rates[-1]:.1f}"
         units = sorted({f"{sensor} {unit}" for one in group for sensor, unit in one.sensors.items()})
         table.add_row(
-            device or "not said",
-            placement or "not said",
+            device or "unknown",
+            placement or "unknown",
             str(len({one.file.subject for one in group})),
             str(len(group)),
             f"{sum(one.seconds for one in group) / 3600:.2f}",
@@ -126,11 +129,11 @@ def _say(found: Survey) -> None:
             ", ".join(units),
         )
     out.print(table)
-    _say_dates(found)
+    _print_dates(found)
     pauses = {one.quality.longest_gap_s: one.source for one in found.staged}
     if pauses:
         out.print(f"Longest time between two samples: {max(pauses):g} s, in {escape(pauses[max(pauses)])}")
-    _say_labels(found.labels)
+    _print_labels(found.labels)
     if found.faults:
         faults = Table("fault", "count", title="Faults")
         for words, count in sorted(found.faults.items()):
@@ -146,17 +149,17 @@ def _named(source: str, error: str) -> str:
     return error if error.startswith(source) else f"{source}: {error}"
 
 
-def _say_dates(found: Survey) -> None:
+def _print_dates(found: Survey) -> None:
     dates = sorted({one.file.date for one in found.staged})
     assigned = sum(one.clock != "utc" for one in found.staged)
     if dates:
         span = str(dates[0]) if len(dates) == 1 else f"{dates[0]} to {dates[-1]}, {len(dates)} days"
         out.print(f"Dates: {span}.", end=" " if assigned else "\n")
     if assigned:
-        out.print(f"{assigned} recordings have no date of their own: theirs is assigned (--first-day), by their order.")
+        out.print(f"{assigned} recordings have no date; dates are assigned in their order (--first-day).")
 
 
-def _say_labels(labels: Labels) -> None:
+def _print_labels(labels: Labels) -> None:
     if not labels.samples:
         out.print("Activities: none; the recordings carry no labels.")
         return

@@ -1,4 +1,4 @@
-"""Models: train, evaluate, package; what is registered, and who serves."""
+"""Commands about models: train, evaluate, package, list, promote, roll back, reproduce."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from har.settings import load_settings
-from har_cli._shared import Network, ViaPrefect, out, run, sender, trainings_start_themselves
+from har_cli._shared import Network, ViaPrefect, automatic_retraining, out, run, sender
 
-Reason = Annotated[str, typer.Option(help="Why; goes into the promotion log.")]
+Reason = Annotated[str, typer.Option(help="The reason, for the promotion log.")]
 
 
 def train(
@@ -20,7 +20,7 @@ def train(
     decision: Annotated[str | None, typer.Option(help="Id of the decision of `har monitor` to train for.")] = None,
     via_prefect: ViaPrefect = False,
 ) -> None:
-    """Train a challenger and let it meet the champion."""
+    """Train a challenger and compare it with the champion."""
 
     def job() -> object:
         from har.jobs.train import train
@@ -33,7 +33,7 @@ def train(
             seed=seed,
             decision=decision,
             send=sender(project.settings),
-            automatic=decision is None or trainings_start_themselves(project.settings),
+            automatic=decision is None or automatic_retraining(project.settings),
         )
 
     def flow() -> object:
@@ -56,7 +56,7 @@ def evaluate(
     seeds: Annotated[int, typer.Option(min=1)] = 3,
     via_prefect: ViaPrefect = False,
 ) -> None:
-    """Cross-validate by subject on what the lake holds; writes reports/evaluation.json and .html."""
+    """Cross-validate by subject on the lake's labelled windows; writes reports/evaluation.json and .html."""
 
     def job() -> object:
         from har.jobs.evaluate import evaluate
@@ -81,11 +81,11 @@ def evaluate(
 def package(
     version: Annotated[int | None, typer.Option(min=1, help="Another version than the champion.")] = None,
     shadow: Annotated[
-        int | None, typer.Option(min=1, help="A version that sees requests without answering; default: the challenger.")
+        int | None, typer.Option(min=1, help="The shadow model's version; by default the challenger.")
     ] = None,
     via_prefect: ViaPrefect = False,
 ) -> None:
-    """Build the champion's bentos, the online API and the batch scorer, try them and record them."""
+    """Build the champion's bentos (online API and batch scorer), test and record them."""
 
     def job() -> object:
         from har.jobs.package import package
@@ -103,13 +103,13 @@ def package(
     report = run(job, flow, via_prefect=via_prefect)
     out.print(
         f"Version {report.version}: {report.online_tag} and {report.batch_tag}, "
-        f"{'built and tried' if report.built else 'built before'}, {report.seconds:.1f} s.",
+        f"{'built and tested' if report.built else 'built before'}, {report.seconds:.1f} s.",
         highlight=False,
     )
 
 
 def list_models(
-    verify: Annotated[bool, typer.Option("--verify", help="Check that nobody has edited the promotion log.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Check that the promotion log was not edited.")] = False,
 ) -> None:
     """List the registered versions and the promotion log."""
     from har.project import open_project
@@ -117,7 +117,7 @@ def list_models(
     registry = open_project().registry
     if verify:
         lines = registry.verify_log()
-        out.print(f"The promotion log is whole: {lines} lines, each follows from the one before.")
+        out.print(f"The promotion log was not edited: {lines} lines.")
         return
     table = Table("version", "aliases", "created", "network", "data", "accuracy", "macro-F1", title="Versions")
     for version in registry.versions():
@@ -135,7 +135,7 @@ def list_models(
 
 
 def promote(version: int, reason: Reason) -> None:
-    """Make a version the champion by hand."""
+    """Make a version the champion."""
     from har.project import open_project
     from har.registry import whoami
 
@@ -145,7 +145,7 @@ def promote(version: int, reason: Reason) -> None:
 
 
 def rollback(reason: Reason) -> None:
-    """Give the champion's place back to the previous version."""
+    """Make the previous champion the champion again."""
     from har.project import open_project
     from har.registry import whoami
 
@@ -155,7 +155,7 @@ def rollback(reason: Reason) -> None:
 
 
 def reproduce(version: int) -> None:
-    """Retrain a version from its recorded commit, data and seed, and compare the figures."""
+    """Train a version again from its recorded commit, data and seed, and compare the figures."""
     from har.jobs.reproduce import reproduce as retrain
     from har.project import open_project
 
@@ -177,16 +177,16 @@ def _figure(value: float | None) -> str:
 
 
 def _announce(version: int) -> None:
-    """Let the server, if one is known, start the packaging of the new champion."""
-    from har.jobs import nobody_listens, promotion
+    """Send the event of a promotion to the known server, whose automation packages the new champion."""
+    from har.jobs import no_receiver, promotion_event
 
     send = sender(load_settings())
-    if send is nobody_listens:
+    if send is no_receiver:
         return
-    why_not = send(promotion(version))
+    why_not = send(promotion_event(version))
     if why_not:
         Console(stderr=True).print(
-            f"[yellow]The Prefect server did not take the news ({why_not}). Package by hand: har package.[/]",
+            f"[yellow]The Prefect server did not receive the event ({why_not}). Package by hand: har package.[/]",
             highlight=False,
             soft_wrap=True,
         )

@@ -1,4 +1,4 @@
-"""Predictions: score the lake, collect the online service's log."""
+"""Commands about predictions: score the lake, collect the online service's log."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from har_cli._shared import Date, ViaPrefect, day, out, run
 
 def score(
     date: Date = None,
-    rescore: Annotated[bool, typer.Option(help="Also what another version than the champion scored.")] = False,
+    rescore: Annotated[bool, typer.Option(help="Also score recordings again that another version scored.")] = False,
     via_prefect: ViaPrefect = False,
 ) -> None:
-    """Score what no model has scored yet, and write each day's activity summary."""
+    """Score new recordings with the champion, and write each day's activity summary."""
 
     def job() -> object:
         from bentos.batch.client import BatchService
@@ -36,7 +36,7 @@ def score(
 
 
 def collect(via_prefect: ViaPrefect = False) -> None:
-    """Bring the online service's prediction log and feedback into the lake; bad lines are set aside."""
+    """Read the online service's predictions and feedback into the lake; bad lines are set aside."""
 
     def job() -> object:
         from har.jobs.collect import collect
@@ -52,11 +52,11 @@ def collect(via_prefect: ViaPrefect = False) -> None:
     report = run(job, flow, via_prefect=via_prefect)
     out.print(
         f"{report.requests} windows and {report.labels} labels of {report.files} log files collected, "
-        f"{len(report.bad)} bad lines, {report.torn} torn ones."
+        f"{len(report.bad)} bad lines, {report.torn} incomplete ones."
     )
     if report.open:
         out.print(f"{report.open} files are still being written; the next run takes the rest.")
     if report.waiting:
         out.print(f"{report.waiting} labels wait for their requests.")
     if report.unmatched:
-        out.print(f"[yellow]{report.unmatched} answers of a shadow model[/] belong to no request in the lake.")
+        out.print(f"[yellow]{report.unmatched} answers of the shadow model[/] have no request in the lake.")

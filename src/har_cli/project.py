@@ -1,4 +1,4 @@
-"""The project as a whole: its demo, what it holds, and the stack that runs around it."""
+"""Commands about the whole project: the demo, its status, the local stack."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _TABLES = ("samples", "recordings", "predictions", "scores", "requests", "labels
 
 
 def demo(
-    first_act: Annotated[bool, typer.Option("--first-act", help="End before the watch is turned.")] = False,
+    first_act: Annotated[bool, typer.Option("--first-act", help="Run the first act only, without drift.")] = False,
 ) -> None:
-    """Run the whole loop on real recordings; a project about other activities than theirs runs it in demo/."""
+    """Run the whole loop on the embedded recordings; a project with other activities runs it in demo/."""
     from har_cli.demo import run_demo
 
     run_demo(load_settings(), second_act=not first_act)
 
 
 def status() -> None:
-    """Say what the lake and the registry hold."""
+    """Show the content of the lake and the registry."""
     from har.jobs.package import TAGS
     from har.project import open_project
 
@@ -37,7 +37,7 @@ def status() -> None:
     out.print(f"Champion: {f'version {champion.number}' if champion else 'none yet; train one: har train'}")
     if champion:
         bentos = [champion.tags[name] for name in TAGS if name in champion.tags]
-        out.print(f"Bentos: {', '.join(bentos) or 'none with it; build them: har package'}", highlight=False)
+        out.print(f"Bentos: {', '.join(bentos) or 'none yet; build them: har package'}", highlight=False)
     newest = project.lake.decisions.read(columns=["date", "decided_at", "action", "outcome"]).sort("date", "decided_at")
     if len(newest):
         date, _, action, outcome = newest.row(-1)

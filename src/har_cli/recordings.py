@@ -1,4 +1,4 @@
-"""Recordings: replay the sample, ingest the inbox."""
+"""Commands about recordings: replay the sample, ingest the inbox."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from har_cli._shared import Date, ViaPrefect, day, out, run
 
 
 def replay() -> None:
-    """Write the embedded sample's recordings into the inbox, as daily uploads."""
+    """Write the embedded recordings to the inbox, as if they were uploaded daily."""
     from har.sample import replay as write
 
     settings = load_settings()
@@ -24,7 +24,7 @@ def ingest(
     replace: Annotated[bool, typer.Option(help="Replace sessions that were ingested with other content.")] = False,
     via_prefect: ViaPrefect = False,
 ) -> None:
-    """Bring the inbox into the lake; bad files go to quarantine."""
+    """Read the inbox into the lake; bad files go to quarantine."""
 
     def job() -> object:
         from har.jobs.ingest import ingest
@@ -39,7 +39,7 @@ def ingest(
 
     report = run(job, flow, via_prefect=via_prefect)
     out.print(
-        f"{len(report.landed)} files landed ({report.samples} samples), {len(report.known)} known already, "
+        f"{len(report.landed)} files ingested ({report.samples} samples), {len(report.known)} ingested before, "
         f"{len(report.quarantined)} quarantined."
     )
     if report.unfinished:

@@ -33,11 +33,11 @@ def har(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_commands(log: Log, har: Har) -> None:
     text = har("collect")
-    assert "0 windows and 0 labels of 0 log files collected, 0 bad lines, 0 torn ones." in text
+    assert "0 windows and 0 labels of 0 log files collected, 0 bad lines, 0 incomplete ones." in text
     log.write(prediction(0), feedback("f", request_id="nobody"), tail=b"[/not] a line\n" + encoded(prediction(1))[:-1])
     assert "1 log files of the online service to collect" in har("status")
     text = har("collect")
-    assert "1 windows and 1 labels of 1 log files collected, 1 bad lines, 1 torn ones." in text
+    assert "1 windows and 1 labels of 1 log files collected, 1 bad lines, 1 incomplete ones." in text
     assert "1 labels wait for their requests." in text
     assert "line 3: Invalid JSON" in text
     text = har("status")

@@ -73,7 +73,7 @@ def test_demo_twice(project: Path) -> None:
     first = demo(project)
     assert "Accuracy by subject" in first
     assert "Look next" in first
-    assert "Held-out subjects, asked of" in first
+    assert "Held-out subjects, classified by" in first
     figures = json.loads((project / "reports" / "demo.json").read_text())
     assert set(figures) >= KEYS
     assert all(isinstance(value, int | float) for value in figures.values())

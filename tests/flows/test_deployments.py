@@ -21,7 +21,7 @@ import yaml
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows._events import sender
-from har.jobs import PROMOTED, Event, of_decision, promotion
+from har.jobs import PROMOTED, Event, decision_event, promotion_event
 from har.lake import Lake
 from har.monitoring import Decision, find_decision, note_decision, unheard
 from har.settings import Settings, load_settings
@@ -87,7 +87,7 @@ def _decide(lake: Lake, settings: Settings, day: int, event: str) -> Event:
     assert note_decision(lake, decision, 1)
     row = find_decision(lake, decision.id)
     assert row is not None
-    return of_decision(settings.project.name, row)
+    return decision_event(settings.project.name, row)
 
 
 def _retraining_starts_once_per_decision(api: str, lake: Lake, settings: Settings, deployment: str) -> None:
@@ -175,7 +175,7 @@ def test_a_project_is_deployed_scheduled_run_and_stopped(
             # The news of a promotion, as `har promote` sends it, starts the packaging; nothing serves in this project.
             with monkeypatch.context() as patch:
                 patch.setenv("PREFECT_API_URL", api)
-                assert known_sender(load_settings(project))(promotion(1)) == ""
+                assert known_sender(load_settings(project))(promotion_event(1)) == ""
             _retraining_starts_once_per_decision(api, lake, load_settings(project), deployments["train/retrain"]["id"])
             (packaging,) = _runs_of(api, deployments["package/champion"]["id"])
             assert packaging["state"]["type"] == "FAILED"
@@ -186,7 +186,7 @@ def test_a_project_is_deployed_scheduled_run_and_stopped(
             worker.send_signal(signal.SIGKILL)
             rest = stack.communicate(timeout=40)[0]
             assert stack.returncode == 1
-            assert "ServerError: worker: expected it to run, but got signal SIGKILL" in rest
+            assert "ServerError: worker: killed by SIGKILL" in rest
             assert "worker.log ends" in rest
             left = psutil.wait_procs(family, timeout=5)[1]
             assert [part for part in left if part.status() != psutil.STATUS_ZOMBIE] == []

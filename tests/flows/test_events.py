@@ -20,7 +20,7 @@ from prefect.variables import Variable
 
 from flows.monitor import monitor
 from flows.train import train
-from har.jobs import of_decision
+from har.jobs import decision_event
 from har.monitoring import DecisionRow, decisions, mark, reports
 from har.project import Project
 
@@ -81,7 +81,7 @@ def retraining(project: Project) -> DecisionRow:
     return row
 
 
-def test_a_server_that_takes_no_event_costs_nothing_but_time(due: Project, server: str) -> None:
+def test_an_event_that_the_server_does_not_receive_is_sent_later(due: Project, server: str) -> None:
     with without_events(server) as api:
         environment = {**os.environ, "PREFECT_API_URL": api}
         done = subprocess.run(
@@ -116,13 +116,13 @@ def test_the_switch_is_a_variable_of_the_server(server: str, due: Project) -> No
     assert (report.version, report.trained, report.reasons) == (1, False, ("switched off",))
 
 
-def test_an_event_that_nobody_heard_is_sent_again_with_the_same_id(due: Project, server: str) -> None:
+def test_an_unhandled_event_is_sent_again_with_the_same_id(due: Project, server: str) -> None:
     monitor()
     row = retraining(due)
     mark(due.lake, [row], emitted_at=dt.datetime.now(dt.UTC) - dt.timedelta(hours=2))
     (sent,) = monitor().decisions
     assert sent.decision_id == row.decision_id
-    wanted = of_decision("test-project", row).id
+    wanted = decision_event("test-project", row).id
     with get_client(sync_client=True) as client:
         deadline = 60
         for _ in range(deadline):

@@ -1,4 +1,4 @@
-"""`package` on a real server: the champion's bentos, built once, tried before they count, and found again."""
+"""`package` on a real server: the champion's bentos are built once, tested before they are recorded, and reused."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from flows.ingest import ingest
 from flows.package import package
 from flows.train import train
 from har.errors import LakeBusyError, ModelMismatchError, NoChampionError, PackagingError, RegistryError
-from har.jobs import PROMOTED, nobody_listens, promotion
+from har.jobs import PROMOTED, no_receiver, promotion_event
 from har.jobs.package import TAGS
 from har.project import Project, open_project
 from har.settings import load_settings
@@ -84,7 +84,7 @@ def latest(project: Project) -> set[str]:
     return {f"{path.parent.name}:{path.read_text()}" for path in found}
 
 
-def test_the_champion_is_built_tried_and_recorded_once_and_a_rollback_finds_its_bentos_again(here: Project) -> None:
+def test_the_champion_is_built_tested_and_recorded_once_and_a_rollback_finds_its_bentos_again(here: Project) -> None:
     first = package()
     assert (first.version, first.built) == (1, True)
     assert (
@@ -126,7 +126,7 @@ def test_the_champion_is_built_tried_and_recorded_once_and_a_rollback_finds_its_
         ("bentos/batch/service.py", "\nraise RuntimeError('broken on purpose')\n", "broken on purpose"),
     ],
 )
-def test_a_bento_that_does_not_do_as_its_model_is_not_kept(here: Project, name: str, addition: str, words: str) -> None:
+def test_a_bento_that_fails_its_test_is_removed(here: Project, name: str, addition: str, words: str) -> None:
     source = here.settings.root / name
     honest = source.read_text()
     before, tags = latest(here), here.registry.version(1).tags
@@ -153,7 +153,7 @@ def test_a_killed_build_does_not_count(here: Project) -> None:
     assert (half / "bento.yaml").exists()
 
 
-def test_no_champion_yet_is_said_in_words(server: str, project: Path) -> None:
+def test_without_a_champion_the_message_says_what_to_do(server: str, project: Path) -> None:
     (project / "bentos").symlink_to(ROOT / "bentos")
     with pytest.raises(NoChampionError, match="har train"):
         package()
@@ -166,7 +166,7 @@ def test_no_champion_yet_is_said_in_words(server: str, project: Path) -> None:
 
 
 def test_what_cannot_be_packaged_is_refused_by_name(here: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(RegistryError, match="version 1 as its own shadow"):
+    with pytest.raises(RegistryError, match="version 1 cannot be its own shadow"):
         package(shadow=1)
     with pytest.raises(RegistryError, match="expected one of the versions 1, 2, but got 9"):
         package(version=9)
@@ -176,7 +176,7 @@ def test_what_cannot_be_packaged_is_refused_by_name(here: Project, monkeypatch: 
 
 
 @pytest.mark.parametrize("at_once", [True, False])
-def test_a_task_is_tried_again_if_the_failure_can_pass(
+def test_a_task_is_retried_after_a_temporary_failure(
     server: str, at_once: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_tasks, "PAUSES_S", [0, 0, 0])
@@ -196,7 +196,7 @@ def test_a_task_is_tried_again_if_the_failure_can_pass(
 
     @flow
     def try_out(kind: str) -> int:
-        (result,) = tasks(at_once=at_once, tried_once=[costly])(costly if kind == "costly" else work, [kind])
+        (result,) = tasks(at_once=at_once, without_retries=[costly])(costly if kind == "costly" else work, [kind])
         return result
 
     assert try_out("busy") == 3
@@ -207,16 +207,16 @@ def test_a_task_is_tried_again_if_the_failure_can_pass(
     assert (tries["bad"], tries["costly"]) == (1, 1)
 
 
-def test_a_promotion_is_announced_where_a_server_listens(
+def test_a_promotion_is_sent_as_an_event_if_a_server_runs(
     server: str, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = load_settings(project)
-    assert sender(settings)(promotion(7)) == ""
+    assert sender(settings)(promotion_event(7)) == ""
     with get_client(sync_client=True) as client:
         monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
-        assert sender(settings)(promotion(7)) != ""
+        assert sender(settings)(promotion_event(7)) != ""
         monkeypatch.delenv("PREFECT_API_URL")
-        assert sender(settings) is nobody_listens
+        assert sender(settings) is no_receiver
         question = {"filter": {"event": {"name": [PROMOTED]}}}
         deadline = time.monotonic() + 30
         # The server writes events down in batches, some seconds apart; other tests' versions are among them.

@@ -1,4 +1,4 @@
-"""The nightly flow with a batch service that really listens: the same rows as without, and no other model's."""
+"""The nightly flow with a running batch service: the same rows as without it, and never another model's."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_another_version_than_the_champion_is_refused(
     assert predictions().equals(before)
 
 
-def test_a_service_that_is_not_there_can_be_tried_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_service_is_retried(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     monkeypatch.setenv("HAR_SCORING__SERVICE", f"http://127.0.0.1:{port}")
@@ -145,7 +145,7 @@ def test_a_service_that_is_not_there_can_be_tried_again(project: Path, monkeypat
         (200, "[]", ServiceError),
     ],
 )
-def test_only_what_may_pass_is_tried_again(
+def test_only_temporary_failures_are_retried(
     status: int, content: str, kind: type[Exception], project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def answer(_: Request) -> Response:

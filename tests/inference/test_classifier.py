@@ -1,4 +1,4 @@
-"""The classifier around a real ONNX file: what it answers, and what it refuses by name."""
+"""The classifier with a real ONNX file: its answers and its refusals."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_no_windows(classifier: Classifier) -> None:
     assert features.shape == (0, 3)
 
 
-def test_metadata_comes_back_whole(classifier: Classifier) -> None:
+def test_metadata_is_read_back(classifier: Classifier) -> None:
     assert classifier.metadata == METADATA
 
 

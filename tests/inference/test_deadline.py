@@ -1,4 +1,4 @@
-"""A call with a deadline is broken off in time, and disturbs no other call."""
+"""A call with a deadline is aborted in time, and other calls go on."""
 
 from __future__ import annotations
 
@@ -99,21 +99,21 @@ def test_in_time(classifier: Classifier, deadline_s: float | None) -> None:
     np.testing.assert_allclose(classifier.predict(rounds(3), deadline_s=deadline_s).probabilities, [[0.5, 0.5]])
 
 
-def test_too_late_is_broken_off(classifier: Classifier) -> None:
+def test_a_late_call_is_aborted(classifier: Classifier) -> None:
     began = time.perf_counter()
     with pytest.raises(DeadlineError, match=r"model\.onnx: expected an answer within 100 ms, but got more"):
         classifier.predict(ENDLESS, deadline_s=0.1)
     assert 0.09 < time.perf_counter() - began < 1
 
 
-def test_the_next_call_is_not_broken_off(classifier: Classifier) -> None:
+def test_the_next_call_is_not_aborted(classifier: Classifier) -> None:
     for _ in range(3):
         with pytest.raises(DeadlineError):
             classifier.predict(ENDLESS, deadline_s=0.02)
         assert len(classifier.predict(rounds(1), deadline_s=5.0).probabilities) == 1
 
 
-def test_calls_beside_one_another_have_their_own_deadlines(classifier: Classifier) -> None:
+def test_concurrent_calls_have_separate_deadlines(classifier: Classifier) -> None:
     def ask(number: int) -> bool:
         late = number % 4 == 0
         try:

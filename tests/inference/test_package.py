@@ -1,4 +1,4 @@
-"""A package's folder: written whole, read back, and refused by name when something is missing."""
+"""A package's folder: written, read back, and refused with the name of a missing file."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def full(tmp_path: Path, models: dict[str, Path], rule: MagnitudeRule) -> Path:
     return tmp_path / "package"
 
 
-def test_comes_back_whole(full: Path, rule: MagnitudeRule) -> None:
+def test_what_was_written_is_read_back(full: Path, rule: MagnitudeRule) -> None:
     package = Package.read(full)
     assert (package.version, package.previous_version, package.shadow_version) == (7, 6, 8)
     assert package.previous is not None

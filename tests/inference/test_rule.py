@@ -1,4 +1,4 @@
-"""The fallback rule: what it tells apart, what it never does, and that it survives a trip through JSON."""
+"""The fallback rule: the activities that it distinguishes, its refusals, and its JSON form."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_it_is_gaussian_naive_bayes_with_the_classes_shares_as_prior() -> None:
     np.testing.assert_allclose(rule.predict(windows), expected, atol=1e-5)
 
 
-def test_windows_without_a_label_teach_nothing(rule: MagnitudeRule) -> None:
+def test_windows_without_a_label_are_ignored(rule: MagnitudeRule) -> None:
     windows = np.concatenate([windows_of(label, 40) for label in (0, 1, 2, 3)])
     other = MagnitudeRule.fit(windows, np.repeat([0, 1, 2, -1], 40), units=UNITS, activities=ACTIVITIES)
     assert other.to_json() == rule.to_json()
@@ -130,7 +130,7 @@ def test_no_labelled_window_is_too_few(count: int) -> None:
         MagnitudeRule.fit(windows_of(0, count), np.full(count, -1), units=UNITS, activities=ACTIVITIES)
 
 
-def test_json_keeps_every_bit(rule: MagnitudeRule) -> None:
+def test_the_rule_is_read_back_exactly_from_json(rule: MagnitudeRule) -> None:
     again = MagnitudeRule.from_json(json.loads(json.dumps(rule.to_json())))
     windows = windows_of(1, 30, seed=2)
     assert (again.predict(windows) == rule.predict(windows)).all()
@@ -144,7 +144,7 @@ def test_json_keeps_every_bit(rule: MagnitudeRule) -> None:
         ({"mean": [[0.0] * 3, [0.0] * 4]}, "inhomogeneous"),
         ({"prior": [0.5, 0.5, float("nan"), 0]}, "prior"),
         ({"prior": [-0.5, 0.5, 0.5, 0.5]}, "prior"),
-        ({"prior": [0, 0, 0, 0]}, "without any activity"),
+        ({"prior": [0, 0, 0, 0]}, "a prior of 0 for every activity"),
         ({"spread": [[0.0] * 4] * 4}, "spread"),
         ({"spread": None}, "spread"),
         ({"activities": "SIT"}, "'SIT' as activities"),

@@ -1,4 +1,4 @@
-"""Ways to look at processes, whoever started them."""
+"""Functions to look at processes."""
 
 from __future__ import annotations
 

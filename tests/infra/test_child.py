@@ -1,4 +1,4 @@
-"""A child takes all it started with it, whether it is stopped or its parent is killed."""
+"""All processes that a child started end with it, whether it is stopped or its parent is killed."""
 
 from __future__ import annotations
 

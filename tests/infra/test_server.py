@@ -1,4 +1,4 @@
-"""A real Prefect server per folder: found, used, shared, and gone afterwards, whatever ends its block."""
+"""A real Prefect server per folder: found, used and shared, and ended however its block ends."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_two_folders_have_two_servers_and_a_folder_has_one(
         with local_server(first) as shared:
             assert shared == urls[0]
             assert set(descendants(os.getpid())) - before == started
-        with pytest.raises(ServerError, match="no other Prefect server"), hold_home(first):
+        with pytest.raises(ServerError, match="a Prefect server runs on this folder already"), hold_home(first):
             pass
         assert (_flow_names(urls[0]), _flow_names(urls[1])) == ([], ["here"])
     assert all_gone(started, within_s=1)

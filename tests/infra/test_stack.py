@@ -1,4 +1,4 @@
-"""`make up` as a user meets it: what it prints, what it refuses, and how it ends."""
+"""`make up` as a user runs it: its output, its refusals, and its end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The prediction log into the lake: what each line becomes, and what is malformed, late, repeated or still open."""
+"""Collecting the prediction log: the rows of each line; lines that are malformed, late or repeated; open files."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_a_file_that_is_still_written_to_is_read_and_stays(log: Log, lake: Lake)
     assert lake.requests.read().sort("request_id")["shadow_activity"].to_list() == ["IR", None]
 
 
-def test_the_last_line_of_a_dead_writer_is_counted(log: Log, lake: Lake) -> None:
+def test_the_incomplete_line_of_a_killed_writer_is_counted(log: Log, lake: Lake) -> None:
     path = log.write(prediction(0), tail=encoded(prediction(1))[:-1])
     report = log.collect(lake)
     assert (report.torn, report.requests, report.bad) == (1, 1, [])
@@ -160,7 +160,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("line", MALFORMED.values(), ids=MALFORMED.keys())
-def test_a_malformed_line_is_set_aside_and_the_others_land(log: Log, lake: Lake, line: bytes) -> None:
+def test_a_malformed_line_is_set_aside_and_the_others_are_collected(log: Log, lake: Lake, line: bytes) -> None:
     path = log.folder / "20240101T120000-77-0.jsonl"
     path.write_bytes(
         encoded(prediction(0)) + line + b"\n" + encoded(prediction(1), shadow(1), feedback("g", request_id="r0"))
@@ -174,7 +174,7 @@ def test_a_malformed_line_is_set_aside_and_the_others_land(log: Log, lake: Lake,
     assert lake.requests.read().sort("request_id")["shadow_version"].to_list() == [None, 9]
 
 
-def test_a_mended_line_is_collected(log: Log, lake: Lake) -> None:
+def test_a_fixed_line_is_collected(log: Log, lake: Lake) -> None:
     log.write(prediction(0, ms=-1.0), prediction(1))
     [bad] = log.collect(lake).bad
     assert "ms" in bad.reason
@@ -201,7 +201,7 @@ def test_a_shadow_that_comes_later(log: Log, lake: Lake) -> None:
     assert lake.requests.read().drop_nulls("features").height == 5
 
 
-def test_a_name_that_a_client_uses_twice(log: Log, lake: Lake) -> None:
+def test_a_request_id_that_a_client_uses_twice(log: Log, lake: Lake) -> None:
     again = {"request_id": "mine", "subject": "s00"}
     log.write(
         *(prediction(number, **again) for number in (0, 1, 2)),
@@ -273,7 +273,7 @@ def test_files_come_in_the_order_they_were_written(log: Log) -> None:
         "20240101T120000-77-0a1b2c3d-9.jsonl",
         "20240101T120000-77-0a1b2c3d-10.jsonl",
         "20240102T000000-5-99999999-0.jsonl",
-        "mended.jsonl",
+        "fixed.jsonl",
     ]
     for name in reversed(names):
         (log.folder / name).write_bytes(b"")

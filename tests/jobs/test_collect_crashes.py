@@ -1,4 +1,4 @@
-"""The prediction log into the lake exactly once: killed at any moment, twice at once, beside a service that writes."""
+"""Each line is collected exactly once: after a kill, by two runs at a time, while the service writes."""
 
 from __future__ import annotations
 

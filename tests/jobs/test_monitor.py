@@ -94,7 +94,7 @@ def test_labels_that_never_come_start_nothing_and_those_that_come_late_do(loop: 
     assert found.decisions[0].event == "har.drift.confirmed"
 
 
-def test_a_loser_is_followed_by_a_pause(loop: Project, live: Live) -> None:
+def test_a_rejected_challenger_is_followed_by_a_cool_down(loop: Project, live: Live) -> None:
     for number in range(2):
         live(number, tilted=True)
     (_, row) = monitor().decisions
@@ -124,7 +124,7 @@ def test_a_watch_with_a_wrong_clock_and_days_out_of_order(loop: Project, live: L
     live(3)
     found = monitor()
     assert [report.date for report in found.days] == [day(3)]
-    assert found.notes == ("Recordings of 2099-01-01 wait until that day is over: was a clock wrong?",)
+    assert found.notes == ("Recordings of 2099-01-01 wait until that day is over. Was the clock of a device wrong?",)
     # An older day that comes later has its place in the history, and a newer one its own.
     live(1)
     live(4)
@@ -175,7 +175,7 @@ def test_a_champion_without_a_reference_is_named(
     assert "har train" in printed.out + printed.err
 
 
-def test_a_bad_champion_is_taken_back(loop: Project, live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bad_champion_is_rolled_back(loop: Project, live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setenv("HAR_TRAINING__EPOCHS", "1")
         assert train(seed=1).version == 2

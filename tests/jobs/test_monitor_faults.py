@@ -9,7 +9,7 @@ import pytest
 from run_support import monitor, sent, train
 from tests_support import run_until_commit
 
-from har.jobs import of_decision
+from har.jobs import decision_event
 from har.jobs._due import FAILED
 from har.monitoring import DecisionRow, decisions, mark, reports
 from har.project import Project
@@ -78,7 +78,7 @@ def test_a_training_that_fails_is_sent_again_and_given_up_after_three(
     monkeypatch.setenv("HAR_PATHS__RUNS", "full")
     ids = set()
     for attempt in (1, 2, 3):
-        ids.add(of_decision("test-project", retraining(due)).id)
+        ids.add(decision_event("test-project", retraining(due)).id)
         with pytest.raises(OSError, match="full"):
             train(decision=retraining(due).decision_id)
         assert retraining(due).attempts == attempt
@@ -115,5 +115,5 @@ def test_an_event_that_nobody_handled_is_sent_again_with_the_same_id(due: Projec
     mark(due.lake, [row], emitted_at=dt.datetime.now(dt.UTC) - dt.timedelta(hours=2))
     (again,) = monitor().decisions
     assert again.decision_id == row.decision_id
-    wanted = of_decision("test-project", row)
+    wanted = decision_event("test-project", row)
     assert [event.id for event in sent[-2:]] == [wanted.id, wanted.id]

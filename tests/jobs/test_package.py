@@ -9,6 +9,7 @@ import onnx
 import pytest
 from onnx import helper
 from serving_support import train_model
+from tests_support import example_recipe
 
 from har.errors import ModelMismatchError, NoChampionError, RegistryError, UnknownVersionError
 from har.inference import Classifier
@@ -28,7 +29,9 @@ def registry(files: list[Path], tmp_path: Path) -> Registry:
     """A registry with the versions 1 to 3; none serves."""
     registry = Registry(tmp_path / "mlruns", "test-project")
     for number, path in enumerate(files, start=1):
-        registry.register(path, params={}, metrics={}, recipe={"n": number}, report=None, tags={"seed": number})
+        registry.register(
+            path, params={}, metrics={}, recipe=example_recipe(seed=number), report=None, tags={"seed": number}
+        )
     return registry
 
 
@@ -51,7 +54,7 @@ def test_aliases_decide_what_goes_in(registry: Registry) -> None:
     assert numbers(registry) == (2, 1, 3)
     # One that is only tried out falls back to the one that serves.
     assert numbers(registry, version=3, shadow=1) == (3, 2, 1)
-    with pytest.raises(RegistryError, match="another version than the 2"):
+    with pytest.raises(RegistryError, match="version 2 cannot be its own shadow"):
         choose(registry, shadow=2)
     with pytest.raises(UnknownVersionError):
         choose(registry, shadow=8)
@@ -72,7 +75,9 @@ def test_a_version_for_other_activities_cannot_stand_in(registry: Registry, file
     metadata = dataclasses.replace(Classifier(files[0]).metadata, activities=("LIE", "WALK", "RUN"))
     helper.set_model_props(model, metadata.to_properties())
     onnx.save(model, tmp_path / "other.onnx")
-    registry.register(tmp_path / "other.onnx", params={}, metrics={}, recipe={"n": 4}, report=None, tags={})
+    registry.register(
+        tmp_path / "other.onnx", params={}, metrics={}, recipe=example_recipe(seed=4), report=None, tags={}
+    )
     registry.promote(4, reason="other activities then", who="test")
     registry.promote(1, reason="these now", who="test")
     registry.set_challenger(4)

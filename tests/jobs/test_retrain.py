@@ -1,4 +1,4 @@
-"""`train` for a decision of monitoring: what the log says after it, whatever comes of it."""
+"""`train` for a decision of monitoring: the outcome in the log of decisions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def row_of(project: Project, decision: str) -> DecisionRow:
     return row
 
 
-def test_the_winner_says_why_it_was_trained_and_the_decision_what_came_of_it(
+def test_a_promoted_version_has_its_reason_and_the_decision_its_outcome(
     loop: Project, live: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What a few made-up days teach is not the question here.
@@ -48,7 +48,7 @@ def test_the_winner_says_why_it_was_trained_and_the_decision_what_came_of_it(
     version = loop.registry.champion()
     assert version.number == 2
     assert (version.tags["started_by"], version.tags["decision"]) == (EVENT, decision)
-    assert loop.registry.recipe(2)["regimes"] == [DAY.isoformat()]
+    assert loop.registry.recipe(2).regimes == [DAY.isoformat()]
     move = loop.registry.log()[-1]
     assert (move.action, move.version) == ("promote", 2)
     assert "Drift is confirmed since 2024-01-09." in move.reason
@@ -65,11 +65,11 @@ def test_the_winner_says_why_it_was_trained_and_the_decision_what_came_of_it(
     loop.registry.rollback(reason="it was worse in service", who="test")
     taken_back = train(since=DAY)
     assert (taken_back.version, taken_back.trained, taken_back.promoted) == (2, False, False)
-    assert taken_back.reasons == ("It served before, and version 1 was put in its place.",)
+    assert taken_back.reasons == ("It served before; version 1 has replaced it.",)
     assert loop.registry.champion().number == 1
 
 
-def test_a_loser_changes_nothing_but_the_log(loop: Project, live: Callable[..., None]) -> None:
+def test_a_rejected_challenger_changes_only_the_log(loop: Project, live: Callable[..., None]) -> None:
     live(0)
     # No day lies behind this drift: on the day since, the champion is right already, and cannot be beaten.
     decision = decided(loop, DAY - dt.timedelta(days=1))
@@ -82,7 +82,7 @@ def test_a_loser_changes_nothing_but_the_log(loop: Project, live: Callable[..., 
     assert [move.action for move in loop.registry.log()][-1] == "reject"
 
 
-def test_a_failed_training_is_still_to_be_done(
+def test_a_failed_training_stays_open(
     loop: Project, live: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     live(1, tilted=True)
@@ -113,14 +113,14 @@ def test_switched_off_nothing_is_trained_for_an_event_and_all_is_by_hand(loop: P
     assert train(seed=1, automatic=False).version == 2
 
 
-def test_what_another_champion_made_void_is_not_trained(loop: Project) -> None:
+def test_a_decision_for_a_former_champion_is_not_trained(loop: Project) -> None:
     decision = decided(loop, version=7)
     report = train(decision=decision)
     assert (report.trained, report.reasons) == (False, ("void: version 1 serves since",))
     assert row_of(loop, decision).handled_at is not None
 
 
-def test_a_decision_that_nobody_took_is_refused(loop: Project) -> None:
+def test_an_unknown_decision_is_refused(loop: Project) -> None:
     with pytest.raises(MonitoringError, match="a decision in the lake's log, but got '2024-01-09-retrain-0'"):
         train(decision="2024-01-09-retrain-0")
     assert len(loop.registry.versions()) == 1

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from loop_support import fill, score, write_mean_model
+from tests_support import example_recipe
 
 from har.dataset import load_windows
 from har.inference import Classifier
@@ -64,7 +65,7 @@ def promote(registry: Registry, settings: Settings, lake: Lake, tmp_path: Path) 
             model,
             params={},
             metrics={"accuracy": 0.9},
-            recipe={"number": number},
+            recipe=example_recipe(seed=number),
             report=None,
             extra_artifacts=[made] if reference else [],
             tags={"trained_to": BEFORE[-1].isoformat()},

@@ -58,6 +58,7 @@ def test_one_date_only(tmp_path: Path) -> None:
         ("2024-01-01/s01_a=b.csv", "letters"),
         ("2024-01-01/_a.csv", "letters"),
         ("2024-01-01/s01_.csv", "letters"),
+        (f"2024-01-01/{'s' * 65}_a.csv", "at most 64"),
     ],
 )
 def test_a_misnamed_file_is_reported_with_its_path(tmp_path: Path, name: str, word: str) -> None:

@@ -15,8 +15,10 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from tests_support import example_recipe
 
 from har.inference import ModelMetadata
+from har.recipe import Recipe
 from har.registry import Registry
 from har.registry._backend import DATABASE, connect
 
@@ -152,13 +154,13 @@ def add_version(
     *,
     seed: int,
     metrics: dict[str, float] | None = None,
-    recipe: dict[str, object] | None = None,
+    recipe: Recipe | None = None,
 ) -> int:
     return registry.register(
         model,
         params={"training": {"epochs": 15}, "network": "spectral"},
         metrics=metrics or {"accuracy": 0.875, "recall/PEN": 0.9, "latency_us_p50": 57.0},
-        recipe=recipe or {"seed": seed, "lake": "lake", "lake_version": 7},
+        recipe=recipe or example_recipe(seed=seed),
         report=None,
         tags={"seed": seed, "git_dirty": False},
     ).number

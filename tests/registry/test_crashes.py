@@ -1,4 +1,4 @@
-"""A process killed anywhere inside a move, and several at once: aliases and log agree afterwards, nothing is lost."""
+"""Processes killed within a move, and several at a time: aliases and log agree, and nothing is lost."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from tests_support import example_recipe
 
 from har.errors import NoChampionError, RegistryError, UnknownVersionError
 from har.registry import Registry, whoami
@@ -53,7 +54,7 @@ def test_a_rollback_swaps_and_a_second_one_undoes_it(stocked):
     assert aliases(stocked) == {"champion": 2, "previous": 1}
 
 
-def test_rolling_back_without_a_way_back_says_so(registry, register):
+def test_a_rollback_without_a_previous_champion_is_refused(registry, register):
     with pytest.raises(NoChampionError, match="har train"):
         registry.rollback(reason="x", who="me")
     register(0)
@@ -165,7 +166,7 @@ def test_a_shortened_log_stays_detected_after_the_next_move(stocked):
     assert aliases(stocked) == {"champion": 3, "previous": 2}
 
 
-def test_a_torn_last_line_is_kept_aside_and_the_log_goes_on(stocked):
+def test_an_incomplete_last_line_is_moved_to_another_file(stocked):
     stocked.promote(1, reason="first", who="me")
     path = stocked.folder / "promotions.jsonl"
     torn = b'{"when": "2026-01-02T03:04:05+00:00", "who": "m'
@@ -177,7 +178,7 @@ def test_a_torn_last_line_is_kept_aside_and_the_log_goes_on(stocked):
     assert stocked.verify_log() == 2
 
 
-def test_a_last_line_that_an_editor_took_the_line_feed_from_counts(stocked):
+def test_a_last_line_without_a_line_feed_counts(stocked):
     stocked.promote(1, reason="first", who="me")
     rewrite(stocked, bytes.rstrip)
     stocked.promote(2, reason="second", who="me")
@@ -185,7 +186,7 @@ def test_a_last_line_that_an_editor_took_the_line_feed_from_counts(stocked):
     assert not (stocked.folder / "promotions.torn").exists()
 
 
-def test_aliases_moved_by_hand_in_mlflow_are_noticed(stocked):
+def test_aliases_moved_by_hand_in_mlflow_are_logged(stocked):
     stocked.promote(1, reason="first", who="me")
     stocked._catalog.client.set_registered_model_alias(stocked.name, "champion", "2")
     assert stocked.champion().number == 2
@@ -196,9 +197,9 @@ def test_aliases_moved_by_hand_in_mlflow_are_noticed(stocked):
     assert stocked.verify_log() == 3
 
 
-def test_two_models_share_one_log_without_disturbing_each_other(stocked, make_model):
+def test_two_models_share_one_log(stocked, make_model):
     other = Registry(stocked.folder, "gait")
-    other.register(make_model(project="gait"), params={}, metrics={}, recipe={}, report=None, tags={})
+    other.register(make_model(project="gait"), params={}, metrics={}, recipe=example_recipe(), report=None, tags={})
     stocked.promote(1, reason="wrist", who="me")
     other.promote(1, reason="gait", who="me")
     stocked.promote(2, reason="wrist again", who="me")

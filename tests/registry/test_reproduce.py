@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tests_support import example_recipe
 
 from har.errors import ReproductionError, UnknownVersionError
 from har.jobs.reproduce import reproduce
@@ -69,7 +70,8 @@ def add(register, project):
 
     def version(metrics=None, **recipe):
         recipe = {"git_commit": git(project, "rev-parse", "HEAD~1"), "seed": 3, "lake": "/gone", **recipe}
-        return register(metrics=metrics or {"accuracy": 0.875, "seed": 3.0, "latency_us_p50": 57.0}, recipe=recipe)
+        metrics = metrics or {"accuracy": 0.875, "seed": 3.0, "latency_us_p50": 57.0}
+        return register(metrics=metrics, recipe=example_recipe(**recipe))
 
     return version
 
@@ -117,11 +119,11 @@ def test_a_metric_that_one_side_lacks_is_a_difference(registry, project, add):
 def test_a_version_from_a_dirty_tree_goes_on_with_a_note(registry, project, add):
     result = reproduce(registry, add(git_dirty=True), root=project, lake=project)
     assert result.equal
-    assert "differed from its commit" in result.notes[0]
+    assert "uncommitted changes" in result.notes[0]
 
 
 def test_without_a_commit_the_current_source_runs_and_it_says_so(registry, project, register):
-    number = register(metrics={"accuracy": 0.5}, recipe={"git_commit": "", "seed": 3})
+    number = register(metrics={"accuracy": 0.5}, recipe=example_recipe(seed=3))
     result = reproduce(registry, number, root=project, lake=project)
     assert result.commit == ""
     assert result.rows[0].reproduced == 0.5
@@ -164,7 +166,7 @@ def test_a_project_in_a_subfolder_of_its_repository(registry, register, tmp_path
     git(project, "init", "-q", str(tmp_path / "repository"))
     git(project, "add", ".")
     git(project, "commit", "-qm", "as trained")
-    recipe = {"git_commit": git(project, "rev-parse", "HEAD"), "seed": 3}
+    recipe = example_recipe(git_commit=git(project, "rev-parse", "HEAD"), seed=3)
     number = register(metrics={"accuracy": 0.75, "seed": 3.0}, recipe=recipe)
     assert reproduce(registry, number, root=project, lake=project).equal
 

@@ -1,4 +1,4 @@
-"""Registering versions, finding them again, and getting back the very bytes that were trained."""
+"""Registering versions, listing them, and reading back the bytes that were trained."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ import sys
 
 import numpy as np
 import pytest
+from tests_support import example_recipe
 
 from har.errors import ModelError, ModelMismatchError, NoChampionError, RegistryError, UnknownVersionError
 from har.inference import Classifier
 from har.registry import Registry
 
 
-def test_a_version_gives_back_the_trained_bytes_and_what_they_came_from(registry, make_model, tmp_path):
+def test_a_version_has_the_trained_bytes_the_recipe_and_the_files(registry, make_model, tmp_path):
     model = make_model()
     report = tmp_path / "report.html"
     report.write_text("<html>87 %</html>")
     extra = tmp_path / "metrics.json"
     extra.write_text("{}")
-    recipe = {"seed": 3, "settings": {"windows": {"length_s": 4.0}}, "lake_version": 7}
+    recipe = example_recipe(seed=3, regimes=["2024-06-01"], labels_version=2)
 
     version = registry.register(
         model,
@@ -70,11 +71,11 @@ def test_versions_count_up_and_are_listed_newest_first(registry, register):
 
 def test_registering_the_same_file_and_recipe_again_is_the_same_version(registry, register):
     assert register(0) == register(0) == 1
-    assert register(0, recipe={"seed": 0, "lake_version": 8}) == 2
+    assert register(0, recipe=example_recipe(lake_version=8)) == 2
     assert len(registry.versions()) == 2
 
 
-def test_tags_can_be_added_to_a_version_except_those_that_say_where_it_came_from(registry, register):
+def test_tags_can_be_added_to_a_version_but_those_of_its_registration_stay(registry, register):
     number = register()
     registry.set_tags(number, {"bento_online": "wrist-online:v1"})
     registry.set_tags(number, {"bento_online": "wrist-online:v2"})
@@ -94,7 +95,7 @@ def test_a_changed_model_file_is_refused(registry, register):
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    with pytest.raises(ModelError, match=r"version 1.*expected the bytes that were registered"):
+    with pytest.raises(ModelError, match=r"version 1.*expected the content that was registered"):
         registry.model_path(number)
     with pytest.raises(ModelError):
         registry.promote(number, reason="better", who="me")
@@ -110,7 +111,9 @@ def test_a_missing_model_file_is_refused(registry, register):
 
 def test_another_projects_model_is_refused_and_leaves_nothing(registry, make_model):
     with pytest.raises(ModelMismatchError, match="'gait'"):
-        registry.register(make_model(project="gait"), params={}, metrics={}, recipe={}, report=None, tags={})
+        registry.register(
+            make_model(project="gait"), params={}, metrics={}, recipe=example_recipe(), report=None, tags={}
+        )
     assert registry.versions() == []
 
 
@@ -118,12 +121,14 @@ def test_a_file_that_is_no_model_is_refused(registry, tmp_path):
     path = tmp_path / "model.onnx"
     path.write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
     with pytest.raises(ModelError, match="expected an ONNX file"):
-        registry.register(path, params={}, metrics={}, recipe={}, report=None, tags={})
+        registry.register(path, params={}, metrics={}, recipe=example_recipe(), report=None, tags={})
 
 
 def test_a_missing_report_is_named_before_anything_is_stored(registry, make_model, tmp_path):
     with pytest.raises(RegistryError, match=r"report\.html"):
-        registry.register(make_model(), params={}, metrics={}, recipe={}, report=tmp_path / "report.html", tags={})
+        registry.register(
+            make_model(), params={}, metrics={}, recipe=example_recipe(), report=tmp_path / "report.html", tags={}
+        )
     assert not (registry.folder / "artifacts").exists()
 
 
@@ -136,7 +141,7 @@ def test_an_unknown_version_is_named_with_those_there_are(registry, register):
         registry.version(7)
 
 
-def test_asking_an_empty_folder_creates_nothing_and_spares_mlflow(tmp_path):
+def test_reading_an_empty_folder_creates_nothing_and_does_not_import_mlflow(tmp_path):
     program = (
         "import sys; from pathlib import Path; from har.registry import Registry\n"
         "from har.errors import NoChampionError\n"
@@ -151,7 +156,7 @@ def test_asking_an_empty_folder_creates_nothing_and_spares_mlflow(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_champion_yet_names_the_way_to_one(registry, register):
+def test_without_a_champion_the_message_says_what_to_do(registry, register):
     register()
     with pytest.raises(NoChampionError, match=r"none among the versions 1\. .*har train.*har promote"):
         registry.champion()
@@ -166,7 +171,7 @@ def test_a_moved_project_keeps_its_versions_and_writes_to_its_new_place(registry
 
     there = Registry(moved, registry.name)
     assert there.model_path(1).read_bytes() == before
-    number = there.register(make_model(1), params={}, metrics={}, recipe={}, report=None, tags={}).number
+    number = there.register(make_model(1), params={}, metrics={}, recipe=example_recipe(), report=None, tags={}).number
     assert there.model_path(number).is_relative_to(moved)
     assert not registry.folder.exists()
 
@@ -187,7 +192,7 @@ elif point == "files":
 elif point == "version":
     mlflow.MlflowClient.create_model_version = die
 registry = Registry(folder, "wrist")
-registry.register(model, params={"a": 1}, metrics={"m": 0.5}, recipe={}, report=None, tags={"seed": 0})
+registry.register(model, params={"a": 1}, metrics={"m": 0.5}, recipe=recipe, report=None, tags={"seed": 0})
 """
 
 
@@ -195,11 +200,11 @@ def test_killed_registrations_leave_no_version_and_the_next_one_succeeds(tmp_pat
     folder = tmp_path / "mlruns"
     registry = Registry(folder, "wrist")
     for point in ("database", "files", "version"):
-        process = spawn(REGISTER, point=point, folder=folder, model=make_model())
+        process = spawn(REGISTER, point=point, folder=folder, model=make_model(), recipe=example_recipe())
         process.join(60)
         assert process.exitcode == -signal.SIGKILL, point
         assert registry.versions() == [], point
-    process = spawn(REGISTER, point="", folder=folder, model=make_model())
+    process = spawn(REGISTER, point="", folder=folder, model=make_model(), recipe=example_recipe())
     process.join(60)
     assert process.exitcode == 0
     assert registry.model_path(1).read_bytes() == make_model().read_bytes()
@@ -209,7 +214,9 @@ def test_killed_registrations_leave_no_version_and_the_next_one_succeeds(tmp_pat
 
 
 def test_two_processes_registering_at_once_both_land(folder, registry, make_model, spawn):
-    processes = [spawn(REGISTER, point="", folder=folder, model=make_model(seed)) for seed in (1, 2)]
+    processes = [
+        spawn(REGISTER, point="", folder=folder, model=make_model(seed), recipe=example_recipe()) for seed in (1, 2)
+    ]
     for process in processes:
         process.join(60)
     assert [process.exitcode for process in processes] == [0, 0]
@@ -221,10 +228,12 @@ def test_a_first_registration_prints_nothing(tmp_path, make_model):
     program = """
 import sys
 from pathlib import Path
+from har.recipe import Recipe
 from har.registry import Registry
+recipe = Recipe(settings={}, lake="lake", lake_version=7, split={}, network="spectral", seed=0)
 registry = Registry(Path(sys.argv[1]), "wrist")
 number = registry.register(
-    Path(sys.argv[2]), params={"a": 1}, metrics={"m": 0.5}, recipe={}, report=None, tags={}
+    Path(sys.argv[2]), params={"a": 1}, metrics={"m": 0.5}, recipe=recipe, report=None, tags={}
 ).number
 registry.promote(number, reason="first", who="me")
 """
@@ -238,7 +247,9 @@ def test_another_backend_is_named_by_mlflows_own_variable(template, tmp_path, ma
     shutil.copy(template, elsewhere)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{elsewhere}")
     registry = Registry(tmp_path / "mlruns", "wrist")
-    number = registry.register(make_model(), params={}, metrics={}, recipe={}, report=None, tags={}).number
+    number = registry.register(
+        make_model(), params={}, metrics={}, recipe=example_recipe(), report=None, tags={}
+    ).number
     registry.promote(number, reason="first", who="me")
     assert not (tmp_path / "mlruns" / "mlflow.db").exists()
     assert registry.model_path("champion").read_bytes() == make_model().read_bytes()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -32,7 +33,8 @@ def recording(
         "flags": 0,
     }
     lake = Lake(settings.path("lake"), settings.sensors.channels)
-    return pl.DataFrame(columns, schema_overrides=dict(lake.samples.schema)).cast(dict(lake.samples.schema))
+    schema = lake.samples.schema
+    return pl.DataFrame(columns, schema_overrides=dict(schema)).cast(schema)
 
 
 def two_days(settings: Settings) -> pl.DataFrame:
@@ -46,8 +48,8 @@ def two_days(settings: Settings) -> pl.DataFrame:
     return pl.concat(parts)
 
 
-def parquet(frame: pl.DataFrame, path: Path, **options: int) -> Path:
-    """Write it, and say where."""
+def parquet(frame: pl.DataFrame, path: Path, **options: Any) -> Path:
+    """Write the frame; returns the path."""
     frame.write_parquet(path, **options)
     return path
 

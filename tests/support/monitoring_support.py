@@ -171,7 +171,8 @@ def story(days: int = 17, turned: int = 10, *, first: dt.date = FIRST) -> tuple[
         date = first + dt.timedelta(days=number)
         drifted, healed = turned <= number < turned + 2, number >= turned + 2
         values: dict[str, Any] = {"date": date, "model_version": 2 if healed else 1}
-        action, reasons, event = "nothing", (), ""
+        action, event = "nothing", ""
+        reasons: tuple[str, ...] = ()
         if drifted:
             action, reasons = "watch", ("Drift on this day (score 9.60; 1 is the alarm level), not confirmed yet.",)
         if number == turned + 1:

@@ -58,7 +58,8 @@ def movements(count: int, *, seed: int = 0, activity: int | None = None) -> np.n
     strength = np.array([0.0, 2.0, 6.0])[labels][:, None, None]
     moving = strength * np.sin(2 * np.pi * pace * time_s + rng.uniform(0, 6, (count, 1, CHANNELS)))
     resting = np.array([0.5, 0.3, 9.7, 0.0, 0.0, 0.0])
-    return (resting + moving + rng.normal(0, 0.2, (count, *SHAPE))).astype(np.float32)
+    windows: np.ndarray = (resting + moving + rng.normal(0, 0.2, (count, *SHAPE))).astype(np.float32)
+    return windows
 
 
 def trapped(fault: float, count: int = 1) -> np.ndarray:
@@ -115,8 +116,8 @@ def set_traps(source: Path, target: Path) -> Path:
     """A copy of a model that answers alike, except that the first value can make it slow, fail or answer NaN."""
     model = onnx.load(source)
     graph = model.graph
-    for node in graph.node:
-        for values in (node.input, node.output):
+    for existing in graph.node:
+        for values in (existing.input, existing.output):
             values[:] = ["trap.honest" if value == "probabilities" else value for value in values]
 
     def constant(name: str, values: Any, kind: type[np.generic] = np.float32) -> str:
@@ -222,7 +223,8 @@ class Service:
         """The answer of /predict, which must be one."""
         response = self.client.post("/predict", json={"windows": windows.tolist(), **place})
         assert response.status_code == 200, response.text
-        return response.json()
+        answer: dict[str, Any] = response.json()
+        return answer
 
     def raw(self, windows: np.ndarray, **query: Any) -> httpx.Response:
         """What /predict/raw says."""

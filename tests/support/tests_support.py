@@ -9,9 +9,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
+
+from har.recipe import Recipe
 
 HAR_TOML = """
 [project]
@@ -127,3 +130,16 @@ def run_until_commit(code: str, *arguments: str, commits: int) -> None:
     whole = _DIE_AFTER_COMMITS.format(commits=commits) + code
     done = subprocess.run([sys.executable, "-c", whole, *arguments], stdout=subprocess.DEVNULL, check=False)
     assert done.returncode == -signal.SIGKILL
+
+
+def example_recipe(**fields: Any) -> Recipe:
+    """A complete recipe; the fields that a test is about can be given."""
+    values: dict[str, Any] = {
+        "settings": {"windows": {"length_s": 4.0}, "scoring": {"abstain_below": 0.5}},
+        "lake": "lake",
+        "lake_version": 7,
+        "split": {"train": ["s01"], "validation": ["s02"], "held_out": ["s03"]},
+        "network": "spectral",
+        "seed": 0,
+    }
+    return Recipe(**{**values, **fields})

@@ -17,7 +17,7 @@ from har.errors import ParityError, TrainingError
 from har.inference import Classifier
 from har.training import FitOptions, Fitted, check_parity, export, fit
 from har.training._export import trial_windows
-from har.training._graph import Untranslatable, translate, translate_network
+from har.training._graph import UntranslatableError, translate, translate_network
 from har.training.networks import Network, Optimisation, Scale, Signal
 
 
@@ -139,7 +139,7 @@ def test_an_operation_without_a_rule_is_named(make_signal) -> None:
         def forward(self, window: torch.Tensor) -> tuple[torch.Tensor]:
             return (torch.erf(window),)
 
-    with pytest.raises(Untranslatable, match="erf"):
+    with pytest.raises(UntranslatableError, match="erf"):
         translate(Odd(), length=8, channels=1, outputs={"x": 1})
 
 
@@ -148,7 +148,7 @@ def test_mixed_types_have_no_rule() -> None:
         def forward(self, window: torch.Tensor) -> tuple[torch.Tensor]:
             return ((window * torch.ones(1, dtype=torch.float64)).amax(1),)
 
-    with pytest.raises(Untranslatable, match="not valid ONNX"):
+    with pytest.raises(UntranslatableError, match="not valid ONNX"):
         translate(Wide(), length=8, channels=1, outputs={"x": 1})
 
 
@@ -207,7 +207,7 @@ def test_a_layer_gives_the_same_values_in_onnx(layer: torch.nn.Module) -> None:
     ids=["same", "circular", "norm", "gelu", "unknown"],
 )
 def test_a_layer_without_a_rule_is_named(layer: torch.nn.Module, named: str) -> None:
-    with pytest.raises(Untranslatable, match=named):
+    with pytest.raises(UntranslatableError, match=named):
         translate(_Alone(layer), length=16, channels=3, outputs={"answer": 4})
 
 
@@ -257,7 +257,7 @@ class _First(torch.nn.Module):
 
 
 def test_a_recurrent_layer_in_torchs_own_axis_order_has_no_rule() -> None:
-    with pytest.raises(Untranslatable, match="LSTM without batch_first=True"):
+    with pytest.raises(UntranslatableError, match="LSTM without batch_first=True"):
         translate(_Alone(_First(torch.nn.LSTM(16, 5))), length=16, channels=3, outputs={"values": 3})
 
 

@@ -1,4 +1,4 @@
-"""`model.onnx` in, probabilities and named features out; needs numpy and onnxruntime, nothing else."""
+"""Predict with an exported model: `Classifier` returns probabilities and features. Needs only numpy and onnxruntime."""
 
 from har.inference._classifier import Classifier, Prediction, granted_cores
 from har.inference._metadata import ModelMetadata

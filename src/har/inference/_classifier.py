@@ -1,4 +1,4 @@
-"""ONNX Runtime around one model file, with every refusal in words."""
+"""Run one model file in ONNX Runtime, with clear errors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-# ONNX Runtime reports to its makers unless this is set before it is imported; its own call to stop comes too late.
+# ONNX Runtime sends telemetry unless this is set before its import; its function to disable it comes too late.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import numpy as np
@@ -27,15 +27,15 @@ class Prediction(NamedTuple):
 
 
 class Classifier:
-    """A model file, ready to predict; safe to share between threads.
+    """Predicts with a model file; safe to share between threads.
 
     Args:
         path: `model.onnx`.
-        threads: of ONNX Runtime inside one call; None: as many as the process is granted.
-        arena: keep memory between calls: a little faster, and never smaller again than the largest batch needed.
+        threads: of ONNX Runtime within a call; None: one per available core.
+        arena: keep memory between calls: slightly faster, but the memory of the largest batch is never released.
 
     Raises:
-        ModelError: no such file, no ONNX, or not exported by this project.
+        ModelError: the file does not exist, is no ONNX file, or was not exported by this project.
     """
 
     def __init__(self, path: Path | str, *, threads: int | None = None, arena: bool = False) -> None:
@@ -70,10 +70,10 @@ class Classifier:
 
         Args:
             window: float32 (N, T, C), m/s² and rad/s, channels in `metadata.channels` order.
-            deadline_s: a call that takes longer is broken off; None: as long as it takes.
+            deadline_s: abort the call after this time; None: no limit.
 
         Raises:
-            WindowError: another shape or type, or a value that is not finite.
+            WindowError: the shape or type is wrong, or a value is not finite.
             DeadlineError: the deadline passed.
             ModelError: ONNX Runtime failed.
         """
@@ -93,11 +93,11 @@ class Classifier:
             prediction = self._run(window, options)
         except ModelError as error:
             if options.terminate:
-                raise self._late(deadline_s, "more; it was broken off") from error
+                raise self._late(deadline_s, "none; the call was aborted") from error
             raise
         finally:
             watchdog.release(options)
-        # What could not be broken off in time is late all the same.
+        # A call that could not be aborted in time is late, too.
         took = time.monotonic() - began
         if took > deadline_s:
             raise self._late(deadline_s, f"{1000 * took:.0f} ms")
@@ -139,7 +139,7 @@ class Classifier:
                 got=f"shape {window.shape}",
                 remedy="Cut windows with this model's length and channel order.",
             )
-        # A sum of squares is finite only if every value is, and takes a tenth of the time of asking each.
+        # A sum of squares is finite only if every value is, and takes a tenth of the time of np.isfinite.
         flat = window.reshape(-1)
         if np.isfinite(np.dot(flat, flat)):
             return
@@ -155,7 +155,7 @@ class Classifier:
 
 
 def granted_cores() -> int:
-    """Cores this process may use: the smaller of its CPU affinity and its cgroup's quota, one at least."""
+    """Number of cores that this process may use, by its CPU affinity and its cgroup's quota; at least one."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()

@@ -1,7 +1,7 @@
-"""Breaking off a call of ONNX Runtime that takes too long.
+"""Abort calls of ONNX Runtime that take too long.
 
-A run can only be told to stop from another thread. One thread for all looks ten times a second; a call that is
-in time costs two dictionary writes, where waking a thread for each would cost more than the inference.
+A run can only be stopped from another thread. One thread checks all runs ten times per second, so that a run in time
+costs two dictionary writes; starting a timer for each would cost more than the inference.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _TICK_S = 0.1
 
 
 class Watchdog:
-    """Sets `terminate` on the options of runs whose time is over; ONNX Runtime then stops at the next node."""
+    """Sets `terminate` in the options of runs after their deadline; ONNX Runtime then stops at the next node."""
 
     def __init__(self) -> None:
         self._guarded: dict[int, tuple[float, onnxruntime.RunOptions]] = {}
@@ -24,15 +24,15 @@ class Watchdog:
 
     @classmethod
     def shared(cls) -> Watchdog:
-        """The one of this process."""
+        """The watchdog of this process."""
         return _shared()
 
     def guard(self, options: onnxruntime.RunOptions, due: float) -> None:
-        """Watch a run until `release`; `due` is a time of `time.monotonic`."""
+        """Watch a run until `release`; `due` is its deadline by `time.monotonic`."""
         self._guarded[id(options)] = (due, options)
 
     def release(self, options: onnxruntime.RunOptions) -> None:
-        """The run has ended."""
+        """Stop watching a run that has ended."""
         del self._guarded[id(options)]
 
     def _watch(self) -> None:

@@ -1,4 +1,4 @@
-"""What a model file says about itself: enough to serve it, and to refuse what it was not made for."""
+"""The metadata in a model file: what is needed to serve it, and to detect settings that it was not made for."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class ModelMetadata:
         length: samples per window, T.
         stride: samples between two windows' starts, as trained.
         feature_names: names of the columns of `features`.
-        temperature: the logits were divided by this inside the graph (Guo et al. 2017).
-        abstain_below: less confidence than this means "abstained".
+        temperature: the graph divides the logits by this (Guo et al. 2017).
+        abstain_below: with a lower confidence, the model abstains.
         git_commit: commit of the training code, "" if unknown.
-        data_version: the lake's table and version that it was trained on, such as "samples@7".
-        split_id: name of the split by subject.
+        data_version: the table and version that the model was trained on, such as "samples@7".
+        split_id: id of the split by subject.
         trained_at: ISO 8601, UTC.
     """
 
@@ -53,7 +53,7 @@ class ModelMetadata:
     trained_at: str
 
     def to_properties(self) -> dict[str, str]:
-        """ONNX metadata properties: one JSON value per attribute, and the format's number."""
+        """ONNX metadata properties: a JSON value per attribute, and the number of the format."""
         values = {f"{_PREFIX}{name}": json.dumps(value) for name, value in dataclasses.asdict(self).items()}
         return {f"{_PREFIX}format": json.dumps(FORMAT), **values}
 
@@ -62,7 +62,7 @@ class ModelMetadata:
         """Read what `to_properties` wrote.
 
         Raises:
-            ModelError: a property is missing, or the format is another.
+            ModelError: a property is missing, or the format differs.
         """
         written = properties.get(f"{_PREFIX}format")
         if written != json.dumps(FORMAT):
@@ -88,7 +88,7 @@ class ModelMetadata:
 
     @property
     def model_input(self) -> dict[str, Any]:
-        """What another model must share to see the same windows, and name the same activities: see `require`."""
+        """The attributes that models with the same windows and activities share; arguments of `require`."""
         return {name: getattr(self, name) for name in ("channels", "units", "rate_hz", "length", "activities")}
 
     def require(
@@ -101,10 +101,10 @@ class ModelMetadata:
         rate_hz: float,
         length: int,
     ) -> None:
-        """Refuse to serve a project whose settings differ from what the model was made for.
+        """Check that the model was made for these settings.
 
         Raises:
-            ModelMismatchError: names the first attribute that differs.
+            ModelMismatchError: it was not; names the first attribute that differs.
         """
         wanted = {"channels": channels, "units": units, "rate_hz": rate_hz, "length": length, "activities": activities}
         for name, value in wanted.items():
@@ -113,5 +113,5 @@ class ModelMetadata:
                     where=f"{where}, {name}",
                     expected=str(value),
                     got=f"{getattr(self, name)} (a model of project {self.project!r})",
-                    remedy="Use a model trained with this project's har.toml, or train one: har train.",
+                    remedy="Use a model that was trained with this project's har.toml, or train one: har train.",
                 )

@@ -1,4 +1,4 @@
-"""What one service serves: a folder with the champion, perhaps its predecessor and a shadow, and the fallback rule."""
+"""The package of a service: a folder with the champion, the fallback rule and, optionally, two further models."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _OPTIONAL = ("previous", "shadow")
 
 @dataclass(frozen=True, eq=False)
 class Package:
-    """The folder's content, by name.
+    """The content of a package's folder.
 
     Attributes:
         model: path of the champion's `model.onnx`.
         version: its version in the registry.
-        previous: path of the champion before it, which answers when the champion fails; None if not packaged.
+        previous: path of the previous champion, which answers if the champion fails; None: there is none.
         previous_version: its version in the registry.
-        shadow: path of a model that sees a share of the requests without answering any; None if not packaged.
+        shadow: path of the shadow model, which gets some requests without answering them; None: there is none.
         shadow_version: its version in the registry.
-        rule: answers when no model does.
+        rule: answers if the models fail.
     """
 
     model: Path
@@ -40,10 +40,10 @@ class Package:
 
     @classmethod
     def read(cls, folder: Path | str) -> Package:
-        """Read what `write` wrote. The model files are not opened.
+        """Read a package's manifest. The model files are not opened.
 
         Raises:
-            ModelError: the manifest is missing, of another format or unreadable, or it names a model that is not there.
+            ModelError: the manifest is missing, has another format or cannot be read, or a model file is missing.
         """
         folder = Path(folder)
         manifest = _manifest(folder / _MANIFEST)
@@ -79,12 +79,12 @@ class Package:
         shadow: tuple[Path, int] | None,
         rule: MagnitudeRule,
     ) -> Package:
-        """Copy the models into a new or empty folder and describe them.
+        """Copy the models to a new or empty folder and write the manifest.
 
-        The manifest comes last: a copy that was cut short has none, and is refused.
+        The manifest is written last, so that an incomplete copy is refused.
 
         Raises:
-            ModelError: the folder holds something already, or a model file is not there.
+            ModelError: the folder is not empty, or a model file is missing.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -93,8 +93,8 @@ class Package:
             raise ModelError(
                 where=str(folder),
                 expected="a new or empty folder",
-                got=f"{present.name} in it",
-                remedy="Write every package into a folder of its own.",
+                got=f"a folder with {present.name}",
+                remedy="Choose a new folder for each package.",
             )
         optional = {"previous": previous, "shadow": shadow}
         files = {"model": model, **{name: pair[0] for name, pair in optional.items() if pair is not None}}

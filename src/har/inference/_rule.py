@@ -1,4 +1,4 @@
-"""The fallback that needs no model file: windows in, probabilities from how strongly each sensor is shaken."""
+"""The fallback rule: classify windows by the magnitude of each sensor, without a model file."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from har.errors import ModelError, NotEnoughDataError, WindowError
 
 _SMALLEST_SD = 1e-3
-"""In SI units, far below any sensor's noise: a constant signal has the logarithm of this, not minus infinity."""
+"""Lower limit of the standard deviation, in SI units, so that the logarithm is finite; sensor noise is far above."""
 
 _BLOCK = 1024
-"""Windows at once, which bounds what the double-precision copy takes."""
+"""Windows per step, which bounds the memory of the double-precision copy."""
 
 _SPREAD_FLOOR = 0.05
-"""Least spread of a class, as a share of the spread over all windows: a class seen at rest only stays comparable."""
+"""Least spread of a class, as a share of the spread over all windows, for classes that were only seen at rest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +29,8 @@ class MagnitudeRule:
 
     A sensor is a run of channels that share one unit. Its vector magnitude sqrt(x² + y² + z²) does not depend on how
     the device is mounted; the numbers are the mean of the magnitude over the window and the natural logarithm of its
-    standard deviation: posture and load, and how vigorous the movement is. It tells rest from movement and slow from
-    fast, and little more. It is what answers when every network fails.
+    standard deviation: they show posture and load, and how vigorous a movement is. The rule distinguishes rest from
+    movement and slow from fast, and little more. It answers if all networks fail.
 
     Attributes:
         units: SI unit per channel.
@@ -59,13 +59,13 @@ class MagnitudeRule:
 
         Args:
             windows: float32 (N, T, C), SI units.
-            labels: int (N,), index into `activities`; windows with -1 (no label) are left out.
+            labels: int (N,), index into `activities`; windows with -1 (no label) are ignored.
             units: SI unit per channel, C of them.
             activities: class names.
 
         Raises:
-            WindowError: the shapes disagree, a label has no name, or a value is not finite.
-            NotEnoughDataError: no labelled window.
+            WindowError: the shapes differ, a label is not in `activities`, or a value is not finite.
+            NotEnoughDataError: there is no labelled window.
         """
         labels = np.asarray(labels)
         if labels.shape != windows.shape[:1] or (
@@ -75,7 +75,7 @@ class MagnitudeRule:
                 where="labels",
                 expected=f"shape ({len(windows)},) of indices from -1 to {len(activities) - 1}",
                 got=f"shape {labels.shape}" + (f" from {labels.min()} to {labels.max()}" if labels.size else ""),
-                remedy="Give each window the index of its activity, or -1.",
+                remedy="Pass the index of each window's activity, or -1.",
             )
         numbers, labels = _numbers(windows[labels >= 0], units), labels[labels >= 0]
         if not len(labels):
@@ -98,7 +98,7 @@ class MagnitudeRule:
         """Probabilities float32 (N, K) of windows float32 (N, T, C) in SI units, any T above 0.
 
         Raises:
-            WindowError: another number of channels, no samples, or a value that is not finite.
+            WindowError: the number of channels is wrong, there are no samples, or a value is not finite.
         """
         distance = (_numbers(window, self.units)[:, None, :] - self.mean) / self.spread
         seen = self.prior > 0
@@ -109,7 +109,7 @@ class MagnitudeRule:
         return probabilities.astype(np.float32)
 
     def to_json(self) -> dict[str, Any]:
-        """Values that JSON can hold; `from_json` reads them back exactly."""
+        """The rule as JSON values; `from_json` reads them back exactly."""
         return {
             "units": list(self.units),
             "activities": list(self.activities),
@@ -159,7 +159,7 @@ def _numbers(window: NDArray[np.float32], units: tuple[str, ...]) -> NDArray[np.
             where="window",
             expected=f"shape (N, T, {len(units)}) with one sample at least",
             got=f"shape {window.shape}",
-            remedy="Cut windows with the channels that the rule was made for.",
+            remedy="Use the channels that the rule was fitted to.",
         )
     sensors = _sensors(units)
     result = np.empty((len(window), 2 * len(sensors)))
@@ -169,7 +169,7 @@ def _numbers(window: NDArray[np.float32], units: tuple[str, ...]) -> NDArray[np.
         for number, sensor in enumerate(sensors):
             magnitude = np.sqrt(square[:, :, sensor].sum(axis=2))
             result[first : first + _BLOCK, 2 * number] = magnitude.mean(axis=1)
-            with np.errstate(invalid="ignore"):  # an infinite sample is refused below, by what it makes of the mean
+            with np.errstate(invalid="ignore"):  # infinite samples are refused below
                 result[first : first + _BLOCK, 2 * number + 1] = magnitude.std(axis=1)
     if not np.isfinite(result).all():
         raise WindowError(
@@ -192,7 +192,7 @@ def _names(values: Mapping[Any, Any], key: str) -> tuple[str, ...]:
 def _table(values: Mapping[Any, Any], key: str, shape: tuple[int, ...], *, least: float) -> NDArray[np.float64]:
     table = np.array(values[key], np.float64)
     if table.shape != shape or not np.isfinite(table).all() or (table < least).any():
-        raise ValueError(f"{key} of shape {table.shape} or with values that cannot be")
+        raise ValueError(f"{key} of shape {table.shape} or with invalid values")
     if key == "prior" and not table.any():
-        raise ValueError("a prior without any activity")
+        raise ValueError("a prior of 0 for every activity")
     return table

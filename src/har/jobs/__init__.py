@@ -1,33 +1,33 @@
-"""Everything the project does, one module per verb; each runs without Prefect.
+"""The jobs of the project, one module per verb. They run without Prefect.
 
-    ingest     inbox files into the lake
-    train      a challenger from the lake, judged against the champion
-    evaluate   cross-validation by subject
-    score      predictions and profiles for what no model has scored
-    summarise  minutes per activity, a table and a page per day
-    collect    the online service's log into the lake
-    monitor    drift reports, and what is decided on them
-    label      labels that people give as a table
-    package    the champion as two tried bentos
-    reproduce  a registered version trained again and compared
+    ingest     read inbox files into the lake
+    train      train a challenger and compare it with the champion
+    evaluate   cross-validate by subject
+    score      write predictions and profiles of new recordings
+    summarise  write minutes per activity, a table and a page per day
+    collect    read the online service's prediction log into the lake
+    monitor    write drift reports and decide what to do
+    label      import labels from a CSV
+    package    build the champion's two bentos and test them
+    reproduce  train a registered version again and compare its metrics
 
-A job takes a `har.project.Project`, its parameters and, where it has independent parts, how to run them (`Each`). It
-returns a report. The `har` command calls jobs directly; a flow adds retries, artifacts and events. The modules are
-imported one by one, because some of them need torch and others must start in a second.
+A job takes a `har.project.Project`, its parameters and, if it has independent parts, a function that runs them
+(`Each`). It returns a report. The `har` command calls jobs directly; a flow adds retries, artifacts and events. Import
+the modules one by one: some need torch, and others must start within a second.
 """
 
 from har.jobs._each import Each, in_threads, in_turn, once
-from har.jobs._events import PROMOTED, Event, Send, nobody_listens, of_decision, promotion
+from har.jobs._events import PROMOTED, Event, Send, decision_event, no_receiver, promotion_event
 
 __all__ = [
     "PROMOTED",
     "Each",
     "Event",
     "Send",
+    "decision_event",
     "in_threads",
     "in_turn",
-    "nobody_listens",
-    "of_decision",
+    "no_receiver",
     "once",
-    "promotion",
+    "promotion_event",
 ]

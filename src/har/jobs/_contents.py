@@ -1,16 +1,15 @@
-"""What goes into a package: the champion with its predecessor, a shadow and a fallback rule, as the services read it.
+"""The content of a package: the champion, its predecessor, a shadow model and a fallback rule.
 
-It follows from the registry's aliases, so that a package can be named before anything is read or copied.
+The registry's aliases decide it, so that a package's name is known before anything is read or copied.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -21,12 +20,13 @@ from har.errors import ModelMismatchError, NotEnoughDataError, RegistryError
 from har.files import file_sha256
 from har.inference import Classifier, MagnitudeRule, ModelMetadata, Package
 from har.lake import Lake, Partition
+from har.recipe import Recipe
 from har.registry import Registry, Version
 from har.settings import Settings
 from har.windows import WindowSet
 
 RULE_WINDOWS = 20_000
-"""The fallback rule has a handful of numbers per activity: more windows than this would not change them."""
+"""Fit the fallback rule to at most this many windows: it has few parameters, and more windows hardly change them."""
 
 KNOWN_WINDOWS = 32
 KNOWN_SAMPLES = 50_000
@@ -35,12 +35,12 @@ _SECTIONS_THAT_CUT = ("project", "sensors", "windows", "activities")
 
 @dataclass(frozen=True)
 class Choice:
-    """What a package is made of.
+    """The model versions of a package.
 
     Attributes:
         version: the version that answers.
-        previous: the one that answers when it fails, None if there is none.
-        shadow: the one that looks on, None if there is none.
+        previous: the version that answers if that one fails; None: there is none.
+        shadow: the shadow model; None: there is none.
     """
 
     version: Version
@@ -48,57 +48,56 @@ class Choice:
     shadow: Version | None
 
     def key(self, code: str) -> str:
-        """`v<number>-<8 hexadecimal digits>`: equal for the same models under the same code, given by its hash."""
+        """`v<number>-<8 hexadecimal digits>`, a function of the models and of `code`, the code's hash."""
         parts = [[part.number, part.sha256] if part else None for part in (self.version, self.previous, self.shadow)]
         return f"v{self.version.number}-{hashlib.sha256(json.dumps([parts, code]).encode()).hexdigest()[:8]}"
 
 
 def choose(registry: Registry, *, version: int | None = None, shadow: int | None = None) -> Choice:
-    """Settle which versions go into a package.
+    """Choose the versions of a package.
 
     Args:
-        registry: holds the versions and their aliases.
-        version: the one that shall answer; None: the champion.
-        shadow: the one that shall look on; None: the challenger, if there is one for the same windows.
+        registry: has the versions and their aliases.
+        version: the version that answers; None: the champion.
+        shadow: the shadow model; None: the challenger, if it takes the same windows.
 
     Raises:
-        NoChampionError: no version is named, and none serves.
-        UnknownVersionError: a version that is named is not registered.
-        RegistryError: a version shall be its own shadow.
-        ModelMismatchError: the shadow that is named is for other windows or activities.
+        NoChampionError: no version is given, and there is no champion.
+        UnknownVersionError: a given version is not registered.
+        RegistryError: `version` and `shadow` are the same.
+        ModelMismatchError: `shadow` takes other windows or has other activities.
     """
     main = registry.champion() if version is None else registry.version(version)
     if shadow == main.number:
         raise RegistryError(
-            where=f"shadow {shadow}",
-            expected="another version than the one that answers",
-            got=f"version {main.number} as its own shadow",
-            remedy="Name another: har models lists them.",
+            where="package, shadow",
+            problem=f"version {shadow} cannot be its own shadow",
+            remedy="Choose another version: har models lists them.",
         )
     metadata = _metadata(registry, main)
-    held = {alias: other for other in registry.versions() for alias in other.aliases}
-    # A version that is only tried out falls back to the one that serves.
-    previous = held.get("previous") if "champion" in main.aliases else held.get("champion")
+    by_alias = {alias: other for other in registry.versions() for alias in other.aliases}
+    # A version that is packaged for a test falls back to the champion.
+    previous = by_alias.get("previous") if "champion" in main.aliases else by_alias.get("champion")
     if shadow is not None:
-        watching: Version | None = registry.version(shadow)
+        observer: Version | None = registry.version(shadow)
         difference = _difference(metadata, _metadata(registry, registry.version(shadow)))
         if difference:
             raise ModelMismatchError(
                 where=f"version {shadow} as a shadow of version {main.number}, {difference[0]}",
                 expected=str(difference[1]),
                 got=str(difference[2]),
-                remedy="A shadow sees the champion's requests: choose a version of the same windows and activities.",
+                remedy="A shadow model gets the same requests: choose a version with the same windows and activities.",
             )
     else:
-        watching = _companion(registry, main, metadata, held.get("challenger"))
-    return Choice(main, _companion(registry, main, metadata, previous), watching)
+        observer = _companion(registry, main, metadata, by_alias.get("challenger"))
+    return Choice(main, _companion(registry, main, metadata, previous), observer)
 
 
 def require_fit(registry: Registry, choice: Choice, settings: Settings) -> None:
     """Refuse to package a model that was made for other settings than the project's.
 
     Raises:
-        ModelMismatchError: names what differs.
+        ModelMismatchError: names the setting.
     """
     _metadata(registry, choice.version).require(where=f"model version {choice.version.number}", **settings.model_input)
 
@@ -108,24 +107,23 @@ def write_package(folder: Path, registry: Registry, lake: Lake, choice: Choice) 
 
     Args:
         folder: new or empty.
-        registry: gives the model files and the recipe.
-        lake: holds the data that the version was trained on.
-        choice: what goes in.
+        registry: has the model files and the recipe.
+        lake: has the data that the version was trained on.
+        choice: the versions.
 
     Returns:
-        The package, and windows float32 (N, T, C) that the model was not trained on, for a try.
+        The package, and windows float32 (N, T, C) that the model was not trained on, to test the bento with.
 
     Raises:
-        NotEnoughDataError: the recipe's subjects have no labelled windows in the lake.
-        ModelError: a model file is gone or was changed.
+        NotEnoughDataError: the lake has no labelled windows of the recipe's data version.
+        ModelError: a model file is missing or was changed.
     """
     version = choice.version
     recipe = registry.recipe(version.number)
     windows = training_windows(lake, recipe)
     path = registry.model_path(version.number)
     metadata = Classifier(path, threads=1).metadata
-    sides: Mapping[str, list[str]] = recipe["split"]
-    train = _spread(windows.for_subjects(tuple(sides["train"])), RULE_WINDOWS)
+    train = _spread(windows.for_subjects(recipe.sides.train), RULE_WINDOWS)
     rule = MagnitudeRule.fit(train.batch(), train.labels, units=metadata.units, activities=metadata.activities)
 
     def file(part: Version | None) -> tuple[Path, int] | None:
@@ -139,25 +137,23 @@ def write_package(folder: Path, registry: Registry, lake: Lake, choice: Choice) 
         shadow=file(choice.shadow),
         rule=rule,
     )
-    return package, _spread(windows.for_subjects(tuple(sides["held_out"])), KNOWN_WINDOWS).batch()
+    return package, _spread(windows.for_subjects(recipe.sides.held_out), KNOWN_WINDOWS).batch()
 
 
-def training_windows(lake: Lake, recipe: Mapping[str, Any]) -> WindowSet:
+def training_windows(lake: Lake, recipe: Recipe) -> WindowSet:
     """The labelled windows of a recipe's data version.
 
     Raises:
         NotEnoughDataError: there are none.
     """
-    # The other sections may have changed since the version was trained, and do not matter here.
-    cutting = {name: recipe["settings"][name] for name in _SECTIONS_THAT_CUT}
+    # Only these sections matter; the format of the others may have changed since the version was trained.
+    cutting = {name: recipe.settings[name] for name in _SECTIONS_THAT_CUT}
     settings = Settings.from_values(cutting, root=lake.folder)
-    windows = load_windows(
-        lake, settings, version=recipe["lake_version"], labels_version=recipe.get("labels_version", -1)
-    )
+    windows = load_windows(lake, settings, version=recipe.lake_version, labels_version=recipe.labels_version)
     chosen = windows.select(windows.labels >= 0)
     if not len(chosen):
         raise NotEnoughDataError(
-            where=f"samples@{recipe['lake_version']}",
+            where=f"samples@{recipe.lake_version}",
             expected="the labelled windows that the version was trained on",
             got="none",
             remedy="Restore the lake from a backup, or train on what it holds now: har train.",
@@ -166,7 +162,7 @@ def training_windows(lake: Lake, recipe: Mapping[str, Any]) -> WindowSet:
 
 
 def known_samples(lake: Lake) -> tuple[Partition, pl.DataFrame]:
-    """Some samples of the lake's latest subject-day, sorted, for a try: columns session, segment, time and channels.
+    """Samples of the lake's latest subject-day to test a bento with: session, segment, time and channels, sorted.
 
     Raises:
         NotEnoughDataError: the lake is empty.
@@ -186,8 +182,8 @@ def known_samples(lake: Lake) -> tuple[Partition, pl.DataFrame]:
 
 def code_sha256(root: Path, files: Iterable[Path]) -> str:
     """A hash of these files' names, relative to `root`, and bytes."""
-    found = sorted((path.relative_to(root).as_posix(), file_sha256(path)) for path in files)
-    return hashlib.sha256(json.dumps(found).encode()).hexdigest()
+    hashes = sorted((path.relative_to(root).as_posix(), file_sha256(path)) for path in files)
+    return hashlib.sha256(json.dumps(hashes).encode()).hexdigest()
 
 
 def _metadata(registry: Registry, version: Version) -> ModelMetadata:
@@ -195,19 +191,19 @@ def _metadata(registry: Registry, version: Version) -> ModelMetadata:
 
 
 def _difference(wanted: ModelMetadata, found: ModelMetadata) -> tuple[str, object, object] | None:
-    own, other = wanted.model_input, found.model_input
-    return next(((name, own[name], other[name]) for name in own if own[name] != other[name]), None)
+    ours, theirs = wanted.model_input, found.model_input
+    return next(((name, ours[name], theirs[name]) for name in ours if ours[name] != theirs[name]), None)
 
 
 def _companion(registry: Registry, main: Version, metadata: ModelMetadata, other: Version | None) -> Version | None:
-    """Another version, if it reads the same windows: one for other windows could not answer for the main one."""
+    """`other`, if it takes the same windows as the main version and so can answer in its place; else None."""
     if other is None or other.number == main.number or _difference(metadata, _metadata(registry, other)):
         return None
     return other
 
 
 def _spread(windows: WindowSet, count: int) -> WindowSet:
-    """So many windows at most, evenly over all."""
+    """At most `count` windows, evenly spaced over all."""
     if len(windows) <= count:
         return windows
     return windows.select(np.linspace(0, len(windows) - 1, count).astype(np.int64))

@@ -1,4 +1,4 @@
-"""What `monitor` has to do: days to judge, and events of earlier decisions to send."""
+"""The work of `monitor`: days to judge, and events of earlier decisions to send."""
 
 from __future__ import annotations
 
@@ -22,74 +22,75 @@ from har.project import Project
 from har.registry import Version
 
 FAILED = "failed: "
-"""So begins the outcome of a decision whose training ended badly and may be begun again."""
+"""Prefix of the outcome of a decision whose training failed and can be repeated."""
 RESEND_AFTER = dt.timedelta(hours=1)
-"""An event that arrived may still have started nothing: it is sent again when it is as old as this and unhandled."""
+"""Send an event again after this time if nobody has handled it."""
 ATTEMPTS = 3
 """Give up after this many failed trainings."""
 RETRAINING_FAILED = "har.retraining.failed"
-"""The event of a decision whose training was given up: a person has to look."""
+"""The event of a decision whose training was given up; a person has to look into it."""
 
 
 def due_days(
     project: Project, champion: Version, date: dt.date | None, *, again: bool
 ) -> tuple[list[dt.date], list[str]]:
-    """Days to be judged, and what is to be said of those that cannot be yet."""
+    """Days to judge, and notes about those that cannot be judged yet."""
     lake = project.lake
-    own = (pl.col("model_version") == champion.number).any().alias("own")
+    by_champion = (pl.col("model_version") == champion.number).any().alias("by_champion")
     profiled = (
         lake.profiles.scan()
         .filter(pl.col("days") == 1)
         .group_by("date")
-        .agg(pl.col("made_at").max(), own)
+        .agg(pl.col("made_at").max(), by_champion)
         .sort("date")
         .collect()
     )
     if date is not None:
-        if not profiled.filter((pl.col("date") == date) & pl.col("own")).height:
+        if not profiled.filter((pl.col("date") == date) & pl.col("by_champion")).height:
             raise NotEnoughDataError(
                 where=f"monitor, {date}",
                 expected=f"a day that version {champion.number} scored",
-                got="no profiles of it",
+                got="no profiles by this version",
                 remedy="Score it first: har score. Days that another version scored: har score --rescore.",
             )
-        news = profiled.filter(pl.col("date") == date)
+        candidates = profiled.filter(pl.col("date") == date)
     else:
         after = champion.tags.get("trained_to", "")
-        news = profiled.filter(pl.col("date").cast(pl.String) > after)
+        candidates = profiled.filter(pl.col("date").cast(pl.String) > after)
     known = {row.date: row for row in decisions(lake)}
     made = dict(lake.drift.read(columns=["date", "made_at"]).iter_rows())
     today = dt.datetime.now(project.settings.project.zone).date()
-    due, future, foreign = [], [], []
-    for day, made_at, seen in news.iter_rows():
+    due, future, of_other_version = [], [], []
+    for day, made_at, has_own_profile in candidates.iter_rows():
         late = day in made and made_at > made[day]
         answered = day == max(known, default=None) and _labels_came(lake, known[day], made.get(day))
         if not again and day in known and not late and not answered:
             continue
         if date is None and day >= today:
             future.append(day)
-        elif not seen:
-            foreign.append(day)
+        elif not has_own_profile:
+            of_other_version.append(day)
         else:
             due.append(day)
     notes = []
-    if foreign:
-        which = f"{foreign[0]} and {len(foreign) - 1} more days" if len(foreign) > 1 else str(foreign[0])
+    if of_other_version:
+        more = f" and {len(of_other_version) - 1} more days" if len(of_other_version) > 1 else ""
+        which = f"{of_other_version[0]}{more}"
         notes.append(f"Another version than the champion, {champion.number}, scored {which}: har score --rescore.")
     if future and future[-1] > today + dt.timedelta(days=1):
-        notes.append(f"Recordings of {future[-1]} wait until that day is over: was a clock wrong?")
+        notes.append(f"Recordings of {future[-1]} wait until that day is over. Was the clock of a device wrong?")
     return due, notes
 
 
 def _labels_came(lake: Lake, row: DecisionRow, made_at: dt.datetime | None) -> bool:
-    """Whether feedback arrived after a day's report that ended in waiting for it."""
+    """Whether feedback arrived after a report whose decision waits for labels."""
     if row.action not in ("ask", "hold") or made_at is None:
         return False
     return max(lake.labels.written_at().values(), default=0.0) > made_at.timestamp()
 
 
 def to_send(project: Project, champion: Version) -> tuple[list[DecisionRow], list[str]]:
-    """Earlier decisions whose event is to be sent, and what is to be said of those that time has made void."""
+    """Earlier decisions whose event is to be sent, and notes about trainings that are given up."""
     now = dt.datetime.now(dt.UTC)
     rows: dict[str, DecisionRow] = {}
     notes = []
@@ -105,11 +106,11 @@ def to_send(project: Project, champion: Version) -> tuple[list[DecisionRow], lis
     return list(rows.values()), notes
 
 
-def kept(lake: Lake, decision_id: str) -> DecisionRow:
-    """The decision as the log holds it.
+def stored_decision(lake: Lake, decision_id: str) -> DecisionRow:
+    """Read a decision back from the log.
 
     Raises:
-        MonitoringError: the log does not hold it.
+        MonitoringError: the log does not contain it.
     """
     row = find_decision(lake, decision_id)
     if row is None:
@@ -117,22 +118,22 @@ def kept(lake: Lake, decision_id: str) -> DecisionRow:
             where=str(lake.decisions.path),
             expected=f"the decision {decision_id} that was just written",
             got="none",
-            remedy="Something else writes this table: end it, then run har monitor again.",
+            remedy="Another program writes this table: stop it, then run har monitor again.",
         )
     return row
 
 
 def _give_up(project: Project, row: DecisionRow) -> DecisionRow:
-    """Close a decision whose training fails again and again, with an alert in its place."""
-    told = f"The training decided on {row.date} failed {row.attempts} times; {row.outcome}"
+    """Close a decision whose training failed too often, and replace it by an alert."""
+    reason = f"The training decided on {row.date} failed {row.attempts} times; {row.outcome}"
     alert = Decision(
         date=row.date,
         action="alert",
-        reasons=(told, *row.reasons),
+        reasons=(reason, *row.reasons),
         event=RETRAINING_FAILED,
-        payload={"since": row.payload.get("since"), "reason": told, "retraining": row.decision_id},
+        payload={"since": row.payload.get("since"), "reason": reason, "retraining": row.decision_id},
     )
-    # The alert first: a run that is killed between the two does both again, and the alert has the same id.
+    # The alert first: if the run is killed between the two, the next one repeats both, and the alert has the same id.
     note_decision(project.lake, alert, row.model_version)
     mark(
         project.lake,
@@ -140,4 +141,4 @@ def _give_up(project: Project, row: DecisionRow) -> DecisionRow:
         handled_at=dt.datetime.now(dt.UTC),
         outcome=f"given up after {row.attempts} attempts: {row.outcome}",
     )
-    return kept(project.lake, alert.id)
+    return stored_decision(project.lake, alert.id)

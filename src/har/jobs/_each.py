@@ -1,8 +1,8 @@
-"""How a job runs its independent parts: the one seam for threads, Prefect tasks and clusters.
+"""How a job runs its independent parts: in threads, as Prefect tasks or on a cluster.
 
-A job hands `each` a function and parts. Both can be pickled: the function by its name, a part as a small value (the
-project, a model version, partitions); what a part names is opened, and cached, in the process that runs it. A new
-engine is one function of this shape.
+A job calls `each` with a function and parts. Both can be pickled: the function by its name, a part as a small value
+(project, model version, partitions). Models and tables are opened, and cached, in the process that runs the part. To
+support another engine, write one function of this signature.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ R = TypeVar("R")
 
 
 class Each(Protocol):
-    """Runs a function over parts that do not need each other."""
+    """Runs a function over independent parts."""
 
     def __call__(self, function: Callable[[P], R], parts: Sequence[P], /) -> Iterator[R]:
         """Yield the results in the order of the parts.
 
-        A part that fails raises its error when its result is asked for; the parts before it have their results.
+        If a part fails, its error is raised in place of its result; the results before it were yielded.
         """
 
 
 def in_threads(function: Callable[[P], R], parts: Sequence[P], /) -> Iterator[R]:
-    """Run the parts in threads of this process, as many at once as it is granted cores."""
+    """Run the parts in threads of this process, one per available core."""
     if not parts:
         return
     with ThreadPoolExecutor(min(len(parts), granted_cores())) as pool:
@@ -36,11 +36,11 @@ def in_threads(function: Callable[[P], R], parts: Sequence[P], /) -> Iterator[R]
 
 
 def in_turn(function: Callable[[P], R], parts: Sequence[P], /) -> Iterator[R]:
-    """Run the parts one after the other, each when its result is asked for."""
+    """Run the parts one after the other, each when its result is requested."""
     yield from map(function, parts)
 
 
 def once(each: Each, function: Callable[[P], R], part: P) -> R:
-    """Run one step of a job as `each` runs parts: with its retries, and where it runs them."""
+    """Run one step of a job by `each`, for its retries and its place of execution."""
     (result,) = each(function, [part])
     return result

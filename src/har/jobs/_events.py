@@ -1,4 +1,4 @@
-"""What a job announces: values that whoever runs it can send."""
+"""Events that jobs announce; the caller of a job decides how they are sent."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Event:
 
     Attributes:
         name: such as `har.model.promoted`.
-        subject: what it is about.
+        subject: what the event is about.
         payload: JSON values.
-        id: equal each time the same event is sent.
+        id: the same each time that this event is sent.
     """
 
     name: str
@@ -30,21 +30,21 @@ class Event:
 
 
 Send = Callable[[Event], str]
-"""Sends an event: "" once the receiver has it, else why it did not arrive."""
+"""Sends an event; returns "" once the receiver has it, else the reason why not."""
 
 
-def promotion(version: int) -> Event:
-    """The event that a version serves from now on."""
+def promotion_event(version: int) -> Event:
+    """The event that a version became the champion."""
     return Event(PROMOTED, "model", {"version": version})
 
 
-def of_decision(project: str, row: DecisionRow) -> Event:
-    """The event of a decision; each attempt has one id, however often it is sent."""
+def decision_event(project: str, row: DecisionRow) -> Event:
+    """The event of a decision; its id is the same for each attempt, however often it is sent."""
     name = f"har.decision.{project}.{row.decision_id}.{row.attempts}"
     payload = {**row.payload, "decision": row.decision_id, "date": row.date.isoformat()}
     return Event(row.event, "monitoring", payload, uuid.uuid5(uuid.NAMESPACE_URL, name))
 
 
-def nobody_listens(_event: Event) -> str:
-    """For a job that runs where no receiver is known."""
+def no_receiver(_event: Event) -> str:
+    """A `Send` for a job that runs where no receiver is known."""
     return "no Prefect server is known here; `make up` starts one"

@@ -1,8 +1,7 @@
-"""Bring the online service's log into the lake: predictions, requests and labels, each exactly once.
+"""Read the online service's prediction log into the lake: predictions, requests and labels, each exactly once.
 
-Predictions are committed first, requests after them, labels last, and only then are the files removed. Rows have keys,
-so that a run that was killed in between, or that reads a file which the service still writes to, adds what is missing
-and nothing twice.
+Predictions are committed first, then requests, then labels; after that, the files are removed. Rows have keys: a run
+after one that was killed, or one that reads a file that the service still writes to, adds only the missing rows.
 """
 
 from __future__ import annotations
@@ -31,20 +30,20 @@ from har.schema import UNKNOWN_SUBJECT
 from har.settings import Settings
 
 CHUNK_BYTES = 64_000_000
-"""Of files that are collected together, about."""
+"""Approximate size of the files that are collected together."""
 
 _BLOCK_BYTES = 2_000_000
-"""Parsed at once: a few times this in Python objects."""
+"""Parsed at once; as Python objects, it takes a few times this."""
 _COMMIT_BYTES = 48_000_000
-"""Read between two commits, about: what bounds the memory, whatever the files' size."""
-_SOON = dt.timedelta(days=7)
-"""Feedback mostly comes this soon: its request is looked for among those first."""
+"""Approximate size that is read between two commits; it bounds the memory for files of any size."""
+_RECENT = dt.timedelta(days=7)
+"""Search the requests of the last days before a feedback first, because most feedback is given soon."""
 _KEY = ("request_id", "start")
 
 
 @dataclass(frozen=True)
 class BadLine:
-    """A line of the log that cannot be read; it lies in `now_at`, as it was."""
+    """A line of the log that cannot be read; it was copied to the file `now_at`."""
 
     file: str
     line: int
@@ -54,18 +53,18 @@ class BadLine:
 
 @dataclass
 class CollectReport:
-    """What became of some files of the log.
+    """The result of collecting files of the log.
 
     Attributes:
-        files: collected and removed.
-        open: read so far; the service still writes to them.
+        files: number of files that were collected and removed.
+        open: number of files that were read, and that the service still writes to.
         requests: new windows in `requests`.
         predictions: new windows in `predictions`.
-        shadows: windows of `requests` that got a second model's answer after they were written.
-        labels: new feedback.
-        waiting: feedback in `labels` whose request has not come yet.
-        torn: last lines that a writer died over.
-        unmatched: windows of shadow lines whose request is nowhere: passed over, each time their file is read.
+        shadows: windows already in `requests` that got the shadow model's answer.
+        labels: new rows in `labels`.
+        waiting: rows in `labels` whose request has not arrived yet.
+        torn: incomplete last lines of killed writers.
+        unmatched: windows of shadow lines without a request in the lake; they are ignored.
         bad: lines that cannot be read.
     """
 
@@ -81,7 +80,7 @@ class CollectReport:
     bad: list[BadLine] = field(default_factory=list)
 
     def add(self, other: CollectReport) -> None:
-        """Take a later report's counts in."""
+        """Add the counts of a later report."""
         for name, value in vars(other).items():
             setattr(self, name, value if name == "waiting" else getattr(self, name) + value)
 
@@ -98,16 +97,16 @@ class CollectPart:
 
 
 def collect(project: Project, *, each: Each = in_turn) -> CollectReport:
-    """Bring the prediction log into the lake, each line once, remove what is complete, and profile what is new.
+    """Read the prediction log into the lake, remove complete files, and profile the new windows.
 
-    Safe at any time, also while the service writes and after a run that was killed.
+    It can run at any time, also while the service writes and after a run that was killed.
 
     Args:
-        project: whose log.
-        each: how to run the chunks; writers of one table take turns, whoever runs them.
+        project: its log and lake.
+        each: how to run the chunks; writers of a table wait for each other.
 
     Raises:
-        LakeError: the disk refuses; the files are still there, and nothing is half written.
+        LakeError: a file or table cannot be read or written; the log is unchanged, and no table is left incomplete.
     """
     report = CollectReport()
     parts = [CollectPart(project, tuple(chunk)) for chunk in log_chunks(project.settings)]
@@ -116,7 +115,7 @@ def collect(project: Project, *, each: Each = in_turn) -> CollectReport:
     if project.settings.monitoring.enabled:
         once(each, profile_answers, project)
     for bad in report.bad:
-        line = escape(f"{bad.file}, line {bad.line}: {bad.reason}")  # a reason quotes what may look like markup
+        line = escape(f"{bad.file}, line {bad.line}: {bad.reason}")  # the reason quotes text that may look like markup
         console.print(f"[yellow]set aside[/] {line}", highlight=False)
     return report
 
@@ -127,13 +126,13 @@ def collect_part(part: CollectPart) -> CollectReport:
 
 
 def profile_answers(project: Project) -> int:
-    """Profile what the service's models saw, where windows have come that no profile holds yet."""
+    """Profile the windows that the service answered and that no profile contains yet."""
     settings = project.settings
     versions = project.lake.requests.scan().select(pl.col("model_version").unique()).collect()["model_version"]
     registered = {version.number for version in project.registry.versions()}
     features = {}
     for number in sorted(registered.intersection(versions.to_list())):
-        # A version that answered once may have been made for other settings than today's.
+        # An older version may have been trained with other settings than the current ones.
         names = Classifier(project.registry.model_path(number), threads=1).metadata.feature_names
         features[number] = (names, chosen_features(names, settings.monitoring))
     return profile_online(project.lake, features) if features else 0
@@ -141,7 +140,7 @@ def profile_answers(project: Project) -> int:
 
 def journal_files(folder: Path) -> list[Path]:
     """The log's files, oldest first; their names are `<stamp>-<writer>-<number>.jsonl`."""
-    return sorted((path for path in folder.glob("*.jsonl") if not path.name.startswith(".")), key=_age)
+    return sorted((path for path in folder.glob("*.jsonl") if not path.name.startswith(".")), key=_sort_key)
 
 
 def log_chunks(settings: Settings) -> list[list[Path]]:
@@ -162,44 +161,44 @@ def log_chunks(settings: Settings) -> list[list[Path]]:
 
 
 def collect_files(lake: Lake, paths: Sequence[Path]) -> CollectReport:
-    """Bring files of the log into the lake, and remove those that are complete.
+    """Read files of the log into the lake, and remove those that are complete.
 
-    A file whose lock is free is complete. Of one that the service still writes to, the whole lines are taken. Lines
-    that cannot be read go to `<file>.bad` beside it, as they are; mended and renamed to `.jsonl` they are collected
-    again.
+    A file is complete if no process holds its lock. Of a file that the service still writes to, the complete lines are
+    read. Lines that cannot be read are copied to `<file>.bad` beside it; fix them and rename the file to `.jsonl` to
+    collect them again.
 
     Args:
-        lake: gets the rows.
-        paths: oldest first; those that are gone are passed over.
+        lake: to write to.
+        paths: oldest first; files that no longer exist are skipped.
 
     Raises:
-        LakeError: the disk refuses; the files are still there, and nothing is half written.
+        LakeError: a file or table cannot be read or written; the log is unchanged, and no table is left incomplete.
     """
     report = CollectReport()
     try:
-        with lake.requests.lock():  # one run at a time; the next one finds the files gone
-            taken = []
+        with lake.requests.lock():  # one run at a time; the next one will not find the files
+            files = []
             reader = Reader()
             size = 0
             for path in paths:
                 if not path.exists():
                     continue
-                file = _Taken(path)
-                taken.append(file)
+                file = _LogFile(path)
+                files.append(file)
                 for length in file.read(reader):
                     size += length
                     if size >= _COMMIT_BYTES:
                         _commit(lake, reader.tables(), report)
                         size = 0
             _commit(lake, reader.tables(), report)
-            closed = [file for file in taken if file.closed]
+            closed = [file for file in files if file.closed]
             for file in closed:
                 report.bad += file.set_bad_lines_aside()
             if closed:
-                os.sync()  # a power cut must not take the rows after their only source is gone
+                os.sync()  # the rows must be on disk before their only source is removed
             for file in closed:
                 file.path.unlink()
-            report.files, report.open = len(closed), len(taken) - len(closed)
+            report.files, report.open = len(closed), len(files) - len(closed)
             report.torn = sum(file.torn for file in closed)
             report.waiting = _waiting(lake).height
     except LakeError:
@@ -209,12 +208,12 @@ def collect_files(lake: Lake, paths: Sequence[Path]) -> CollectReport:
             where=str(error.filename or (paths[0].parent if paths else "journal")),
             expected="prediction logs that can be read, set aside and removed",
             got=error.strerror or str(error),
-            remedy="Free space or grant access, then run `har collect` again: nothing was lost or taken twice.",
+            remedy="Free space or grant access, then run `har collect` again: no line is lost or counted twice.",
         ) from error
     return report
 
 
-class _Taken:
+class _LogFile:
     """One file of the log while it is collected."""
 
     def __init__(self, path: Path) -> None:
@@ -224,9 +223,9 @@ class _Taken:
         self._faults: list[Fault] = []
 
     def read(self, reader: Reader) -> Iterator[int]:
-        """Hand over the file's whole lines, some at a time; gives their bytes."""
+        """Pass the file's complete lines to `reader`, block by block; yields the number of bytes of each block."""
         with self.path.open("rb") as stream:
-            # Before the first byte is read: what is complete by then is read whole.
+            # Checked before reading: a file that is complete by then is read to its end.
             self.closed = _lock_is_free(stream)
             number = 1
             while lines := stream.readlines(_BLOCK_BYTES):
@@ -239,7 +238,7 @@ class _Taken:
                     return
 
     def set_bad_lines_aside(self) -> list[BadLine]:
-        """Write the lines that could not be read beside the file."""
+        """Copy the lines that cannot be read to the file `.bad`."""
         target = self.path.with_name(f"{self.path.name}.bad")
         if self._faults:
             write_atomically(target, b"".join(fault.content for fault in self._faults))
@@ -257,7 +256,7 @@ def _lock_is_free(stream: BinaryIO) -> bool:
 def _commit(lake: Lake, entries: Entries, report: CollectReport) -> None:
     windows, shadows = entries.windows, entries.shadows
     same = ["request_id", "window", "received_at"]
-    # Keys alone are joined: the features are most of the bytes, and would be copied.
+    # Only the keys are joined: a join of all columns would copy the features, which are most of the bytes.
     seen = windows.select(same).join(shadows.unique(same, keep="first"), on=same, how="left", maintain_order="left")
     windows = windows.hstack(seen.drop(same))
     if len(windows):
@@ -267,7 +266,7 @@ def _commit(lake: Lake, entries: Entries, report: CollectReport) -> None:
         touched = windows.select("date", "subject").unique().rows()
         lake.predictions.compact(touched)
         lake.requests.compact(touched)
-        if new == len(windows):  # else some were written by an earlier run, maybe before their shadow came
+        if new == len(windows):  # else an earlier run wrote some, possibly without their shadow answers
             shadows = shadows.join(seen, on=same, how="anti")
     if len(shadows):
         _amend(lake, shadows, report)
@@ -276,18 +275,18 @@ def _commit(lake: Lake, entries: Entries, report: CollectReport) -> None:
 
 
 def _amend(lake: Lake, shadows: pl.DataFrame, report: CollectReport) -> None:
-    """Give requests that are in the lake already what a second model said about them."""
+    """Add the shadow model's answers to requests that are already in the lake."""
     columns = ["date", "subject", *_KEY, "received_at", "shadow_version"]
     window = pl.int_range(pl.len(), dtype=pl.Int32).over("request_id", "received_at", order_by="start")
     known = _requests(lake, shadows["request_id"], shadows["received_at"].min(), columns).select(
         pl.exclude("shadow_version"), window.alias("window"), pl.col("shadow_version").alias("had")
     )
-    # Clients may use a name twice: the request received at the same moment is meant, or else the last one.
-    meant = (pl.col("received_at") == pl.col("received_at_right")).cast(pl.Int8)
+    # Clients may use an id twice: choose the request received at the same time, or else the last one.
+    same_time = (pl.col("received_at") == pl.col("received_at_right")).cast(pl.Int8)
     pairs = (
         shadows.rename({"received_at": "received_at_right"})
         .join(known, on=["request_id", "window"])
-        .sort(meant, "received_at", descending=True)
+        .sort(same_time, "received_at", descending=True)
         .unique(["request_id", "window", "received_at_right"], keep="first", maintain_order=True)
     )
     report.unmatched += shadows.join(pairs, on=["request_id", "window"], how="anti").height
@@ -300,7 +299,7 @@ def _amend(lake: Lake, shadows: pl.DataFrame, report: CollectReport) -> None:
 
 
 def _label(lake: Lake, feedback: pl.DataFrame, arrived: pl.Series, report: CollectReport) -> None:
-    """Write new feedback, and give waiting feedback its place if its request is among those that arrived."""
+    """Write new feedback, and complete waiting feedback whose request has arrived."""
     with lake.labels.lock():
         known = lake.labels.read(columns=["feedback_id"])
         new = (
@@ -313,23 +312,23 @@ def _label(lake: Lake, feedback: pl.DataFrame, arrived: pl.Series, report: Colle
             .select(lake.labels.schema.names())
         )
         waiting = _waiting(lake).join(arrived.to_frame(), on="request_id", how="semi")
-        placed = _placed(lake, pl.concat([new.filter(pl.col("start").is_null()), waiting]))
+        placed = _with_interval(lake, pl.concat([new.filter(pl.col("start").is_null()), waiting]))
         moved = waiting.join(placed, on="feedback_id", how="semi")
         rows = pl.concat([new.join(placed, on="feedback_id", how="anti", maintain_order="left"), placed])
         partitions = pl.concat([rows, moved]).select("date", "subject").unique().rows()
         if partitions:
-            kept = lake.labels.read(partitions=partitions).join(moved, on="feedback_id", how="anti")
-            lake.labels.replace(pl.concat([kept, rows]), partitions)
+            others = lake.labels.read(partitions=partitions).join(moved, on="feedback_id", how="anti")
+            lake.labels.replace(pl.concat([others, rows]), partitions)
         report.labels += len(new)
 
 
-def _placed(lake: Lake, feedback: pl.DataFrame) -> pl.DataFrame:
-    """Those whose requests are in the lake, with the request's subject and the interval of all its windows."""
+def _with_interval(lake: Lake, feedback: pl.DataFrame) -> pl.DataFrame:
+    """Feedback whose request is in the lake, with the request's subject and the interval of its windows."""
     if feedback.is_empty():
         return feedback
     columns = ["date", "subject", *_KEY, "received_at"]
     requests = _requests(lake, feedback["request_id"], feedback["received_at"].min(), columns)
-    # Clients may use a name twice: the last one is meant.
+    # Clients may use an id twice: choose the last request.
     requests = requests.filter(pl.col("received_at") == pl.col("received_at").max().over("request_id"))
     windows = (
         lake.predictions.scan(partitions=requests.select("date", "subject").unique().rows())
@@ -342,26 +341,26 @@ def _placed(lake: Lake, feedback: pl.DataFrame) -> pl.DataFrame:
         .group_by("request_id")
         .agg(pl.col("date").min(), pl.col("subject").first(), pl.col("start").min(), pl.col("end").max())
     )
-    own = feedback.drop("date", "subject", "start", "end")
-    return own.join(places, on="request_id", maintain_order="left").select(feedback.columns)
+    bare = feedback.drop("date", "subject", "start", "end")
+    return bare.join(places, on="request_id", maintain_order="left").select(feedback.columns)
 
 
 def _requests(lake: Lake, ids: pl.Series, since: object, columns: list[str]) -> pl.DataFrame:
-    """Windows of these requests.
+    """The windows of these requests.
 
     Args:
-        lake: where to look: first at what came shortly before `since`, then everywhere for those not found.
-        ids: the requests' names.
-        since: when the first line that names them came.
-        columns: to read, request_id and received_at among them.
+        lake: searched first among recent requests, then, for the ids not found, among all.
+        ids: the request ids.
+        since: when the first line with one of these ids was received.
+        columns: to read, including request_id and received_at.
     """
     wanted = set(ids)
     table = lake.requests.scan().select(columns)
     found = pl.DataFrame(schema=table.collect_schema())
-    for recent in (pl.col("received_at") >= pl.lit(since) - _SOON, pl.lit(True)):
+    for when in (pl.col("received_at") >= pl.lit(since) - _RECENT, pl.lit(True)):
         wanted -= set(found["request_id"])
         if wanted:
-            found = pl.concat([found, table.filter(recent & pl.col("request_id").is_in(list(wanted))).collect()])
+            found = pl.concat([found, table.filter(when & pl.col("request_id").is_in(list(wanted))).collect()])
     return found
 
 
@@ -369,7 +368,7 @@ def _waiting(lake: Lake) -> pl.DataFrame:
     return lake.labels.scan().filter(pl.col("start").is_null()).collect()
 
 
-def _age(path: Path) -> tuple[str, int, str]:
+def _sort_key(path: Path) -> tuple[str, int, str]:
     stamp, _, writer = path.stem.partition("-")
     number = writer.rpartition("-")[2]
     return stamp, int(number) if number.isdecimal() else 0, path.name

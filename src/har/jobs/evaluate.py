@@ -1,4 +1,4 @@
-"""Cross-validate by subject on what the lake holds; the figures and a page."""
+"""Cross-validate by subject on the lake's labelled windows; writes the figures and a page."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ class LakeWindows:
 
 
 @dataclass(frozen=True)
-class Question:
-    """What decides the figures of a cross-validation.
+class Parameters:
+    """The parameters of a cross-validation; the same parameters give the same figures.
 
     Attributes:
         project: its settings and lake.
-        network: a network's name.
-        folds: by subject.
-        seeds: how many, from 0.
-        version: of `samples`.
-        labels_version: of `labels`, -1: none.
-        key: sixteen hexadecimal digits that name exactly this question.
+        network: the network's name.
+        folds: number of folds by subject.
+        seeds: number of seeds, from 0.
+        version: of the table `samples`.
+        labels_version: of the table `labels`; -1: there is none.
+        key: sixteen hexadecimal digits that identify these parameters.
     """
 
     project: Project
@@ -70,50 +70,50 @@ class Question:
 def evaluate(
     project: Project, *, network: str | None = None, folds: int | None = None, seeds: int = 3, each: Each = in_turn
 ) -> dict[str, Any]:
-    """Cross-validate by subject; the same question on the same data is answered from the report.
+    """Cross-validate by subject; if the report of the same parameters and data exists, return its figures.
 
     Args:
         project: its settings and lake.
         network: a network's name; by default har.toml's.
         folds: by default har.toml's.
-        seeds: how many seeds, from 0.
+        seeds: number of seeds, from 0.
         each: how to run the folds.
 
     Returns:
         The headline figures, one level deep, as in `reports/evaluation.json`.
     """
-    question = _question(project, network, folds, seeds)
-    known = project.settings.path("reports") / "evaluation.json"
-    flat: dict[str, Any] = json.loads(known.read_text()) if known.exists() else {}
-    if flat.get("key") == question.key:
-        console.print(f"{known} answers this already: nothing to train.")
+    parameters = _parameters(project, network, folds, seeds)
+    report = project.settings.path("reports") / "evaluation.json"
+    flat: dict[str, Any] = json.loads(report.read_text()) if report.exists() else {}
+    if flat.get("key") == parameters.key:
+        console.print(f"{report} has these figures already: nothing to train.")
         return flat
-    return _cross_validation(question, each)
+    return _cross_validation(parameters, each)
 
 
-def _cross_validation(question: Question, each: Each) -> dict[str, Any]:
+def _cross_validation(parameters: Parameters, each: Each) -> dict[str, Any]:
     """Train every fold under every seed, and write `evaluation.json` and `.html`."""
-    project, settings = question.project, question.project.settings
-    version, training = question.version, settings.training
+    project, settings = parameters.project, parameters.project.settings
+    version, training = parameters.version, settings.training
     result = cross_validate(
-        LakeWindows(project, version, question.labels_version),
+        LakeWindows(project, version, parameters.labels_version),
         signal=Signal.from_settings(settings),
-        options=FitOptions(question.network, 0, training.epochs, training.batch_size, training.device),
-        folds=question.folds,
-        seeds=range(question.seeds),
+        options=FitOptions(parameters.network, 0, training.epochs, training.batch_size, training.device),
+        folds=parameters.folds,
+        seeds=range(parameters.seeds),
         validation=settings.split.validation,
         each=each,
         watch=_bar,
     )
-    flat = {**result.flat(), "samples_version": version, "key": question.key}
+    flat = {**result.flat(), "samples_version": version, "key": parameters.key}
     write_report(
         result.evaluation,
         settings.path("reports") / "evaluation",
         title=f"{settings.project.name}: cross-validation by subject",
         facts={
-            "Network": question.network,
+            "Network": parameters.network,
             "Data": f"samples@{version} ({result.flat()['windows']} labelled windows)",
-            "Scheme": f"GroupKFold({question.folds}) by subject, {question.seeds} seeds",
+            "Scheme": f"GroupKFold({parameters.folds}) by subject, {parameters.seeds} seeds",
             "Mean accuracy": f"{flat['accuracy']:.2%} ± {flat['accuracy_std']:.2%} over seeds",
         },
         figures=flat,
@@ -137,7 +137,7 @@ def _windows(source: LakeWindows) -> WindowSet:
     )
 
 
-def _question(project: Project, network: str | None, folds: int | None, seeds: int) -> Question:
+def _parameters(project: Project, network: str | None, folds: int | None, seeds: int) -> Parameters:
     settings = project.settings
     network, folds = check_network(network or settings.training.network), folds or settings.split.folds
     values = settings.model_dump(mode="json", include={"sensors", "windows", "activities", "split", "training"})
@@ -145,4 +145,4 @@ def _question(project: Project, network: str | None, folds: int | None, seeds: i
     version, labels = project.lake.samples.version(), project.lake.labels.version()
     content = [values, network, folds, seeds, version, labels, commit]
     key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-    return Question(project, network, folds, seeds, version, labels, key)
+    return Parameters(project, network, folds, seeds, version, labels, key)

@@ -1,7 +1,7 @@
-"""Bring the inbox into the lake; a bad file goes to quarantine, and the others land.
+"""Read the inbox into the lake; files that cannot be ingested go to quarantine.
 
-Samples are committed first and the files' rows in `recordings` after them; a run that is killed in between reads the
-same files again and writes the same partitions. Files stay in the inbox: they are the raw data.
+Samples are committed first, then the files' rows in `recordings`. After a run that was killed between the two, the next
+one reads the same files again and writes the same partitions. Ingested files stay in the inbox as the raw data.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from har.recordings import InboxFile, Recording, StrayFile, inbox_files, quarant
 from har.settings import Settings
 
 CHUNK_BYTES = 200_000_000
-"""Raw bytes read between two commits, about; a subject's day is never split."""
+"""Approximate number of bytes read between two commits; a subject-day is never split."""
 
 
 @dataclass(frozen=True)
 class Quarantined:
-    """A file that could not be ingested, where it lies now, and why."""
+    """A file that could not be ingested: its new path and the reason."""
 
     file: str
     now_at: Path
@@ -38,7 +38,7 @@ class Quarantined:
 
 @dataclass
 class IngestReport:
-    """What became of some files; `unfinished` ones changed while they were read and wait for the next run."""
+    """The result of ingesting files; `unfinished` files changed while they were read, and wait for the next run."""
 
     landed: list[str] = field(default_factory=list)
     unfinished: list[str] = field(default_factory=list)
@@ -47,7 +47,7 @@ class IngestReport:
     samples: int = 0
 
     def add(self, other: IngestReport) -> None:
-        """Take another report's counts in."""
+        """Add another report's counts."""
         self.landed += other.landed
         self.unfinished += other.unfinished
         self.known += other.known
@@ -57,7 +57,7 @@ class IngestReport:
 
 @dataclass(frozen=True)
 class IngestPart:
-    """Some subjects of one date, and what may become of them."""
+    """Files of some subjects of one date; `replace`: also replace sessions that have other content."""
 
     project: Project
     files: tuple[InboxFile, ...]
@@ -69,7 +69,7 @@ class IngestPart:
 
 @dataclass(frozen=True)
 class StrayPart:
-    """Files whose names say that they are no recordings."""
+    """Files that are no recordings by their names."""
 
     project: Project
     strays: tuple[StrayFile, ...]
@@ -81,16 +81,16 @@ class StrayPart:
 def ingest(
     project: Project, *, date: dt.date | None = None, replace: bool = False, each: Each = in_turn
 ) -> IngestReport:
-    """Bring the inbox into the lake; files already ingested are skipped.
+    """Read the inbox into the lake; files already ingested are skipped.
 
     Args:
-        project: whose inbox.
+        project: its inbox and lake.
         date: this date only; None: all.
-        replace: a session that was ingested with other content is replaced.
-        each: how to run the chunks; writers of one table take turns, whoever runs them.
+        replace: replace sessions that were ingested with other content.
+        each: how to run the chunks; writers of a table wait for each other.
 
     Raises:
-        LakeError: the disk refuses; nothing is half written.
+        LakeError: a table cannot be written; none is left incomplete.
     """
     chunks, strays = inbox_chunks(project.settings, date)
     report = IngestReport()
@@ -100,7 +100,7 @@ def ingest(
     for done in track(each(ingest_part, parts), "Ingesting", total=len(parts), unit="chunks"):
         report.add(done)
     for bad in report.quarantined:
-        reason = escape(f"{bad.file}: {bad.error}")  # an error quotes what may look like markup
+        reason = escape(f"{bad.file}: {bad.error}")  # the error quotes text that may look like markup
         console.print(f"[yellow]quarantined[/] {reason}", highlight=False)
     return report
 
@@ -111,10 +111,10 @@ def ingest_part(part: IngestPart) -> IngestReport:
 
 
 def inbox_chunks(settings: Settings, date: dt.date | None = None) -> tuple[list[list[InboxFile]], list[StrayFile]]:
-    """The inbox in chunks, each some subjects of one date, and what is no recording by its name.
+    """The inbox's files in chunks, each of some subjects of one date, and the files that are no recordings.
 
     Args:
-        settings: names the inbox.
+        settings: have the inbox's path.
         date: this date only; None: all.
     """
     files, strays = inbox_files(settings.path("inbox"), date)
@@ -135,23 +135,23 @@ def inbox_chunks(settings: Settings, date: dt.date | None = None) -> tuple[list[
 
 
 def ingest_files(lake: Lake, settings: Settings, files: Sequence[InboxFile], *, replace: bool = False) -> IngestReport:
-    """Ingest files of one date: read, check, commit.
+    """Read, check and commit files of one date.
 
     Args:
-        lake: gets the samples.
-        settings: say how files are laid out.
-        files: of one date; both files of a subject in the same call.
-        replace: a session that is known with other content is replaced instead of refused.
+        lake: to write to.
+        settings: describe the files.
+        files: of one date; all files of a subject in the same call.
+        replace: replace sessions that have other content, instead of refusing them.
 
     Raises:
-        LakeError: the disk refuses; nothing is half written.
+        LakeError: a table cannot be written; none is left incomplete.
     """
     report = IngestReport()
     with lake.recordings.lock():
-        known = _Known(lake)
+        known = _Ingested(lake)
         landed: list[tuple[InboxFile, Recording]] = []
         for file in files:
-            if not file.path.exists():  # another run set it aside since it was listed
+            if not file.path.exists():  # another run has moved it to quarantine since it was listed
                 continue
             before = _stamp(file.path)
             try:
@@ -178,13 +178,13 @@ def ingest_files(lake: Lake, settings: Settings, files: Sequence[InboxFile], *, 
 
 
 def set_aside(part: StrayPart) -> IngestReport:
-    """Quarantine files whose names say that they are no recordings."""
+    """Quarantine files that are no recordings by their names."""
     there = [stray for stray in part.strays if stray.path.exists()]
     return IngestReport(quarantined=[_set_aside(stray.path, stray.error, part.project.settings) for stray in there])
 
 
-class _Known:
-    """The files that the lake was made from, by session and by content."""
+class _Ingested:
+    """The files in the lake, by session and by content."""
 
     def __init__(self, lake: Lake) -> None:
         rows = lake.recordings.read(columns=["date", "subject", "session", "sha256"]).iter_rows()
@@ -192,11 +192,11 @@ class _Known:
         self._owner = {sha256: key for key, sha256 in self._content.items()}
 
     def holds(self, file: InboxFile, *, replace: bool) -> bool:
-        """Whether these bytes are ingested as this session.
+        """Whether this file was ingested as this session.
 
         Raises:
-            ConflictingRecordingError: the session is known with other content.
-            DuplicateRecordingError: the bytes are known as another session.
+            ConflictingRecordingError: the session was ingested with other content.
+            DuplicateRecordingError: the content was ingested as another session.
         """
         key = _key(file)
         content = self._content.get(key)
@@ -208,7 +208,7 @@ class _Known:
                 where=file.where,
                 expected="a recording that is not in the lake yet",
                 got=f"the same bytes as session {owner[2]!r} of subject {owner[1]!r} on {owner[0]}",
-                remedy="Delete the copy; if it is the other one that is misnamed, see `har ingest --replace`.",
+                remedy="Delete the copy; if the other file has the wrong name, see `har ingest --replace`.",
             )
         if content is not None and not replace:
             raise ConflictingRecordingError(
@@ -231,13 +231,13 @@ def _commit(lake: Lake, landed: Sequence[tuple[InboxFile, Recording]]) -> None:
     fresh = pl.DataFrame([(*_key(file),) for file, _ in landed], ["date", "subject", "session"], orient="row")
     now = dt.datetime.now(dt.UTC)
     rows = pl.DataFrame([_row(file, recording, now) for file, recording in landed], dict(lake.recordings.schema))
-    samples = pl.concat([_others(lake.samples.read(partitions=partitions), fresh), *(r.frame for _, r in landed)])
+    samples = pl.concat([_without(lake.samples.read(partitions=partitions), fresh), *(r.frame for _, r in landed)])
     lake.samples.replace(samples.sort("date", "subject", "session", "time"), partitions)
-    recordings = pl.concat([_others(lake.recordings.read(partitions=partitions), fresh), rows])
+    recordings = pl.concat([_without(lake.recordings.read(partitions=partitions), fresh), rows])
     lake.recordings.replace(recordings.sort("date", "subject", "session"), partitions)
 
 
-def _others(frame: pl.DataFrame, fresh: pl.DataFrame) -> pl.DataFrame:
+def _without(frame: pl.DataFrame, fresh: pl.DataFrame) -> pl.DataFrame:
     return frame.join(fresh, on=["date", "subject", "session"], how="anti")
 
 

@@ -1,7 +1,7 @@
-"""What people say was done when in, labels of the lake out: the way of labels that come as a table, not by the service.
+"""Import labels from a CSV, and list the windows that labels are wanted for.
 
-A table has the columns subject, start, end and activity; `har labels` writes one with the windows whose labels would
-help most, and a log of exercises or a diary is one as well.
+The CSV has the columns subject, start, end and activity. `har labels --out` writes one with the windows whose labels
+would help most; a log of exercises or a diary can be another source.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ COLUMNS = ("subject", "start", "end", "activity")
 _TIME = pl.Datetime("us", "UTC")
 
 
-def read_answers(path: Path, settings: Settings) -> pl.DataFrame:
-    """Read a CSV of answers; rows without an activity are questions nobody has answered, and left out.
+def read_labels(path: Path, settings: Settings) -> pl.DataFrame:
+    """Read labels from a CSV; rows without an activity are skipped.
 
     Args:
         path: a CSV with at least subject, start, end (ISO 8601; without an offset in the project's zone) and activity.
-        settings: the activities there are, and the time zone.
+        settings: the activities and the time zone.
 
     Returns:
         Columns subject, start, end (UTC) and activity.
 
     Raises:
-        LabelError: no table, a column missing; or, by line, a stamp that is none, an end before its start, or an
-            activity that the project does not know.
+        LabelError: the file is no CSV or lacks a column; or a line has no valid timestamp, an end that is not after its
+            start, or an unknown activity.
     """
     try:
         table = pl.read_csv(path, infer_schema=False)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise LabelError(
-            where=str(path), expected="a CSV with a header", got=str(error).splitlines()[0], remedy="Mend the file."
+            where=str(path), expected="a CSV with a header", got=str(error).splitlines()[0], remedy="Fix the file."
         ) from error
     missing = [name for name in COLUMNS if name not in table.columns]
     if missing:
@@ -46,63 +46,70 @@ def read_answers(path: Path, settings: Settings) -> pl.DataFrame:
             where=str(path),
             expected=f"columns {', '.join(COLUMNS)}",
             got=f"no {', '.join(missing)}",
-            remedy="Start from what har labels --out FILE writes.",
+            remedy="Start from the file that `har labels --out FILE` writes.",
         )
-    answers = table.select(COLUMNS).with_row_index("line", offset=2).filter(pl.col("activity").str.strip_chars() != "")
+    rows = table.select(COLUMNS).with_row_index("line", offset=2).with_columns(pl.col("activity").str.strip_chars())
+    rows = rows.filter(pl.col("activity") != "")
     zone = settings.project.timezone
-    answers = answers.with_columns(
-        pl.col("activity").str.strip_chars(),
-        *(
-            pl.coalesce(
-                pl.col(name).str.to_datetime("%+", time_zone="UTC", strict=False),
-                pl.col(name)
-                .str.to_datetime(time_unit="us", strict=False)
-                .dt.replace_time_zone(zone)
-                .dt.convert_time_zone("UTC"),
-            ).cast(_TIME)
-            for name in ("start", "end")
-        ),
+    labels = rows.with_columns(
+        pl.coalesce(
+            pl.col(name).str.to_datetime("%+", time_zone="UTC", strict=False),
+            pl.col(name)
+            .str.to_datetime(time_unit="us", strict=False)
+            .dt.replace_time_zone(zone)
+            .dt.convert_time_zone("UTC"),
+        ).cast(_TIME)
+        for name in ("start", "end")
     )
-    faults = (
-        (pl.col("start").is_null() | pl.col("end").is_null(), "start and end as ISO 8601 stamps", "another text"),
-        (pl.col("end") <= pl.col("start"), "an end after the start", "none"),
-        (~pl.col("activity").is_in(list(settings.activities.all)), f"one of {', '.join(settings.activities.all)}", ""),
-    )
-    for fault, expected, got in faults:
-        bad = answers.filter(fault)
-        if len(bad):
+    _check(rows, labels, settings.activities.all, where=path)
+    return labels.drop("line")
+
+
+def _check(rows: pl.DataFrame, labels: pl.DataFrame, activities: tuple[str, ...], *, where: Path) -> None:
+    """Refuse labels with an invalid time or activity; `rows` are the same lines as text."""
+    remedy = "Fix the line; no label was imported from the file."
+    for name in ("start", "end"):
+        for line, text in rows.filter(labels[name].is_null()).select("line", name).head(1).iter_rows():
             raise LabelError(
-                where=f"{path}, line {bad['line'][0]}",
-                expected=expected,
-                got=got or repr(bad["activity"][0]),
-                remedy="Mend the line; nothing was taken from the file.",
+                where=f"{where}, line {line}, {name}",
+                expected="an ISO 8601 timestamp",
+                got=repr(text or ""),
+                remedy=remedy,
             )
-    return answers.drop("line")
+    for line, start, end in rows.filter(labels["end"] <= labels["start"]).select("line", "start", "end").iter_rows():
+        raise LabelError(where=f"{where}, line {line}", problem=f"end {end} is not after start {start}", remedy=remedy)
+    for line, activity in rows.filter(~rows["activity"].is_in(activities)).select("line", "activity").iter_rows():
+        raise LabelError(
+            where=f"{where}, line {line}, activity",
+            expected=f"one of {', '.join(activities)}",
+            got=repr(activity),
+            remedy=remedy,
+        )
 
 
-def add_labels(lake: Lake, answers: pl.DataFrame) -> int:
-    """Bring answers into `lake.labels`; the same answer again adds nothing.
+def add_labels(lake: Lake, labels: pl.DataFrame) -> int:
+    """Add labels to `lake.labels`; a label that is there already is not added again.
 
     Args:
-        lake: gets them.
-        answers: subject, start, end (UTC) and activity.
+        lake: to write to.
+        labels: subject, start, end (UTC) and activity.
 
     Returns:
         How many are new.
     """
-    rows = answers.with_columns(
+    rows = labels.with_columns(
         pl.col("start").dt.date().alias("date"),
         pl.lit(None, pl.String).alias("request_id"),
-        pl.struct(COLUMNS).map_elements(_name, return_dtype=pl.String).alias("feedback_id"),
+        pl.struct(COLUMNS).map_elements(_label_id, return_dtype=pl.String).alias("feedback_id"),
         pl.lit(dt.datetime.now(dt.UTC), _TIME).alias("received_at"),
     )
     return lake.labels.add(rows.select(lake.labels.schema.names()), ["feedback_id"])
 
 
-def open_questions(lake: Lake) -> pl.DataFrame:
-    """The windows that labels were asked for last, best first: subject, start, end, activity (empty) and what is known.
+def requested_labels(lake: Lake) -> pl.DataFrame:
+    """The windows of the last label request, most helpful first; the column activity is empty.
 
-    `believed` and `confidence` are the model's; `session` and `date` help to find the recording.
+    `believed` and `confidence` are the model's answer; `session` and `date` help to find the recording.
     """
     asked = lake.label_requests.read()
     if asked.is_empty():
@@ -121,6 +128,6 @@ def open_questions(lake: Lake) -> pl.DataFrame:
     )
 
 
-def _name(row: dict[str, object]) -> str:
-    """An answer's own name: the same words at the same time about the same subject are the same answer."""
+def _label_id(row: dict[str, object]) -> str:
+    """The id of a label: equal for equal subject, start, end and activity."""
     return "table-" + hashlib.sha256("\n".join(str(row[name]) for name in COLUMNS).encode()).hexdigest()[:24]

@@ -1,7 +1,7 @@
-"""Judge scored days: a drift report, a decision and its event, in this order, each stored before the next.
+"""Judge scored days: write a drift report, decide, send the decision's event. Each is stored before the next step.
 
-What a killed run left undone the next one does: a day without a decision is judged again, an event that nobody has
-handled is sent again.
+After a run that was killed, the next one continues: it judges a day without a decision again, and sends an event that
+nobody has handled again.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from pathlib import Path
 from rich.markup import escape
 
 from har.console import console
-from har.jobs._due import due_days, to_send
-from har.jobs._due import kept as stored_decision
+from har.jobs._due import due_days, stored_decision, to_send
 from har.jobs._each import Each, in_turn, once
-from har.jobs._events import Send, nobody_listens, of_decision, promotion
+from har.jobs._events import Send, decision_event, no_receiver, promotion_event
 from har.monitoring import (
     REFERENCE,
     STARTS_TRAINING,
@@ -46,15 +45,15 @@ from har.registry import Version, whoami
 
 @dataclass(frozen=True)
 class MonitorReport:
-    """What a run of `monitor` did.
+    """The result of `monitor`.
 
     Attributes:
-        model_version: the champion, when the run ended.
-        days: the reports it made.
-        decisions: what it decided, or did for an earlier run.
-        unsent: decisions whose event did not arrive; the next run sends it.
-        index: the page that leads to all reports; None: there are none.
-        notes: what somebody should know, in sentences.
+        model_version: the champion at the end of the run.
+        days: the new reports.
+        decisions: the decisions of this run, and those of earlier runs that it carried out.
+        unsent: number of decisions whose event was not received; the next run sends it.
+        index: the page with links to all reports; None: there are none.
+        notes: sentences for the user.
     """
 
     model_version: int
@@ -67,7 +66,7 @@ class MonitorReport:
 
 @dataclass(frozen=True)
 class DayPart:
-    """A day to be compared with a version's reference."""
+    """A day to compare with a version's reference."""
 
     project: Project
     version: Version
@@ -92,7 +91,7 @@ class DecisionPart:
 
 @dataclass(frozen=True)
 class ActionPart:
-    """A decision to carry out, and what sends its event."""
+    """A decision to carry out, and the function that sends its event."""
 
     project: Project
     row: DecisionRow
@@ -108,53 +107,53 @@ def monitor(
     date: dt.date | None = None,
     again: bool = False,
     each: Each = in_turn,
-    send: Send = nobody_listens,
+    send: Send = no_receiver,
     automatic: bool = True,
 ) -> MonitorReport:
-    """Report on every day that has news, oldest first, and act on what the policy says.
+    """Write a report on every day with new data, oldest first, decide by the policy, and carry the decisions out.
 
-    Those are the days that are over, that the champion was not trained on, and that have no decision yet, more data
-    than when they were judged, or, the newest one, labels that its decision waits for. A day that is judged again
-    keeps its earlier decisions in the log, and gets another one only if something else is decided now.
+    A day is judged if it is over, the champion was not trained on it, and it has no decision yet or has got more data
+    since; the newest day also if its decision waits for labels and some have arrived. A day that is judged again keeps
+    its earlier decisions in the log, and gets a new one only if the decision changes.
 
     Args:
-        project: whose champion.
+        project: its champion and lake.
         date: this day only, even if it is not over or the champion was trained on it.
-        again: also what was judged before.
+        again: also days that were judged before.
         each: how to run the steps of a day.
-        send: where events go.
-        automatic: whether trainings may start by themselves.
+        send: sends events.
+        automatic: whether retraining may start without a person.
 
     Raises:
-        NoChampionError: nothing serves yet.
-        NotEnoughDataError: no champion has scored `date`.
+        NoChampionError: there is no champion yet.
+        NotEnoughDataError: the champion has not scored `date`.
     """
     champion = project.registry.champion()
     if not project.settings.monitoring.enabled:
-        return _ended(champion, notes=["Monitoring is switched off: monitoring.enabled in har.toml."])
+        return _finished(champion, notes=["Monitoring is switched off: monitoring.enabled in har.toml."])
     notes: list[str] = []
     unsent = 0
-    done: list[DecisionRow] = []
+    handled: list[DecisionRow] = []
 
     def act(row: DecisionRow) -> None:
         nonlocal unsent
-        done.append(row)
+        handled.append(row)
         why_not = once(each, carry_out, ActionPart(project, row, send))
         if why_not:
             unsent += 1
             notes.append(f"The event {row.event} of {row.date} was not sent ({why_not}); the next run sends it.")
 
-    unhandled, void = to_send(project, champion)
-    notes += void
+    unhandled, given_up = to_send(project, champion)
+    notes += given_up
     for row in unhandled:
         act(row)
-    champion = project.registry.champion()  # an earlier run's rollback may have been carried out just now
+    champion = project.registry.champion()  # a rollback may have just been carried out
     if not _has_reference(champion):
         notes.append(
-            f"Version {champion.number} has no reference to compare days with: it was trained before there was "
-            "monitoring, or without. Train and promote another: har train."
+            f"Version {champion.number} has no reference to compare days with, because it was trained without "
+            "monitoring. Train and promote another version: har train."
         )
-        return _ended(champion, done, unsent=unsent, notes=notes)
+        return _finished(champion, handled, unsent=unsent, notes=notes)
     due, waiting = due_days(project, champion, date, again=again)
     notes += waiting
     days: list[DayReport] = []
@@ -166,20 +165,20 @@ def monitor(
         if row.event and row.emitted_at is None:
             act(row)
         else:
-            done.append(row)
+            handled.append(row)
         if row.action == "rollback" and project.registry.champion().number != champion.number:
-            # The days after it were seen by the version that was taken back.
+            # The following days were scored by the version that no longer serves.
             break
     index = _write_pages(project)
-    return _ended(project.registry.champion(), done, days=days, unsent=unsent, index=index, notes=notes)
+    return _finished(project.registry.champion(), handled, days=days, unsent=unsent, index=index, notes=notes)
 
 
 def watch(part: DayPart) -> DayReport:
-    """Compare a day with the champion's reference, and store the report."""
+    """Compare a day with the champion's reference and store the report."""
     project, version, date = part.project, part.version, part.date
     settings, lake = project.settings, project.lake
     days = subject_days(lake, date)
-    split = project.registry.recipe(version.number)["split"]
+    split = project.registry.recipe(version.number).sides
     report = watch_day(
         date,
         version.number,
@@ -193,7 +192,7 @@ def watch(part: DayPart) -> DayReport:
             date=date,
             model_version=version.number,
             expected=version.metrics["accuracy"],
-            seen={*split["train"], *split["validation"]},
+            seen={*split.train, *split.validation},
         ),
         quality=quality_alarms(days),
     )
@@ -202,14 +201,14 @@ def watch(part: DayPart) -> DayReport:
 
 
 def settle(part: DecisionPart) -> DecisionRow:
-    """Decide what is to be done about a day, and store the decision; what it asks for comes after that."""
+    """Decide what to do about a day and store the decision; it is carried out later."""
     project, version, report = part.project, part.version, part.report
     settings, lake = project.settings, project.lake
     facts = gather_facts(
         lake,
         settings,
         report,
-        recipe=project.registry.recipe(version.number),
+        recipe=project.registry.recipe(version.number).to_json(),
         automatic=part.automatic,
         probation=watch_probation(lake, settings, project.registry, report),
     )
@@ -221,14 +220,14 @@ def settle(part: DecisionPart) -> DecisionRow:
 
 
 def carry_out(part: ActionPart) -> str:
-    """Do what a decision asks for and send its event; "", or why it did not arrive."""
+    """Carry out a decision and send its event; returns "", or the reason why the event was not received."""
     project, row, send = part.project, part.row, part.send
     outcome = "announced"
     if row.action == "rollback":
         outcome, why_not = _roll_back(project, row, send)
         if why_not:
             return why_not
-    why_not = send(of_decision(project.settings.project.name, row))
+    why_not = send(decision_event(project.settings.project.name, row))
     if why_not:
         return why_not
     now = dt.datetime.now(dt.UTC)
@@ -239,9 +238,9 @@ def carry_out(part: ActionPart) -> str:
     return ""
 
 
-def _ended(
+def _finished(
     champion: Version,
-    done: Sequence[DecisionRow] = (),
+    handled: Sequence[DecisionRow] = (),
     *,
     days: Sequence[DayReport] = (),
     unsent: int = 0,
@@ -250,7 +249,7 @@ def _ended(
 ) -> MonitorReport:
     for note in notes:
         console.print(f"[yellow]{escape(note)}[/]", highlight=False)
-    return MonitorReport(champion.number, tuple(days), tuple(done), unsent, index, tuple(notes))
+    return MonitorReport(champion.number, tuple(days), tuple(handled), unsent, index, tuple(notes))
 
 
 def _has_reference(version: Version) -> bool:
@@ -263,22 +262,22 @@ def _reference(project: Project, version: int) -> Reference:
 
 
 def _roll_back(project: Project, row: DecisionRow, send: Send) -> tuple[str, str]:
-    """Let the former champion serve again: the outcome, and why the news did not arrive ("" if it did).
+    """Roll back to the previous champion; returns the outcome, and "" or the reason why its event was not received.
 
-    A run that was killed may have done so already; then only the news is repeated, so that its bentos are served.
+    A run that was killed may have rolled back already; then only the event is sent again, so that bentos are built.
     """
     registry = project.registry
     if registry.champion().number == row.payload["version"]:
         registry.rollback(reason=" ".join(row.reasons), who=f"monitor ({whoami()})")
     number = registry.champion().number
-    return f"version {number} serves again", send(promotion(number))
+    return f"version {number} serves again", send(promotion_event(number))
 
 
 def _write_pages(project: Project) -> Path | None:
-    every = reports(project.lake)
-    if not every:
+    all_reports = reports(project.lake)
+    if not all_reports:
         return None
     folder, title = project.settings.path("reports"), project.settings.project.name
-    index = write_pages(folder, every, decisions(project.lake), project.registry.log(), title=title)
+    index = write_pages(folder, all_reports, decisions(project.lake), project.registry.log(), title=title)
     write_index(folder, title=title)
     return index

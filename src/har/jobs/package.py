@@ -1,6 +1,6 @@
-"""Package the champion: build its online and batch bento, try both, and record them with the version.
+"""Package the champion: build its online and batch bento, test both, and record them with the version.
 
-How bentos are built and served is not known here: `Bentos` does it (`infra.bentoml`).
+`Bentos` builds and serves them; `infra.bentoml` implements it.
 """
 
 from __future__ import annotations
@@ -27,53 +27,53 @@ from har.predictions import predict
 from har.project import Project
 
 TAGS = ("bento_online", "bento_batch")
-"""Tags of a registered version that name the bentos which carry it, once they were tried."""
+"""Tags of a registered version with the names of its bentos, set after their test."""
 BENTOFILES = ("bentofile.yaml", "bentos/batch/bentofile.yaml")
 TOLERANCE = 1e-5
-"""How far a bento's probabilities may lie from those of the registry's own file."""
+"""Largest allowed difference between probabilities of a bento and of the registered model file."""
 
 _PARQUET = "application/vnd.apache.parquet"
 _SOURCES = ("har.toml", *BENTOFILES, "requirements/online.txt", "requirements/batch.txt")
 _ANSWER_TIMEOUT_S = 120.0
-_PATIENT = {"HAR_SERVING__TIMEOUT_S": "60", "HAR_SERVING__DEADLINE_MS": "60000"}
-"""A try asks whether the answers are right; on a busy machine the fallback would answer in the model's place."""
+_LONG_TIMEOUTS = {"HAR_SERVING__TIMEOUT_S": "60", "HAR_SERVING__DEADLINE_MS": "60000"}
+"""Long time limits for the test: on a busy machine, the fallback would answer in place of the model."""
 
 
 class Bentos(Protocol):
     """Builds and serves bentos in the project's store; can be pickled."""
 
     def lock(self) -> AbstractContextManager[None]:
-        """Be the only one that packages."""
+        """Hold the lock for packaging."""
 
     def holds(self, *tags: str) -> bool:
-        """Whether each of these models or bentos is there, whole."""
+        """Whether all of these models or bentos exist and are complete."""
 
     def point_at(self, *tags: str) -> None:
-        """Make `latest` mean these models and bentos."""
+        """Let the tag `latest` mean these models and bentos."""
 
     def all_or_nothing(self, version: str) -> AbstractContextManager[None]:
-        """Start without any model or bento of this version; a failed block leaves none, and `latest` as it was."""
+        """Remove models and bentos of this version first, and again if the block fails; `latest` is then restored."""
 
     def build(self, name: str, version: str, folder: Path, bentofiles: tuple[str, ...]) -> list[str]:
-        """Store the package in `folder` as a model and build a bento over it from each file; their tags."""
+        """Store the package in `folder` as a model and build a bento of it from each bentofile; returns the tags."""
 
     def serving(self, tag: str, settings: Mapping[str, str]) -> AbstractContextManager[str]:
-        """Serve a bento for a while; yields its address once it is ready."""
+        """Serve a bento during the block; yields its address once it is ready."""
 
     def log_end(self, tag: str) -> str:
-        """Where the log of a bento that was served lies, and its last lines."""
+        """The path and the last lines of the log of a bento that was served."""
 
 
 @dataclass(frozen=True)
 class PackageReport:
-    """What a run of `package` did.
+    """The result of `package`.
 
     Attributes:
-        version: the version that the bentos carry.
+        version: the model version in the bentos.
         online_tag: of the online bento.
         batch_tag: of the batch bento.
-        built: False if both were there already, tried and recorded.
-        seconds: it took.
+        built: False if both were built, tested and recorded before.
+        seconds: duration.
     """
 
     version: int
@@ -85,7 +85,7 @@ class PackageReport:
 
 @dataclass(frozen=True)
 class ChoicePart:
-    """Which versions are asked for."""
+    """The versions that the caller chose; None: by default."""
 
     project: Project
     version: int | None
@@ -94,7 +94,7 @@ class ChoicePart:
 
 @dataclass(frozen=True)
 class BuildPart:
-    """What is to be built, in which folder."""
+    """A package to build, and the folder for it."""
 
     project: Project
     bentos: Bentos
@@ -107,8 +107,8 @@ class BuildPart:
 
 
 @dataclass(frozen=True)
-class TryPart:
-    """A built bento, and how it is tried."""
+class CheckPart:
+    """A bento to test: the online one with `windows`, the batch one without."""
 
     project: Project
     bentos: Bentos
@@ -122,7 +122,7 @@ class TryPart:
 
 @dataclass(frozen=True)
 class RecordPart:
-    """Tried bentos of a version."""
+    """Tested bentos of a version."""
 
     project: Project
     version: int
@@ -137,19 +137,19 @@ def package(
     shadow: int | None = None,
     each: Each = in_threads,
 ) -> PackageReport:
-    """Build the champion's online and batch bento, try both, and record them; what is there already stays.
+    """Build the champion's online and batch bento, test both, and record them; bentos that exist are not built again.
 
     Args:
         project: its registry, lake and code.
-        bentos: builds and serves.
-        version: another version than the champion, to try it out.
-        shadow: a version that sees a share of the requests without answering; by default the challenger, if there
-            is one for the same windows.
-        each: how to run the steps, and the tries of both bentos.
+        bentos: builds and serves bentos.
+        version: another version than the champion.
+        shadow: a version that gets a share of the requests without answering them; by default the challenger, if it
+            takes the same windows.
+        each: how to run the steps; both bentos can be tested at the same time.
 
     Raises:
-        NoChampionError: nothing serves yet.
-        PackagingError: a bento cannot be built, or answers otherwise than its model; nothing is recorded.
+        NoChampionError: there is no champion yet.
+        PackagingError: a bento cannot be built, or its answers differ from its model's; nothing is recorded.
     """
     began = time.perf_counter()
     name = project.settings.project.name
@@ -160,7 +160,7 @@ def package(
         tags = [known.get(tag, "") for tag in TAGS]
         built = not all(tag.endswith(f":{key}") for tag in tags) or not bentos.holds(*tags, f"{name}:{key}")
         if built:
-            tags = _build_and_try(project, bentos, choice, key, each)
+            tags = _build_and_check(project, bentos, choice, key, each)
         else:
             console.print(f"Version {number} is packaged already: {', '.join(tags)}.", highlight=False)
         bentos.point_at(*tags, f"{name}:{key}")
@@ -168,7 +168,7 @@ def package(
 
 
 def choose_models(part: ChoicePart) -> Choice:
-    """Settle which versions go in, and that they are for this project's settings."""
+    """Choose the versions, and check that they fit this project's settings."""
     registry = part.project.registry
     choice = choose(registry, version=part.version, shadow=part.shadow)
     require_fit(registry, choice, part.project.settings)
@@ -176,30 +176,30 @@ def choose_models(part: ChoicePart) -> Choice:
 
 
 def write(part: BuildPart) -> NDArray[np.float32]:
-    """Write what both bentos carry; returns windows to try them with."""
+    """Write the package; returns windows to test the bentos with."""
     return write_package(part.folder, part.project.registry, part.project.lake, part.choice)[1]
 
 
 def build(part: BuildPart) -> list[str]:
-    """Put the package into the store and build both bentos over it; their tags."""
+    """Store the package and build both bentos of it; returns their tags."""
     return part.bentos.build(part.project.settings.project.name, part.key, part.folder, BENTOFILES)
 
 
-def try_bento(part: TryPart) -> None:
-    """Serve a built bento, the online one with windows, the batch one without, and compare it with the registry's file.
+def check_bento(part: CheckPart) -> None:
+    """Serve a bento and compare its answers with those of the registered model file.
 
     Raises:
-        PackagingError: it does not start, refuses, or answers otherwise.
+        PackagingError: the bento does not start, refuses the request, or answers differently.
     """
-    (_try_batch if part.windows is None else _try_online)(part)
+    (_check_batch if part.windows is None else _check_online)(part)
 
 
 def record(part: RecordPart) -> None:
-    """Note both tags with the version."""
+    """Store both tags with the version."""
     part.project.registry.set_tags(part.version, dict(zip(TAGS, part.tags, strict=True)))
 
 
-def _build_and_try(project: Project, bentos: Bentos, choice: Choice, key: str, each: Each) -> list[str]:
+def _build_and_check(project: Project, bentos: Bentos, choice: Choice, key: str, each: Each) -> list[str]:
     number = choice.version.number
     with bentos.all_or_nothing(key), tempfile.TemporaryDirectory(prefix="har-package-") as parent:
         part = BuildPart(project, bentos, choice, key, Path(parent) / "package")
@@ -207,15 +207,15 @@ def _build_and_try(project: Project, bentos: Bentos, choice: Choice, key: str, e
             windows = once(each, write, part)
         with console.status("Building the bentos …"):
             online, batch = once(each, build, part)
-        with console.status("Trying the bentos …"):
+        with console.status("Testing the bentos …"):
             shown = windows[: project.settings.serving.max_windows]
-            tries = [TryPart(project, bentos, number, online, shown), TryPart(project, bentos, number, batch)]
-            list(each(try_bento, tries))
+            checks = [CheckPart(project, bentos, number, online, shown), CheckPart(project, bentos, number, batch)]
+            list(each(check_bento, checks))
         once(each, record, RecordPart(project, number, (online, batch)))
     return [online, batch]
 
 
-def _try_online(part: TryPart) -> None:
+def _check_online(part: CheckPart) -> None:
     windows = part.windows
     assert windows is not None  # noqa: S101  the online bento's part
     shape = ",".join(str(size) for size in windows.shape)
@@ -223,14 +223,14 @@ def _try_online(part: TryPart) -> None:
     answer = json.loads(_served(part, f"/predict/raw?shape={shape}", body, kind))
     classifier = part.project.classifier(part.version)
     activities = classifier.metadata.activities
-    found = np.array([[row["probabilities"][name] for name in activities] for row in answer["predictions"]])
+    answered = np.array([[row["probabilities"][name] for name in activities] for row in answer["predictions"]])
     if answer["model_version"] != part.version or answer["fallback"]:
         got = f"version {answer['model_version']}'s or a fallback"
         raise _differs(part, f"answers of version {part.version}", got)
-    _compare(part, found, classifier.predict(windows).probabilities)
+    _compare(part, answered, classifier.predict(windows).probabilities)
 
 
-def _try_batch(part: TryPart) -> None:
+def _check_batch(part: CheckPart) -> None:
     project = part.project
     (date, subject), samples = known_samples(project.lake)
     upload = io.BytesIO()
@@ -238,33 +238,33 @@ def _try_batch(part: TryPart) -> None:
     placed.write_parquet(upload)
     answer = _served(part, "/score", upload.getvalue(), _PARQUET)
     expected = predict([((date, subject), samples)], project.settings, project.classifier(part.version), part.version)
-    found = pl.read_parquet(io.BytesIO(answer))
+    answered = pl.read_parquet(io.BytesIO(answer))
     exact = ["date", "subject", "session", "start", "end", "activity", "abstained", "model_version"]
-    if not found.select(exact).equals(expected.select(exact)):
+    if not answered.select(exact).equals(expected.select(exact)):
         raise _differs(part, f"{len(expected)} predictions as the nightly job makes them", "others")
-    _compare(part, found["confidence"].to_numpy(), expected["confidence"].to_numpy())
+    _compare(part, answered["confidence"].to_numpy(), expected["confidence"].to_numpy())
 
 
-def _served(part: TryPart, route: str, body: bytes, kind: str) -> bytes:
-    """What the bento answers, served as a user would; what it is asked does not count as a real request."""
+def _served(part: CheckPart, route: str, body: bytes, kind: str) -> bytes:
+    """The answer of the bento, served as usual but with a prediction log that is thrown away."""
     import httpx
 
     with (
-        tempfile.TemporaryDirectory(prefix="har-try-") as journal,
-        part.bentos.serving(part.tag, {**_PATIENT, "HAR_PATHS__JOURNAL": journal}) as address,
+        tempfile.TemporaryDirectory(prefix="har-test-") as journal,
+        part.bentos.serving(part.tag, {**_LONG_TIMEOUTS, "HAR_PATHS__JOURNAL": journal}) as address,
     ):
         try:
-            # The bento is on this machine: a proxy for the outside world cannot see it.
+            # The bento runs on this machine, which a proxy cannot reach.
             with httpx.Client(base_url=address, timeout=_ANSWER_TIMEOUT_S, trust_env=False) as client:
                 answer = client.post(route, content=body, headers={"Content-Type": kind})
         except httpx.HTTPError as error:
-            raise _differs(part, "an answer to known windows", str(error) or type(error).__name__) from error
+            raise _differs(part, "an answer to the test request", str(error) or type(error).__name__) from error
     if answer.is_error:
-        raise _differs(part, "an answer to known windows", f"{answer.status_code}: {answer.text}")
+        raise _differs(part, "an answer to the test request", f"{answer.status_code}: {answer.text}")
     return answer.content
 
 
-def _compare(part: TryPart, found: NDArray[Any], expected: NDArray[np.float32]) -> None:
+def _compare(part: CheckPart, found: NDArray[Any], expected: NDArray[np.float32]) -> None:
     if found.shape != expected.shape:
         raise _differs(part, f"probabilities of shape {expected.shape}", f"shape {found.shape}")
     difference = float(np.abs(found - expected).max(initial=0))
@@ -272,7 +272,7 @@ def _compare(part: TryPart, found: NDArray[Any], expected: NDArray[np.float32]) 
         raise _differs(part, f"the model's probabilities to {TOLERANCE:g}", f"a difference of {difference:g}")
 
 
-def _differs(part: TryPart, expected: str, got: str) -> PackagingError:
+def _differs(part: CheckPart, expected: str, got: str) -> PackagingError:
     return PackagingError(
         where=f"bento {part.tag}",
         expected=expected,

@@ -1,4 +1,4 @@
-"""A registered version in, the same version trained again from its recorded commit, data and seed, and compared."""
+"""Train a registered version again from its recorded commit, data and seed, and compare the metrics."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from har.errors import ReproductionError
 from har.registry import Registry, worktree
 
 TIMINGS = "latency"
-"""Metrics whose name starts so measure the machine, not the model: they are left out."""
+"""Prefix of metrics that measure the machine and not the model; they are not compared."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One metric, as recorded and as reproduced; None: that side has none of this name."""
+    """One metric, recorded and reproduced; None: that side does not have it."""
 
     metric: str
     recorded: float | None
@@ -33,13 +33,13 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What came out.
+    """The comparison.
 
     Attributes:
         version: the version that was trained again.
-        commit: whose code ran; "": the current source.
-        rows: one per metric, timings left out.
-        notes: what limits the comparison, in words.
+        commit: the commit whose code ran; "": the current code.
+        rows: one per metric, without timings.
+        notes: limits of the comparison, in sentences.
         tolerance: largest absolute difference that counts as equal.
     """
 
@@ -51,7 +51,7 @@ class Reproduction:
 
     @property
     def equal(self) -> bool:
-        """Whether every metric came out as recorded."""
+        """Whether every metric equals the recorded one."""
         return all(row.equal for row in self.rows)
 
 
@@ -61,24 +61,25 @@ def reproduce(
     """Train a version again and compare its metrics.
 
     Args:
-        registry: that knows the version.
+        registry: has the version.
         version: its number or alias.
         root: the project's folder, in the git repository that holds the recorded commit.
-        lake: the tables, which may have moved since; the recipe names the version to read.
+        lake: the lake's folder, which may have moved; the recipe has the version to read.
         tolerance: largest absolute difference that counts as equal.
 
     Raises:
         UnknownVersionError: no such version.
-        ReproductionError: the commit is not at hand, or the training failed.
+        ReproductionError: the commit is not available, or the training failed.
     """
     recorded = registry.version(version)
-    recipe = {**registry.recipe(recorded.number), "lake": str(lake.resolve())}
+    # As it was written: the recorded commit may know fewer fields than this release.
+    recipe = {**registry.recipe_values(recorded.number), "lake": str(lake.resolve())}
     commit = str(recipe.get("git_commit", recorded.tags.get("git_commit", "")))
     notes = []
     if not commit:
-        notes.append("No commit was recorded: the current source was run.")
+        notes.append("No commit was recorded: the current code was run.")
     if _is_true(recipe.get("git_dirty", recorded.tags.get("git_dirty", False))):
-        notes.append("The source differed from its commit when this version was trained; the commit alone was run.")
+        notes.append("The code had uncommitted changes when this version was trained; the commit was run without them.")
     with _source(root, commit) as source, tempfile.TemporaryDirectory(prefix="har-reproduced-") as folder:
         metrics = _train(source, recipe, Path(folder), version=recorded.number)
     return Reproduction(
@@ -91,7 +92,7 @@ def reproduce(
 
 
 def compare(recorded: Mapping[str, float], reproduced: Mapping[str, float], tolerance: float) -> tuple[Comparison, ...]:
-    """Metric by metric, in alphabetical order, timings left out; two NaN are equal."""
+    """Compare the metrics, in alphabetical order, without timings; two NaN are equal."""
     names = sorted(name for name in {*recorded, *reproduced} if not name.startswith(TIMINGS))
     return tuple(
         Comparison(name, recorded.get(name), reproduced.get(name), _same(recorded, reproduced, name, tolerance))
@@ -108,7 +109,7 @@ def _same(recorded: Mapping[str, float], reproduced: Mapping[str, float], name: 
 
 @contextmanager
 def _source(root: Path, commit: str) -> Iterator[Path]:
-    """The project's folder as recorded, or as it is where nothing was recorded."""
+    """The project's folder at the recorded commit; without one, as it is now."""
     if commit:
         with worktree(root, commit) as tree:
             yield tree
@@ -117,11 +118,11 @@ def _source(root: Path, commit: str) -> Iterator[Path]:
 
 
 def _train(source: Path, recipe: Mapping[str, Any], folder: Path, *, version: int) -> dict[str, float]:
-    """Run `python -m har.experiment` on `source`'s own code; the metrics that it wrote."""
+    """Run `python -m har.experiment` with the code in `source`; returns the metrics that it wrote."""
     (folder / "recipe.json").write_text(json.dumps(recipe, indent=2, sort_keys=True))
     out = folder / "out"
     out.mkdir()
-    # Today's HAR_ variables would change the recorded settings.
+    # The current HAR_ variables would change the recorded settings.
     environment = {name: value for name, value in os.environ.items() if not name.upper().startswith("HAR_")}
     paths = [str(source / "src"), *filter(None, [environment.get("PYTHONPATH")])]
     finished = subprocess.run(
@@ -135,12 +136,12 @@ def _train(source: Path, recipe: Mapping[str, Any], folder: Path, *, version: in
     )
     missing = [name for name in ("metrics.json", "model.onnx") if not (out / name).is_file()]
     if finished.returncode or missing:
-        said = "\n".join(finished.stderr.strip().splitlines()[-20:]) or "it said nothing"
+        output = "\n".join(finished.stderr.strip().splitlines()[-20:]) or "(no output)"
         raise ReproductionError(
             where=f"version {version}",
             expected="har.experiment to write metrics.json and model.onnx",
-            got=f"exit status {finished.returncode}, {' and '.join(missing) or 'nothing'} missing:\n{said}\n",
-            remedy="Mend what its last lines name; data that was vacuumed from the lake cannot be trained on again.",
+            got=f"exit status {finished.returncode}, {' and '.join(missing) or 'nothing'} missing:\n{output}\n",
+            remedy="Fix the error above; data that was vacuumed from the lake cannot be trained on again.",
         )
     return {name: float(value) for name, value in json.loads((out / "metrics.json").read_text()).items()}
 

@@ -1,7 +1,7 @@
-"""The nightly job: what no model has scored yet, scored by the champion, a few subject-days at a time.
+"""Score new recordings with the champion, in chunks of a few subject-days.
 
-A chunk's predictions are committed first, the profiles of what the model saw after them and its row in `scores` last; a
-run that is killed in between scores the chunk again and writes the same rows.
+A chunk's predictions are committed first, then the profiles of its windows, then its row in `scores`. After a run that
+was killed in between, the next one scores the chunk again and writes the same rows.
 """
 
 from __future__ import annotations
@@ -27,37 +27,37 @@ from har.project import Project
 from har.settings import Settings
 
 CHUNK_SAMPLES = 2_500_000
-"""Samples scored between two commits, about: a second of work on one core, against 12 ms of Prefect's overhead."""
+"""Approximate number of samples between two commits: one second of work on a core (Prefect adds 12 ms)."""
 
 
 class WindowObserver(Protocol):
-    """Sees the windows that the model saw, such as a `har.monitoring.Profiler`."""
+    """Gets the windows that were scored, such as a `har.monitoring.Profiler`."""
 
     @property
     def features(self) -> tuple[str, ...]:
-        """Names of the features that it wants to see."""
+        """Names of the features that it needs."""
 
     def __call__(self, partitions: Sequence[Partition], predictions: pl.DataFrame) -> None:
-        """Take all predictions of these partitions, with the column `FEATURES`."""
+        """Process all predictions of these partitions, with the column `FEATURES`."""
 
 
 class Service(Protocol):
-    """A running service with the same model, which predicts in place of this process; can be pickled."""
+    """A running service with the same model that predicts in place of this process; can be pickled."""
 
     def require_champion(self) -> None:
-        """Refuse a service that serves another version, or windows that are cut otherwise."""
+        """Raise if the service has another version or cuts windows differently."""
 
     def predict(self, parts: Parts) -> pl.DataFrame:
-        """What `har.predictions.predict` gives for these partitions."""
+        """Predict these partitions, as `har.predictions.predict` would."""
 
 
 Connect = Callable[[Settings, int, tuple[str, ...]], Service]
-"""From settings, the champion's version and the features to send back: the service at `scoring.service`."""
+"""Returns the service at `scoring.service`, given settings, the champion's version and the features to return."""
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Partitions of one commit, with what each was made from."""
+    """Partitions of one commit, and the content id of each."""
 
     partitions: tuple[Partition, ...]
     contents: tuple[str, ...]
@@ -66,7 +66,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class ChunkReport:
-    """What scoring one chunk did."""
+    """The result of scoring one chunk."""
 
     partitions: int
     windows: int
@@ -75,7 +75,7 @@ class ChunkReport:
 
 @dataclass(frozen=True)
 class ScorePart:
-    """A chunk, and what scores it."""
+    """A chunk, and the model version or service that scores it."""
 
     project: Project
     model_version: int
@@ -88,7 +88,7 @@ class ScorePart:
 
 @dataclass(frozen=True)
 class ScoreReport:
-    """What a run of `score` did."""
+    """The result of `score`."""
 
     model_version: int
     samples_version: int
@@ -107,31 +107,31 @@ def score(
     each: Each = in_threads,
     connect: Connect | None = None,
 ) -> ScoreReport:
-    """Score what is new by the champion, write predictions and profiles, then each changed day's summary.
+    """Score new recordings with the champion; write predictions, profiles, and the summary of each changed day.
 
     Args:
-        project: its champion scores.
-        date: this date only; None: every date with something to score.
-        rescore: also what another version than the champion scored, and what has no profile.
+        project: its champion and lake.
+        date: this date only; None: all dates.
+        rescore: also partitions that another version scored, and those without a profile.
         each: how to run the chunks.
-        connect: reaches the batch service that `scoring.service` names.
+        connect: connects to the batch service at `scoring.service`.
 
     Raises:
-        NoChampionError: nothing serves yet.
-        ModelMismatchError: the champion, or the service, was made for other settings.
-        SettingsError: `scoring.service` is set, and nobody can reach it from here.
+        NoChampionError: there is no champion yet.
+        ModelMismatchError: the champion or the service was made for other settings.
+        SettingsError: `scoring.service` is set, but `connect` is not given.
     """
     began = time.perf_counter()
     lake, settings = project.lake, project.settings
     champion = project.registry.champion()
-    project.classifier(champion.number)  # refuses a model made for other settings before anything is read
+    project.classifier(champion.number)  # fails early if the model was made for other settings
     profiler = _profiler(project, champion.number)
     service = None
     if settings.scoring.service:
         if connect is None:
             raise SettingsError(
                 where="scoring.service",
-                expected="no service where the job runs without a client of it",
+                expected="an empty value where the job runs without a client of the service",
                 got=settings.scoring.service,
                 remedy="Run `har score`, or clear scoring.service in har.toml.",
             )
@@ -158,7 +158,7 @@ def score(
 
 
 def score_part(part: ScorePart) -> ChunkReport:
-    """Score some partitions, here or by the service, profile what the model saw, and commit both."""
+    """Score some partitions, here or by the service, and profile their windows; commit both."""
     project = part.project
     return score_chunk(
         project.lake,
@@ -172,17 +172,17 @@ def score_part(part: ScorePart) -> ChunkReport:
 
 
 def require_champion(service: Service) -> None:
-    """Refuse a batch service that does not serve the champion."""
+    """Raise if the batch service does not have the champion."""
     service.require_champion()
 
 
 def merge_profiles(project: Project) -> int:
-    """Merge the profiles of days long past."""
+    """Merge the profiles of old days."""
     return merge_old(project.lake, project.settings)
 
 
 def _profiler(project: Project, version: int) -> Profiler | None:
-    """What profiles this version's windows; None where monitoring is off."""
+    """The profiler of this version's windows; None if monitoring is off."""
     if not project.settings.monitoring.enabled:
         return None
     names = project.classifier(version).metadata.feature_names
@@ -197,14 +197,14 @@ def pending(
     rescore: bool = False,
     profiled: Container[Partition] | None = None,
 ) -> dict[Partition, str]:
-    """Partitions to score, with their content: those no model has scored as they are now.
+    """Partitions whose current content no model has scored, with the content's id.
 
     Args:
-        lake: where samples and scores are.
+        lake: has samples and scores.
         model_version: the champion's.
         date: this date only; None: all.
-        rescore: also those that another version scored, after a promotion or a rollback, and those without a profile.
-        profiled: partitions that have one; None: nobody wants any.
+        rescore: also partitions that another version scored (after a promotion or a rollback) or that have no profile.
+        profiled: partitions with a profile; None: profiles are not needed.
     """
     scored = {
         (when, subject): (content, version)
@@ -214,9 +214,9 @@ def pending(
     }
     wanted = {}
     for partition, content in lake.contents().items():
-        known, version = scored.get(partition, ("", -1))
+        scored_content, version = scored.get(partition, ("", -1))
         complete = version == model_version and (profiled is None or partition in profiled)
-        fresh = known == content and (complete or not rescore)
+        fresh = scored_content == content and (complete or not rescore)
         if not fresh and date in (None, partition[0]):
             wanted[partition] = content
     return dict(sorted(wanted.items()))
@@ -255,28 +255,31 @@ def score_chunk(
     predictor: Callable[[Parts], pl.DataFrame] | None = None,
     observer: WindowObserver | None = None,
 ) -> ChunkReport:
-    """Score a chunk's partitions and write predictions, profiles and scores; what the online service predicted stays.
+    """Score a chunk's partitions; write predictions, profiles and scores. Predictions of the online service stay.
 
     Args:
-        lake: where samples are read and predictions written.
+        lake: to read samples from and write predictions to.
         settings: window, rate and channels.
         classifier: the model.
         model_version: its version.
         chunk: what to score.
-        predictor: predicts in place of `classifier`, as `predict` with the observer's features would: a service with
-            the same model.
-        observer: sees the windows that the model saw; None: nobody does.
+        predictor: predicts in place of `classifier`, such as a service with the same model; it must return the
+            observer's features.
+        observer: gets the scored windows.
     """
     began = time.perf_counter()
     samples_version = lake.samples.version()
     columns = ["session", "segment", "time", *lake.channels]
     parts = lake.samples.each(samples_version, chunk.partitions, columns)
     features = observer.features if observer else ()
-    found = predictor(parts) if predictor else predict(parts, settings, classifier, model_version, features=features)
-    predictions = found.select(lake.predictions.schema.names())
+    if predictor is None:
+        answers = predict(parts, settings, classifier, model_version, features=features)
+    else:
+        answers = predictor(parts)
+    predictions = answers.select(lake.predictions.schema.names())
     lake.predictions.replace(predictions, chunk.partitions, keep="request_id")
     if observer:
-        observer(chunk.partitions, found)
+        observer(chunk.partitions, answers)
     counts: dict[Partition, int] = {
         (date, subject): count for date, subject, count in predictions.group_by("date", "subject").len().iter_rows()
     }

@@ -1,4 +1,4 @@
-"""Minutes per subject and activity, one Parquet file and one page per day."""
+"""Write the minutes per subject and activity, one Parquet file and one page per day."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class SummaryPart:
 
 
 def summarise(project: Project, *, each: Each = in_turn) -> tuple[Path, ...]:
-    """Write the summary of every day whose predictions are newer than it; the pages written."""
+    """Write the summary of every day with newer predictions; returns the pages."""
     dates = tuple(outdated(project.lake, project.settings))
     return once(each, summarise_dates, SummaryPart(project, dates)) if dates else ()
 
 
 def summarise_dates(part: SummaryPart) -> tuple[Path, ...]:
-    """Write each day's summary; the pages."""
+    """Write the summary of each day; returns the pages."""
     settings = part.project.settings
     pages = tuple(write_summary(part.project.lake, settings, date) for date in part.dates)
     write_index(settings.path("reports"), title=settings.project.name)
@@ -46,10 +46,11 @@ def summarise_dates(part: SummaryPart) -> tuple[Path, ...]:
 
 
 def outdated(lake: Lake, settings: Settings) -> list[dt.date]:
-    """Dates whose predictions are newer than their summary, or have none: also what a killed run left behind."""
+    """Dates without a summary, or with predictions that are newer than it."""
     scored = lake.scores.read(columns=["date", "scored_at"]).group_by("date").agg(pl.col("scored_at").max())
     newest = {date: scored_at.timestamp() for date, scored_at in scored.iter_rows()}
-    for (date, _), written_at in lake.predictions.written_at().items():  # online ones, which no score stands for
+    # Predictions of the online service have no row in `scores`.
+    for (date, _), written_at in lake.predictions.written_at().items():
         newest[date] = max(newest.get(date, 0.0), written_at)
     folder = settings.path("reports") / "activity"
 
@@ -75,5 +76,5 @@ def write_summary(lake: Lake, settings: Settings, date: dt.date) -> Path:
     summary.write_parquet(table)
     write_atomically(folder / f"{date}.parquet", table.getvalue())
     page = write_atomically(folder / f"{date}.html", render_activity(summary, settings, date, predictions))
-    os.utime(page, (began, began))  # what was written while this ran is newer, and makes the page outdated
+    os.utime(page, (began, began))  # predictions written meanwhile are newer and make the page outdated
     return page

@@ -1,7 +1,7 @@
-"""Train a challenger on the lake as it is now, register it and let it meet the champion; the winner serves.
+"""Train a challenger on the lake, register it and compare it with the champion; the gate decides which one serves.
 
-The same recipe (data version, settings, split, seed, commit) is trained once; asked again, its version is reported. A
-run that was killed goes on where it stopped: each step finds what the one before it left.
+The same recipe (data version, settings, split, seed, commit) is trained only once; later runs report its version. After
+a run that was killed, the next one continues at the step that was not finished.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from har.experiment import Champion, challenge, make_recipe, run
 from har.files import write_atomically
 from har.jobs._due import FAILED
 from har.jobs._each import Each, in_turn, once
-from har.jobs._events import Send, nobody_listens, promotion
+from har.jobs._events import Send, no_receiver, promotion_event
 from har.jobs.package import TAGS
 from har.lake import newest_day
 from har.monitoring import LAKE_TO, REFERENCE, REFERENCE_PROFILE, DecisionRow, find_decision, mark
@@ -31,15 +31,15 @@ from har.registry import git_state, whoami
 
 @dataclass(frozen=True)
 class TrainReport:
-    """What a run of `train` did.
+    """The result of `train`.
 
     Attributes:
         version: the registered version.
         trained: False if this recipe was registered before.
         promoted: whether it serves now.
-        reasons: the gate's words.
+        reasons: the gate's reasons, in sentences.
         metrics: figures on the held-out subjects.
-        page: the version's page; None: this run was for a decision that needs no training.
+        page: the version's page; None: the run was for a decision that needs no training any more.
     """
 
     version: int
@@ -52,14 +52,14 @@ class TrainReport:
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be trained, and why.
+    """What to train, and why.
 
     Attributes:
         project: its lake, settings and champion.
-        network: by default har.toml's.
-        seed: by default har.toml's.
-        since: first day of a new distribution: the gate then judges on the days before and on those since.
-        why: tags of the version: the reason in words, and the decision that started it.
+        network: None: that of har.toml.
+        seed: None: that of har.toml.
+        since: first day of a drift; the gate then compares on the days before and on those since.
+        why: tags for the version: the reason in words, and the decision that started the training.
     """
 
     project: Project
@@ -74,7 +74,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Trained:
-    """A recipe, the folder with its model and figures, and why it was trained."""
+    """A recipe, the folder for its model and figures, and the reason for the training."""
 
     project: Project
     recipe: Recipe
@@ -87,7 +87,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class Challenger:
-    """A registered version that is to meet the champion, and why it was trained."""
+    """A registered version to compare with the champion, and the reason for its training."""
 
     project: Project
     version: int
@@ -106,29 +106,29 @@ def train(
     decision: str | None = None,
     reason: str | None = None,
     each: Each = in_turn,
-    send: Send = nobody_listens,
+    send: Send = no_receiver,
     automatic: bool = True,
 ) -> TrainReport:
-    """Train a challenger on the lake's labelled windows and let it meet the champion.
+    """Train a challenger on the lake's labelled windows and compare it with the champion.
 
-    Started for a decision of `monitor`, it notes in the log of decisions what came of it. For one that is handled it
-    does nothing; one that another champion made void, or that comes while trainings may not start by themselves, it
-    closes.
+    If a decision of `monitor` started the training, its outcome is written to the log of decisions. A decision that is
+    handled is skipped; one that was made for another champion, or while automatic retraining is off, is closed.
 
     Args:
         project: its lake, settings and champion.
-        network: a network's name; by default har.toml's.
-        seed: by default har.toml's.
-        since: first day of a new distribution: the gate then judges on the days before and on those since.
-        decision: id of the decision that started this; it names `since` and `reason`.
-        reason: in words; goes into the promotion log.
+        network: a network's name; None: that of har.toml.
+        seed: None: that of har.toml.
+        since: first day of a drift; the gate then compares on the days before and on those since.
+        decision: id of the decision that started this; it has `since` and `reason`.
+        reason: in words, for the promotion log.
         each: how to run the steps.
-        send: where the news of a promotion goes.
-        automatic: whether trainings may start by themselves.
+        send: sends the event of a promotion.
+        automatic: whether retraining may start without a person.
 
     Raises:
         MonitoringError: no decision has this id.
-        NotEnoughDataError: no labelled windows, too few subjects, or nobody that the champion has not seen.
+        NotEnoughDataError: no labelled windows, too few subjects, or no held-out subject that the champion was not
+            trained on.
     """
     if decision is None:
         return _train(Order(project, network, seed, since, {"reason": reason} if reason else {}), each, send)
@@ -138,7 +138,7 @@ def train(
             where="train, decision",
             expected="a decision in the lake's log",
             got=repr(decision),
-            remedy="Leave it out to train by hand.",
+            remedy="Omit it to train by hand.",
         )
     champion = project.registry.champion()
     if row.handled_at is not None:
@@ -156,11 +156,11 @@ def train(
 
 
 def settle_recipe(order: Order) -> Recipe:
-    """Fix data version, split, seed and commit."""
+    """Decide data version, split, seed and commit."""
     project = order.project
     git = git_state(project.settings.root)
     champion = project.champion
-    known = Recipe(**project.registry.recipe(champion.number)) if champion else None
+    previous = project.registry.recipe(champion.number) if champion else None
     return make_recipe(
         project.settings,
         project.lake,
@@ -168,14 +168,14 @@ def settle_recipe(order: Order) -> Recipe:
         seed=order.seed,
         git_commit=git.commit,
         git_dirty=git.dirty,
-        **(known.continued(order.since) if known else {}),
+        **(previous.continued(order.since) if previous else {}),
     )
 
 
 def fit_and_export(trained: Trained) -> None:
-    """Train, export and judge; writes the model and its figures into the folder."""
+    """Train, export and evaluate; writes the model and its figures to the folder."""
     epochs = trained.project.settings.training.epochs
-    # An epoch is run twice at most: to find the best one, and to train on everybody up to it.
+    # At most two rounds of epochs: one to find the best epoch, one to train on all subjects up to it.
     with bar(f"Training {trained.recipe.network}", 2 * epochs, "epochs") as advance:
         made = run(
             trained.recipe,
@@ -192,7 +192,7 @@ def fit_and_export(trained: Trained) -> None:
 
 
 def register(trained: Trained) -> int:
-    """Register what `fit_and_export` wrote, and make it the challenger."""
+    """Register the files of `fit_and_export` as a version, and make it the challenger."""
     project, recipe, folder, why = trained.project, trained.recipe, trained.folder, trained.why
     registry = project.registry
     metrics: dict[str, float] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
@@ -206,7 +206,7 @@ def register(trained: Trained) -> int:
             **recipe.settings["windows"],
         },
         metrics=metrics,
-        recipe=recipe.to_json(),
+        recipe=recipe,
         report=folder / "report.html",
         extra_artifacts=[path for path in beside if path.is_file()],
         tags={**recipe.tags(), **why},
@@ -219,32 +219,32 @@ def register(trained: Trained) -> int:
 
 
 def gate(challenger: Challenger) -> tuple[bool, tuple[str, ...]]:
-    """Let the challenger meet the champion on subjects that neither has seen, and move the aliases.
+    """Compare challenger and champion on subjects that neither was trained on, and move the aliases.
 
     Returns:
-        Whether it serves now, and the gate's words.
+        Whether the challenger serves now, and the gate's reasons.
     """
     project, version, why = challenger.project, challenger.version, challenger.why
     registry = project.registry
     verdict = challenge(
         registry.model_path(version),
-        Recipe(**registry.recipe(version)),
+        registry.recipe(version),
         registry.version(version).metrics,
         champion=_champion(project),
         settings=project.settings,
     )
     decide = registry.promote if verdict.promote else registry.reject
-    # A promotion's moment is the clock's; what is watched from then on are the days after the lake's newest.
+    # The promotion log has the time of the clock; probation starts after the newest day in the lake.
     newest = newest_day([date for date, _ in project.lake.samples.partitions()])
     figures = {**verdict.to_json(), **why, LAKE_TO: newest.isoformat()}
-    words = [*([f"Trained because: {why['reason']}"] if why else []), *verdict.reasons]
-    decide(version, reason=" ".join(words), who=whoami(), figures=figures, by_gate=True)
+    reasons = [*([f"Trained because: {why['reason']}"] if why else []), *verdict.reasons]
+    decide(version, reason=" ".join(reasons), who=whoami(), figures=figures, by_gate=True)
     return verdict.promote, tuple(verdict.reasons)
 
 
 def _train_for(row: DecisionRow, order: Order, each: Each, send: Send) -> TrainReport:
     project = order.project
-    # Counted before it begins: a training that kills its process is an attempt too.
+    # Counted before the training starts: one that kills its process counts, too.
     mark(project.lake, [row], attempts=row.attempts + 1, outcome="begun")
     since = row.payload.get("since")
     why = {"reason": str(row.payload["reason"]), "started_by": row.event, "decision": row.decision_id}
@@ -274,29 +274,29 @@ def _train(order: Order, each: Each, send: Send) -> TrainReport:
         number = once(each, register, trained)
     else:
         number = known.number
-        console.print(f"Version {number} has this recipe already: nothing to train.")
+        console.print(f"Version {number} was trained from this recipe already: nothing to train.")
     if any(move.version == number and move.action != "challenge" for move in registry.log()):
         promoted, reasons = _decided_before(project, number)
     else:
         promoted, reasons = once(each, gate, Challenger(project, number, why))
     version = registry.version(number)
     if promoted and not all(name in version.tags for name in TAGS):
-        # Events can be lost: a champion that nobody packaged is announced again by the next run.
-        why_not = send(promotion(number))
+        # An event can be lost: the next run sends it again if the champion has not been packaged.
+        why_not = send(promotion_event(number))
         if why_not:
             console.print(f"Build its bentos: har package. [dim]({escape(why_not)})[/]", highlight=False)
     return TrainReport(number, known is None, promoted, reasons, version.metrics, _page(project, number))
 
 
 def _decided_before(project: Project, number: int) -> tuple[bool, tuple[str, ...]]:
-    """Whether a version that met its champion before serves now, and why."""
+    """Whether a version that the gate has judged before serves now, and why."""
     moves = [move for move in project.registry.log() if move.version == number and move.action != "challenge"]
     champion = project.champion
     if champion is not None and champion.number == number:
         return True, (moves[-1].reason,)
     if moves[-1].champion_after == number:
-        now = f"version {champion.number}" if champion else "nobody"
-        return False, (f"It served before, and {now} was put in its place.",)
+        successor = f"version {champion.number}" if champion else "no version"
+        return False, (f"It served before; {successor} has replaced it.",)
     return False, (moves[-1].reason,)
 
 
@@ -305,7 +305,7 @@ def _champion(project: Project) -> Champion | None:
     if version is None:
         return None
     number = version.number
-    return Champion(number, registry.model_path(number), Recipe(**registry.recipe(number)))
+    return Champion(number, registry.model_path(number), registry.recipe(number))
 
 
 def _page(project: Project, version: int) -> Path:

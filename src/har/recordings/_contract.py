@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from har.schema import FLAGS, canonical_schema
+from har.schema import FLAGS, RANGE_SLACK, canonical_schema
 from har.settings import STANDARD_GRAVITY, Accelerometer, Settings
 
 if TYPE_CHECKING:
     from pandera.polars import DataFrameSchema, PolarsData
 
-RANGE_SLACK = 1.1
-"""Sensors exceed their nominal full scale by a few percent."""
 RESTING = (0.7 * STANDARD_GRAVITY, 1.3 * STANDARD_GRAVITY)
 """m/s²; plausible |a| of a sensor at rest, allowing for poor calibration."""
 MOVING = (STANDARD_GRAVITY / 3, STANDARD_GRAVITY * 5)

@@ -12,11 +12,12 @@ from typing import NamedTuple
 
 from har.errors import FileNameError, NotARecordingError, RecordingError
 from har.files import file_sha256
+from har.log_lines import SUBJECT
 
 SUFFIXES = (".csv", ".parquet")
 _UPLOADING = (".part", ".partial", ".tmp", ".crdownload", ".filepart")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-_SUBJECT = re.compile(r"[A-Za-z0-9.-]+")
+_SUBJECT = re.compile(SUBJECT)
 _SESSION = re.compile(r"[A-Za-z0-9._-]+")
 _PATH = "<inbox>/<YYYY-MM-DD>/<subject>_<session>.csv (or .parquet)"
 
@@ -104,7 +105,9 @@ def _parse(path: Path, inbox: Path) -> InboxFile:
         raise _misnamed(where, "<subject>_<session> before the extension", f"{path.stem!r} without an underscore")
     if not _SUBJECT.fullmatch(subject) or not _SESSION.fullmatch(session):
         raise _misnamed(
-            where, "letters, digits, '.' and '-' in subject and session (and '_' in the session)", path.stem
+            where,
+            "letters, digits, '.' and '-' in subject (at most 64) and session (and '_' in the session)",
+            path.stem,
         )
     return InboxFile(path, _date(folders[0], where), subject, session)
 

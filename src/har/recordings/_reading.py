@@ -19,14 +19,14 @@ from har.recordings._cleaning import (
     order_rows,
     split_gaps,
 )
-from har.recordings._contract import RANGE_SLACK, breaches, resting_magnitude, sample_contract, unit_remedy
+from har.recordings._contract import breaches, resting_magnitude, sample_contract, unit_remedy
 from har.recordings._csv import read_csv
 from har.recordings._inbox import InboxFile
 from har.recordings._parquet import read_parquet
 from har.recordings._resampling import resample
 from har.recordings._stamps import utc_microseconds
 from har.recordings._table import Parsed, activity_codes, channel_values, one_value
-from har.schema import FLAGS, canonical_schema
+from har.schema import FLAGS, RANGE_SLACK, canonical_schema
 from har.settings import Settings
 
 

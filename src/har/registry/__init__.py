@@ -1,7 +1,7 @@
-"""Registered versions on MLflow: what was trained, from what, which one serves, and who decided it when.
+"""Registered model versions on MLflow, their aliases and the promotion log.
 
-`Registry` registers model files, moves the aliases `challenger` → `champion` → `previous` and keeps the promotion log.
-MLflow is imported on the first real question.
+`Registry` registers model files, moves the aliases `challenger` → `champion` → `previous` and writes the promotion log.
+MLflow takes seconds to import; it is imported when it is first needed.
 """
 
 from har.registry._catalog import Version

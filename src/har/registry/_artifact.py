@@ -1,7 +1,7 @@
-"""One model file in, the folder MLflow tools can serve out; the file's bytes stay as they were trained.
+"""Lay out a model file as a folder that MLflow's tools can serve, without changing its bytes.
 
-`mlflow.onnx.log_model` would write the graph anew and move its weights to a second file, so the file is copied and
-described instead: `MLmodel` carries the signature and names it for the `onnx` and `python_function` flavours.
+`mlflow.onnx.log_model` would rewrite the graph and move its weights to a second file, so the file is copied and
+`MLmodel` is written beside it, with the signature and the flavours `onnx` and `python_function`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FOLDER = "model"
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A model file that loads and answers, with its SHA-256."""
+    """A model file that was loaded and tried, with its SHA-256."""
 
     path: Path
     metadata: ModelMetadata
@@ -32,11 +32,11 @@ class ModelFile:
 
     @classmethod
     def check(cls, path: Path, *, project: str) -> ModelFile:
-        """Load `path` and let it answer one window.
+        """Load `path` and predict one window with it.
 
         Raises:
-            ModelError: not a model of ours, or one that does not answer as it says.
-            ModelMismatchError: another project's model.
+            ModelError: the file was not exported by this project's code, or its outputs differ from its metadata.
+            ModelMismatchError: the model belongs to another project.
         """
         classifier = Classifier(path, threads=1)
         metadata = classifier.metadata
@@ -45,7 +45,7 @@ class ModelFile:
                 where=f"{path}, project",
                 expected=repr(project),
                 got=repr(metadata.project),
-                remedy="Register it in its own project, or train one here: har train.",
+                remedy="Register it in that project, or train a model here: har train.",
             )
         window = np.zeros((1, metadata.length, len(metadata.channels)), np.float32)
         shapes = [output.shape for output in classifier.predict(window)]
@@ -61,7 +61,7 @@ class ModelFile:
 
 
 def stage(model: ModelFile, folder: Path, *, run_id: str) -> None:
-    """Write the file and what describes it into `folder`, which `mlflow models` and `mlflow.pyfunc` can load."""
+    """Write the file and its description to `folder`, so that `mlflow models` and `mlflow.pyfunc` can load it."""
     from mlflow.models import Model, ModelSignature
     from mlflow.types import Schema, TensorSpec
 

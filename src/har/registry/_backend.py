@@ -1,6 +1,6 @@
-"""A folder in, an MLflow client out: quiet on the terminal, no telemetry, and a database that is complete or absent.
+"""Connect to MLflow without terminal output and telemetry; a new database appears complete or not at all.
 
-MLflow takes about four seconds to import and two more to create a database, so both wait until they are needed.
+Importing MLflow takes about four seconds and creating a database two more, so neither happens before it is needed.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ _ENVIRONMENT = {
 
 
 def is_local() -> bool:
-    """Whether the registry is the SQLite file in its folder, not what MLFLOW_TRACKING_URI names."""
+    """Whether the registry is the SQLite file in its folder; False: MLFLOW_TRACKING_URI names another backend."""
     return not os.environ.get(_URI_VARIABLE)
 
 
 def artifact_root(folder: Path) -> str | None:
-    """Where new experiments put artifacts; None: an MLflow server decides."""
+    """The folder for artifacts of new experiments; None: an MLflow server decides."""
     uri = os.environ.get(_URI_VARIABLE, "")
     return None if uri.startswith(("http://", "https://")) else str(folder / ARTIFACTS)
 
 
 def connect(folder: Path) -> Any:
-    """An `mlflow.MlflowClient` for `folder`, its database created first if there is none.
+    """An `mlflow.MlflowClient` for `folder`, creating its database if there is none.
 
     Raises:
         RegistryError: the database cannot be opened or created.
     """
     os.environ.update(_ENVIRONMENT)
     uri = os.environ.get(_URI_VARIABLE) or _sqlite(folder / DATABASE)
-    with asking(folder), _no_warnings():
+    with registry_errors(folder), _no_warnings():
         from mlflow import MlflowClient
 
         if is_local() and not (folder / DATABASE).exists():
@@ -56,14 +56,14 @@ def connect(folder: Path) -> Any:
 
 
 def _create(folder: Path) -> None:
-    """Migrate under another name and rename: a killed start leaves no half-made database for the next to trip on."""
+    """Create the database under another name and rename it, so that a killed process leaves no incomplete one."""
     if (folder / DATABASE).exists():
         return
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     for leftover in folder.glob(f"{DATABASE}.new*"):
         leftover.unlink()
-    # The process id keeps MLflow, which caches one engine per address, from reusing one whose file was renamed away.
+    # The process id is in the name because MLflow caches one engine per address, and must not reuse a renamed file's.
     draft = folder / f"{DATABASE}.new-{os.getpid()}"
     store = SqlAlchemyStore(_sqlite(draft), str(folder / ARTIFACTS))  # type: ignore[no-untyped-call]
     store.engine.dispose()
@@ -82,8 +82,8 @@ def _no_warnings() -> Iterator[None]:
 
 
 @contextmanager
-def asking(folder: Path) -> Iterator[None]:
-    """Turn MLflow's, SQLAlchemy's and the disk's errors into a RegistryError."""
+def registry_errors(folder: Path) -> Iterator[None]:
+    """Raise errors of MLflow, SQLAlchemy and the file system as RegistryError."""
     try:
         yield
     except Exception as error:
@@ -93,23 +93,23 @@ def asking(folder: Path) -> Iterator[None]:
             where=f"registry {os.environ.get(_URI_VARIABLE) or folder}",
             expected="an answer from MLflow",
             got=str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__,
-            remedy="Check that the folder is writable and the database or server whole; "
-            "an older database is brought up to date by `mlflow db upgrade`.",
+            remedy="Check that the folder is writable and that the database or server works; "
+            "`mlflow db upgrade` updates a database of an older release.",
         ) from error
 
 
 @contextmanager
 def locked(path: Path, timeout_s: float = 60) -> Iterator[None]:
-    """Hold the lock file `path`; the system frees it when its holder dies.
+    """Hold the lock file `path`; the system releases it when the process ends.
 
     Raises:
-        RegistryError: another process holds it for longer than `timeout_s`.
+        RegistryError: another process holds the lock for longer than `timeout_s`.
     """
     busy = RegistryError(
         where=str(path),
         expected=f"the registry to be free within {timeout_s:g} s",
-        got="another process at work in it",
-        remedy="Wait for it to end, then try again.",
+        got="another process that still uses it",
+        remedy="Wait until that process ends, then try again.",
     )
     with files.locked(path, timeout_s=timeout_s, busy=busy):
         yield

@@ -1,4 +1,4 @@
-"""Everything that is asked of MLflow: runs, versions, aliases and files of one registered model."""
+"""All calls of MLflow: runs, versions, aliases and files of one registered model."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from urllib.request import url2pathname
 from har.errors import HarError, ModelError, RegistryError, UnknownVersionError
 from har.files import file_sha256
 from har.registry._artifact import FILE_NAME, FOLDER, ModelFile, stage
-from har.registry._backend import ARTIFACTS, DATABASE, artifact_root, asking, connect, is_local
+from har.registry._backend import ARTIFACTS, DATABASE, artifact_root, connect, is_local, registry_errors
 from har.registry._snapshot import Contents, Row, read, stamp_of, write
 
 CHAMPION, CHALLENGER, PREVIOUS = ALIASES = ("champion", "challenger", "previous")
 RECIPE = "recipe.json"
 SNAPSHOT = "versions.json"
-"""What the database said last, beside it; it can be deleted at any time."""
+"""A cache of the database's content, beside the database; it can be deleted at any time."""
 ARTIFACT = "artifact."
-"""Tags whose name starts so hold the SHA-256 of a file that was registered with the version."""
-_BESIDE = "report"
+"""Prefix of tags that hold the SHA-256 of a file registered with the version."""
+_REPORT_FOLDER = "report"
 _COMPLETE = {"status": "complete"}
 _HEAD = "promotions_head"
 _REGISTRAR = "har.registrar"
@@ -40,12 +40,12 @@ class Version:
     """One registered version.
 
     Attributes:
-        number: counts from 1.
-        run_id: the MLflow run that holds its parameters, metrics and files.
+        number: counted from 1.
+        run_id: the MLflow run with its parameters, metrics and files.
         aliases: among champion, challenger, previous.
         created: UTC.
-        metrics: as recorded at training.
-        params: as text.
+        metrics: recorded at training.
+        params: recorded at training, as text.
         tags: git_commit, git_dirty, data_version, split_id, seed, network, sha256 …
     """
 
@@ -59,12 +59,12 @@ class Version:
 
     @property
     def sha256(self) -> str:
-        """Of the model file's bytes."""
+        """SHA-256 of the model file."""
         return self.tags["sha256"]
 
 
 class Catalog:
-    """The registered model `name`; the folder and its database come into being with the first `add`."""
+    """The registered model `name`; the first `add` creates the folder and its database."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.folder = folder
@@ -74,7 +74,7 @@ class Catalog:
 
     @property
     def exists(self) -> bool:
-        """Whether there is a database to ask; False spares the seconds that importing MLflow takes."""
+        """Whether there is a database; if not, MLflow, which takes seconds to import, is not needed."""
         return not is_local() or (self.folder / DATABASE).exists()
 
     @property
@@ -85,9 +85,9 @@ class Catalog:
         return self._connection
 
     @contextmanager
-    def asking(self) -> Iterator[None]:
-        """MLflow's errors as ours."""
-        with asking(self.folder):
+    def registry_errors(self) -> Iterator[None]:
+        """Raise MLflow's errors as RegistryError."""
+        with registry_errors(self.folder):
             yield
 
     def rows(self) -> list[Row]:
@@ -95,27 +95,27 @@ class Catalog:
         return list(self._contents().rows)
 
     def _contents(self) -> Contents:
-        """What MLflow knows of the model, or said when the database was as it is now."""
+        """MLflow's entries of the model, from the cache if the database is unchanged."""
         if not self.exists:
             return Contents()
         if not is_local():
-            return self._ask({})
-        database, kept_at = self.folder / DATABASE, self.folder / SNAPSHOT
+            return self._fetch({})
+        database, snapshot = self.folder / DATABASE, self.folder / SNAPSHOT
         stamp = stamp_of(database)
         if stamp is not None and self._memory is not None and self._memory[0] == stamp:
             return self._memory[1]
-        contents = read(kept_at, self.name, stamp)
+        contents = read(snapshot, self.name, stamp)
         if contents is None:
             before = self._memory[1].rows if self._memory else ()
-            contents = self._ask({row.run_id: row for row in before})
+            contents = self._fetch({row.run_id: row for row in before})
             stamp = stamp_of(database) if stamp == stamp_of(database) else None
             if stamp is not None:
-                write(kept_at, self.name, stamp, contents)
+                write(snapshot, self.name, stamp, contents)
         self._memory = None if stamp is None else (stamp, contents)
         return contents
 
-    def _ask(self, before: Mapping[str, Row]) -> Contents:
-        """Ask MLflow; of a local database, each version's run as well, whose values never change."""
+    def _fetch(self, before: Mapping[str, Row]) -> Contents:
+        """Read from MLflow; from a local database, also each version's run, whose values never change."""
         quote = '"' if "'" in self.name else "'"
         condition = f"name = {quote}{self.name}{quote}"
         if not self.client.search_registered_models(condition):
@@ -129,12 +129,12 @@ class Catalog:
                 break
         found = []
         for row in sorted(rows, key=lambda row: -int(row.version)):
-            own = Row(int(row.version), row.run_id, row.creation_timestamp, dict(row.tags))
+            version = Row(int(row.version), row.run_id, row.creation_timestamp, dict(row.tags))
             if is_local():
                 run = before.get(row.run_id)
                 metrics, params = (run.metrics, run.params) if run else self._values(row.run_id)
-                own = replace(own, metrics=metrics, params=params)
-            found.append(own)
+                version = replace(version, metrics=metrics, params=params)
+            found.append(version)
         model = self.client.get_registered_model(self.name)
         return Contents(
             tuple(found), {name: int(number) for name, number in model.aliases.items()}, dict(model.tags), True
@@ -161,7 +161,7 @@ class Catalog:
         )
 
     def version(self, row: Row, aliases: Mapping[str, int]) -> Version:
-        """A row with what its run recorded."""
+        """A row together with its run's parameters and metrics."""
         if row.metrics is None or row.params is None:
             metrics, params = self._values(row.run_id)
         else:
@@ -177,19 +177,19 @@ class Catalog:
         )
 
     def aliases(self) -> dict[str, int]:
-        """Which version holds champion, challenger and previous."""
-        held = self._contents().aliases
-        return {name: held[name] for name in ALIASES if name in held}
+        """The version that has each alias: champion, challenger, previous."""
+        known = self._contents().aliases
+        return {name: known[name] for name in ALIASES if name in known}
 
     def set_aliases(self, wanted: Mapping[str, int]) -> None:
-        """Move the aliases, the champion's in the middle: it names one version or the other at every moment."""
-        held = self.aliases()
+        """Move the aliases. The champion's is set in one step: it always names the old or the new version."""
+        before = self.aliases()
         known = {row.version for row in self.rows()}
         for name in (PREVIOUS, CHAMPION, CHALLENGER):
             number = wanted.get(name)
-            if number is None and name in held:
+            if number is None and name in before:
                 self.client.delete_registered_model_alias(self.name, name)
-            elif number is not None and number != held.get(name) and number in known:
+            elif number is not None and number != before.get(name) and number in known:
                 self.client.set_registered_model_alias(self.name, name, str(number))
 
     def head(self) -> str:
@@ -210,7 +210,7 @@ class Catalog:
         artifacts: Iterable[Path],
         tags: Mapping[str, str],
     ) -> int:
-        """Store a run and, last and in one step, the version that points to it; the version's number."""
+        """Store a run, then the version that points to it; returns the version's number."""
         client = self.client
         if not self._contents().known:
             client.create_registered_model(self.name)
@@ -231,7 +231,7 @@ class Catalog:
                 (folder / RECIPE).write_text(recipe)
                 client.log_artifact(run_id, str(folder / RECIPE))
             for path in artifacts:
-                client.log_artifact(run_id, str(path), _BESIDE)
+                client.log_artifact(run_id, str(path), _REPORT_FOLDER)
         except BaseException:
             client.set_terminated(run_id, "FAILED")
             raise
@@ -246,9 +246,9 @@ class Catalog:
         return int(created.version)
 
     def verified(self, row: Row) -> Path:
-        """The version's model file on this machine, fetched if need be, its hash compared with the registered one."""
-        path = self._at_hand(row, f"{FOLDER}/{FILE_NAME}", row.tags["sha256"])
-        _check(
+        """The local path of the version's model file, downloaded if needed; its hash is checked."""
+        path = self._local_copy(row, f"{FOLDER}/{FILE_NAME}", row.tags["sha256"])
+        _check_hash(
             row,
             path,
             row.tags["sha256"],
@@ -260,28 +260,28 @@ class Catalog:
         return path
 
     def artifact(self, row: Row, name: str) -> Path:
-        """A file that was registered with the version, on this machine, its hash compared with the registered one."""
+        """The local path of a file registered with the version, downloaded if needed; its hash is checked."""
         digest = row.tags.get(f"{ARTIFACT}{name}")
         if digest is None:
             known = ", ".join(sorted(tag.removeprefix(ARTIFACT) for tag in row.tags if tag.startswith(ARTIFACT)))
             raise RegistryError(
                 where=f"version {row.version}",
                 expected=f"a file {name!r} that was registered with it",
-                got=known or "none: it is from before such files were kept",
+                got=known or "none: an older release registered it without files",
                 remedy="Train and promote a version that has one: har train.",
             )
-        path = self._at_hand(row, f"{_BESIDE}/{name}", digest)
+        path = self._local_copy(row, f"{_REPORT_FOLDER}/{name}", digest)
         remedy = "Restore it from a backup, or train again: har train."
-        _check(row, path, digest, RegistryError, f"the registered file {name!r}", gone=remedy, changed=remedy)
+        _check_hash(row, path, digest, RegistryError, f"the registered file {name!r}", gone=remedy, changed=remedy)
         return path
 
     def set_tags(self, row: Row, tags: Mapping[str, str]) -> None:
-        """Write tags on a version; those it has under other names stay."""
+        """Set tags of a version; its other tags stay."""
         for name, value in tags.items():
             self.client.set_model_version_tag(self.name, str(row.version), name, value)
 
-    def recipe(self, row: Row) -> dict[str, Any]:
-        """The recipe that a version was trained by."""
+    def recipe_values(self, row: Row) -> dict[str, Any]:
+        """The content of a version's recipe.json."""
         path = self._local(row, RECIPE)
         if path is not None and path.is_file():
             return dict(json.loads(path.read_text()))
@@ -289,7 +289,7 @@ class Catalog:
             return dict(json.loads(Path(self.client.download_artifacts(row.run_id, RECIPE, folder)).read_text()))
 
     def _experiment(self) -> str:
-        """The experiment that writes into this folder; a project that was moved gets another one for its new place."""
+        """The experiment with artifacts in this folder; a project that was moved gets a new one for its new folder."""
         root = artifact_root(self.folder)
         for name in (self.name, f"{self.name} ({self.folder})"):
             found = self.client.get_experiment_by_name(name)
@@ -311,7 +311,7 @@ class Catalog:
         return f"{socket.gethostname()}:{self.folder}"
 
     def _end_killed_runs(self, experiment: str) -> None:
-        """Whoever holds this folder's lock for registering is alone: its other running runs were killed."""
+        """Close runs that this folder left running: their processes were killed, for the caller holds the lock."""
         for run in self.client.search_runs([experiment], "attributes.status = 'RUNNING'"):
             if run.data.tags.get(_REGISTRAR) == self._registrar:
                 self.client.set_terminated(run.info.run_id, "KILLED")
@@ -327,32 +327,32 @@ class Catalog:
             self.client.log_batch(run_id, metrics=entries[part], params=settings[part])
 
     def _local(self, row: Row, name: str) -> Path | None:
-        """Where a run's file lies on this machine: in this folder, even if it was moved, or where MLflow says."""
-        own: Path = self.folder / ARTIFACTS / row.run_id / ARTIFACTS / name
-        if own.exists():
-            return own
+        """The local path of a run's file, in this folder (which may have been moved) or as MLflow says; or None."""
+        here: Path = self.folder / ARTIFACTS / row.run_id / ARTIFACTS / name
+        if here.exists():
+            return here
         source = self.client.get_model_version_download_uri(self.name, str(row.version))
         address = urlparse(source)
         if address.scheme in ("", "file"):
             return Path(url2pathname(address.path) if address.scheme else source).parent / name
         return None
 
-    def _at_hand(self, row: Row, name: str, digest: str) -> Path:
-        """The run's file, or a copy in this folder's cache where it lies elsewhere: complete or absent."""
+    def _local_copy(self, row: Row, name: str, digest: str) -> Path:
+        """The path of the run's file; a file that is not local is downloaded to this folder's cache first."""
         path = self._local(row, name)
         if path is not None:
             return path
-        kept: Path = self.folder / "cache" / digest / Path(name).name
-        if kept.is_file():
-            return kept
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
+        cached: Path = self.folder / "cache" / digest / Path(name).name
+        if cached.is_file():
+            return cached
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cached.parent) as folder:
             got = self.client.download_artifacts(row.run_id, name, folder)
-            os.replace(got, kept)  # noqa: PTH105  a string comes from MLflow
-        return kept
+            os.replace(got, cached)  # noqa: PTH105  a string comes from MLflow
+        return cached
 
 
-def _check(row: Row, path: Path, digest: str, kind: type[HarError], what: str, *, gone: str, changed: str) -> None:
+def _check_hash(row: Row, path: Path, digest: str, kind: type[HarError], what: str, *, gone: str, changed: str) -> None:
     where = f"version {row.version}, {path}"
     if not path.is_file():
         raise kind(where=where, expected=what, got="none", remedy=gone)
@@ -360,12 +360,12 @@ def _check(row: Row, path: Path, digest: str, kind: type[HarError], what: str, *
     if found != digest:
         raise kind(
             where=where,
-            expected=f"the bytes that were registered (SHA-256 {digest[:12]}…)",
-            got=f"others ({found[:12]}…)",
+            expected=f"the content that was registered (SHA-256 {digest[:12]}…)",
+            got=f"other content ({found[:12]}…)",
             remedy=changed,
         )
 
 
 def as_text(value: Any) -> str:
-    """A tag's or parameter's text: JSON, except for text itself."""
+    """The text of a tag or parameter: text as it is, everything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, default=str)

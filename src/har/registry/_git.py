@@ -1,4 +1,4 @@
-"""What git knows about the source, and a recorded commit laid out in a folder of its own."""
+"""The state of the git repository, and a recorded commit checked out in a temporary folder."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class GitState:
 
 
 def git_state(root: Path) -> GitState:
-    """The state of the repository that `root` lies in; never fails, also without git, repository or commit."""
+    """The state of the repository around `root`; empty without git, repository or commit."""
     head = _git(root, "rev-parse", "--verify", "HEAD")
     if head is None or head.returncode:
         return GitState(commit="", dirty=False)
@@ -34,7 +34,7 @@ def git_state(root: Path) -> GitState:
 
 @contextmanager
 def worktree(root: Path, commit: str) -> Iterator[Path]:
-    """The project as it was at `commit`, in a temporary folder that is removed whatever happens.
+    """Check out the project at `commit` in a temporary folder, which is removed at the end.
 
     Raises:
         ReproductionError: no git, no repository, or no such commit in it.
@@ -58,12 +58,12 @@ def worktree(root: Path, commit: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="har-reproduce-") as parent:
         tree = Path(parent) / "source"
         try:
-            # Hooks belong to the person's own checkout; a reproduction must not set them off.
+            # The user's hooks must not run for a temporary checkout.
             added = _git(root, "-c", "core.hooksPath=/dev/null", "worktree", "add", "--detach", str(tree), commit)
             if added is None or added.returncode:
                 raise ReproductionError(
                     where=str(root),
-                    expected=f"commit {commit} laid out in {tree}",
+                    expected=f"commit {commit} checked out in {tree}",
                     got=_last_line(added.stderr if added else "no git command"),
                     remedy="Check that the repository and the temporary folder are writable.",
                 )
@@ -75,7 +75,7 @@ def worktree(root: Path, commit: str) -> Iterator[Path]:
 
 
 def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[str] | None:
-    """One git command's result; None where git or the folder is absent."""
+    """Run a git command; None if git or the folder is missing."""
     try:
         return subprocess.run(
             ["git", "-C", str(root), *arguments], capture_output=True, text=True, errors="replace", check=False

@@ -1,11 +1,10 @@
-"""The promotion log: one JSON line per decision, appended and never rewritten, each line chained to the one before.
+"""The promotion log: one JSON line per decision; lines are appended and never rewritten.
 
-A line names the SHA-256 of the line before it (`previous`), and the registry keeps the hash of a model's last line
-elsewhere (its *head*), so an edited, removed or shortened log shows. A move is written in this order, and every step
-may be repeated:
+A line holds the SHA-256 of the line before it (`previous`), and MLflow holds the hash of a model's last line (its
+*head*), so that edited or removed lines are detected. A move takes these steps, each of which can be repeated:
 
-1. the line, whole, as the intent file beside the log; 2. the line in the log; 3. the aliases; 4. the head;
-5. the intent file is removed. Whoever comes next and finds an intent file does steps 2 to 5 again.
+1. write the line to the intent file beside the log; 2. append it to the log; 3. move the aliases; 4. update the head;
+5. remove the intent file. If a process is killed on the way, the next one finds the intent file and repeats 2 to 5.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from typing import Any, Literal
 from har.errors import RegistryError
 
 Action = Literal["challenge", "promote", "reject", "rollback", "noticed"]
-"""`noticed`: the aliases were found moved by something else than this project, such as a hand in MLflow's own page."""
+"""`noticed`: the aliases had been moved outside of this project, for example by hand in MLflow's page."""
 
 
 @dataclass(frozen=True)
@@ -35,15 +34,15 @@ class Promotion:
     Attributes:
         when: UTC.
         who: the person or flow that decided.
-        action: what was decided.
-        version: the version it is about; 0 if there is none (`noticed` without a champion).
-        champion_before: `from` in the file; None: there was none.
-        champion_after: `to` in the file.
+        action: the decision.
+        version: the version that the decision is about; 0 for `noticed` without a champion.
+        champion_before: the champion before, `from` in the file; None: there was none.
+        champion_after: the champion after, `to` in the file.
         reason: in words.
-        figures: what the decision rests on.
-        by_gate: whether the gate decided, not a person.
+        figures: the numbers behind the decision.
+        by_gate: True: the gate decided; False: a person.
         model: the registered model's name.
-        aliases: which version held which alias afterwards.
+        aliases: the version that each alias names afterwards.
     """
 
     when: datetime
@@ -78,7 +77,7 @@ class Promotion:
 
     @classmethod
     def from_line(cls, line: bytes) -> Promotion:
-        """Read what `to_line` wrote; ValueError, KeyError or TypeError: it did not."""
+        """Parse a line of `to_line`; raises ValueError, KeyError or TypeError if it is none."""
         content = json.loads(line)
         return cls(
             when=datetime.fromisoformat(content["when"]),
@@ -96,9 +95,9 @@ class Promotion:
 
 
 class PromotionLog:
-    """The file `promotions.jsonl`, with its intent file and the torn ends that were kept aside.
+    """The file `promotions.jsonl`, its intent file, and `promotions.torn` for incomplete lines.
 
-    Writing is for the holder of the registry's lock; reading needs none.
+    Writers must hold the registry's lock; readers need not.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -107,24 +106,24 @@ class PromotionLog:
         self.torn = folder / "promotions.torn"
 
     def read(self, model: str) -> list[Promotion]:
-        """The model's entries, oldest first; a torn last line is left out.
+        """The model's entries, oldest first; an incomplete last line is ignored.
 
         Raises:
-            RegistryError: a whole line is no entry.
+            RegistryError: a complete line cannot be parsed.
         """
         entries = [self._parse(number, line) for number, line in enumerate(self.lines(), 1)]
         return [entry for entry in entries if entry.model == model]
 
     def lines(self) -> list[bytes]:
-        """The whole lines, without line feeds."""
+        """The complete lines, without line feeds."""
         return self._split()[0]
 
-    def mend(self) -> None:
-        """Move a torn last line to the file of torn ends, so that the next line starts clean."""
+    def repair(self) -> None:
+        """Move an incomplete last line to `promotions.torn`, so that the next line starts on its own."""
         _, tail = self._split()
         if not tail:
             return
-        if _is_entry(tail):  # only its line feed is missing: an editor took it
+        if _is_entry(tail):  # only the line feed is missing: an editor removed it
             _append(self.path, b"\n")
             return
         _append(self.torn, tail + b"\n")
@@ -133,37 +132,37 @@ class PromotionLog:
             os.fsync(stream.fileno())
 
     def compose(self, entry: Promotion, head: str) -> bytes:
-        """The entry's line, chained to the last line, or to `head` where the log no longer ends as the registry knows.
+        """The entry's line with the hash of the last line; or with `head` if the log does not end with that line.
 
-        In the second case the chain breaks at this line, and `verify` reports it from then on.
+        In the second case the chain is broken at this line, and `verify` will report it.
         """
         lines = self.lines()
         last = _digest(lines[-1]) if lines else ""
         return entry.to_line(last if self.head(entry.model) == head else head or "unknown")
 
     def head(self, model: str) -> str:
-        """SHA-256 of the model's last line; "" without one."""
-        own = [line for line in self.lines() if _names(line, model)]
-        return _digest(own[-1]) if own else ""
+        """SHA-256 of the model's last line; "" if it has none."""
+        lines = [line for line in self.lines() if _is_about(line, model)]
+        return _digest(lines[-1]) if lines else ""
 
     def write_intent(self, line: bytes) -> None:
-        """Say what is about to happen, in one atomic step."""
+        """Write the line to the intent file, atomically."""
         draft = self.intent.with_suffix(".draft")
         draft.write_bytes(b"")
         _append(draft, line)
         draft.replace(self.intent)
 
     def append(self, line: bytes) -> None:
-        """Write the line, unless it is the last one already."""
+        """Append the line, unless it is the last one already."""
         lines = self.lines()
         if not lines or lines[-1] != line:
             _append(self.path, line + b"\n")
 
     def verify(self, model: str, head: str) -> int:
-        """Check the chain and the model's head; the number of lines.
+        """Check the chain and the model's head; returns the number of lines.
 
         Raises:
-            RegistryError: names the first line that does not follow from the one before.
+            RegistryError: a line does not hold the hash of the line before; names the first one.
         """
         previous = ""
         lines = self.lines()
@@ -188,7 +187,7 @@ class PromotionLog:
         return len(lines)
 
     def _split(self) -> tuple[list[bytes], bytes]:
-        """Whole lines, and what stands after the last line feed."""
+        """The complete lines, and the rest after the last line feed."""
         try:
             *lines, tail = self.path.read_bytes().split(b"\n")
         except FileNotFoundError:
@@ -208,16 +207,16 @@ class PromotionLog:
 
 
 def whoami() -> str:
-    """`user@host`, for entries that a person causes."""
+    """`user@host`, for entries of people."""
     try:
         user = getpass.getuser()
-    except (OSError, KeyError):  # a container may run under a number that has no name
+    except (OSError, KeyError):  # in a container, the user id may have no name
         user = str(os.getuid()) if hasattr(os, "getuid") else "unknown"
     return f"{user}@{socket.gethostname()}"
 
 
 def now() -> datetime:
-    """The present moment, UTC."""
+    """The current time, UTC."""
     return datetime.now(UTC)
 
 
@@ -240,12 +239,12 @@ def _is_entry(line: bytes) -> bool:
     return True
 
 
-def _names(line: bytes, model: str) -> bool:
+def _is_about(line: bytes, model: str) -> bool:
     return _is_entry(line) and Promotion.from_line(line).model == model
 
 
 def _plain(value: Any) -> Any:
-    """The value as JSON can hold it: NumPy numbers as numbers, NaN and infinity as null, the rest as text."""
+    """The value for JSON: NumPy numbers as numbers, NaN and infinity as null, other types as text."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,7 +1,7 @@
-"""What a registry's database said, kept beside it: as long as the database is unchanged, MLflow need not be asked.
+"""A cache of the registry's content: while the database is unchanged, MLflow is not needed to read it.
 
-Importing MLflow takes three seconds; SQLite counts its transactions in the file's header (https://sqlite.org/fileformat,
-section 1.3.7), so that an unchanged database is known by a look at 28 bytes.
+Importing MLflow takes three seconds. SQLite counts transactions in its file's header (https://sqlite.org/fileformat,
+section 1.3.7), so 28 bytes show whether the database has changed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class Row:
-    """A usable version as MLflow knows it; `metrics` and `params` are its run's, None: not asked yet."""
+    """A usable version in MLflow; `metrics` and `params` are those of its run, None if they were not read."""
 
     version: int
     run_id: str
@@ -32,7 +32,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Contents:
-    """Everything that is read of a registered model: its versions, newest first, its aliases and its tags."""
+    """A registered model: its versions, newest first, its aliases and its tags; `known`: MLflow has an entry for it."""
 
     rows: tuple[Row, ...] = ()
     aliases: dict[str, int] = field(default_factory=dict)
@@ -41,10 +41,10 @@ class Contents:
 
 
 def stamp_of(database: Path) -> str | None:
-    """A text that changes with every transaction; None where the file alone does not tell."""
+    """A text that changes with every transaction; None if the database file alone does not tell."""
     logs = (database.with_name(database.name + ending) for ending in ("-wal", "-journal"))
     try:
-        # With a write-ahead log, or a transaction that was broken off, the newest state is in another file.
+        # With a write-ahead log or an interrupted transaction, the newest state is in another file.
         if any(log.exists() and log.stat().st_size for log in logs):
             return None
         with database.open("rb") as file:
@@ -58,25 +58,25 @@ def stamp_of(database: Path) -> str | None:
 
 
 def read(path: Path, model: str, stamp: str | None) -> Contents | None:
-    """What was kept of this model at this stamp; None if that is nothing."""
+    """The cached content of this model at this stamp; None if there is none."""
     if stamp is None:
         return None
     try:
-        kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if (kept["format"], kept["model"], kept["stamp"]) != (_FORMAT, model, stamp):
+        cached: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if (cached["format"], cached["model"], cached["stamp"]) != (_FORMAT, model, stamp):
             return None
-        content = kept["contents"]
+        content = cached["contents"]
         return Contents(
             tuple(Row(**row) for row in content["rows"]), content["aliases"], content["tags"], content["known"]
         )
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # kept by another release, or not at all: MLflow knows
+        return None  # no cache, or one of another release: the caller asks MLflow
 
 
 def write(path: Path, model: str, stamp: str, contents: Contents) -> None:
-    """Keep what MLflow said at this stamp; a folder that cannot be written keeps nothing."""
-    kept = {"format": _FORMAT, "model": model, "stamp": stamp, "contents": asdict(contents)}
+    """Cache the content at this stamp; a folder that cannot be written is no error."""
+    cached = {"format": _FORMAT, "model": model, "stamp": stamp, "contents": asdict(contents)}
     try:
-        write_atomically(path, json.dumps(kept))
+        write_atomically(path, json.dumps(cached))
     except OSError:
-        return  # only speed is lost
+        return  # the cache only saves time

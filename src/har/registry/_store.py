@@ -1,4 +1,4 @@
-"""The registry of one project: versions in, aliases and the promotion log out."""
+"""The registry of one project: register versions, move aliases, read the promotion log."""
 
 from __future__ import annotations
 
@@ -10,30 +10,31 @@ from typing import Any
 
 from har.errors import NoChampionError, RegistryError
 from har.files import file_sha256
+from har.recipe import Recipe
+from har.registry._alias_moves import AliasMoves
 from har.registry._artifact import ModelFile
 from har.registry._backend import locked
 from har.registry._catalog import ARTIFACT, CHALLENGER, CHAMPION, PREVIOUS, Catalog, Version, as_text
-from har.registry._moves import Moves
 from har.registry._promotions import Promotion, whoami
 
 _FROM_METADATA = ("git_commit", "data_version", "split_id", "network")
 
 
 class Registry:
-    """The registered model `name` in the MLflow folder `folder`; nothing is created before the first `register`.
+    """The registered model `name` in the MLflow folder `folder`; the first `register` creates it.
 
-    MLFLOW_TRACKING_URI, where set, names another backend (Postgres, an MLflow server); the promotion log stays in
-    `folder`. Safe between processes: one lock for registering, one for moving aliases.
+    MLFLOW_TRACKING_URI can name another backend (Postgres, an MLflow server); the promotion log stays in `folder`.
+    Several processes may use one registry: there is a lock for registering and one for moving aliases.
 
     Raises (any method):
-        RegistryError: MLflow cannot be reached, or another process holds the lock for too long.
+        RegistryError: MLflow fails, or another process holds the lock for too long.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
         self.folder = Path(folder).resolve()
         self.name = name
         self._catalog = Catalog(self.folder, name)
-        self._moves = Moves(self.folder, self._catalog)
+        self._moves = AliasMoves(self.folder, self._catalog)
 
     def register(
         self,
@@ -41,40 +42,40 @@ class Registry:
         *,
         params: Mapping[str, Any],
         metrics: Mapping[str, float],
-        recipe: Mapping[str, Any],
+        recipe: Recipe,
         report: Path | None,
         extra_artifacts: Iterable[Path] = (),
         tags: Mapping[str, Any],
     ) -> Version:
-        """Store a trained model file with everything it came from.
+        """Store a trained model file with its recipe, metrics and files.
 
-        The version appears in one step, last; killed before it, a call leaves a run marked KILLED and no version. The
-        same file with the same recipe again is the version that there is.
+        The version appears last, in one step; a call that is killed before leaves a run marked KILLED and no version.
+        Registering the same file with the same recipe again returns the existing version.
 
         Args:
             model: `model.onnx`, exported by this project.
-            params: shown in MLflow; values longer than it allows are cut (the recipe holds them whole).
-            metrics: flat; `reproduce` compares them.
-            recipe: everything a retraining needs, as JSON can hold it.
+            params: shown in MLflow; values that are too long for it are cut (the recipe has them in full).
+            metrics: a number per name; `har reproduce` compares them.
+            recipe: the model's.
             report: an HTML report, if there is one.
-            extra_artifacts: more files to keep with the version, each under its own name; `artifact` gives them back.
-            tags: seed, git_dirty …; what the model file's metadata knows is filled in.
+            extra_artifacts: more files to store with the version; `artifact` returns them by name.
+            tags: seed, git_dirty …; those in the model file's metadata are added.
 
         Raises:
-            ModelError: a model file that does not load or answer.
-            ModelMismatchError: another project's model.
+            ModelError: the model file cannot be loaded or fails.
+            ModelMismatchError: the model belongs to another project.
         """
         checked = ModelFile.check(Path(model), project=self.name)
         artifacts = {Path(path).name: Path(path) for path in (*extra_artifacts, *([report] if report else []))}
         for path in artifacts.values():
             _require_file(path)
-        recipe_text = json.dumps(recipe, indent=2, sort_keys=True)
+        recipe_text = json.dumps(recipe.to_json(), indent=2, sort_keys=True)
         registration = hashlib.sha256(f"{checked.sha256}\n{recipe_text}".encode()).hexdigest()
         known = {name: getattr(checked.metadata, name) for name in _FROM_METADATA}
         fixed = {"sha256": checked.sha256, "registration": registration}
         fixed |= {f"{ARTIFACT}{name}": file_sha256(path) for name, path in artifacts.items()}
         all_tags = {name: as_text(value) for name, value in {**known, **tags, **fixed}.items()}
-        with self._catalog.asking(), locked(self.folder / "register.lock", timeout_s=600):
+        with self._catalog.registry_errors(), locked(self.folder / "register.lock", timeout_s=600):
             for row in self._catalog.rows():
                 if row.tags.get("registration") == registration:
                     return self.version(int(row.version))
@@ -91,47 +92,47 @@ class Registry:
     def versions(self) -> list[Version]:
         """All usable versions, newest first."""
         self._moves.settle()
-        with self._catalog.asking():
+        with self._catalog.registry_errors():
             rows = self._catalog.rows()
             aliases = self._catalog.aliases()
             return [self._catalog.version(row, aliases) for row in rows]
 
     def version(self, number: int | str) -> Version:
-        """One version by its number, or by the alias it holds.
+        """One version by number or alias.
 
         Raises:
-            UnknownVersionError: lists those there are.
+            UnknownVersionError: there is none; lists the versions.
         """
         self._moves.settle()
-        with self._catalog.asking():
+        with self._catalog.registry_errors():
             return self._catalog.version(self._catalog.row(number), self._catalog.aliases())
 
     def champion(self) -> Version:
-        """The version that serves.
+        """The champion, the version that serves.
 
         Raises:
-            NoChampionError: none does yet.
+            NoChampionError: there is none yet.
         """
         self._moves.settle()
-        with self._catalog.asking():
+        with self._catalog.registry_errors():
             aliases = self._catalog.aliases()
             if CHAMPION not in aliases:
                 raise self._no_champion()
             return self._catalog.version(self._catalog.row(aliases[CHAMPION]), aliases)
 
     def model_path(self, version: int | str) -> Path:
-        """A local path of the version's `model.onnx`, its bytes checked against what was registered.
+        """The local path of the version's `model.onnx`; its hash is checked.
 
         Raises:
             UnknownVersionError: no such version.
-            ModelError: the file is gone or was changed.
+            ModelError: the file is missing or was changed.
         """
         self._moves.settle()
-        with self._catalog.asking():
+        with self._catalog.registry_errors():
             return self._catalog.verified(self._catalog.row(version))
 
     def artifact(self, version: int | str, name: str) -> Path:
-        """A local path of a file that was registered with the version, its bytes checked.
+        """The local path of a file that was registered with the version; its hash is checked.
 
         Args:
             version: its number or alias.
@@ -139,31 +140,44 @@ class Registry:
 
         Raises:
             UnknownVersionError: no such version.
-            RegistryError: none of that name was registered with it, or the file is gone or was changed.
+            RegistryError: no file of that name was registered with it, or the file is missing or was changed.
         """
         self._moves.settle()
-        with self._catalog.asking():
+        with self._catalog.registry_errors():
             return self._catalog.artifact(self._catalog.row(version), name)
 
-    def recipe(self, version: int | str) -> dict[str, Any]:
-        """The recipe that the version was trained by."""
-        with self._catalog.asking():
-            return self._catalog.recipe(self._catalog.row(version))
-
-    def set_tags(self, version: int, tags: Mapping[str, str]) -> None:
-        """Note something about a version after its registration, such as the bentos that carry it.
+    def recipe(self, version: int | str) -> Recipe:
+        """The recipe that the version was trained from.
 
         Raises:
             UnknownVersionError: no such version.
-            RegistryError: a tag of that name says what was registered, and stays.
+            RegistryError: the recipe lacks a field, or has one that only a newer release knows.
         """
-        with self._catalog.asking():
+        return Recipe.from_json(self.recipe_values(version), where=f"recipe of version {version}")
+
+    def recipe_values(self, version: int | str) -> dict[str, Any]:
+        """The recipe as JSON values, exactly as the release that registered the version wrote them.
+
+        Raises:
+            UnknownVersionError: no such version.
+        """
+        with self._catalog.registry_errors():
+            return self._catalog.recipe_values(self._catalog.row(version))
+
+    def set_tags(self, version: int, tags: Mapping[str, str]) -> None:
+        """Add tags to a registered version, such as the bentos that were built of it.
+
+        Raises:
+            UnknownVersionError: no such version.
+            RegistryError: the tag was written at registration and cannot be changed.
+        """
+        with self._catalog.registry_errors():
             row = self._catalog.row(version)
             for name in tags:
                 if name in ("sha256", "registration", "status", *_FROM_METADATA) or name.startswith(ARTIFACT):
                     raise RegistryError(
                         where=f"version {version}, tag {name!r}",
-                        expected="a tag that says nothing about where the version came from",
+                        expected="a tag that can be changed",
                         got="one that was written at registration",
                         remedy="Choose another name.",
                     )
@@ -174,16 +188,16 @@ class Registry:
 
         Raises:
             UnknownVersionError: no such version.
-            RegistryError: it is the champion.
+            RegistryError: the version is the champion.
         """
 
         def plan(before: dict[str, int]) -> dict[str, int]:
             if before.get(CHAMPION) == version:
                 raise RegistryError(
                     where=f"version {version}",
-                    expected="a version that could challenge the champion",
-                    got="the champion itself",
-                    remedy="It serves already: nothing is to be done.",
+                    expected="another version than the champion",
+                    got="the champion",
+                    remedy="The version serves already: there is nothing to do.",
                 )
             return {**before, CHALLENGER: version}
 
@@ -198,11 +212,11 @@ class Registry:
         figures: Mapping[str, Any] | None = None,
         by_gate: bool = False,
     ) -> Promotion:
-        """Make the version champion and the champion previous; a version that is champion already stays it.
+        """Make the version champion and the former champion `previous`; promoting the champion changes nothing.
 
         Raises:
             UnknownVersionError: no such version.
-            ModelError: its file is gone or was changed; nothing moves.
+            ModelError: the model file is missing or was changed; no alias was moved.
         """
 
         def plan(before: dict[str, int]) -> dict[str, int]:
@@ -220,8 +234,8 @@ class Registry:
         """Swap champion and previous; a second rollback undoes the first.
 
         Raises:
-            NoChampionError: there is no champion, or nothing to roll back to.
-            ModelError: the previous version's file is gone or was changed; nothing moves.
+            NoChampionError: there is no champion or no previous version.
+            ModelError: the previous version's model file is missing or was changed; no alias was moved.
         """
 
         def plan(before: dict[str, int]) -> dict[str, int]:
@@ -248,18 +262,18 @@ class Registry:
         figures: Mapping[str, Any] | None = None,
         by_gate: bool = False,
     ) -> Promotion:
-        """Record that the version shall not serve, and take the alias `challenger` from it.
+        """Record that the version must not serve, and remove its alias `challenger`.
 
         Raises:
             UnknownVersionError: no such version.
-            RegistryError: it is the champion.
+            RegistryError: the version is the champion.
         """
 
         def plan(before: dict[str, int]) -> dict[str, int]:
             if before.get(CHAMPION) == version:
                 raise RegistryError(
                     where=f"version {version}",
-                    expected="a version that does not serve",
+                    expected="another version than the champion",
                     got="the champion",
                     remedy="Take it out of service with har rollback, or promote another version.",
                 )
@@ -275,13 +289,13 @@ class Registry:
         return self._moves.log.read(self.name)
 
     def verify_log(self) -> int:
-        """The number of lines of an unchanged log.
+        """Check that the promotion log was not edited; returns its number of lines.
 
         Raises:
-            RegistryError: a line was changed, removed or added by other means; names it.
+            RegistryError: a line was changed, removed or added outside of this project; names it.
         """
         self._moves.settle()
-        with self._catalog.asking():
+        with self._catalog.registry_errors():
             return self._moves.log.verify(self.name, self._catalog.head())
 
     def _no_champion(self) -> NoChampionError:
@@ -300,5 +314,5 @@ class Registry:
 def _require_file(path: Path) -> None:
     if not path.is_file():
         raise RegistryError(
-            where=str(path), expected="a file to keep with the version", got="none", remedy="Write it first."
+            where=str(path), expected="a file to store with the version", got="no such file", remedy="Write it first."
         )

@@ -59,7 +59,7 @@ def fit(
     is_labelled = windows.labels >= 0
     labelled = windows.select(is_labelled)
     _check_labels(labelled, signal)
-    train_windows, validation_windows = labelled.of(tuple(train)), labelled.of(tuple(validation))
+    train_windows, validation_windows = labelled.for_subjects(tuple(train)), labelled.for_subjects(tuple(validation))
     _check_activities(train_windows, signal)
     separate = regimes is not None and len(np.unique(regimes[is_labelled & np.isin(windows.subjects, train)])) > 1
     data, classes, count = labelled, signal, 1
@@ -107,15 +107,15 @@ def _two_passes(
     trainer: Trainer, data: WindowSet, train: Sequence[str], validation: Sequence[str], activities: int, seed: int
 ) -> _Trained:
     """Search and refit; classes that differ by a multiple of `activities` are the same activity."""
-    held_out = data.of(tuple(validation))
-    search = trainer.run(data.of(tuple(train)), held_out, "search", trainer.epochs)
+    held_out = data.for_subjects(tuple(validation))
+    search = trainer.run(data.for_subjects(tuple(train)), held_out, "search", trainer.epochs)
     if search.logits is None:
         return _Trained(search.module, search.epoch, 1.0, None, None)
     temperature = fit_temperature(search.logits, held_out.labels)
     accuracy = float((search.logits.argmax(1) % activities == held_out.labels % activities).mean())
     loss = log_loss(search.logits / temperature, held_out.labels)
     torch.manual_seed(seed)
-    refit = trainer.run(data.of((*train, *validation)), held_out.select(slice(0)), "refit", search.epoch)
+    refit = trainer.run(data.for_subjects((*train, *validation)), held_out.select(slice(0)), "refit", search.epoch)
     return _Trained(refit.module, search.epoch, temperature, accuracy, loss)
 
 

@@ -1,7 +1,7 @@
-"""The main job on the embedded sample, in two acts.
+"""The demo: the whole loop on the embedded recordings, in two acts.
 
-First: replay, ingest, train, evaluate, register, score, package and serve, each step a run of its deployment. Second:
-see `har_cli.demo._second_act`.
+First act: replay, ingest, train, evaluate, register, score, package and serve, each step as a run of its deployment.
+Second act: drift and retraining, see `har_cli.demo._second_act`.
 """
 
 from __future__ import annotations
@@ -31,29 +31,30 @@ from infra.local.server import starting_server
 from infra.local.worker import worker_of_deployments
 
 CROSS_VALIDATION_SEEDS = 1
-"""The demo's interval comes from the subjects; `har evaluate` adds the spread over seeds."""
+"""One seed is enough for the confidence interval, which resamples subjects; `har evaluate` uses more seeds."""
 
 
 def run_demo(settings: Settings, *, second_act: bool = True) -> None:
-    """Run the whole loop, or its first act only, and print what it made; a second run finds everything done."""
+    """Run both acts, or the first only, and print the results; steps that an earlier run finished are skipped."""
     began = time.perf_counter()
-    own, settings = settings, demo_project(settings)
+    users, settings = settings, demo_project(settings)
     console.rule(f"{settings.project.name}: demo")
-    if settings is not own:
+    if settings is not users:
+        folder = settings.root.relative_to(users.root)
         console.print(
-            f"{why_elsewhere(own)}, so the demo has a project of its own in {settings.root.relative_to(own.root)}/, "
-            f"with your sensors, your rate and windows of {settings.windows.length_s:g} s; your lake and models stay "
-            f"as they are."
+            f"{why_elsewhere(users)}, so the demo runs in a project of its own, {folder}/, "
+            f"with your sensors, your rate and windows of {settings.windows.length_s:g} s; your lake and models do "
+            f"not change."
         )
     home = settings.root / ".prefect"
-    with starting_server(home, full=True) as server_is_up:
+    with starting_server(home, full=True) as wait_for_server:
         report = replay(settings.path("inbox"), settings)
         console.print(
             f"Replayed {report.written + report.present} real recordings as daily uploads "
             f"({report.written} new; the dates are assigned)."
         )
         with console.status("Starting a Prefect server …"):
-            api = server_is_up()
+            api = wait_for_server()
         project = Project(settings)
         with ExitStack() as stack:
             with console.status("Deploying prefect.yaml and starting a worker …"):
@@ -64,7 +65,7 @@ def run_demo(settings: Settings, *, second_act: bool = True) -> None:
                 figures |= run_second_act(project)
     figures["seconds"] = round(time.perf_counter() - began, 1)
     path = write_atomically(settings.path("reports") / "demo.json", json.dumps(figures, indent=1))
-    _print(figures, settings, own.root)
+    _print(figures, settings, users.root)
     console.print(f"The same figures: {path}")
 
 
@@ -72,13 +73,13 @@ def _first_act(project: Project) -> dict[str, Any]:
     lake = project.lake
     known = project.settings.path("reports") / "demo.json"
     if known.is_file() and lake.recordings.read(columns=["date"]).filter(pl.col("date") >= SECOND_ACT).height:
-        # The lake has moved on: a model trained now would be another one.
-        console.print(f"The first act is over; its figures are in {known}.")
+        # The lake has the data of the second act: a model trained now would differ.
+        console.print(f"The first act was finished before; its figures are in {known}.")
         return {**json.loads(known.read_text(encoding="utf-8")), "windows_scored_now": 0}
     before = _windows_scored(project)
     run_deployment(project, "ingest/daily")
     run_deployment(project, "train/weekly")
-    # The promotion's event has started package/champion by now; it shares the cores with the next two.
+    # The event of the promotion has started package/champion, which runs at the same time as the next two.
     run_deployment(project, "evaluate/by-subject", seeds=CROSS_VALIDATION_SEEDS)
     run_deployment(project, "score/nightly")
     champion = await_bentos(project)
@@ -108,32 +109,32 @@ def _windows_scored(project: Project) -> int:
 
 
 def _serve(project: Project, version: int, tag: str) -> dict[str, Any]:
-    """Start the online bento, ask it, show what it says, and stop it."""
+    """Serve the online bento, send it windows, print its answers, and stop it."""
     from har_cli.demo._ask import ask
     from infra.bentoml.store import serving
 
     store = project.settings.path("bentoml")
-    held_out = project.registry.recipe(version)["split"]["held_out"]
+    held_out = project.registry.recipe(version).split["held_out"]
     with console.status(f"Serving bento {tag} …"):
         began = time.perf_counter()
         log = store / "logs" / "demo.log"
         with serving(tag, project.settings.root, store, log=log) as address:
             ready_s = time.perf_counter() - began
-            asked = ask(project, address, held_out)
-    table = Table(title=f"Held-out subjects, asked of {tag} over HTTP", title_justify="left")
+            answers = ask(project, address, held_out)
+    table = Table(title=f"Held-out subjects, classified by {tag} over HTTP", title_justify="left")
     for heading in ("subject", "recording", "truth", "answer"):
         table.add_column(heading)
     table.add_column("confidence", justify="right")
     table.add_column("ms", justify="right")
-    for row in asked:
+    for row in answers:
         colour = "green" if row.activity == row.truth else "red"
         answer = f"[{colour}]{row.activity}[/]{' (uncertain)' if row.abstained else ''}"
         table.add_row(row.subject, row.session, row.truth, answer, f"{row.confidence:.2f}", f"{row.ms:.1f}")
     Console().print(table)
     return {
-        "online_windows": len(asked),
-        "online_right": sum(row.activity == row.truth for row in asked),
-        "online_ms": round(statistics.median(row.ms for row in asked), 2) if asked else 0.0,
+        "online_windows": len(answers),
+        "online_right": sum(row.activity == row.truth for row in answers),
+        "online_ms": round(statistics.median(row.ms for row in answers), 2) if answers else 0.0,
         "online_ready_s": round(ready_s, 1),
     }
 
@@ -144,11 +145,11 @@ def _throughput(scores: pl.DataFrame) -> float:
 
 def _print(figures: dict[str, Any], settings: Settings, root: Path) -> None:
     out = Console()
-    table = Table(title="What the demo made", show_header=False, title_justify="left")
+    table = Table(title="Results of the demo", show_header=False, title_justify="left")
     low, high = figures["accuracy_low"], figures["accuracy_high"]
     table.add_row("Accuracy by subject", f"{figures['accuracy']:.1%}  (95 % interval {low:.1%} to {high:.1%})")
     table.add_row("Macro-F1 by subject", f"{figures['macro_f1']:.1%}")
-    table.add_row("Judged on", f"{figures['subjects']} subjects, each by a model that never saw them")
+    table.add_row("Evaluated on", f"{figures['subjects']} subjects, each by a model that was not trained on them")
     table.add_row(
         "Champion", f"version {figures['model_version']}; {figures['held_out_accuracy']:.1%} on held-out subjects"
     )
@@ -166,13 +167,13 @@ def _print(figures: dict[str, Any], settings: Settings, root: Path) -> None:
             f"{f'confirmed on day {days}' if (days := figures['loop_days_to_alarm']) else 'not confirmed'}; "
             f"{figures['loop_false_alarms']} false alarms on the days before",
         )
-        table.add_row("Retrained by itself", retrained(figures))
-    table.add_row("Took", f"{figures['seconds']:.0f} s")
+        table.add_row("Retrained automatically", retrained(figures))
+    table.add_row("Duration", f"{figures['seconds']:.0f} s")
     out.print(table)
     reports = settings.path("reports").relative_to(root)
-    looks = {
+    next_steps = {
         f"{reports}/index.html": "leads to every page below",
-        f"{reports}/evaluation.html": "how good it is, and on whom it fails",
+        f"{reports}/evaluation.html": "accuracy, and the subjects and activities it fails on",
         f"{reports}/loop.html": "the second act: accuracy and drift, day by day",
         f"{reports}/drift/index.html": "drift reports, a page per day",
         f"{reports}/activity/": "minutes per activity, a page per day",
@@ -181,12 +182,14 @@ def _print(figures: dict[str, Any], settings: Settings, root: Path) -> None:
         "make up": "Prefect and MLflow pages, schedules running",
     }
     if settings.root != root:
-        looks = {
+        next_steps = {
             f"cd {settings.root.relative_to(root)}; ../{what}" if what.startswith(".venv") else what: text
-            for what, text in looks.items()
+            for what, text in next_steps.items()
             if what != "make up"
         }
     if "loop_accuracy_before" not in figures:
-        looks = {what: text for what, text in looks.items() if "loop" not in what and "drift" not in what}
-    width = max(map(len, looks)) + 2
-    out.print("Look next:", *(f"  {what:<{width}}{text}" for what, text in looks.items()), sep="\n", highlight=False)
+        next_steps = {what: text for what, text in next_steps.items() if "loop" not in what and "drift" not in what}
+    width = max(map(len, next_steps)) + 2
+    out.print(
+        "Look next:", *(f"  {what:<{width}}{text}" for what, text in next_steps.items()), sep="\n", highlight=False
+    )

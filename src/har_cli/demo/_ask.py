@@ -1,4 +1,4 @@
-"""What the demo asks the packaged champion: single windows of subjects that it was not trained on, over HTTP."""
+"""Send single windows of held-out subjects to the packaged champion over HTTP."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _PER_SUBJECT = 4
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One window, what the subject did, and what the service said.
+class Answer:
+    """One window: its label and the service's answer.
 
     Attributes:
         subject: who wore the sensor.
-        session: of which recording.
-        truth: the activity by the recording's label.
+        session: the recording's session.
+        truth: the recording's label.
         activity: the service's answer.
-        confidence: its probability.
-        abstained: whether that is too little to act on.
-        ms: from the request's start to the whole answer, by the client's clock.
+        confidence: the probability of that activity.
+        abstained: whether the confidence is too low to use the answer.
+        ms: latency measured by the client.
     """
 
     subject: str
@@ -38,15 +38,15 @@ class Asked:
     ms: float
 
 
-def ask(project: Project, address: str, subjects: list[str]) -> list[Asked]:
+def ask(project: Project, address: str, subjects: list[str]) -> list[Answer]:
     """Send the middle window of some labelled recordings of these subjects, one by one.
 
-    Request ids follow from the recordings, so that asking again adds nothing to what `har collect` knows.
+    The request ids are a function of the recordings, so that `har collect` ignores the requests of a second run.
     """
     length = project.settings.length
-    asked = []
+    answers = []
     with httpx.Client(base_url=address, timeout=30, trust_env=False) as client:
-        client.get("/model").raise_for_status()  # the connection's set-up is nobody's latency
+        client.get("/model").raise_for_status()  # opens the connection, which does not count as latency
         for subject, session, frame in _recordings(project, subjects):
             window = frame.slice((len(frame) - length) // 2, length)
             body = {
@@ -61,8 +61,10 @@ def ask(project: Project, address: str, subjects: list[str]) -> list[Asked]:
             ms = 1000 * (time.perf_counter() - began)
             (found,) = response.raise_for_status().json()["predictions"]
             truth = window["activity"][0]
-            asked.append(Asked(subject, session, truth, found["activity"], found["confidence"], found["abstained"], ms))
-    return asked
+            answers.append(
+                Answer(subject, session, truth, found["activity"], found["confidence"], found["abstained"], ms)
+            )
+    return answers
 
 
 def _recordings(project: Project, subjects: list[str]) -> list[tuple[str, str, pl.DataFrame]]:
@@ -79,6 +81,6 @@ def _recordings(project: Project, subjects: list[str]) -> list[tuple[str, str, p
                 if one and len(recording) >= project.settings.length and recording["activity"][0] is not None:
                     found.append((subject, str(session), recording))
         few = min(_PER_SUBJECT, len(found))
-        # Where the one subject's choice ends, the next one's begins.
+        # The next subject continues where this one's selection ended, so that activities vary.
         chosen += [found[(len(chosen) + number * len(found) // few) % len(found)] for number in range(few)]
     return chosen[:WINDOWS]

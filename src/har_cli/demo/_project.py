@@ -1,7 +1,7 @@
-"""Which project the demo runs in: this one, if sample and versions belong in it, else one of its own in `demo/`.
+"""The project that the demo runs in: the user's, if the embedded recordings fit it, else a separate one in `demo/`.
 
-The project in `demo/` has this one's sensors, rate, windows and code, and the sample's activities, so that a lake of
-other recordings never meets them. It is a whole project: `cd demo` and every `har` command speaks of it.
+The project in `demo/` has the user's sensors, rate, windows and code, but the activities of the embedded recordings, so
+that these do not get into the user's lake. It is a complete project: after `cd demo`, every `har` command works on it.
 """
 
 from __future__ import annotations
@@ -18,35 +18,35 @@ from har.settings import FILE_NAME, Settings, load_settings
 
 FOLDER = "demo"
 LONGEST_S = 4.0
-"""The sample's recordings are short: of longer windows, its days would hold too few."""
+"""The embedded recordings are short: with longer windows, a day would have too few."""
 
 _FOLDERS = ("bentos", "flows", "requirements", "src")
 _FILES = ("bentofile.yaml", ".bentoignore", "prefect.yaml")
 
 
 def why_elsewhere(settings: Settings) -> str:
-    """Why the demo has to leave this project alone; empty if it need not."""
+    """Why the demo must not run in this project; "" if it can."""
     if not fits_sample(settings):
-        return "Your project is about other activities than the embedded sample"
+        return "Your project has other activities than the embedded recordings"
     if settings.tracking.uri:
-        return "Your project keeps its versions in a database that others may share"
+        return "Your project stores its model versions in a database that others may use"
     return ""
 
 
 def demo_project(settings: Settings) -> Settings:
-    """The settings to run the demo with; writes `demo/` where the project is to be left alone.
+    """The settings to run the demo with; writes `demo/` if the demo must not run in this project.
 
-    HAR_ROOT leads flows and what they start to the folder, and MLflow keeps the versions there too.
+    HAR_ROOT is set to that folder for flows and their processes, and MLflow stores versions there, too.
 
     Raises:
-        SettingsError: HAR_ variables do not fit the sample.
-        OSError: the disk refuses.
+        SettingsError: HAR_ variables do not fit the embedded recordings.
+        OSError: a file cannot be written.
     """
     if not why_elsewhere(settings):
         return settings
     root = settings.root / FOLDER
     for name in _FOLDERS:
-        # The bentos are built from it, and a build takes real folders.
+        # Bentos are built from these folders, and a build does not follow links.
         shutil.copytree(
             settings.root / name, root / name, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True
         )
@@ -59,7 +59,7 @@ def demo_project(settings: Settings) -> Settings:
 
 
 def _content(settings: Settings) -> dict[str, Any]:
-    """What har.toml in `demo/` says: as here, but what has to be the sample's."""
+    """The content of har.toml in `demo/`: the user's settings, except those that the embedded recordings need."""
     content = settings.model_dump(mode="json", exclude_none=True, exclude={"paths", "tracking"})
     content["project"]["name"] += "-demo"
     content["sensors"]["further"] = []

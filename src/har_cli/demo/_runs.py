@@ -1,4 +1,4 @@
-"""Runs of deployments that the demo starts, or waits for because an event starts them."""
+"""Run deployments, or wait for a run that an event starts."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ POLL_S = 0.5
 
 
 def run_deployment(project: Project, name: str, **parameters: object) -> None:
-    """Run a deployment and wait for its end.
+    """Run a deployment and wait until it ends.
 
     Raises:
-        ServerError: the run failed, or takes too long; with what it said.
+        ServerError: the run failed or did not finish in time; has the run's message.
     """
     from prefect.client.schemas.objects import FlowRun
     from prefect.deployments import run_deployment
@@ -40,10 +40,10 @@ def run_deployment(project: Project, name: str, **parameters: object) -> None:
 
 
 def await_bentos(project: Project) -> Version:
-    """Wait until the champion is packaged, which the event of its promotion starts.
+    """Wait until the champion is packaged; the event of its promotion starts that.
 
     Raises:
-        ServerError: it takes too long.
+        ServerError: the champion was not packaged in time.
     """
     began = time.monotonic()
     with console.status("package/champion, started by the promotion …"):
@@ -55,12 +55,11 @@ def await_bentos(project: Project) -> Version:
             time.sleep(POLL_S)
     raise ServerError(
         where="deployment package/champion",
-        expected=f"bentos of version {champion.number} within {WAIT_S:g} s",
-        got="none",
+        problem=f"did not build bentos of version {champion.number} within {WAIT_S:g} s",
         remedy=f"See {worker_log(project)}.",
     )
 
 
 def worker_log(project: Project) -> str:
-    """Where the worker writes."""
+    """The path of the worker's log."""
     return str(project.settings.root / ".prefect" / "logs" / "worker.log")

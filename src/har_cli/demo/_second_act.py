@@ -1,7 +1,7 @@
-"""The demo's second act: ten good days, then the watch is turned, and the loop closes with nobody at the keyboard.
+"""The demo's second act: after ten normal days the watch is worn turned, and the model is retrained automatically.
 
-Only what people do is simulated: they wear the watch, and once labels are asked for, they hand in the exercise log of
-the drifted days. Monitoring notices, a deployment trains, the gate decides, another deployment packages.
+Only the subjects are simulated: they wear the watch and, when labels are requested, give the exercise log of the
+drifted days. Monitoring detects the drift, a deployment trains, the gate decides, another deployment packages.
 """
 
 from __future__ import annotations
@@ -31,42 +31,42 @@ from har.sample import FIRST_DAY, replay_round
 from har_cli.demo._runs import POLL_S, WAIT_S, worker_log
 
 FIRST = FIRST_DAY + dt.timedelta(days=7)
-"""The day after the sample's own week."""
+"""The day after the week of the first act."""
 GOOD_DAYS = 10
 DRIFTED_DAYS_AT_MOST = 4
 DAYS_AFTER = 3
 
 
 def run_second_act(project: Project) -> dict[str, Any]:
-    """Live through the days, print the curve, write reports/loop.html and loop.json, and return the figures.
+    """Simulate the days, print accuracy and drift per day, write reports/loop.html and loop.json; returns the figures.
 
     Args:
-        project: with a champion; its deployments run.
+        project: has a champion; a worker must run its deployments.
 
     Raises:
-        ServerError: the retraining or the packaging does not come to an end.
+        ServerError: the retraining or the packaging did not finish in time.
     """
-    story = _Story(project)
+    simulation = _Simulation(project)
     good = [FIRST + dt.timedelta(days=number) for number in range(GOOD_DAYS)]
-    story.live(good)
+    simulation.run(good)
     for day in _following(good[-1], DRIFTED_DAYS_AT_MOST):
-        story.live([day], turned=True)
-        if story.asked(day):
-            story.hand_in_labels(day)
-        decided = story.retraining()
+        simulation.run([day], turned=True)
+        if simulation.labels_requested(day):
+            simulation.add_labels(day)
+        decided = simulation.retraining()
         if decided is not None and decided["date"] <= day:
             break
-    if story.retraining() is None:
-        console.print("The turned watch did not lead to a training; see the drift reports for what was found.")
+    if simulation.retraining() is None:
+        console.print("The turned watch did not lead to a retraining; see the drift reports.")
     else:
-        story.await_champion()
-    for day in _following(story.days[-1], DAYS_AFTER):
-        story.live([day], turned=True)
-    return story.tell()
+        simulation.await_champion()
+    for day in _following(simulation.days[-1], DAYS_AFTER):
+        simulation.run([day], turned=True)
+    return simulation.report()
 
 
 def retrained(figures: dict[str, Any]) -> str:
-    """What came of the retraining, in a few words."""
+    """The outcome of the retraining, in a few words."""
     if figures["loop_accuracy_after"]:
         return (
             f"version {figures['loop_model_version']} after {figures['loop_retraining_s']:.0f} s; accuracy back to "
@@ -79,8 +79,8 @@ def _following(day: dt.date, count: int) -> list[dt.date]:
     return [day + dt.timedelta(days=number) for number in range(1, count + 1)]
 
 
-class _Story:
-    """The days so far: what was worn and done, and what came of it."""
+class _Simulation:
+    """The simulated days: recordings with their true activities, and the results."""
 
     def __init__(self, project: Project) -> None:
         self.project = project
@@ -89,11 +89,11 @@ class _Story:
         self.turned: list[dt.date] = []
         self._truth: list[pl.DataFrame] = []
         first = min(version.number for version in project.registry.versions())
-        self._held_out = project.registry.recipe(first)["split"]["held_out"]
+        self._held_out = project.registry.recipe(first).split["held_out"]
         self._waited_s = 0.0
 
-    def live(self, days: Sequence[dt.date], *, turned: bool = False) -> None:
-        """Upload these days' recordings; ingest, score and monitor them, as the nightly jobs do."""
+    def run(self, days: Sequence[dt.date], *, turned: bool = False) -> None:
+        """Upload the recordings of these days; ingest, score and monitor them, as the nightly jobs do."""
         settings = self.project.settings
         for day in days:
             self._truth.append(replay_round(settings.path("inbox"), settings, day, turned=turned))
@@ -104,27 +104,27 @@ class _Story:
         score(self.project)
         monitor(self.project, send=self._send)
 
-    def asked(self, day: dt.date) -> bool:
-        """Whether labels were asked for on this day."""
+    def labels_requested(self, day: dt.date) -> bool:
+        """Whether monitoring requested labels on this day."""
         return not self._decisions().filter((pl.col("action") == "ask") & (pl.col("date") == day)).is_empty()
 
-    def hand_in_labels(self, day: dt.date) -> None:
-        """Hand in the exercise log of the drifted days, and look at the last of them again."""
-        # A label holds up to its end, and the last sample's stamp is one period before that.
+    def add_labels(self, day: dt.date) -> None:
+        """Add the exercise log of the drifted days as labels, and monitor the last of them again."""
+        # A label's end is exclusive: one period after the last sample.
         period = pl.duration(microseconds=round(1e6 / self.project.settings.sensors.rate_hz))
         log = pl.concat(self._truth[-len(self.turned) :]).with_columns(pl.col("end") + period)
         added = add_labels(self.project.lake, log)
         if added:
-            console.print(f"{day}: labels were asked for; the exercise log of the turned days is handed in.")
+            console.print(f"{day}: labels were requested; the exercise log of the days with the turned watch is added.")
             monitor(self.project, date=day, again=True, send=self._send)
 
     def retraining(self) -> dict[str, Any] | None:
-        """The decision to train again, if it was taken."""
+        """The decision to retrain, if there is one."""
         rows = self._decisions().filter(pl.col("action") == "retrain").sort("date", "decided_at")
         return rows.row(0, named=True) if len(rows) else None
 
     def await_champion(self) -> None:
-        """Wait until the deployments have trained, judged and packaged."""
+        """Wait until the deployments have trained, compared and packaged the model."""
         began = time.monotonic()
         version = "nothing"
         with console.status("") as status:
@@ -137,8 +137,8 @@ class _Story:
                     self._waited_s = time.monotonic() - began
                     return
                 handled = decision is not None and decision["handled_at"] is not None
-                doing = "package/champion builds the bentos" if handled else "train/retrain is at work"
-                status.update(f"Started by the event, not by hand: {doing} …")
+                running = "package/champion builds the bentos" if handled else "train/retrain runs"
+                status.update(f"Started by an event: {running} …")
                 time.sleep(POLL_S)
         raise ServerError(
             where="second act",
@@ -147,8 +147,8 @@ class _Story:
             remedy=f"See {worker_log(self.project)}.",
         )
 
-    def tell(self) -> dict[str, Any]:
-        """Print the curve, write it as a page and as JSON, and return the figures."""
+    def report(self) -> dict[str, Any]:
+        """Print accuracy and drift per day, write them as a page and as JSON; returns the figures."""
         rows = self._rows()
         settings = self.project.settings
         reports = settings.path("reports")
@@ -161,7 +161,7 @@ class _Story:
         for row in body:
             table.add_row(*row)
         Console().print(table)
-        console.print(f"The same as a picture: {page}")
+        console.print(f"As a chart: {page}")
         figures = self._figures(rows)
         days = [{**vars(row), "date": row.date.isoformat(), "events": list(row.events)} for row in rows]
         write_atomically(reports / "loop.json", json.dumps({"figures": figures, "days": days}, indent=1))
@@ -206,8 +206,8 @@ class _Story:
         return rows
 
     def _accuracy(self) -> dict[dt.date, float]:
-        """Share of right answers per day, on the windows of subjects that no model was trained on."""
-        done = pl.concat(self._truth).filter(pl.col("subject").is_in(self._held_out)).sort("start")
+        """Accuracy per day on windows of subjects that no model was trained on."""
+        true = pl.concat(self._truth).filter(pl.col("subject").is_in(self._held_out)).sort("start")
         lake = self.project.lake
         answers = (
             lake.predictions.scan()
@@ -217,7 +217,7 @@ class _Story:
             .sort("start")
         )
         joined = answers.join_asof(
-            done, on="start", by=["subject", "session"], strategy="backward", suffix="_true", check_sortedness=False
+            true, on="start", by=["subject", "session"], strategy="backward", suffix="_true", check_sortedness=False
         )
         right = (pl.col("activity") == pl.col("activity_true")).mean()
         return dict(joined.group_by("date").agg(right).sort("date").iter_rows())

@@ -71,7 +71,7 @@ def test_bad_input_ends_with_2_and_one_line(bento: Path, samples: pl.DataFrame, 
     for source, words in (
         (nan, "gyro_x, row 701: expected a finite number"),
         (text, "a Parquet file"),
-        (tmp_path / "no-such.parquet", "nothing there"),
+        (tmp_path / "no-such.parquet", "no file or folder"),
         (tmp_path, "a Delta table"),
     ):
         done = run(bento / "src", source, target, "--model", model)

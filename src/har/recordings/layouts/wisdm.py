@@ -77,12 +77,12 @@ def _read(path: Path, source: Source) -> Iterator[RawRecording]:
     gyroscope = _rows(partner)
     for number, run in enumerate(_runs(_rows(path)), 1):
         # Samples are matched within one activity only: either clock may have been set between activities.
-        yield _matched(path, run, gyroscope, number, match["subject"], match["device"], source)
+        yield _matched(path, run, gyroscope, number, source, subject=match["subject"], device=match["device"])
         gyroscope = Rows(gyroscope.where, gyroscope.frame, gyroscope.numbers)  # count its faults once only
 
 
 def _matched(
-    path: Path, run: Rows, gyroscope: Rows, number: int, subject: str, device: str, source: Source
+    path: Path, run: Rows, gyroscope: Rows, number: int, source: Source, *, subject: str, device: str
 ) -> RawRecording:
     times_us = _stamps(run)
     rotation, valid = np.zeros((len(times_us), 3)), np.zeros(len(times_us), np.bool_)

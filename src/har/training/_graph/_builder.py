@@ -14,7 +14,7 @@ from onnx import compose, helper, numpy_helper
 from har.errors import TrainingError
 
 
-class Untranslatable(TrainingError):
+class UntranslatableError(TrainingError):
     """An operation, or its arguments, for which there is no rule."""
 
     def __init__(self, operation: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from har.training._graph._builder import Builder, Untranslatable
+from har.training._graph._builder import Builder, UntranslatableError
 
 Rule = Callable[..., Any]
 
@@ -63,7 +63,7 @@ def _narrow(builder: Builder, value: str, dim: int, start: int, length: int) -> 
 
 def _flatten(builder: Builder, value: str, start_dim: int) -> str:
     if start_dim != 1:
-        raise Untranslatable(f"flatten from axis {start_dim}")
+        raise UntranslatableError(f"flatten from axis {start_dim}")
     return builder.emit("Flatten", value, axis=1)
 
 
@@ -85,13 +85,13 @@ def _squeeze(builder: Builder, value: str, dim: int) -> str:
 
 def _dropout(builder: Builder, value: str, p: float = 0.5, training: bool = True, inplace: bool = False) -> str:
     if training:
-        raise Untranslatable("dropout that is active in evaluation")
+        raise UntranslatableError("dropout that is active in evaluation")
     return value
 
 
 def _gelu(builder: Builder, value: str, approximate: str = "none") -> str:
     if approximate != "none":
-        raise Untranslatable(f"gelu with approximate={approximate!r}")
+        raise UntranslatableError(f"gelu with approximate={approximate!r}")
     share = builder.emit("Add", builder.emit("Erf", builder.emit("Mul", value, 1 / math.sqrt(2))), 1.0)
     return builder.emit("Mul", builder.emit("Mul", value, 0.5), share)
 
@@ -107,7 +107,7 @@ def _item(builder: Builder, value: Any, index: Any) -> Any:
     axis = 0
     for part in parts:
         if isinstance(part, bool) or not isinstance(part, int | slice):
-            raise Untranslatable(f"an index {part!r}")
+            raise UntranslatableError(f"an index {part!r}")
         if isinstance(part, int):
             value = builder.emit("Squeeze", builder.emit("Gather", value, [part], axis=axis), [axis])
             continue
@@ -121,7 +121,7 @@ def _slice(builder: Builder, value: str, part: slice, axis: int) -> str:
     start, stop, step = part.start or 0, part.stop, part.step or 1
     stop = torch.iinfo(torch.int64).max if stop is None else stop
     if any(not isinstance(one, int) for one in (start, stop, step)):
-        raise Untranslatable(f"an index {part!r}")
+        raise UntranslatableError(f"an index {part!r}")
     return builder.emit("Slice", value, [start], [stop], [axis], [step])
 
 
@@ -135,7 +135,7 @@ def _linear(builder: Builder, layer: nn.Linear, value: str) -> str:
 
 def _convolution(builder: Builder, layer: nn.Conv1d, value: str) -> str:
     if isinstance(layer.padding, str) or layer.padding_mode != "zeros":
-        raise Untranslatable(f"Conv1d with padding {layer.padding!r} and padding mode {layer.padding_mode!r}")
+        raise UntranslatableError(f"Conv1d with padding {layer.padding!r} and padding mode {layer.padding_mode!r}")
     padding = layer.padding[0]
     return builder.emit(
         "Conv",
@@ -157,7 +157,7 @@ def _bias(layer: nn.Linear | nn.Conv1d) -> tuple[torch.Tensor, ...]:
 def _batch_norm(builder: Builder, layer: nn.BatchNorm1d, value: str) -> str:
     statistics = (layer.weight, layer.bias, layer.running_mean, layer.running_var)
     if any(value is None for value in statistics):
-        raise Untranslatable("BatchNorm1d without weights or without running statistics")
+        raise UntranslatableError("BatchNorm1d without weights or without running statistics")
     return builder.emit("BatchNormalization", value, *statistics, epsilon=layer.eps)
 
 
@@ -170,7 +170,7 @@ def _layer_norm(builder: Builder, layer: nn.LayerNorm, value: str) -> str:
 
 def _max_pool(builder: Builder, layer: nn.MaxPool1d, value: str) -> str:
     if layer.return_indices:
-        raise Untranslatable("MaxPool1d with indices")
+        raise UntranslatableError("MaxPool1d with indices")
     kernel, stride, padding, dilation = (
         one if isinstance(one, int) else one[0]
         for one in (layer.kernel_size, layer.stride, layer.padding, layer.dilation)
@@ -197,7 +197,7 @@ def _recurrent(kind: str, gates: tuple[int, ...], **attributes: Any) -> Rule:
 
     def rule(builder: Builder, layer: nn.LSTM | nn.GRU, value: str) -> tuple[Any, ...]:
         if not layer.batch_first or layer.proj_size:
-            raise Untranslatable(f"{kind} without batch_first=True, or with proj_size")
+            raise UntranslatableError(f"{kind} without batch_first=True, or with proj_size")
         sequence = builder.emit("Transpose", value, perm=[1, 0, 2])
         last: list[tuple[str, ...]] = []
         for level in range(layer.num_layers):

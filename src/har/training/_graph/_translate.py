@@ -17,7 +17,7 @@ from onnx import TensorProto, helper
 from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 
-from har.training._graph._builder import Builder, Untranslatable
+from har.training._graph._builder import Builder, UntranslatableError
 from har.training._graph._by_torch import Logits, export_logits
 from har.training._graph._rules import LAYERS, OPERATIONS, Rule
 from har.training.networks import Network
@@ -34,7 +34,7 @@ def translate_network(network: Network, *, length: int, channels: int, outputs: 
     """
     try:
         return translate(network, length=length, channels=channels, outputs=outputs)
-    except Untranslatable:
+    except UntranslatableError:
         return translate(_LogitsApart(network), length=length, channels=channels, outputs=outputs)
 
 
@@ -48,7 +48,7 @@ def translate(module: nn.Module, *, length: int, channels: int, outputs: dict[st
         outputs: name and width of each output (N, width).
 
     Raises:
-        Untranslatable: an operation without a rule, or Python code that cannot be traced.
+        UntranslatableError: an operation without a rule, or Python code that cannot be traced.
     """
     traced = _trace(module.eval(), length, channels)
     builder = Builder()
@@ -67,7 +67,7 @@ def translate(module: nn.Module, *, length: int, channels: int, outputs: dict[st
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise Untranslatable(f"a combination that is not valid ONNX ({error})") from error
+        raise UntranslatableError(f"a combination that is not valid ONNX ({error})") from error
     return model
 
 
@@ -96,7 +96,7 @@ def _trace(module: nn.Module, length: int, channels: int) -> fx.GraphModule:
         traced = fx.GraphModule(module, tracer.trace(module))
     except Exception as error:
         # The module was trained, so it runs: what fails is what torch.fx cannot follow, such as a branch on a value.
-        raise Untranslatable(f"code that cannot be traced ({type(error).__name__}: {error})") from error
+        raise UntranslatableError(f"code that cannot be traced ({type(error).__name__}: {error})") from error
     device = next((tensor.device for tensor in (*module.parameters(), *module.buffers())), torch.device("cpu"))
     with torch.no_grad():
         ShapeProp(traced).propagate(torch.zeros(2, length, channels, device=device))
@@ -144,11 +144,11 @@ class _Translation:
 
     def _apply(self, rule: Rule | None, name: str, args: Any, kwargs: Any) -> Any:
         if rule is None:
-            raise Untranslatable(name)
+            raise UntranslatableError(name)
         try:
             inspect.signature(rule).bind(self.builder, *args, **kwargs)
         except TypeError as error:
-            raise Untranslatable(f"{name} with these arguments ({error})") from error
+            raise UntranslatableError(f"{name} with these arguments ({error})") from error
         return rule(self.builder, *args, **kwargs)
 
     def _note_ranks(self, value: Any, meta: Any) -> None:

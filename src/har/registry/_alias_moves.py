@@ -1,4 +1,4 @@
-"""Moving aliases so that they and the promotion log agree, also after a kill at any point."""
+"""Move aliases and write the promotion log together, so that they agree even after the process is killed."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from har.registry._catalog import CHAMPION, Catalog
 from har.registry._promotions import Action, Promotion, PromotionLog, now
 
 Plan = Callable[[dict[str, int]], dict[str, int]]
-"""The aliases as they are in, as they shall be out; it raises where the move is not allowed."""
+"""Returns the new aliases for the current ones; raises if the move is not allowed."""
 
 
-class Moves:
-    """The one writer of aliases and log, for as long as it holds the lock."""
+class AliasMoves:
+    """Moves aliases and writes the log, under a lock between processes."""
 
     def __init__(self, folder: Path, catalog: Catalog) -> None:
         self._lock = folder / "promotions.lock"
@@ -35,15 +35,15 @@ class Moves:
         figures: Mapping[str, Any] | None = None,
         by_gate: bool = False,
     ) -> Promotion:
-        """Carry out a plan and log it; asked for what is so already, return the entry that made it so.
+        """Move the aliases by `plan` and log it; if nothing changes, return the entry that set them.
 
-        `version` None: the new champion is what the entry is about.
+        The entry is about `version`, or, if that is None, about the new champion.
         """
         _require("reason", reason)
         _require("who", who)
-        with self._alone():
+        with self._exclusive():
             before = self._catalog.aliases()
-            self._notice(before)
+            self._log_foreign_moves(before)
             if version is not None:
                 self._catalog.row(version)
             after = plan(before)
@@ -52,30 +52,33 @@ class Moves:
                 for entry in reversed(self.log.read(self._catalog.name)):
                     if (entry.action, entry.version) == (action, subject):
                         return entry
-            return self._carry_out(action, subject, before, after, reason, who, figures or {}, by_gate)
+            return self._carry_out(
+                action, subject, before, after, reason=reason, who=who, figures=figures or {}, by_gate=by_gate
+            )
 
     def settle(self) -> None:
-        """Finish what a killed process began."""
+        """Finish a move that a killed process began."""
         if self.log.intent.exists():
-            with self._alone():
+            with self._exclusive():
                 pass
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        with self._catalog.asking(), locked(self._lock):
-            self.log.mend()
+    def _exclusive(self) -> Iterator[None]:
+        """Hold the lock, with the log repaired and interrupted moves finished."""
+        with self._catalog.registry_errors(), locked(self._lock):
+            self.log.repair()
             if self.log.intent.exists():
                 self._finish(self.log.intent.read_bytes())
             yield
 
-    def _notice(self, before: dict[str, int]) -> None:
-        """Log what something else did to the aliases since the last entry."""
+    def _log_foreign_moves(self, before: dict[str, int]) -> None:
+        """Log changes of the aliases that were not made through this log, such as by hand in MLflow."""
         entries = self.log.read(self._catalog.name)
         expected = entries[-1].aliases if entries else {}
         if expected != before:
             champion = before.get(CHAMPION)
-            reason = f"aliases were moved by other means than this log: {expected} became {before}"
-            self._carry_out("noticed", champion or 0, expected, before, reason, "unknown", {}, False)
+            reason = f"aliases were moved outside of this project: {expected} became {before}"
+            self._carry_out("noticed", champion or 0, expected, before, reason=reason, who="unknown")
 
     def _carry_out(
         self,
@@ -83,10 +86,11 @@ class Moves:
         version: int,
         before: Mapping[str, int],
         after: dict[str, int],
+        *,
         reason: str,
         who: str,
-        figures: Mapping[str, Any],
-        by_gate: bool,
+        figures: Mapping[str, Any] | None = None,
+        by_gate: bool = False,
     ) -> Promotion:
         entry = Promotion(
             when=now(),
@@ -96,7 +100,7 @@ class Moves:
             champion_before=before.get(CHAMPION),
             champion_after=after.get(CHAMPION),
             reason=reason,
-            figures=dict(figures),
+            figures=dict(figures or {}),
             by_gate=by_gate,
             model=self._catalog.name,
             aliases=after,
@@ -107,7 +111,7 @@ class Moves:
         return Promotion.from_line(line)
 
     def _finish(self, line: bytes) -> None:
-        """Steps 2 to 5 of a move; each may be repeated."""
+        """Steps 2 to 5 of a move, see `har.registry._promotions`; each can be repeated."""
         entry = Promotion.from_line(line)
         catalog = self._catalog if entry.model == self._catalog.name else Catalog(self._catalog.folder, entry.model)
         self.log.append(line)
@@ -120,7 +124,7 @@ def _require(name: str, value: str) -> None:
     if not value.strip():
         raise RegistryError(
             where=name,
-            expected="a few words for the promotion log",
-            got="none",
-            remedy=f"Say {name}: the log is read when something went wrong.",
+            expected="a text for the promotion log",
+            got=repr(value),
+            remedy=f"Give `{name}`: people read the log when something went wrong.",
         )

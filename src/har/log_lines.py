@@ -1,0 +1,96 @@
+"""The lines of the online service's prediction log: kinds, keys, types and limits. The service writes them, and
+`har.journal` reads them.
+
+A line is one JSON object with exactly the keys of its kind; readers ignore further keys. Times are integer microseconds
+since 1970 in UTC. Only the standard library is imported here, so that the service's image needs nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal, TypedDict
+
+SUBJECT = r"^[A-Za-z0-9.-]{1,64}$"
+"""What a subject may be called, in file names, requests and log lines: the lake has a folder of this name."""
+SESSION = r"^[A-Za-z0-9._-]{1,64}$"
+"""What requests may call a session."""
+REQUEST_ID = r"^[A-Za-z0-9._-]{1,64}$"
+"""What clients may call a request."""
+
+FIRST_STAMP_US, END_STAMP_US = -62_135_596_800_000_000, 253_402_300_800_000_000
+"""Times from the start of year 1 to before the start of year 10000, as Python's `datetime` has them."""
+DAY_US = 86_400_000_000
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a value of a line may be, by the names that pydantic's `Field` has for it; None: no limit."""
+
+    ge: float | None = None
+    gt: float | None = None
+    le: float | None = None
+    lt: float | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+    pattern: str | None = None
+    allow_inf_nan: bool | None = None
+
+
+Stamp = Annotated[int, Limits(ge=FIRST_STAMP_US, lt=END_STAMP_US)]
+Duration = Annotated[int, Limits(gt=0, le=DAY_US)]
+Subject = Annotated[str, Limits(pattern=SUBJECT)]
+Name = Annotated[str, Limits(min_length=1, max_length=256)]
+Version = Annotated[int, Limits(ge=0, lt=2**31)]
+Milliseconds = Annotated[float, Limits(ge=0, allow_inf_nan=False)]
+Names = Annotated[list[Name], Limits(min_length=1)]
+# Rounding may lift a float32 probability a little above 1.
+Confidences = Annotated[list[Annotated[float, Limits(ge=0, le=1.001)]], Limits(min_length=1)]
+
+
+class PredictionLine(TypedDict):
+    """One answered request. The lists have one entry per window.
+
+    `fallback` is null where the champion answered; `features` is base64 of float32, little-endian, all windows in turn,
+    and null where no model answered.
+    """
+
+    kind: Literal["prediction"]
+    request_id: Name
+    received_us: Stamp
+    subject: Subject | None
+    session: Name | None
+    start_us: Stamp
+    stride_us: Duration
+    length_us: Duration
+    model_version: Version
+    fallback: Name | None
+    ms: Milliseconds
+    activity: Names
+    confidence: Confidences
+    abstained: list[bool]
+    features: str | None
+
+
+class ShadowLine(TypedDict):
+    """What the shadow model says about a request's windows."""
+
+    kind: Literal["shadow"]
+    request_id: Name
+    received_us: Stamp
+    model_version: Version
+    ms: Milliseconds
+    activity: Names
+    confidence: Confidences
+
+
+class FeedbackLine(TypedDict):
+    """The true activity of a request's windows, or of a subject's interval."""
+
+    kind: Literal["feedback"]
+    feedback_id: Name
+    received_us: Stamp
+    activity: Name
+    request_id: Name | None
+    subject: Subject | None
+    start_us: Stamp | None
+    end_us: Stamp | None

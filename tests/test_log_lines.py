@@ -1,0 +1,46 @@
+"""The description of a log line: light enough for every image, and the one that the reader checks."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from journal_support import feedback, prediction, shadow
+
+from har.journal import Reader
+from har.log_lines import FeedbackLine, PredictionLine, ShadowLine
+
+INTERVAL = {"subject": "s01", "start_us": 1, "end_us": 2}
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        (prediction(1), PredictionLine),
+        (shadow(1), ShadowLine),
+        (feedback("f", **INTERVAL), FeedbackLine),
+    ],
+)
+def test_the_reader_takes_lines_with_exactly_these_keys(line: dict[str, object], kind: type) -> None:
+    assert set(line) == set(kind.__annotations__)
+    assert Reader().read([json.dumps(line).encode()]) == []
+    for name in line:
+        if name != "kind":
+            without = {key: value for key, value in line.items() if key != name}
+            (fault,) = Reader().read([json.dumps(without).encode()])
+            assert fault.reason == f"{name}: Field required"
+
+
+@pytest.mark.parametrize(("subject", "good"), [("s" * 64, True), ("s" * 65, False), ("s_1", False), ("", False)])
+def test_a_subject_is_checked(subject: str, good: bool) -> None:
+    lines = [prediction(1, subject=subject), feedback("f", **{**INTERVAL, "subject": subject})]
+    faults = Reader().read([json.dumps(line).encode() for line in lines])
+    assert [fault.reason.partition(":")[0] for fault in faults] == ([] if good else ["subject", "subject"])
+
+
+def test_it_needs_the_standard_library_only() -> None:
+    program = "import sys, har.log_lines; print(*{'numpy', 'polars', 'pydantic'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
