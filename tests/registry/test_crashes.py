@@ -39,7 +39,10 @@ elif point == "between two aliases":
 elif point == "before the head":
     catalog.set_head = die
 elif point == "before the intent is removed":
-    _promotions.Path.unlink = die
+    unlink = _promotions.Path.unlink
+    def unlink_or_die(path, *args, **kwargs):
+        return die() if path == log.intent else unlink(path, *args, **kwargs)
+    _promotions.Path.unlink = unlink_or_die
 registry.promote(2, reason="killed", who="child")
 """
 POINTS = [
