@@ -33,7 +33,7 @@ def har(project: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 def test_the_jobs_from_the_command_line(two_days: Settings, har: Har) -> None:
     status, text = har("ingest")
     assert status == 0
-    assert "18 files landed" in text
+    assert "18 files ingested" in text
     status, text = har("score")
     assert status == 2
     assert "NoChampionError" in text
@@ -46,7 +46,7 @@ def test_the_jobs_from_the_command_line(two_days: Settings, har: Har) -> None:
     assert status == 2
     assert "previous champion" in text
     assert "champion" in har("models")[1]
-    assert "The promotion log is whole: 2 lines" in har("models", "--verify")[1]
+    assert "The promotion log was not edited: 2 lines" in har("models", "--verify")[1]
     assert "version 1" in har("status")[1]
     # The trained champion was announced to nobody, and no server was started for any of this.
     assert not (two_days.root / ".prefect").exists() or not list((two_days.root / ".prefect").glob("*.db"))

@@ -15,7 +15,7 @@ TRAIN, CHECK = ("s00", "s01", "s02", "s03"), ("s04",)
 
 
 def test_classifies_subjects_it_was_not_trained_on(fitted: Fitted, make_windows) -> None:
-    unseen = make_windows(fitted.signal).of(("s05",))
+    unseen = make_windows(fitted.signal).for_subjects(("s05",))
     probabilities, features = fitted.predict(unseen.batch())
     assert (probabilities.argmax(1) == unseen.labels).mean() > 0.9
     np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
