@@ -219,7 +219,7 @@ def test_what_monitoring_lacks_is_said_before_training(
     strange = settings.monitoring.model_copy(update={"features": ("*.smell",)})
     with pytest.raises(MonitoringError, match=r"'\*\.smell', which fits none"):
         run(recipe, tmp_path / "run", on_epoch=_must_not_start, monitoring=strange)
-    from har.monitoring import _profile
+    from har.monitoring.profiles import _profile
 
     for name in [name for name in sys.modules if name.split(".")[0] in ("whylogs", "whylogs_sketching")]:
         monkeypatch.delitem(sys.modules, name)

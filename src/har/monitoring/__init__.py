@@ -1,19 +1,12 @@
 """What the model sees in service: profiles, drift, data quality and performance, and what is to be done about it."""
 
-from har.monitoring._day import (
-    Action,
-    DayReport,
-    Decision,
-    Distribution,
-    FeatureScore,
-    Performance,
-    QualityAlarm,
-    SliceScore,
-)
-from har.monitoring._facts import gather_facts
 from har.monitoring._index import render_index
-from har.monitoring._labels import ask
-from har.monitoring._log import (
+from har.monitoring._loop import LoopDay, loop_table, render_loop
+from har.monitoring._pages import write_pages
+from har.monitoring._report import render_day
+from har.monitoring.decisions._facts import gather_facts
+from har.monitoring.decisions._labels import ask
+from har.monitoring.decisions._log import (
     DecisionRow,
     decisions,
     find_decision,
@@ -23,18 +16,25 @@ from har.monitoring._log import (
     store_report,
     unheard,
 )
-from har.monitoring._loop import LoopDay, loop_table, render_loop
-from har.monitoring._pages import write_pages
-from har.monitoring._performance import measure
-from har.monitoring._policy import STARTS_TRAINING, Facts, decide
-from har.monitoring._probation import LAKE_TO, ProbationVerdict, watch_probation
-from har.monitoring._profile import CONFIDENCE, QUALITY, Profile, chosen_features, require_whylogs
-from har.monitoring._quality import Limits, quality_alarms
-from har.monitoring._reference import Reference, make_reference
-from har.monitoring._report import render_day
-from har.monitoring._store import Profiler, merge_old, profile_of, profile_online, profiled_by, subject_days
-from har.monitoring._training import REFERENCE, REFERENCE_PROFILE, reference_of
-from har.monitoring._watch import SubjectDay, watch_day
+from har.monitoring.decisions._performance import measure
+from har.monitoring.decisions._policy import STARTS_TRAINING, Facts, decide
+from har.monitoring.decisions._probation import LAKE_TO, ProbationVerdict, watch_probation
+from har.monitoring.drift._day import (
+    Action,
+    DayReport,
+    Decision,
+    Distribution,
+    FeatureScore,
+    Performance,
+    QualityAlarm,
+    SliceScore,
+)
+from har.monitoring.drift._reference import Reference, make_reference
+from har.monitoring.drift._training import REFERENCE, REFERENCE_PROFILE, reference_of
+from har.monitoring.drift._watch import SubjectDay, watch_day
+from har.monitoring.profiles._profile import CONFIDENCE, QUALITY, Profile, chosen_features, require_whylogs
+from har.monitoring.profiles._quality import Limits, quality_alarms
+from har.monitoring.profiles._store import Profiler, merge_old, profile_of, profile_online, profiled_by, subject_days
 
 __all__ = [
     "CONFIDENCE",

@@ -10,12 +10,12 @@ from markupsafe import Markup
 
 from har.monitoring import _words as words
 from har.monitoring._columns import Columns
-from har.monitoring._day import DayReport
-from har.monitoring._log import DecisionRow
 from har.monitoring._page import render
-from har.monitoring._profile import CONFIDENCE
 from har.monitoring._svg import Drawing
 from har.monitoring._timeline import LEVELS, Timeline, colour, score_axis
+from har.monitoring.decisions._log import DecisionRow
+from har.monitoring.drift._day import DayReport
+from har.monitoring.profiles._profile import CONFIDENCE
 
 _FEATURES = 25
 """Rows of the heat map."""

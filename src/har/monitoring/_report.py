@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from har.monitoring._day import DayReport
 from har.monitoring._figures import picture
-from har.monitoring._log import DecisionRow
 from har.monitoring._page import look, render
-from har.monitoring._policy import STARTS_TRAINING
+from har.monitoring.decisions._log import DecisionRow
+from har.monitoring.decisions._policy import STARTS_TRAINING
+from har.monitoring.drift._day import DayReport
 
 _LISTED = 20
 """Features and slices that the tables show at once; the others fold away."""

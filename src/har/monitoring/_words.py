@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 
-from har.monitoring._day import DayReport, QualityAlarm
+from har.monitoring.drift._day import DayReport, QualityAlarm
 
 NOTHING = "–"
 _GAP = "\N{NO-BREAK SPACE}"

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from har.monitoring import DayReport, Profile, SubjectDay, make_reference, watch_day
-from har.monitoring._scores import edges, hellinger, kolmogorov, profile_shares, psi
+from har.monitoring.drift._scores import edges, hellinger, kolmogorov, profile_shares, psi
 from har.settings import Drift
 from tests.bench.drift._data import FAULTS, SWAPPED, Windows
 

@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 
 from har.lake import Lake
-from har.monitoring._day import Performance
-from har.monitoring._truth import bounds, predictions_of_record, with_truth
+from har.monitoring.decisions._truth import bounds, predictions_of_record, with_truth
+from har.monitoring.drift._day import Performance
 from har.settings import Settings
 
 

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from har.errors import MonitoringError
-from har.monitoring._calibration import LEAST_LEVEL, shrink
-from har.monitoring._day import (
+from har.monitoring.drift._calibration import LEAST_LEVEL, shrink
+from har.monitoring.drift._day import (
     DayReport,
     Distribution,
     FeatureScore,
@@ -25,10 +25,10 @@ from har.monitoring._day import (
     QualityAlarm,
     SliceScore,
 )
-from har.monitoring._diagnosis import diagnose, verdict
-from har.monitoring._profile import CONFIDENCE, Profile
-from har.monitoring._reference import Reference, Stratum
-from har.monitoring._scores import ACTIVITY, distance, hellinger, profile_shares, psi
+from har.monitoring.drift._diagnosis import diagnose, verdict
+from har.monitoring.drift._reference import Reference, Stratum
+from har.monitoring.drift._scores import ACTIVITY, distance, hellinger, profile_shares, psi
+from har.monitoring.profiles._profile import CONFIDENCE, Profile
 from har.settings import Drift
 
 _WORST = 5

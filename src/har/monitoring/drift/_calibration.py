@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from har.monitoring._scores import distance, shares, student_t
+from har.monitoring.drift._scores import distance, shares, student_t
 
 GRID = (8, 16, 32, 64, 128, 256, 512, 1024)
 """Numbers of windows for which days are imitated; a larger day counts as the last."""

@@ -10,7 +10,7 @@ import datetime as dt
 import re
 from collections.abc import Sequence
 
-from har.monitoring._day import FeatureScore, SliceScore
+from har.monitoring.drift._day import FeatureScore, SliceScore
 from har.settings import Drift
 
 _STILL = -2.0

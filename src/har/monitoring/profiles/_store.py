@@ -16,8 +16,8 @@ import polars as pl
 
 from har.errors import MonitoringError
 from har.lake import Lake, Partition, newest_day
-from har.monitoring._profile import Profile, chosen_features, require_whylogs
-from har.monitoring._watch import SubjectDay
+from har.monitoring.drift._watch import SubjectDay
+from har.monitoring.profiles._profile import Profile, chosen_features, require_whylogs
 from har.scoring import FEATURES
 from har.settings import Settings
 

@@ -17,12 +17,12 @@ from har.dataset import matrix, run_ids, window_labels
 from har.errors import RegistryError
 from har.inference import Classifier
 from har.lake import Lake, Partition
-from har.monitoring._day import DayReport
-from har.monitoring._log import reports
-from har.monitoring._profile import Profile
-from har.monitoring._reference import Reference
-from har.monitoring._truth import bounds
-from har.monitoring._watch import SubjectDay, watch_day
+from har.monitoring.decisions._log import reports
+from har.monitoring.decisions._truth import bounds
+from har.monitoring.drift._day import DayReport
+from har.monitoring.drift._reference import Reference
+from har.monitoring.drift._watch import SubjectDay, watch_day
+from har.monitoring.profiles._profile import Profile
 from har.registry import Registry
 from har.settings import Settings
 from har.windows import cut

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from har.monitoring._day import Action, DayReport, Decision, Performance, QualityAlarm
-from har.monitoring._probation import ProbationVerdict
+from har.monitoring.decisions._probation import ProbationVerdict
+from har.monitoring.drift._day import Action, DayReport, Decision, Performance, QualityAlarm
 from har.settings import Retraining
 
 DRIFT_CONFIRMED = "har.drift.confirmed"

@@ -7,7 +7,7 @@ import datetime as dt
 import polars as pl
 
 from har.lake import Lake
-from har.monitoring._truth import predictions_of_record, with_truth
+from har.monitoring.decisions._truth import predictions_of_record, with_truth
 from har.settings import Settings
 
 _NEIGHBOURS = "20s"

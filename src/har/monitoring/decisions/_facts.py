@@ -10,9 +10,9 @@ import polars as pl
 
 from har.dataset import window_labels
 from har.lake import Lake, Partition
-from har.monitoring._day import DayReport
-from har.monitoring._policy import Facts
-from har.monitoring._probation import ProbationVerdict
+from har.monitoring.decisions._policy import Facts
+from har.monitoring.decisions._probation import ProbationVerdict
+from har.monitoring.drift._day import DayReport
 from har.settings import Settings
 
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from har.errors import MonitoringError
 from har.files import write_atomically
-from har.monitoring._calibration import Level, activity_codes, calibrate
-from har.monitoring._profile import CONFIDENCE
-from har.monitoring._scores import ACTIVITY, codes, edges, family, shares
+from har.monitoring.drift._calibration import Level, activity_codes, calibrate
+from har.monitoring.drift._scores import ACTIVITY, codes, edges, family, shares
+from har.monitoring.profiles._profile import CONFIDENCE
 
 FORMAT = 2
 _FEWEST = 2

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from har.monitoring._day import QualityAlarm
-from har.monitoring._profile import QUALITY, Profile
-from har.monitoring._watch import SubjectDay
+from har.monitoring.drift._day import QualityAlarm
+from har.monitoring.drift._watch import SubjectDay
+from har.monitoring.profiles._profile import QUALITY, Profile
 
 Kind = Literal["coverage", "gaps", "saturation", "stuck"]
 

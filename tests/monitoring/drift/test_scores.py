@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from har.monitoring import Profile
-from har.monitoring._scores import (
+from har.monitoring.drift._scores import (
     BINS,
     activity_shares,
     codes,

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from har.errors import MonitoringError
-from har.monitoring._sketch import KLL_SIZE, Column, columns_of, profile_bytes
+from har.monitoring.profiles._sketch import KLL_SIZE, Column, columns_of, profile_bytes
 from har.settings import Monitoring
 
 CONFIDENCE = "confidence"

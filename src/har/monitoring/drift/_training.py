@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from har.inference import Classifier
-from har.monitoring._profile import Profile, chosen_features
-from har.monitoring._reference import Reference, make_reference
+from har.monitoring.drift._reference import Reference, make_reference
+from har.monitoring.profiles._profile import Profile, chosen_features
 from har.settings import Monitoring
 from har.windows import WindowSet
 

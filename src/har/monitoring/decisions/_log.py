@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from har.lake import EVERYONE, Lake
-from har.monitoring._day import DayReport, Decision
+from har.monitoring.drift._day import DayReport, Decision
 
 
 @dataclass(frozen=True)
