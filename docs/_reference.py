@@ -41,6 +41,10 @@ PACKAGES = (
     "labelling",
     "feedback",
     "monitoring",
+    "monitoring.profiles",
+    "monitoring.drift",
+    "monitoring.drift.scores",
+    "monitoring.decisions",
     "errors",
 )
 

@@ -10,16 +10,8 @@ import polars as pl
 from flows._project import FAILED, Project
 from har.errors import MonitoringError, NotEnoughDataError
 from har.lake import Lake
-from har.monitoring import (
-    STARTS_TRAINING,
-    Decision,
-    DecisionRow,
-    decisions,
-    find_decision,
-    mark,
-    note_decision,
-    unheard,
-)
+from har.monitoring import DecisionLog, Profiles
+from har.monitoring.decisions import STARTS_TRAINING, Decision, DecisionRow
 from har.registry import Version
 
 RESEND_AFTER = dt.timedelta(hours=1)
@@ -38,7 +30,7 @@ def due_days(
     own = (pl.col("model_version") == champion.number).any().alias("own")
     profiled = (
         lake.profiles.scan()
-        .filter(pl.col("days") == 1)
+        .filter(pl.col("date") >= (Profiles(lake).oldest_kept(project.settings.monitoring.keep_days) or dt.date.min))
         .group_by("date")
         .agg(pl.col("made_at").max(), own)
         .sort("date")
@@ -56,7 +48,7 @@ def due_days(
     else:
         after = champion.tags.get("trained_to", "")
         news = profiled.filter(pl.col("date").cast(pl.String) > after)
-    known = {row.date: row for row in decisions(lake)}
+    known = {row.date: row for row in DecisionLog(lake).rows()}
     made = dict(lake.drift.read(columns=["date", "made_at"]).iter_rows())
     today = _today(project.settings.project.timezone)
     due, future, foreign = [], [], []
@@ -96,9 +88,11 @@ def to_send(project: Project, champion: Version) -> tuple[list[DecisionRow], lis
     now = dt.datetime.now(dt.UTC)
     rows: dict[str, DecisionRow] = {}
     notes = []
-    for row in unheard(project.lake):
+    for row in DecisionLog(project.lake).unhandled():
         if row.event in STARTS_TRAINING and row.model_version != champion.number:
-            mark(project.lake, [row], handled_at=now, outcome=f"void: version {champion.number} serves since")
+            DecisionLog(project.lake).mark(
+                [row], handled_at=now, outcome=f"void: version {champion.number} serves since"
+            )
         elif row.event in STARTS_TRAINING and row.attempts >= ATTEMPTS:
             alert = _give_up(project, row)
             rows[alert.decision_id] = alert
@@ -109,7 +103,7 @@ def to_send(project: Project, champion: Version) -> tuple[list[DecisionRow], lis
 
 
 def kept(lake: Lake, decision_id: str) -> DecisionRow:
-    row = find_decision(lake, decision_id)
+    row = DecisionLog(lake).find(decision_id)
     if row is None:
         raise MonitoringError(
             where=str(lake.decisions.path),
@@ -131,9 +125,8 @@ def _give_up(project: Project, row: DecisionRow) -> DecisionRow:
         payload={"since": row.payload.get("since"), "reason": told, "retraining": row.decision_id},
     )
     # The alert first: a run that is killed between the two does both again, and the alert has the same id.
-    note_decision(project.lake, alert, row.model_version)
-    mark(
-        project.lake,
+    DecisionLog(project.lake).add(alert, row.model_version)
+    DecisionLog(project.lake).mark(
         [row],
         handled_at=dt.datetime.now(dt.UTC),
         outcome=f"given up after {row.attempts} attempts: {row.outcome}",

@@ -13,7 +13,7 @@ from har.errors import HarError
 from har.settings import Settings
 
 if TYPE_CHECKING:
-    from har.monitoring import DecisionRow
+    from har.monitoring.decisions import DecisionRow
 
 PROMOTED = "har.model.promoted"
 _TIMEOUT_S = 20.0

@@ -15,7 +15,7 @@ from flows._console import console, track
 from flows._project import IO_RETRIES, Project, open_project
 from har.collection import CollectReport, collect_files, plan
 from har.inference import Classifier
-from har.monitoring import chosen_features, profile_online
+from har.monitoring.profiles import chosen_features, profile_online
 
 
 @task(name="collect-chunk", task_run_name="collect from {files[0].name}", **IO_RETRIES)
@@ -34,7 +34,7 @@ def profile_answers(project: Project) -> int:
     for number in sorted(registered.intersection(versions.to_list())):
         names = Classifier(project.registry.model_path(number), threads=1).metadata.feature_names
         features[number] = (names, chosen_features(names, settings.monitoring))
-    return profile_online(project.lake, features) if features else 0
+    return profile_online(project.lake, features, keep_days=settings.monitoring.keep_days) if features else 0
 
 
 @flow(name="collect")

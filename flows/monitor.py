@@ -21,27 +21,18 @@ from flows._agenda import due_days, kept, to_send
 from flows._console import console
 from flows._events import of_decision, promotion, send
 from flows._project import IO_RETRIES, Project, open_project, retraining_is_on
-from har.monitoring import (
-    REFERENCE,
+from har.monitoring import DecisionLog, DriftReports, Profiles, write_pages
+from har.monitoring.decisions import (
     STARTS_TRAINING,
-    DayReport,
     DecisionRow,
-    Reference,
-    ask,
     decide,
-    decisions,
     gather_facts,
-    mark,
-    measure,
-    note_decision,
-    quality_alarms,
-    reports,
-    store_report,
-    subject_days,
-    watch_day,
+    measure_performance,
+    request_labels,
     watch_probation,
-    write_pages,
 )
+from har.monitoring.drift import REFERENCE, DayReport, Reference, watch_day
+from har.monitoring.profiles import quality_alarms
 from har.registry import Version, whoami
 
 
@@ -77,16 +68,16 @@ class _Champion:
 def watch(project: Project, champion: _Champion, date: dt.date) -> DayReport:
     """Compare a day with the champion's reference, and keep the report."""
     settings, lake, version = project.settings, project.lake, champion.version
-    days = subject_days(lake, date)
+    days = Profiles(lake).of_day(date)
     split = project.registry.recipe(version.number)["split"]
     report = watch_day(
         date,
         version.number,
         champion.reference,
         days,
-        reports(lake, model_version=version.number, before=date),
+        DriftReports(lake).of(model_version=version.number, before=date),
         settings.drift,
-        performance=measure(
+        performance=measure_performance(
             lake,
             settings,
             date=date,
@@ -96,7 +87,7 @@ def watch(project: Project, champion: _Champion, date: dt.date) -> DayReport:
         ),
         quality=quality_alarms(days),
     )
-    store_report(lake, report)
+    DriftReports(lake).store(report)
     return report
 
 
@@ -113,9 +104,9 @@ def settle(project: Project, champion: _Champion, report: DayReport) -> Decision
         probation=watch_probation(lake, settings, project.registry, report),
     )
     decision = decide(report, facts, settings.retraining)
-    note_decision(lake, decision, version.number)
+    DecisionLog(lake).add(decision, version.number)
     if decision.action == "ask":
-        ask(lake, settings, (report.since or report.date, report.date), decision.id)
+        request_labels(lake, settings, (report.since or report.date, report.date), decision.id)
     return kept(lake, decision.id)
 
 
@@ -132,9 +123,9 @@ def carry_out(project: Project, row: DecisionRow) -> str:
         return why_not
     now = dt.datetime.now(dt.UTC)
     if row.event in STARTS_TRAINING:
-        mark(project.lake, [row], emitted_at=now)
+        DecisionLog(project.lake).mark([row], emitted_at=now)
     else:
-        mark(project.lake, [row], emitted_at=now, handled_at=now, outcome=outcome)
+        DecisionLog(project.lake).mark([row], emitted_at=now, handled_at=now, outcome=outcome)
     return ""
 
 
@@ -245,13 +236,13 @@ def _roll_back(project: Project, row: DecisionRow) -> tuple[str, str]:
 
 
 def _publish(project: Project, days: list[DayReport], done: list[DecisionRow]) -> Path | None:
-    every = reports(project.lake)
+    every = DriftReports(project.lake).of()
     if not every:
         return None
     index = write_pages(
         project.settings.path("reports"),
         every,
-        decisions(project.lake),
+        DecisionLog(project.lake).rows(),
         project.registry.log(),
         title=project.settings.project.name,
     )

@@ -14,7 +14,7 @@ from flows._console import track
 from flows._project import IO_RETRIES, Project, open_project
 from flows._remote import BatchService
 from har.inference import Classifier, granted_cores
-from har.monitoring import Profiler, merge_old, profiled_by
+from har.monitoring import Profiler, Profiles
 from har.scoring import Chunk, ChunkReport, pending, plan, score_chunk
 from har.summary import outdated, write_summary
 
@@ -59,10 +59,10 @@ def check_service(service: BatchService) -> None:
     service.require_champion()
 
 
-@task(name="merge-profiles", **IO_RETRIES)
-def merge_profiles(project: Project) -> int:
-    """Merge the profiles of days long past."""
-    return merge_old(project.lake, project.settings)
+@task(name="remove-old-profiles", **IO_RETRIES)
+def remove_old_profiles(project: Project) -> int:
+    """Delete the profiles of days older than monitoring.keep_days."""
+    return Profiles(project.lake).remove_old(project.settings.monitoring.keep_days)
 
 
 @task(name="summarise", **IO_RETRIES)
@@ -96,12 +96,12 @@ def score(date: dt.date | None = None, rescore: bool = False) -> ScoreReport:
     if service:
         check_service(service)
     samples_version = project.lake.samples.version()
-    profiled = profiled_by(project.lake, champion.number) if profiler else None
+    profiled = Profiles(project.lake).done(champion.number, settings.monitoring.keep_days) if profiler else None
     chunks = plan(project.lake, pending(project.lake, champion.number, date=date, rescore=rescore, profiled=profiled))
     runs = [score_partitions.submit(project, classifier, champion.number, chunk, service, profiler) for chunk in chunks]
     reports = [run.result() for run in track(runs, "Scoring", unit="chunks")]
     if profiler and chunks:
-        merge_profiles(project)
+        remove_old_profiles(project)
     dates = outdated(project.lake, settings)
     summaries = summarise_dates(project, dates) if dates else []
     report = ScoreReport(

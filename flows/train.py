@@ -20,7 +20,9 @@ from har.errors import MonitoringError
 from har.experiment import Recipe, challenge, make_recipe, run
 from har.files import write_atomically
 from har.lake import newest_day
-from har.monitoring import LAKE_TO, REFERENCE, REFERENCE_PROFILE, DecisionRow, find_decision, mark
+from har.monitoring import DecisionLog
+from har.monitoring.decisions import LAKE_TO, DecisionRow
+from har.monitoring.drift import REFERENCE, REFERENCE_PROFILE
 from har.packaging import TAGS
 from har.registry import git_state, whoami
 
@@ -148,7 +150,7 @@ def train(
     project = open_project()
     if decision is None:
         return _train(project, network, seed, since, {"reason": reason} if reason else {})
-    row = find_decision(project.lake, decision)
+    row = DecisionLog(project.lake).find(decision)
     if row is None:
         raise MonitoringError(
             where="train, decision",
@@ -173,13 +175,13 @@ def train(
 
 def _train_for(project: Project, row: DecisionRow, network: str | None, seed: int | None) -> TrainReport:
     # Counted before it begins: a training that kills its process is an attempt too.
-    mark(project.lake, [row], attempts=row.attempts + 1, outcome="begun")
+    DecisionLog(project.lake).mark([row], attempts=row.attempts + 1, outcome="begun")
     since = row.payload.get("since")
     why = {"reason": str(row.payload["reason"]), "started_by": row.event, "decision": row.decision_id}
     try:
         report = _train(project, network, seed, dt.date.fromisoformat(since) if since else None, why)
     except Exception as error:
-        mark(project.lake, [row], outcome=f"{FAILED}{type(error).__name__}: {error}")
+        DecisionLog(project.lake).mark([row], outcome=f"{FAILED}{type(error).__name__}: {error}")
         raise
     said = "promoted" if report.promoted else f"rejected: {' '.join(report.reasons)}"
     _handled(project, row, f"version {report.version} {said}")
@@ -187,7 +189,7 @@ def _train_for(project: Project, row: DecisionRow, network: str | None, seed: in
 
 
 def _handled(project: Project, row: DecisionRow, outcome: str) -> None:
-    mark(project.lake, [row], handled_at=dt.datetime.now(dt.UTC), outcome=outcome)
+    DecisionLog(project.lake).mark([row], handled_at=dt.datetime.now(dt.UTC), outcome=outcome)
 
 
 def _train(

@@ -17,7 +17,8 @@ from har.dataset import load_windows
 from har.errors import MonitoringError, NotEnoughDataError
 from har.experiment import Recipe, challenge, make_recipe, run
 from har.lake import Lake
-from har.monitoring import REFERENCE, REFERENCE_PROFILE, Profile, Reference
+from har.monitoring.drift import REFERENCE, REFERENCE_PROFILE, Reference
+from har.monitoring.profiles import Profile
 from har.recordings import SAMPLE_ACTIVITIES
 from har.settings import Settings
 
@@ -217,7 +218,7 @@ def test_what_monitoring_lacks_is_said_before_training(
 ) -> None:
     recipe = make_recipe(settings, drifted)
     strange = settings.monitoring.model_copy(update={"features": ("*.smell",)})
-    with pytest.raises(MonitoringError, match=r"'\*\.smell', which fits none"):
+    with pytest.raises(MonitoringError, match=r"'\*\.smell', which matches none"):
         run(recipe, tmp_path / "run", on_epoch=_must_not_start, monitoring=strange)
     from har.monitoring.profiles import _profile
 

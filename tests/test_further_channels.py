@@ -14,7 +14,8 @@ from har.experiment import Experiment, make_recipe, run
 from har.inference import Classifier
 from har.ingestion import ingest_files, plan
 from har.lake import Lake
-from har.monitoring import Profiler, chosen_features, subject_days
+from har.monitoring import Profiler, Profiles
+from har.monitoring.profiles import chosen_features
 from har.scoring import pending, score_chunk
 from har.scoring import plan as plan_scoring
 from har.settings import Settings, load_settings
@@ -75,7 +76,7 @@ def test_it_is_scored_and_profiled(climbed: tuple[Settings, Lake, Experiment]) -
     assert right.mean() > 0.95  # type: ignore[operator]
     watched = chosen_features(classifier.metadata.feature_names, settings.monitoring)
     assert "pressure.mean" in watched
-    (day, *_) = subject_days(lake, told["date"][0])
+    (day, *_) = Profiles(lake).of_day(told["date"][0])
     assert day.profile.mean("pressure.mean") == pytest.approx(1013.25 + 0.05 * 15, abs=1.0)
 
 

@@ -29,7 +29,7 @@ from flows.score import score
 from flows.train import train
 from har.errors import ModelMismatchError, RequestError, ServiceError
 from har.inference import MagnitudeRule, Package
-from har.monitoring import Profile
+from har.monitoring.profiles import Profile
 from har.settings import Settings, load_settings
 
 ROOT = Path(__file__).parents[2]

@@ -23,8 +23,10 @@ from monitoring_support import (
     unjudged_report,
 )
 
-from har.monitoring import Distribution, FeatureScore, QualityAlarm, SliceScore, render_day, render_index, render_loop
 from har.monitoring import _words as words
+from har.monitoring import render_day, render_index, render_loop
+from har.monitoring.drift import Distribution, FeatureScore, SliceScore
+from har.monitoring.profiles import QualityAlarm
 
 EVIL = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
 RETRAIN = decision(FIRST, "retrain", reasons=["446 windows have labels."], event="har.drift.confirmed", outcome="won")
@@ -152,7 +154,7 @@ def test_shows_features_worst_first_with_the_alarm_level() -> None:
 
 
 def test_confidence_is_shown_and_counts_for_no_alarm() -> None:
-    unsure = FeatureScore("confidence", "confidence", 0.6, 1.0, -2.0, 3.0, 2.5, True)
+    unsure = FeatureScore("confidence", "confidence", {"hellinger": 0.6, "psi": 1.0}, -2.0, 3.0, 2.5, True)
     shown = page(day_report(features=(unsure, day_report().features[0])))
     assert not [row for row in shown.all("tr") if row.get("class") == "reached"]
     assert "2.5 alarm" not in shown.words
@@ -245,7 +247,7 @@ def test_neighbouring_days_are_linked() -> None:
 
 
 def test_names_from_files_do_no_harm() -> None:
-    worst = FeatureScore(EVIL, "input", 0.9, 3.0, 2.0, 1.0, 4.0, True)
+    worst = FeatureScore(EVIL, "input", {"hellinger": 0.9, "psi": 3.0}, 2.0, 1.0, 4.0, True)
     report = day_report(
         features=(worst,),
         distributions=(distribution(EVIL),),

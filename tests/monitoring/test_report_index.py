@@ -13,6 +13,7 @@ import pytest
 from monitoring_support import (
     FIRST,
     NAMES,
+    SCORES,
     Page,
     day_report,
     decision,
@@ -22,16 +23,9 @@ from monitoring_support import (
     unjudged_report,
 )
 
-from har.monitoring import (
-    DayReport,
-    FeatureScore,
-    LoopDay,
-    loop_table,
-    render_index,
-    render_loop,
-    write_pages,
-)
+from har.monitoring import LoopDay, loop_table, render_index, render_loop, write_pages
 from har.monitoring._columns import Columns
+from har.monitoring.drift import DayReport, FeatureScore
 
 MOVES = [
     promotion(dt.datetime(2026, 1, 4, 9, tzinfo=dt.UTC), 1, None, 1),
@@ -129,7 +123,7 @@ def test_several_subjects_can_alarm_a_day_whose_score_is_low() -> None:
 
 
 def test_a_hot_cell_of_the_confidence_is_said_to_be_no_alarm() -> None:
-    unsure = FeatureScore("confidence", "confidence", 0.6, 1.0, -2.0, 3.0, 2.5, True)
+    unsure = FeatureScore("confidence", "confidence", {"hellinger": 0.6, "psi": 1.0}, -2.0, 3.0, 2.5, True)
     told = "confidence is shown beside the features and raises no alarm"
     unsure_day = Page(render_index([day_report(features=(unsure,))], [], [], title="house"))
     assert titles(unsure_day, "h4") == ["confidence, 2026-01-05: 2.5"]
@@ -193,7 +187,7 @@ def test_a_clock_that_jumped_does_not_stretch_the_axis() -> None:
 
 
 def test_a_huge_score_keeps_its_place() -> None:
-    worst = FeatureScore("accel_x.mean", "input", 0.99, 20.0, 5.0, 1.0, 4321.0, True)
+    worst = FeatureScore("accel_x.mean", "input", {"hellinger": 0.99, "psi": 20.0}, 5.0, 1.0, 4321.0, True)
     page = Page(render_index([day_report(features=(worst,), score=4321.0, alarmed=True)], [], [], title="house"))
     assert "accel_x.mean, 2026-01-05: 4\N{NARROW NO-BREAK SPACE}300" in titles(page, "h5")
     heights = [float(e.get("y") or 0) for e in page.drawings[0].iter() if "label" in (e.get("class") or "")]
@@ -300,7 +294,7 @@ def test_every_link_leads_somewhere_and_the_json_is_the_report(tmp_path: Path) -
         text = (folder / f"{report.date}.json").read_text(encoding="utf-8")
         assert DayReport.from_json(text, where="here") == report
         assert max(map(len, text.splitlines())) < 1500, "a person can read it"
-        assert len(re.findall('^  {"name": ', text, re.MULTILINE)) == len(NAMES) + 2 + 5
+        assert len(re.findall('^  {"name": ', text, re.MULTILINE)) == len(NAMES) + 2 + 5 + len(SCORES)
 
 
 def test_an_empty_lake_has_an_index(tmp_path: Path) -> None:

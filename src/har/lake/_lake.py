@@ -129,9 +129,7 @@ PROFILES = pl.Schema(
         "placement": pl.String(),
         "device": pl.String(),
         "online": pl.Boolean(),
-        "days": pl.Int32(),
         "windows": pl.Int64(),
-        "month_days": pl.Int32(),
         "model_version": pl.Int32(),
         "profile": pl.Binary(),
         "made_at": _TIME,
@@ -139,9 +137,8 @@ PROFILES = pl.Schema(
 )
 """One row per date, subject, placement and device, and for online windows one more: what the model saw there.
 
-`profile` is a `har.monitoring.Profile`. Days that are long past are merged: `date` is then the month's first, `days`
-how many it holds, two at least, and `month_days` which (bit 0: the first). Else `days` is 1 and `month_days` null.
-`placement` and `device` are "" where the files name none.
+`profile` is a `har.monitoring.profiles.Profile`; rows older than `monitoring.keep_days` are deleted. `placement` and
+`device` are "" where the files name none.
 """
 
 EVERYONE = "everyone"
@@ -160,7 +157,7 @@ DRIFT = pl.Schema(
         "made_at": _TIME,
     }
 )
-"""One row per monitored day, subject `EVERYONE`: `report` is the whole `har.monitoring.DayReport` as JSON."""
+"""One row per monitored day, subject `EVERYONE`: `report` is the whole `har.monitoring.drift.DayReport` as JSON."""
 
 DECISIONS = pl.Schema(
     {
@@ -229,7 +226,7 @@ class Lake:
         self.scores = Table(folder / "scores", SCORES)
         self.requests = Table(folder / "requests", REQUESTS, measured=True)
         self.labels = Table(folder / "labels", LABELS)
-        self.profiles = Table(folder / "profiles", PROFILES, added=["month_days"], measured=True)
+        self.profiles = Table(folder / "profiles", PROFILES, retired=["days", "month_days"], measured=True)
         self.drift = Table(folder / "drift", DRIFT)
         self.decisions = Table(folder / "decisions", DECISIONS)
         self.label_requests = Table(folder / "label_requests", LABEL_REQUESTS)

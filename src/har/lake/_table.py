@@ -34,6 +34,7 @@ class Table:
         path: the table's folder.
         schema: its columns; date and subject are among them.
         added: columns that tables written by older releases lack: read as null, and there after the next write.
+        retired: columns that older releases wrote: not read any more, and null in new rows.
         measured: most of it are measured values, which hardly repeat: a fourth of the time to write without a
             dictionary, and smaller.
     """
@@ -44,12 +45,14 @@ class Table:
         schema: pl.Schema,
         *,
         added: Iterable[str] = (),
+        retired: Iterable[str] = (),
         measured: bool = False,
     ) -> None:
         self.path = path
         self.name = path.name
         self.schema = schema
         self._added = frozenset(added)
+        self._retired = frozenset(retired)
         plain = ColumnProperties(dictionary_enabled=False)
         # Least and greatest of a column of bytes say nothing, and are copies of whole values.
         mute = ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE")
@@ -271,11 +274,15 @@ class Table:
             str(self.path) if table is None else table,
             frame,
             **how,
-            schema_mode="merge" if table is not None and self._absent(table) else None,
+            schema_mode="merge" if table is not None and self._differs(table) else None,
             partition_by=["date", "subject"],
             writer_properties=self._properties,
             commit_properties=CommitProperties(custom_metadata={"har.partitions": str(partitions)}),
         )
+
+    def _differs(self, table: DeltaTable) -> bool:
+        """Whether the stored table lacks columns or still has retired ones."""
+        return bool(self._absent(table)) or any(field.name in self._retired for field in table.schema().fields)
 
     def _absent(self, table: DeltaTable) -> list[str]:
         """Columns that the table does not have yet."""

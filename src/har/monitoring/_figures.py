@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from har.monitoring import _words as words
 from har.monitoring._svg import Drawing
-from har.monitoring.drift._day import Distribution
+from har.monitoring.drift import Distribution
 
 _WIDTH, _HEIGHT = 340.0, 168.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 8.0, 332.0, 10.0, 140.0

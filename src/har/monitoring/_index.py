@@ -13,9 +13,9 @@ from har.monitoring._columns import Columns
 from har.monitoring._page import render
 from har.monitoring._svg import Drawing
 from har.monitoring._timeline import LEVELS, Timeline, colour, score_axis
-from har.monitoring.decisions._log import DecisionRow
-from har.monitoring.drift._day import DayReport
-from har.monitoring.profiles._profile import CONFIDENCE
+from har.monitoring.decisions import DecisionRow
+from har.monitoring.drift import DayReport
+from har.monitoring.profiles import CONFIDENCE
 
 _FEATURES = 25
 """Rows of the heat map."""

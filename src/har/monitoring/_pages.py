@@ -10,8 +10,8 @@ from pathlib import Path
 from har.files import write_atomically
 from har.monitoring._index import Move, by_date, in_order, render_index
 from har.monitoring._report import content_id, render_day
-from har.monitoring.decisions._log import DecisionRow
-from har.monitoring.drift._day import DayReport
+from har.monitoring.decisions import DecisionRow
+from har.monitoring.drift import DayReport
 
 _HEAD_BYTES = 600
 _CONTENT = re.compile(rb'<meta name="har-content" content="([0-9a-f]+)">')

@@ -10,9 +10,8 @@ from markupsafe import Markup
 
 from har.monitoring._figures import picture
 from har.monitoring._page import look, render
-from har.monitoring.decisions._log import DecisionRow
-from har.monitoring.decisions._policy import STARTS_TRAINING
-from har.monitoring.drift._day import DayReport
+from har.monitoring.decisions import STARTS_TRAINING, DecisionRow
+from har.monitoring.drift import DayReport
 
 _LISTED = 20
 """Features and slices that the tables show at once; the others fold away."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import math
 
-from har.monitoring.drift._day import DayReport, QualityAlarm
+from har.monitoring.drift import DayReport
+from har.monitoring.profiles import QualityAlarm
 
 NOTHING = "–"
 _GAP = "\N{NO-BREAK SPACE}"

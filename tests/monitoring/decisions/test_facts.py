@@ -9,7 +9,8 @@ import pytest
 from loop_support import fill
 
 from har.lake import EVERYONE, Lake
-from har.monitoring import DayReport, gather_facts
+from har.monitoring.decisions import gather_facts
+from har.monitoring.drift import DayReport
 from har.settings import Settings
 
 DAYS = [dt.date(2024, 1, day) for day in range(1, 6)]

@@ -10,7 +10,7 @@ import pytest
 from loop_support import fill, score, write_mean_model
 
 from har.lake import Lake
-from har.monitoring import ask
+from har.monitoring.decisions import request_labels
 from har.settings import Settings
 
 DAYS = (dt.date(2024, 1, 1), dt.date(2024, 1, 2))
@@ -27,7 +27,7 @@ def scored(lake: Lake, settings: Settings, tmp_path: Path) -> Lake:
 
 
 def test_spread_over_subjects_activities_and_recordings(scored: Lake, settings: Settings) -> None:
-    asked = ask(scored, settings, DAYS, "d1", limit=12)
+    asked = request_labels(scored, settings, DAYS, "d1", limit=12)
     assert asked["rank"].to_list() == list(range(1, 13))
     assert asked["subject"].value_counts().sort("subject").rows() == [(subject, 4) for subject in SUBJECTS]
     # A turn is one window of every subject; within a turn the least sure comes first.
@@ -44,11 +44,11 @@ def test_spread_over_subjects_activities_and_recordings(scored: Lake, settings: 
 
 def test_the_first_is_the_least_sure_of_all(scored: Lake, settings: Settings) -> None:
     rows = scored.predictions.read().filter(pl.col("subject") != "s04")
-    assert ask(scored, settings, DAYS, "d1", limit=1)["confidence"][0] == rows["confidence"].min()
+    assert request_labels(scored, settings, DAYS, "d1", limit=1)["confidence"][0] == rows["confidence"].min()
 
 
 def test_no_two_neighbours_though_the_list_could_be_longer(scored: Lake, settings: Settings) -> None:
-    asked = ask(scored, settings, DAYS, "d1", limit=10_000)
+    asked = request_labels(scored, settings, DAYS, "d1", limit=10_000)
     # A minute has three times twenty seconds, or four if they begin in the middle of one.
     per_recording = asked.group_by("date", "subject", "session").len()["len"]
     assert per_recording.max() <= 4
@@ -56,7 +56,7 @@ def test_no_two_neighbours_though_the_list_could_be_longer(scored: Lake, setting
 
 
 def test_what_has_a_label_is_not_asked_for(scored: Lake, settings: Settings) -> None:
-    asked = ask(scored, settings, DAYS, "d1", limit=10_000)
+    asked = request_labels(scored, settings, DAYS, "d1", limit=10_000)
     assert set(asked["subject"]) == set(SUBJECTS)
     nine = dt.datetime.combine(DAYS[0], dt.time(9), dt.UTC)
     row = {
@@ -69,19 +69,19 @@ def test_what_has_a_label_is_not_asked_for(scored: Lake, settings: Settings) -> 
         "received_at": nine,
     }
     scored.labels.add(pl.DataFrame([row], scored.labels.schema), ["feedback_id"])
-    later = ask(scored, settings, DAYS, "d2", limit=10_000)
+    later = request_labels(scored, settings, DAYS, "d2", limit=10_000)
     gone = asked.join(later, on=["date", "subject", "session", "start"], how="anti")
     assert set(gone.select("date", "subject", "session").rows()) == {(DAYS[0], "s01", "0")}
-    only = ask(scored, settings, (DAYS[1], DAYS[1]), "d3", limit=10_000)
+    only = request_labels(scored, settings, (DAYS[1], DAYS[1]), "d3", limit=10_000)
     assert only["date"].unique().to_list() == [DAYS[1]]
 
 
 def test_once_per_decision(scored: Lake, settings: Settings) -> None:
-    first = ask(scored, settings, DAYS, "d1", limit=5)
-    again = ask(scored, settings, DAYS, "d1", limit=50)
+    first = request_labels(scored, settings, DAYS, "d1", limit=5)
+    again = request_labels(scored, settings, DAYS, "d1", limit=50)
     assert again.rows() == first.rows()
     assert len(scored.label_requests.read()) == 5
-    ask(scored, settings, DAYS, "d2", limit=5)
+    request_labels(scored, settings, DAYS, "d2", limit=5)
     assert scored.label_requests.read()["decision_id"].value_counts().sort("decision_id").rows() == [
         ("d1", 5),
         ("d2", 5),
@@ -89,10 +89,12 @@ def test_once_per_decision(scored: Lake, settings: Settings) -> None:
 
 
 def test_nothing_to_ask(lake: Lake, settings: Settings) -> None:
-    assert ask(lake, settings, DAYS, "d1").is_empty()
+    assert request_labels(lake, settings, DAYS, "d1").is_empty()
     assert lake.label_requests.version() == -1
 
 
 def test_the_settings_say_how_many(scored: Lake, settings: Settings) -> None:
-    assert len(ask(scored, settings, DAYS, "d1")) == min(50, len(ask(scored, settings, DAYS, "d2", limit=1000)))
-    assert ask(scored, settings, DAYS, "d3", limit=0).is_empty()
+    assert len(request_labels(scored, settings, DAYS, "d1")) == min(
+        50, len(request_labels(scored, settings, DAYS, "d2", limit=1000))
+    )
+    assert request_labels(scored, settings, DAYS, "d3", limit=0).is_empty()

@@ -11,7 +11,8 @@ import pytest
 from loop_support import fill, score, write_mean_model
 
 from har.lake import Lake
-from har.monitoring import Performance, measure
+from har.monitoring.decisions import measure_performance
+from har.monitoring.drift import Performance
 from har.settings import Settings
 
 DAYS = [dt.date(2024, 1, day) for day in range(1, 5)]
@@ -21,7 +22,7 @@ SUBJECTS = ["s01", "s02", "s03", "s04"]
 
 def of(lake: Lake, settings: Settings, **values: Any) -> Performance | None:
     known: dict[str, Any] = {"date": DAYS[-1], "model_version": 1, "expected": 0.95, "seen": {"s04"}}
-    return measure(lake, settings, **{**known, **values})
+    return measure_performance(lake, settings, **{**known, **values})
 
 
 @pytest.fixture

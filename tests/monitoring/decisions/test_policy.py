@@ -12,17 +12,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from har.monitoring import (
-    STARTS_TRAINING,
-    DayReport,
-    Decision,
-    Facts,
-    Performance,
-    ProbationVerdict,
-    QualityAlarm,
-    SliceScore,
-    decide,
-)
+from har.monitoring.decisions import STARTS_TRAINING, Decision, Facts, ProbationVerdict, decide
+from har.monitoring.drift import DayReport, Performance, SliceScore
+from har.monitoring.profiles import QualityAlarm
 from har.settings import Retraining
 
 TODAY = dt.date(2024, 3, 10)
@@ -169,10 +161,10 @@ def test_what_a_training_is_told() -> None:
         (DRIFT, facts(last_training=days_ago(6), **ENOUGH), "cool-down of 7 days until 2024-03-11"),
         (DRIFT, facts(automatic=False, **ENOUGH), "switched off (prefect variable har_retraining)"),
         (DRIFT, facts(last_asked=days_ago(1)), "0 windows since then have labels, of 200 needed."),
-        (DRIFT, facts(last_asked=days_ago(1)), "asked for on 2024-03-09"),
+        (DRIFT, facts(last_asked=days_ago(1)), "requested on 2024-03-09"),
         (report(performance=FELL), facts(**ENOUGH), "fell to 70.0 % on 300 windows of 4 subjects"),
         (report(), facts(unseen_labelled=5001), "5001 windows with labels are new to the champion; 5000 start"),
-        (report(confirmed=True, drifted=8, faulty=6), facts(), "3 more faults of the data."),
+        (report(confirmed=True, drifted=8, faulty=6), facts(), "3 more data faults."),
         (report(confirmed=True, drifted=8, faulty=6), facts(), "s0: half of the samples are stuck."),
         (report(judged=False, subjects=1, windows=1), facts(), "1 subjects with 1 window are too few"),
         (report(alarmed=True), facts(), "score 2.50; 1 is the alarm level"),

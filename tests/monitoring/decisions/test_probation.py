@@ -14,7 +14,9 @@ from loop_support import fill, score, write_mean_model
 from har.dataset import load_windows
 from har.inference import Classifier
 from har.lake import Lake
-from har.monitoring import LAKE_TO, DayReport, ProbationVerdict, reference_of, store_report, watch_probation
+from har.monitoring import DriftReports
+from har.monitoring.decisions import LAKE_TO, ProbationVerdict, watch_probation
+from har.monitoring.drift import DayReport, reference_of
 from har.registry import Registry
 from har.registry._backend import DATABASE, connect
 from har.settings import Monitoring, Settings
@@ -168,7 +170,7 @@ def test_probation_counts_judged_days_after_the_promotion(
     days = []
     for date in AFTER[1:9]:
         day = report(date)
-        store_report(lake, day)
+        DriftReports(lake).store(day)
         found = watched(lake, settings, registry, day)
         days.append(found.days if found else None)
     assert days == [1, 2, 3, 4, 5, 6, 7, None]
@@ -184,7 +186,7 @@ def test_so_many_windows_and_the_labelled_ones_first(
     fill(lake, settings, AFTER[1:4], SUBJECTS, labelled=False)
     score(lake, settings, tmp_path / "m2" / "model.onnx", 2)
     for date in AFTER[:3]:
-        store_report(lake, report(date))
+        DriftReports(lake).store(report(date))
     found = watched(lake, settings, registry, report(AFTER[3]), most=200)
     assert (found.windows, found.labelled, found.days) == (4 * 58, 3 * 58, 4)
 

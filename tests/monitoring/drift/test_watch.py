@@ -7,13 +7,15 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from har.errors import MonitoringError
-from har.monitoring import DayReport, Profile, Reference, SubjectDay, make_reference, watch_day
+from har.monitoring.drift import DayReport, Reference, Seen, make_reference, watch_day
+from har.monitoring.profiles import Profile, SubjectDay
 from har.recordings import sample_recordings
 from har.settings import STANDARD_GRAVITY, Drift
 
@@ -39,17 +41,16 @@ def reference(seeds: Iterable[int], *, regime_moved: float | None = None, placem
     total = sum(count)
     worn = np.full(total, "left", "<U5")
     worn[sum(count[: len(list(seeds))]) :] = "right"
-    return make_reference(
-        np.concatenate([values for _, values, _ in parts]),
-        NAMES,
+    windows = Seen(
+        features=np.concatenate([values for _, values, _ in parts]),
         subjects=np.repeat([name for name, _, _ in parts], count),
         recordings=np.arange(total) // 20,
         regimes=np.repeat([regime for _, _, regime in parts], count),
         confidence=np.linspace(0.6, 1.0, total),
         activities=np.where(np.arange(total) % 4 < 2, "walk", "sit"),
         placements=worn if placements else None,
-        classes=("walk", "sit", "run"),
     )
+    return make_reference(windows, NAMES, classes=("walk", "sit", "run"))
 
 
 def seen(
@@ -193,15 +194,15 @@ def test_a_distribution_the_model_was_trained_on_is_no_drift() -> None:
 
 def test_a_regime_of_one_subject_borrows_how_much_subjects_differ() -> None:
     values = np.concatenate([*(person(seed) for seed in range(8)), person(0, moved=6.0)])
-    made = make_reference(
-        values,
-        NAMES,
+    windows = Seen(
+        features=values,
         subjects=np.repeat([*(f"s{seed}" for seed in range(8)), "s0"], 200),
         recordings=np.arange(len(values)) // 20,
         regimes=np.repeat([0] * 8 + [1], 200),
         confidence=np.linspace(0.6, 1.0, len(values)),
         activities=np.where(np.arange(len(values)) % 2 == 0, "walk", "sit"),
     )
+    made = make_reference(windows, NAMES)
     assert [one.regime for one in made.strata] == [0, 1]
     days = [seen(f"n{seed}", person(seed, moved=6.0)) for seed in range(3)]
     assert watch_day(DAY, 1, made, days, [], SETTINGS).score < watch_day(DAY, 1, eight(), days, [], SETTINGS).score / 2
@@ -273,6 +274,55 @@ def test_a_reference_is_read_as_it_was_written() -> None:
     assert watch_day(DAY, 1, again, days, [], SETTINGS) == watch_day(DAY, 1, eight(), days, [], SETTINGS)
 
 
+def test_scores_are_equal_from_run_to_run_on_the_same_profiles() -> None:
+    # Four placements of more windows than a sketch holds: merging them would thin them by chance.
+    parts = [(seed, place, person(100 + 10 * seed + place, 700)) for seed in range(3) for place in range(4)]
+    days = [seen(f"n{seed}", values, placement=f"p{place}") for seed, place, values in parts]
+    stored = [replace(day, profile=Profile.from_bytes(day.profile.to_bytes(), where="")) for day in days]
+    reports = [watch(days), watch(days), watch(stored), watch([replace(day) for day in days])]
+    assert [one.to_json() for one in reports[1:]] == [reports[0].to_json()] * 3
+
+
+def test_several_profiles_of_a_subject_count_by_their_windows() -> None:
+    whole = person(100, 220)
+    parts = [whole[:20], whole[20:60], whole[60:]]
+    report = watch_day(DAY, 1, eight(), [seen("n0", part, placement=str(len(part))) for part in parts], [], SETTINGS)
+    one = watch_day(DAY, 1, eight(), [seen("n0", whole)], [], SETTINGS)
+    assert report.windows == one.windows == 220
+    for name in NAMES:
+        values, expected = (next(row for row in day.features if row.name == name).values for day in (report, one))
+        assert values == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_reference_of_the_format_before_is_read(tmp_path: Path) -> None:
+    values = json.loads(eight().to_json())
+    for stratum in values["strata"]:
+        (stratum["level"],) = stratum.pop("levels").values()
+    values["format"] = 2
+    (tmp_path / "reference.json").write_text(json.dumps(values))
+    again = Reference.read(tmp_path / "reference.json")
+    assert again.to_json() == eight().to_json()
+    values["format"] = 1
+    with pytest.raises(MonitoringError, match=r"format 1(.|\n)*har train"):
+        Reference.from_json(json.dumps(values), where="reference.json")
+
+
+def test_a_report_from_before_scores_could_be_added_is_read() -> None:
+    report = watch(drifted())
+    values = json.loads(report.to_json())
+    del values["scores"]
+    for row in values["features"]:
+        figures = row.pop("values")
+        row |= {name: figures[name] for name in ("hellinger", "psi")}
+    earlier = DayReport.from_json(json.dumps(values), where="")
+    assert [one.title for one in earlier.scores] == ["Hellinger", "PSI"]
+    assert [set(row.values) for row in earlier.features] == [{"hellinger", "psi"}] * len(report.features)
+    assert earlier.features[0].values["psi"] == report.features[0].values["psi"]
+    assert (earlier.date, earlier.slices, earlier.distributions) == (report.date, report.slices, report.distributions)
+    with pytest.raises(MonitoringError, match="har monitor --date"):
+        DayReport.from_json('{"date": "2024-03-01"}', where="lake/drift")
+
+
 @pytest.mark.parametrize("damage", ["format", "strata", "edges"])
 def test_a_damaged_reference_is_refused(damage: str) -> None:
     values = json.loads(eight().to_json())
@@ -299,7 +349,7 @@ def test_windows_that_make_no_reference_are_refused(change: dict[str, object], t
         "activities": np.full(40, "walk"),
     } | change
     with pytest.raises(MonitoringError, match=told):
-        make_reference(arguments.pop("features"), NAMES, **arguments)  # type: ignore[arg-type]
+        make_reference(Seen(**arguments), NAMES)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -352,15 +402,15 @@ def real() -> Real:
 def real_reference() -> Reference:
     data = real()
     rows = ~np.isin(data.subjects, ("s05", "s07", "s08"))
-    return make_reference(
-        data.features()[rows],
-        data.names,
+    windows = Seen(
+        features=data.features()[rows],
         subjects=data.subjects[rows],
         recordings=data.recordings[rows],
         regimes=np.zeros(int(rows.sum()), int),
         confidence=np.ones(int(rows.sum())),
         activities=np.full(int(rows.sum()), "A"),
     )
+    return make_reference(windows, data.names)
 
 
 def _stuck(samples: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -11,7 +11,8 @@ import pytest
 
 from har.ingestion import ingest_files, plan
 from har.lake import Lake
-from har.monitoring import Profile, Profiler, SubjectDay, quality_alarms, subject_days
+from har.monitoring import Profiler, Profiles
+from har.monitoring.profiles import Profile, SubjectDay, quality_alarms
 from har.recordings import replay, replay_round
 from har.settings import Settings
 
@@ -100,7 +101,7 @@ def alarms(lake: Lake, settings: Settings, *, stuck: str = "") -> list[str]:
     )
 
     for date in sorted({date for date, _ in partitions}):
-        found += [alarm.kind for alarm in quality_alarms(subject_days(lake, date))]
+        found += [alarm.kind for alarm in quality_alarms(Profiles(lake).of_day(date))]
     return found
 
 

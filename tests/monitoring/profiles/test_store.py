@@ -1,25 +1,20 @@
-"""Profiles in the lake: by subject and placement, online ones from the requests, old ones by the month, none twice."""
+"""Profiles in the lake: by subject and placement, online ones from the requests, none twice, old ones deleted."""
 
 from __future__ import annotations
 
 import datetime as dt
-from pathlib import Path
+import shutil
 
 import numpy as np
 import polars as pl
 import pytest
+from deltalake import write_deltalake
 from journal_support import FEATURES, Log, prediction
 
 from har.errors import MonitoringError
 from har.lake import Lake
-from har.monitoring import (
-    Profiler,
-    merge_old,
-    profile_of,
-    profile_online,
-    profiled_by,
-    subject_days,
-)
+from har.monitoring import Profiler, Profiles
+from har.monitoring.profiles import profile_online
 from har.settings import Settings
 
 NAMES = ("a.mean", "b.mean", "c.mean", "d.mean", "e.mean")
@@ -88,7 +83,7 @@ def test_a_subject_with_two_watches_has_two_profiles(lake: Lake, own: Settings) 
     record(lake, DAY, "s02", "x", None)
     parts = [seen(DAY, "s01", "l1", 4), seen(DAY, "s01", "l2", 3, 5.0), seen(DAY, "s01", "r", 2, 9.0)]
     keep(lake, own, *parts, seen(DAY, "s02", "x", 1))
-    days = subject_days(lake, DAY)
+    days = Profiles(lake).of_day(DAY)
     assert [(day.subject, day.placement, day.device, day.profile.windows) for day in days] == [
         ("s01", "left", "watch", 7),
         ("s01", "right", "watch", 2),
@@ -111,16 +106,16 @@ def test_a_subject_with_two_watches_has_two_profiles(lake: Lake, own: Settings) 
 def test_a_day_without_windows_still_tells_of_its_data(lake: Lake, own: Settings) -> None:
     record(lake, DAY, "s01", "a", "left", coverage=0.01)
     Profiler(lake, own, NAMES, 3)([(DAY, "s01")], seen(DAY, "s01", "a", 0))
-    (day,) = subject_days(lake, DAY)
+    (day,) = Profiles(lake).of_day(DAY)
     assert (day.profile.windows, day.profile.mean("quality.coverage")) == (0, 0.01)
-    assert profiled_by(lake, 3) == {(DAY, "s01")}
-    assert profiled_by(lake, 4) == set()
+    assert Profiles(lake).done(3, 90) == {(DAY, "s01")}
+    assert Profiles(lake).done(4, 90) == set()
 
 
 def test_profiling_again_replaces_and_spares_the_online_rows(lake: Lake, own: Settings, log: Log) -> None:
     log.write(*(prediction(number) for number in range(4)))
     log.collect(lake)
-    assert profile_online(lake, MODELS) == 2
+    assert profile_online(lake, MODELS, keep_days=90) == 2
     record(lake, DAY, "s01", "a", "left")
     for value in (1.0, 2.0):
         keep(lake, own, seen(DAY, "s01", "a", 5, value))
@@ -131,10 +126,10 @@ def test_profiling_again_replaces_and_spares_the_online_rows(lake: Lake, own: Se
         ("s01", True, 2),
     ]
     # Of the subject whose file came too, the nightly job's windows count.
-    days = subject_days(lake, DAY)
+    days = Profiles(lake).of_day(DAY)
     assert [(day.subject, day.online) for day in days] == [("s00", True), ("s01", False)]
     assert days[1].profile.mean("b.mean") == 2.0
-    assert subject_days(lake, DAY, model_version=4) == []
+    assert Profiles(lake).of_day(DAY, model_version=4) == []
 
 
 @pytest.fixture
@@ -143,12 +138,12 @@ def log(settings: Settings) -> Log:
 
 
 def test_online_windows_are_profiled_once_however_often_it_runs(lake: Lake, log: Log) -> None:
-    assert profile_online(lake, MODELS) == 0
+    assert profile_online(lake, MODELS, keep_days=90) == 0
     log.write(prediction(0, windows=2), prediction(2), prediction(1, fallback="rule", features=None))
     log.collect(lake)
-    assert profile_online(lake, MODELS) == 1
-    assert profile_online(lake, MODELS) == 0
-    (day,) = subject_days(lake, DAY)
+    assert profile_online(lake, MODELS, keep_days=90) == 1
+    assert profile_online(lake, MODELS, keep_days=90) == 0
+    (day,) = Profiles(lake).of_day(DAY)
     assert (day.subject, day.online, day.profile.windows) == ("s00", True, 3)
     assert day.profile.names == (*CHOSEN, "confidence")
     # The windows' features count up: 0 … 4 and 5 … 9, then 2 … 6.
@@ -158,83 +153,76 @@ def test_online_windows_are_profiled_once_however_often_it_runs(lake: Lake, log:
     log.write(prediction(4), prediction(6, model_version=8))
     log.collect(lake)
     # Version 8 is not of this registry.
-    assert profile_online(lake, MODELS) == 1
-    (day,) = subject_days(lake, DAY)
+    assert profile_online(lake, MODELS, keep_days=90) == 1
+    (day,) = Profiles(lake).of_day(DAY)
     assert day.profile.windows == 4
-    assert profile_online(lake, {8: (NAMES, CHOSEN)}) == 1
-    assert sorted(one.profile.windows for one in subject_days(lake, DAY)) == [1, 4]
-    assert profile_online(lake, {**MODELS, 8: (NAMES, CHOSEN)}) == 0
+    assert profile_online(lake, {8: (NAMES, CHOSEN)}, keep_days=90) == 1
+    assert sorted(one.profile.windows for one in Profiles(lake).of_day(DAY)) == [1, 4]
+    assert profile_online(lake, {**MODELS, 8: (NAMES, CHOSEN)}, keep_days=90) == 0
 
 
 def test_a_log_of_another_models_features_is_refused(lake: Lake, log: Log) -> None:
     log.write(prediction(0))
     log.collect(lake)
     with pytest.raises(MonitoringError, match=f"4 features.*but got {FEATURES}"):
-        profile_online(lake, {3: (NAMES[:4], CHOSEN)})
+        profile_online(lake, {3: (NAMES[:4], CHOSEN)}, keep_days=90)
 
 
-def months(lake: Lake, settings: Settings) -> None:
-    """Two subjects on each fifth day of three months; the second from February on."""
-    first = dt.date(2024, 1, 3)
-    parts = []
-    for number in range(0, 85, 5):
-        date = first + dt.timedelta(days=number)
-        for subject in ("s01", "s02")[: 1 + (date.month > 1)]:
-            record(lake, date, subject, "a", "left")
-            parts.append(seen(date, subject, "a", 10 + number, float(number)))
-    keep(lake, settings, *parts)
+@pytest.fixture
+def old(lake: Lake, own: Settings) -> dict[dt.date, int]:
+    """Windows per day of a subject on each fifth day of three months, all profiled."""
+    days = {dt.date(2024, 1, 3) + dt.timedelta(days=number): 10 + number for number in range(0, 85, 5)}
+    for date in days:
+        record(lake, date, "s01", "a", "left")
+    keep(lake, own, *(seen(date, "s01", "a", count) for date, count in days.items()))
+    return days
 
 
-def test_old_months_become_one_row_and_lose_nothing(lake: Lake, own: Settings) -> None:
-    months(lake, own)
-    whole = (dt.date(2024, 1, 1), dt.date(2024, 3, 31))
-    before = profile_of(lake, *whole)
-    january = profile_of(lake, dt.date(2024, 1, 1), dt.date(2024, 1, 31))
-    rows = lake.profiles.read()
-    # The newest day is 23 March: the days before 3 March are old, and with them January and February.
-    assert merge_old(lake, own) == (6 - 1) + 2 * (6 - 1)
-    after = lake.profiles.read().sort("date", "subject")
-    merged = after.filter(pl.col("days") > 1)
-    assert merged.select("date", "subject", "days", "windows").rows() == [
-        (dt.date(2024, 1, 1), "s01", 6, 6 * 10 + 75),
-        (dt.date(2024, 2, 1), "s01", 6, 6 * 10 + 255),
-        (dt.date(2024, 2, 1), "s02", 6, 6 * 10 + 255),
-    ]
-    assert after["windows"].sum() == rows["windows"].sum()
-    assert merge_old(lake, own) == 0
-    again = profile_of(lake, *whole)
-    assert (again.windows, again.activities) == (before.windows, before.activities)
-    assert again.mean("b.mean") == pytest.approx(before.mean("b.mean"))
-    assert profile_of(lake, dt.date(2024, 1, 1), dt.date(2024, 1, 31)).windows == january.windows
-    assert profile_of(lake, *whole, subjects=["s02"]).windows < before.windows
-    with pytest.raises(MonitoringError, match="whole months"):
-        profile_of(lake, dt.date(2024, 1, 10), dt.date(2024, 3, 31))
-    with pytest.raises(MonitoringError, match="har score"):
-        profile_of(lake, dt.date(2025, 1, 1), dt.date(2025, 3, 31))
+def test_profiles_older_than_keep_days_are_deleted_and_the_others_stay(lake: Lake, old: dict[dt.date, int]) -> None:
+    profiles = Profiles(lake)
+    # The newest day is 23 March: with 20 days, those before 3 March are old.
+    assert profiles.oldest_kept(20) == dt.date(2024, 3, 3)
+    gone = [date for date in old if date < dt.date(2024, 3, 3)]
+    assert profiles.remove_old(20) == len(gone) == 12
+    assert profiles.remove_old(20) == 0
+    for date, windows in old.items():
+        assert [one.profile.windows for one in profiles.of_day(date)] == ([] if date in gone else [windows])
 
 
-def test_a_day_in_a_months_profile_is_not_counted_again(lake: Lake, own: Settings) -> None:
-    months(lake, own)
-    merge_old(lake, own)
-    old = dt.date(2024, 1, 8)
-    before = lake.profiles.read().drop("profile").sort("date", "subject")
-    keep(lake, own, seen(old, "s01", "a", 99), version=4)
-    assert lake.profiles.read().drop("profile").sort("date", "subject").equals(before)
-    assert subject_days(lake, old) == []
-    assert (old, "s01") in profiled_by(lake, 4)
-    # A day of that month that came late is none of those: it is kept, and merged with the next run.
-    late = dt.date(2024, 1, 1)
-    record(lake, late, "s01", "a", "left")
-    keep(lake, own, seen(late, "s01", "a", 7))
-    assert [day.profile.windows for day in subject_days(lake, late)] == [7]
-    assert merge_old(lake, own) == 1
-    (january,) = lake.profiles.read(partitions=[(late, "s01")]).iter_rows(named=True)
-    assert (january["days"], january["windows"]) == (7, 6 * 10 + 75 + 7)
+def test_days_too_old_for_a_profile_are_not_scored_again_for_one(lake: Lake, own: Settings) -> None:
+    early, late = dt.date(2024, 1, 3), dt.date(2024, 3, 1)
+    for date in (early, late):
+        lake.samples.add(samples(lake, date), ["session", "time"])
+    keep(lake, own, seen(late, "s01", "a", 3))
+    assert Profiles(lake).done(3, 20) == {(early, "s01"), (late, "s01")}
+    assert Profiles(lake).done(3, 90) == {(late, "s01")}
+    assert Profiles(lake).done(4, 20) == {(early, "s01")}
 
 
-def test_killed_between_months_the_next_run_goes_on(lake: Lake, own: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    months(lake, own)
-    windows = lake.profiles.read()["windows"].sum()
+def samples(lake: Lake, date: dt.date) -> pl.DataFrame:
+    """One sample of the subject s01."""
+    row = {"date": date, "subject": "s01", "session": "a", "segment": 0, "time": dt.datetime(2024, 1, 1, tzinfo=dt.UTC)}
+    missing = [pl.lit(None, dtype).alias(name) for name, dtype in lake.samples.schema.items() if name not in row]
+    frame = pl.DataFrame([row], {name: lake.samples.schema[name] for name in row})
+    return frame.with_columns(missing).select(lake.samples.schema.names())
+
+
+def test_online_days_too_old_for_a_profile_are_not_profiled_again(lake: Lake, own: Settings, log: Log) -> None:
+    log.write(prediction(0))
+    log.collect(lake)
+    assert profile_online(lake, MODELS, keep_days=90) == 1
+    newer = DAY + dt.timedelta(days=100)
+    record(lake, newer, "s01", "a", "left")
+    keep(lake, own, seen(newer, "s01", "a", 3))
+    assert Profiles(lake).remove_old(90) == 1
+    assert profile_online(lake, MODELS, keep_days=90) == 0
+    assert profile_online(lake, MODELS, keep_days=101) == 1
+
+
+def test_killed_while_deleting_the_next_run_goes_on(
+    lake: Lake, old: dict[dt.date, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("har.monitoring.profiles._profiles._BATCH", 5)
     replace, left = type(lake.profiles).replace, [1]
 
     def dying(self, *args, **named):
@@ -246,16 +234,30 @@ def test_killed_between_months_the_next_run_goes_on(lake: Lake, own: Settings, m
     with monkeypatch.context() as patch:
         patch.setattr(type(lake.profiles), "replace", dying)
         with pytest.raises(KeyboardInterrupt):
-            merge_old(lake, own)
-    assert lake.profiles.read()["windows"].sum() == windows
-    assert lake.profiles.read().filter(pl.col("days") > 1)["date"].to_list() == [dt.date(2024, 1, 1)]
-    assert merge_old(lake, own) == 10
-    assert lake.profiles.read()["windows"].sum() == windows
+            Profiles(lake).remove_old(20)
+    assert len(lake.profiles.read()) == len(old) - 5
+    assert Profiles(lake).remove_old(20) == 7
 
 
-def test_nothing_is_old_in_a_young_lake(lake: Lake, own: Settings, tmp_path: Path) -> None:
-    assert merge_old(lake, own) == 0
+def test_nothing_is_old_in_a_young_lake(lake: Lake, own: Settings) -> None:
+    assert Profiles(lake).remove_old(20) == 0
+    assert Profiles(lake).oldest_kept(20) is None
     record(lake, DAY, "s01", "a")
     keep(lake, own, seen(DAY, "s01", "a", 3))
-    assert merge_old(lake, own) == 0
-    assert lake.profiles.read()["days"].to_list() == [1]
+    assert Profiles(lake).remove_old(20) == 0
+    assert len(lake.profiles.read()) == 1
+
+
+def test_a_lake_with_months_of_an_older_release_is_read_written_and_cleared_of_them(lake: Lake, own: Settings) -> None:
+    record(lake, DAY, "s01", "a", "left")
+    keep(lake, own, seen(DAY, "s01", "a", 3))
+    rows = lake.profiles.read()
+    shutil.rmtree(lake.profiles.path)
+    month = rows.with_columns(pl.lit(6, pl.Int32).alias("days"), pl.lit(63, pl.Int32).alias("month_days"))
+    write_deltalake(str(lake.profiles.path), month, partition_by=["date", "subject"])
+    assert lake.profiles.read().equals(rows)
+    newer = DAY + dt.timedelta(days=30)
+    record(lake, newer, "s02", "b", "left")
+    keep(lake, own, seen(newer, "s02", "b", 5))
+    assert Profiles(lake).remove_old(20) == 1
+    assert lake.profiles.read().select("date", "subject", "windows").rows() == [(newer, "s02", 5)]

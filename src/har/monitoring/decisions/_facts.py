@@ -1,4 +1,4 @@
-"""The lake in, what a decision rests on besides the day's report out."""
+"""What a decision rests on besides the day's report, counted and looked up in the lake."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from har.dataset import window_labels
 from har.lake import Lake, Partition
 from har.monitoring.decisions._policy import Facts
 from har.monitoring.decisions._probation import ProbationVerdict
-from har.monitoring.drift._day import DayReport
+from har.monitoring.drift import DayReport
 from har.settings import Settings
 
 
@@ -25,16 +25,16 @@ def gather_facts(
     automatic: bool,
     probation: ProbationVerdict | None,
 ) -> Facts:
-    """Count and look up what `decide` asks for.
+    """Count and look up the facts for `decide`.
 
-    Labels are counted as training would see them: by the files' own activities and by feedback, on windows of which
-    the lake holds the samples.
+    Labels are counted as training would see them: activities in the files and feedback, on windows whose samples are in
+    the lake.
 
     Args:
         lake: the tables.
         settings: how windows are cut.
         report: the day's.
-        recipe: the champion's, as registered: it names the versions of the tables that the champion saw.
+        recipe: the champion's, as registered: it has the versions of the tables that the champion was trained on.
         automatic: whether trainings may start by themselves.
         probation: of the champion, if it runs.
     """
@@ -59,9 +59,9 @@ def labelled_since(lake: Lake, settings: Settings, since: dt.date) -> int:
 
 
 def unseen_labelled(lake: Lake, settings: Settings, recipe: Mapping[str, Any]) -> int:
-    """How many more labelled windows there are than when the recipe was settled; only what changed since is read."""
+    """How many more labelled windows there are than when the recipe was made; reads only what changed since."""
     samples, labels = int(recipe["lake_version"]), int(recipe.get("labels_version", -1))
-    if samples > lake.samples.version() or labels > lake.labels.version():  # another lake than it was trained on
+    if samples > lake.samples.version() or labels > lake.labels.version():  # trained on another lake
         return len(window_labels(lake, settings))
     changed = {*lake.samples.changed_since(samples), *_around(lake.labels.changed_since(labels))}
     now = window_labels(lake, settings, partitions=changed)
@@ -70,7 +70,7 @@ def unseen_labelled(lake: Lake, settings: Settings, recipe: Mapping[str, Any]) -
 
 
 def _around(partitions: list[Partition]) -> set[Partition]:
-    """A recording's date is that of its time zone, a feedback's that of UTC."""
+    """With the days before and after: a recording's date is local, a feedback's is UTC."""
     return {(date + dt.timedelta(days=shift), subject) for date, subject in partitions for shift in (-1, 0, 1)}
 
 

@@ -1,4 +1,4 @@
-"""What monitoring has found and decided so far, kept in the lake: reports by day, decisions with what came of them."""
+"""The lake's log of decisions, with what came of each."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 import polars as pl
 
 from har.lake import EVERYONE, Lake
-from har.monitoring.drift._day import DayReport, Decision
+from har.monitoring.decisions._decision import Decision
 
 
 @dataclass(frozen=True)
 class DecisionRow:
-    """A decision as it is kept; see `har.monitoring.Decision` and the table `decisions` for the columns."""
+    """A decision as the lake stores it; see `Decision` and the table `decisions` for the columns."""
 
     date: dt.date
     decision_id: str
@@ -38,89 +38,58 @@ class DecisionRow:
         return cls(**{**values, "reasons": tuple(row["reasons"]), "payload": json.loads(row["payload"])})
 
 
-def store_report(lake: Lake, report: DayReport) -> None:
-    """Keep a day's report, in place of the one there is."""
-    row = {
-        "date": report.date,
-        "subject": EVERYONE,
-        "model_version": report.model_version,
-        "score": report.score,
-        "alarmed": report.alarmed,
-        "confirmed": report.confirmed,
-        "since": report.since,
-        "report": report.to_json(),
-        "made_at": dt.datetime.now(dt.UTC),
-    }
-    lake.drift.replace(pl.DataFrame([row], lake.drift.schema), [(report.date, EVERYONE)])
-
-
-def reports(lake: Lake, *, model_version: int | None = None, before: dt.date | None = None) -> list[DayReport]:
-    """The days' reports, oldest first.
+class DecisionLog:
+    """The decisions in a lake.
 
     Args:
         lake: where they are.
-        model_version: only those that compared with this version's reference.
-        before: only days before this one.
-
-    Raises:
-        MonitoringError: a report that this version cannot read.
     """
-    table = lake.drift.scan().select("date", "model_version", "report")
-    if model_version is not None:
-        table = table.filter(pl.col("model_version") == model_version)
-    if before is not None:
-        table = table.filter(pl.col("date") < before)
-    return [
-        DayReport.from_json(text, where=f"{lake.drift.path}, {date}")
-        for date, _, text in table.sort("date").collect().iter_rows()
-    ]
 
+    def __init__(self, lake: Lake) -> None:
+        self._table = lake.decisions
 
-def note_decision(lake: Lake, decision: Decision, model_version: int) -> bool:
-    """Add a decision to the log; False if it is there already."""
-    row = {
-        "date": decision.date,
-        "subject": EVERYONE,
-        "decision_id": decision.id,
-        "action": decision.action,
-        "reasons": list(decision.reasons),
-        "event": decision.event,
-        "payload": json.dumps(decision.payload, sort_keys=True),
-        "model_version": model_version,
-        "decided_at": dt.datetime.now(dt.UTC),
-        "emitted_at": None,
-        "handled_at": None,
-        "attempts": 0,
-        "outcome": "",
-    }
-    return lake.decisions.add(pl.DataFrame([row], lake.decisions.schema), ["decision_id"]) > 0
+    def add(self, decision: Decision, model_version: int) -> bool:
+        """Add a decision; False if it is in the log already."""
+        row = {
+            "date": decision.date,
+            "subject": EVERYONE,
+            "decision_id": decision.id,
+            "action": decision.action,
+            "reasons": list(decision.reasons),
+            "event": decision.event,
+            "payload": json.dumps(decision.payload, sort_keys=True),
+            "model_version": model_version,
+            "decided_at": dt.datetime.now(dt.UTC),
+            "emitted_at": None,
+            "handled_at": None,
+            "attempts": 0,
+            "outcome": "",
+        }
+        return self._table.add(pl.DataFrame([row], self._table.schema), ["decision_id"]) > 0
 
+    def rows(self) -> list[DecisionRow]:
+        """All decisions, oldest first."""
+        rows = self._table.read().sort("decided_at", "date")
+        return [DecisionRow.from_row(row) for row in rows.iter_rows(named=True)]
 
-def decisions(lake: Lake) -> list[DecisionRow]:
-    """The log, oldest decision first."""
-    rows = lake.decisions.read().sort("decided_at", "date")
-    return [DecisionRow.from_row(row) for row in rows.iter_rows(named=True)]
+    def find(self, decision_id: str) -> DecisionRow | None:
+        """One decision by its id."""
+        return next((row for row in self.rows() if row.decision_id == decision_id), None)
 
+    def unhandled(self) -> list[DecisionRow]:
+        """Decisions with an event that nobody has handled yet, oldest first."""
+        return [row for row in self.rows() if row.event and row.handled_at is None]
 
-def find_decision(lake: Lake, decision_id: str) -> DecisionRow | None:
-    """One decision by its id."""
-    return next((row for row in decisions(lake) if row.decision_id == decision_id), None)
+    def mark(self, rows: Sequence[DecisionRow], **changes: Any) -> None:
+        """Record what came of decisions.
 
-
-def unheard(lake: Lake) -> list[DecisionRow]:
-    """Decisions with an event that nobody has handled yet, oldest first."""
-    return [row for row in decisions(lake) if row.event and row.handled_at is None]
-
-
-def mark(lake: Lake, rows: Sequence[DecisionRow], **changes: Any) -> None:
-    """Note what became of decisions.
-
-    Args:
-        lake: where the log is.
-        rows: the decisions.
-        changes: columns of the table and their new values: emitted_at, handled_at, attempts, outcome.
-    """
-    if rows:
-        values = [{"date": row.date, "subject": EVERYONE, "decision_id": row.decision_id, **changes} for row in rows]
-        schema = {name: lake.decisions.schema[name] for name in values[0]}
-        lake.decisions.amend(pl.DataFrame(values, schema), ["decision_id"])
+        Args:
+            rows: the decisions.
+            changes: columns of the table and their new values: emitted_at, handled_at, attempts, outcome.
+        """
+        if rows:
+            values = [
+                {"date": row.date, "subject": EVERYONE, "decision_id": row.decision_id, **changes} for row in rows
+            ]
+            schema = {name: self._table.schema[name] for name in values[0]}
+            self._table.amend(pl.DataFrame(values, schema), ["decision_id"])

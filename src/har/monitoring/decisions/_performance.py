@@ -1,4 +1,4 @@
-"""Stored predictions and the labels that have come in, how good the champion is in service out."""
+"""The champion's accuracy in service: stored predictions compared with the labels that have arrived."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 import polars as pl
 
 from har.lake import Lake
-from har.monitoring.decisions._truth import bounds, predictions_of_record, with_truth
-from har.monitoring.drift._day import Performance
+from har.monitoring.decisions._truth import bounds, join_labels, predictions_counted_once
+from har.monitoring.drift import Performance
 from har.settings import Settings
 
 
-def measure(
+def measure_performance(
     lake: Lake,
     settings: Settings,
     *,
@@ -24,9 +24,9 @@ def measure(
     seen: Collection[str],
     days: int | None = None,
 ) -> Performance | None:
-    """The champion's accuracy on windows of the last days whose labels have come.
+    """The champion's accuracy on windows of the last days that have labels.
 
-    Only subjects that it was not trained on count: the figure to compare with is that of its held-out subjects. The
+    Only subjects that it was not trained on count, since it is compared with the accuracy on held-out subjects. The
     interval is a bootstrap over subjects, or over recordings where there are fewer than three subjects.
 
     Args:
@@ -36,16 +36,16 @@ def measure(
         model_version: the champion's; other versions' predictions are left out.
         expected: its accuracy on its held-out subjects, 0 … 1.
         seen: subjects that it was trained or calibrated on.
-        days: so many days up to `date`; None: `drift.of_days`.
+        days: how many days up to `date`; None: `drift.of_days`.
 
     Returns:
         None with fewer than `drift.min_windows` such windows, or fewer than three recordings.
     """
     first = date - dt.timedelta(days=(settings.drift.of_days if days is None else days) - 1)
-    answered = predictions_of_record(lake, first, date).filter(
+    answered = predictions_counted_once(lake, first, date).filter(
         (pl.col("model_version") == model_version) & ~pl.col("subject").is_in(list(seen))
     )
-    known = with_truth(answered, lake, settings) if len(answered) else answered
+    known = join_labels(answered, lake, settings) if len(answered) else answered
     if len(known) < settings.drift.min_windows:
         return None
     right = known.select(pl.col("activity") == pl.col("truth")).to_series().cast(pl.Float64).to_numpy()

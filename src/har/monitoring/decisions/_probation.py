@@ -1,4 +1,4 @@
-"""A promoted model beside the one before it, on the days since: does it keep what its promotion promised?"""
+"""Probation of a promoted model: it and the one before it answer the windows of the days since the promotion."""
 
 from __future__ import annotations
 
@@ -15,41 +15,38 @@ from numpy.typing import NDArray
 
 from har.dataset import matrix, run_ids, window_labels
 from har.errors import RegistryError
-from har.inference import Classifier
+from har.inference import Classifier, Prediction
 from har.lake import Lake, Partition
-from har.monitoring.decisions._log import reports
 from har.monitoring.decisions._truth import bounds
-from har.monitoring.drift._day import DayReport
-from har.monitoring.drift._reference import Reference
-from har.monitoring.drift._watch import SubjectDay, watch_day
-from har.monitoring.profiles._profile import Profile
+from har.monitoring.drift import REFERENCE, DayReport, DriftReports, Reference, watch_day
+from har.monitoring.profiles import Profile, SubjectDay
 from har.registry import Registry
 from har.settings import Settings
 from har.windows import cut
 
 LAKE_TO = "lake_to"
-"""A promotion's figure: the newest day of the lake at that time, as an ISO date."""
+"""Key of a promotion's figures: the newest day of the lake at that time, as an ISO date."""
 MOST_WINDOWS = 5000
-"""So many windows are answered by both models each day, and at most one subject-day more."""
+"""At most this many windows are compared per run; a subject-day is not split, so the last one may exceed it."""
 _BATCH = 256
 
 
 @dataclass(frozen=True)
 class ProbationVerdict:
-    """How a promoted model does beside its predecessor, on the same windows.
+    """How a promoted model compares with its predecessor, on the same windows.
 
     Attributes:
         version: the promoted one.
         former: the one before it.
-        since: newest day of the lake when it was promoted; the days after it count.
+        since: newest day of the lake when it was promoted; only later days count.
         days: judged days so far.
         windows: that both answered.
         labelled: those of them that have a label.
-        rollback: it fell under its predecessor.
+        rollback: it did worse than its predecessor.
         reasons: in sentences, with figures.
         accuracy: of the promoted model and of its predecessor; None without enough labels.
-        confidence: mean of either.
-        score: mean drift score of either against its own reference; None where no day could be judged.
+        confidence: mean confidence of each.
+        score: mean drift score of each against its own reference; None where no day could be judged.
     """
 
     version: int
@@ -76,7 +73,7 @@ class Promoted:
 
 @dataclass(frozen=True)
 class _Model:
-    """A version with what it answered: its activity's name, its confidence and its features, one row per window."""
+    """A version and its answers, one row per window: the activity's name, its confidence, its profiled features."""
 
     version: int
     reference: Reference | None
@@ -86,9 +83,9 @@ class _Model:
 
 
 def last_promotion(registry: Registry) -> Promoted | None:
-    """The promotion that made the champion; None if it is the first one, or came by a rollback or by other means.
+    """The promotion that made the champion; None for the first champion, or after a rollback or another change.
 
-    A promotion by hand records no day of the lake: then it is the newest that the version was trained on.
+    A promotion by hand records no day of the lake; the newest day that the version was trained on is taken instead.
     """
     moves = [move for move in registry.log() if move.champion_before != move.champion_after]
     if not moves or moves[-1].action != "promote" or moves[-1].champion_before is None:
@@ -106,7 +103,7 @@ def watch_probation(
     """Compare the champion with its predecessor on the days since its promotion, up to a report's.
 
     Both answer the same windows, of whole subject-days: those with labels first, then the newest. The champion fails
-    by any of these:
+    if any of these holds:
 
     * accuracy on labelled windows lies more than `retraining.accuracy_drop` below its predecessor's, and not by
       chance: the upper bound (95 %, one-sided, paired bootstrap over subjects) of the difference is below 0. With
@@ -116,14 +113,14 @@ def watch_probation(
 
     Returns:
         None where no probation runs: no promotion, no judged day since, more than `retraining.probation_days` of them,
-        or a predecessor that takes other windows.
+        or a predecessor that needs other windows.
     """
     promoted = last_promotion(registry)
     if promoted is None or report.model_version != promoted.version:
         return None
     judged = {
         one.date: one
-        for one in [*reports(lake, model_version=promoted.version, before=report.date), report]
+        for one in [*DriftReports(lake).of(model_version=promoted.version, before=report.date), report]
         if one.judged and one.date > promoted.since
     }
     if not judged or len(judged) > settings.retraining.probation_days:
@@ -140,71 +137,119 @@ def watch_probation(
         _answer(model, number, _reference(registry, number), windows)
         for model, number in zip(models, (promoted.version, promoted.former), strict=True)
     )
-    return _judge(promoted, settings, frame, labels, (champion, former), judged)
+    return _verdict(promoted, settings, _Windows.of(frame, labels), (champion, former), judged)
 
 
-def _judge(
+@dataclass(frozen=True)
+class _Windows:
+    """The windows that both models answered.
+
+    Attributes:
+        places: date, subject, session and start of each.
+        truth: the true activity of each, null where it is not known.
+    """
+
+    places: pl.DataFrame
+    truth: pl.Series
+
+    @classmethod
+    def of(cls, places: pl.DataFrame, labels: pl.DataFrame) -> _Windows:
+        """Windows at these places, with those of the labels that are theirs."""
+        key = ["date", "subject", "session", "start"]
+        return cls(places, places.join(labels, on=key, how="left", maintain_order="left")["activity"])
+
+    @property
+    def labelled(self) -> NDArray[np.intp]:
+        """Which have a label, as row numbers."""
+        return np.flatnonzero(self.truth.is_not_null().to_numpy())
+
+
+@dataclass(frozen=True)
+class _Check:
+    """One comparison of the promoted model with the former one: both figures, whether it fails, and a sentence."""
+
+    figures: tuple[float, float]
+    failed: bool
+    reason: str
+
+
+def _verdict(
     promoted: Promoted,
     settings: Settings,
-    frame: pl.DataFrame,
-    labels: pl.DataFrame,
+    windows: _Windows,
     models: tuple[_Model, _Model],
     judged: dict[dt.date, DayReport],
 ) -> ProbationVerdict:
-    champion, former = models
-    limits = settings.retraining
-    reasons, failed = [], []
-    key = ["date", "subject", "session", "start"]
-    truth = frame.join(labels, on=key, how="left", maintain_order="left")["activity"]
-    known = np.flatnonzero(truth.is_not_null().to_numpy())
-    accuracy = None
-    if len(known) >= settings.drift.min_windows:
-        right = [model.activities[known] == truth.to_numpy()[known].astype(str) for model in models]
-        accuracy = (float(right[0].mean()), float(right[1].mean()))
-        gained = right[0].astype(np.float64) - right[1]
-        high = bounds(gained, frame["subject"].to_numpy()[known].astype(str), (95.0,))
-        fell = accuracy[0] - accuracy[1] < -limits.accuracy_drop and (high is None or high[0] < 0)
-        failed.append(fell)
-        reasons.append(
-            f"Accuracy {_percent(accuracy[0])} against the former champion's {_percent(accuracy[1])} on {len(known)} "
-            f"labelled windows{_against(fell, limits.accuracy_drop)}."
-        )
-    confidence = (float(champion.confidence.mean()), float(former.confidence.mean()))
-    fell = confidence[0] - confidence[1] < -limits.confidence_drop
-    failed.append(fell)
-    reasons.append(
-        f"Mean confidence {_percent(confidence[0])} against {_percent(confidence[1])} on {len(frame)} windows"
-        f"{_against(fell, limits.confidence_drop)}."
-    )
-    score = _scores(settings, frame, models)
-    if score is not None:
-        fell = judged[max(judged)].confirmed and score[0] > score[1]
-        failed.append(fell)
-        state = "confirmed" if judged[max(judged)].confirmed else "not confirmed"
-        reasons.append(
-            f"Drift score {score[0]:.2f} against its own reference ({state}), the former champion's {score[1]:.2f} "
-            f"against that one's{': worse' if fell else ''}."
-        )
-    outcome = "fails" if any(failed) else "holds"
+    accuracy = _accuracy(settings, windows, models)
+    confidence = _confidence(settings, windows, models)
+    drift = _drift(settings, windows, models, confirmed=judged[max(judged)].confirmed)
+    checks = [check for check in (accuracy, confidence, drift) if check is not None]
+    failed = any(check.failed for check in checks)
     days = f"{len(judged)} judged day{'' if len(judged) == 1 else 's'}"
-    told = f"Version {promoted.version} {outcome} its probation beside version {promoted.former} after {days}."
+    summary = (
+        f"Version {promoted.version} {'fails' if failed else 'holds'} its probation beside version {promoted.former} "
+        f"after {days}."
+    )
     return ProbationVerdict(
         version=promoted.version,
         former=promoted.former,
         since=promoted.since,
         days=len(judged),
-        windows=len(frame),
-        labelled=len(known),
-        rollback=any(failed),
-        reasons=(told, *reasons),
-        accuracy=accuracy,
-        confidence=confidence,
-        score=score,
+        windows=len(windows.places),
+        labelled=len(windows.labelled),
+        rollback=failed,
+        reasons=(summary, *(check.reason for check in checks)),
+        accuracy=accuracy.figures if accuracy else None,
+        confidence=confidence.figures,
+        score=drift.figures if drift else None,
     )
 
 
+def _accuracy(settings: Settings, windows: _Windows, models: tuple[_Model, _Model]) -> _Check | None:
+    """Accuracy on the labelled windows; None with too few of them."""
+    rows, drop = windows.labelled, settings.retraining.accuracy_drop
+    if len(rows) < settings.drift.min_windows:
+        return None
+    truth = windows.truth.to_numpy()[rows].astype(str)
+    right = [model.activities[rows] == truth for model in models]
+    ours, theirs = float(right[0].mean()), float(right[1].mean())
+    gained = right[0].astype(np.float64) - right[1]
+    high = bounds(gained, windows.places["subject"].to_numpy()[rows].astype(str), (95.0,))
+    failed = ours - theirs < -drop and (high is None or high[0] < 0)
+    reason = (
+        f"Accuracy {_percent(ours)} against the former champion's {_percent(theirs)} on {len(rows)} labelled windows"
+        f"{_against(failed, drop)}."
+    )
+    return _Check((ours, theirs), failed, reason)
+
+
+def _confidence(settings: Settings, windows: _Windows, models: tuple[_Model, _Model]) -> _Check:
+    """Mean confidence on all windows."""
+    ours, theirs = (float(model.confidence.mean()) for model in models)
+    drop = settings.retraining.confidence_drop
+    failed = ours - theirs < -drop
+    reason = (
+        f"Mean confidence {_percent(ours)} against {_percent(theirs)} on {len(windows.places)} windows"
+        f"{_against(failed, drop)}."
+    )
+    return _Check((ours, theirs), failed, reason)
+
+
+def _drift(settings: Settings, windows: _Windows, models: tuple[_Model, _Model], *, confirmed: bool) -> _Check | None:
+    """Drift of each against its own reference; None where no day could be judged."""
+    scores = _scores(settings, windows.places, models)
+    if scores is None:
+        return None
+    failed = confirmed and scores[0] > scores[1]
+    reason = (
+        f"Drift score {scores[0]:.2f} against its own reference ({'confirmed' if confirmed else 'not confirmed'}), the "
+        f"former champion's {scores[1]:.2f} against that one's{': worse' if failed else ''}."
+    )
+    return _Check(scores, failed, reason)
+
+
 def _scores(settings: Settings, frame: pl.DataFrame, models: tuple[_Model, _Model]) -> tuple[float, float] | None:
-    """Mean score of either model over the days that both can judge."""
+    """Mean score of each model over the days that both can judge."""
     found: list[list[float]] = [[], []]
     for (date,), rows in frame.with_row_index("row").group_by("date", maintain_order=True):
         scores = []
@@ -235,7 +280,7 @@ def _profile(model: _Model, reference: Reference, rows: NDArray[np.integer]) -> 
 def _answer(model: Classifier, version: int, reference: Reference | None, windows: NDArray[np.float32]) -> _Model:
     names = model.metadata.feature_names
     columns = [names.index(name) for name in (reference.features if reference else ())]
-    answers = [model.predict(windows[first : first + _BATCH]) for first in range(0, len(windows), _BATCH)]
+    answers = _predict(model, windows)
     probabilities = np.concatenate([answer.probabilities for answer in answers])
     return _Model(
         version=version,
@@ -246,8 +291,13 @@ def _answer(model: Classifier, version: int, reference: Reference | None, window
     )
 
 
+def _predict(model: Classifier, windows: NDArray[np.float32]) -> list[Prediction]:
+    """The model's answers to windows (N, T, C), a batch each."""
+    return [model.predict(windows[first : first + _BATCH]) for first in range(0, len(windows), _BATCH)]
+
+
 def _windows(lake: Lake, settings: Settings, chosen: Sequence[Partition]) -> tuple[pl.DataFrame, NDArray[np.float32]]:
-    """Place of each window (date, subject, session, start), and the windows, float32 (N, T, C)."""
+    """Each window's date, subject, session and start, and the windows, float32 (N, T, C)."""
     places = [pl.DataFrame(schema={name: lake.predictions.schema[name] for name in ("date", "subject")})]
     batches = [np.empty((0, settings.length, len(lake.channels)), np.float32)]
     columns = ["session", "segment", "time", *lake.channels]
@@ -261,7 +311,7 @@ def _windows(lake: Lake, settings: Settings, chosen: Sequence[Partition]) -> tup
 
 
 def _chosen(lake: Lake, days: Sequence[dt.date], labels: pl.DataFrame, most: int) -> list[Partition]:
-    """Subject-days to be answered: those with labels, then the newest; of one date in an order of no meaning."""
+    """Subject-days to be answered: those with labels first, then the newest; a date's in a fixed arbitrary order."""
     labelled = set(labels.select("date", "subject").rows())
     sizes = lake.scores.scan(partitions=_days(lake, days)).select("date", "subject", "windows").collect()
     counts: dict[Partition, int] = {(date, subject): windows for date, subject, windows in sizes.iter_rows()}
@@ -285,16 +335,16 @@ def _days(lake: Lake, days: Sequence[dt.date]) -> list[Partition]:
 
 
 def _takes(model: Classifier, settings: Settings) -> bool:
-    """Whether the model takes this project's windows; an older one may have been made for others."""
+    """Whether the model takes this project's windows; an older one may have been made for other windows."""
     known = model.metadata
     wanted = settings.model_input
     return all(getattr(known, name) == wanted[name] for name in ("channels", "units", "rate_hz", "length"))
 
 
 def _reference(registry: Registry, version: int) -> Reference | None:
-    """The version's reference; None if it was registered without one, which is no fault of the champion."""
+    """The version's reference; None if it was registered without one: the former model may be older than monitoring."""
     try:
-        path: Path = registry.artifact(version, "reference.json")
+        path: Path = registry.artifact(version, REFERENCE)
     except RegistryError:
         return None
     return Reference.read(path)

@@ -1,4 +1,4 @@
-"""Predictions in, those out whose true activity has become known, with it."""
+"""Stored predictions with the true activity where it is known, and intervals of figures computed from them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from har.scoring import of_record
 from har.settings import Settings
 
 LEAST_GROUPS = 3
-"""With fewer, resampling them tells nothing about the next one."""
+"""With fewer groups, resampling them says nothing about a new one."""
 
 _KEY = ["date", "subject", "session", "start"]
 
 
-def predictions_of_record(lake: Lake, first: dt.date, last: dt.date) -> pl.DataFrame:
-    """Predictions of these dates that count: the nightly job's, or the service's where a subject's day has no others.
+def predictions_counted_once(lake: Lake, first: dt.date, last: dt.date) -> pl.DataFrame:
+    """Predictions of these dates, each movement once: the nightly job's, or else the online service's.
 
     Rows are sorted by date, subject, session and start.
     """
@@ -28,22 +28,22 @@ def predictions_of_record(lake: Lake, first: dt.date, last: dt.date) -> pl.DataF
     return of_record(found).sort(_KEY)
 
 
-def with_truth(predictions: pl.DataFrame, lake: Lake, settings: Settings) -> pl.DataFrame:
-    """Those of the rows that have a label, as `truth`, in the same order."""
+def join_labels(predictions: pl.DataFrame, lake: Lake, settings: Settings) -> pl.DataFrame:
+    """The rows that have a label, with it as `truth`, in the same order."""
     days = predictions.select("date", "subject").unique().rows()
     online = predictions.filter(pl.col("request_id").is_not_null())
     labels = window_labels(lake, settings, partitions=days)
     if len(online):
-        # The lake may hold samples of the same time, cut elsewhere: the service's windows keep to the feedback.
-        told = told_labels(online.unique(_KEY, maintain_order=True), lake, settings)
-        labels = pl.concat([told, labels]).unique(_KEY, keep="first", maintain_order=True)
+        # The lake may hold samples of the same time, cut at other points: online windows use the feedback on them.
+        feedback = told_labels(online.unique(_KEY, maintain_order=True), lake, settings)
+        labels = pl.concat([feedback, labels]).unique(_KEY, keep="first", maintain_order=True)
     return predictions.join(labels.rename({"activity": "truth"}), on=_KEY, how="inner", maintain_order="left")
 
 
 def bounds(
     values: NDArray[np.float64], groups: NDArray[np.str_], percentiles: tuple[float, ...], *, seed: int = 0
 ) -> tuple[float, ...] | None:
-    """Percentiles of the mean under resampling of whole groups (cluster bootstrap); None: fewer than three groups."""
+    """Percentiles of the mean under resampling of whole groups (cluster bootstrap); None for fewer than three."""
     names, group = np.unique(groups, return_inverse=True)
     if len(names) < LEAST_GROUPS:
         return None

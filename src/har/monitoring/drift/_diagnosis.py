@@ -1,7 +1,7 @@
-"""What moved, and what the day comes to, in sentences; from the pattern of the scores that alarmed.
+"""What changed on a day, and the day's verdict, in sentences; from the pattern of the scores that alarmed.
 
-The patterns are those that physical faults leave: a watch put on the other way round moves means and correlations of
-axes and no power, another gain moves a sensor's magnitude, a lower rate takes the upper bands away.
+The patterns are those that physical faults cause: a watch worn the other way round changes means and correlations of
+axes and no power, another gain changes a sensor's magnitude, a lower sampling rate removes the upper bands.
 """
 
 from __future__ import annotations
@@ -10,31 +10,31 @@ import datetime as dt
 import re
 from collections.abc import Sequence
 
-from har.monitoring.drift._day import FeatureScore, SliceScore
+from har.monitoring.drift._report import FeatureScore, SliceScore
 from har.settings import Drift
 
 _STILL = -2.0
-"""An axis whose variance lies so many of the reference's deviations lower does not move at all."""
+"""An axis whose log variance shifts by more than this many deviations of the reference does not move at all."""
 _UPPER_HZ = 8.0
-"""Powers above this are where a lower rate shows."""
+"""A lower sampling rate shows in the bands from here on."""
 
 
 def diagnose(features: Sequence[FeatureScore], slices: Sequence[SliceScore]) -> str:
-    """One sentence about a day that alarmed: whose data moved, and what about them."""
+    """One sentence about a day that alarmed: whose data changed, and how."""
     return f"{_who(slices)}: {_what(features)} (most in {', '.join(one.name for one in _moved(features)[:3])})."
 
 
 def _who(slices: Sequence[SliceScore]) -> str:
     for by in ("device", "placement", "subject"):
         parts = sorted((one for one in slices if one.by == by), key=lambda one: -one.score)
-        # What all of them share lifts every score; what one has for itself leaves the others far below it.
+        # A change that all parts share raises every score; a change of one part leaves the others far below it.
         if len(parts) > 1 and parts[0].alarmed and parts[1].score < min(1.0, parts[0].score / 2):
             return f"One {by}, {parts[0].name or 'unnamed'}"
     return "Everyone"
 
 
 def _moved(features: Sequence[FeatureScore]) -> list[FeatureScore]:
-    """What alarmed, worst first, or the worst alone; a model's confidence is no reason to alarm."""
+    """The features that alarmed, worst first, or else the worst one; the model's confidence never alarms."""
     counted = [one for one in features if one.kind != "confidence"]
     return [one for one in counted if one.alarmed] or counted[:1]
 
@@ -68,7 +68,7 @@ def _series(one: FeatureScore) -> list[str]:
 
 
 def _of_axes(one: FeatureScore) -> bool:
-    """A mean of an axis, or a correlation that an axis takes part in: what turns with the sensor."""
+    """A mean or a correlation of axes: what changes when the sensor is turned."""
     return one.name.endswith((".mean", ".corr")) and any(not name.endswith("_norm") for name in _series(one))
 
 
@@ -92,7 +92,7 @@ def verdict(
     diagnosis: str,
     settings: Drift,
 ) -> str:
-    """One sentence that a person reads first, and the diagnosis."""
+    """The sentence that a report begins with, and the diagnosis."""
     state = f"Drift, confirmed since {since.isoformat()}." if confirmed and since else ""
     if not judged:
         had = "no subject" if not subjects else f"{subjects} subject{'s' if subjects > 1 else ''}"

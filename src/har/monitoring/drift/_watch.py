@@ -1,62 +1,52 @@
-"""A day's profiles and the model's reference in, the day's report out; pure: no lake, no clock.
+"""A day's profiles and the model's reference to the day's report; a pure function without lake or clock.
 
-A subject's day is as far from the reference as its worst quantity. All subjects together are compared as one mixture,
-which the differences between persons leave sooner than a shift that they share. 1 is the alarm level everywhere.
+A subject's day scores as high as its worst quantity. All subjects together are compared as one mixture, in which
+differences between persons average out and a shift that they share does not. 1 is the alarm level everywhere.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import bdtr
 
 from har.errors import MonitoringError
-from har.monitoring.drift._calibration import LEAST_LEVEL, shrink
-from har.monitoring.drift._day import (
+from har.monitoring.drift._bins import ACTIVITY, profile_shares
+from har.monitoring.drift._calibration import shrink
+from har.monitoring.drift._diagnosis import diagnose, verdict
+from har.monitoring.drift._reference import Reference, Stratum
+from har.monitoring.drift._report import (
+    By,
     DayReport,
     Distribution,
     FeatureScore,
     Kind,
     Performance,
-    QualityAlarm,
     SliceScore,
+    columns_of,
 )
-from har.monitoring.drift._diagnosis import diagnose, verdict
-from har.monitoring.drift._reference import Reference, Stratum
-from har.monitoring.drift._scores import ACTIVITY, distance, hellinger, profile_shares, psi
-from har.monitoring.profiles._profile import CONFIDENCE, Profile
+from har.monitoring.drift.scores import alarming, scores
+from har.monitoring.profiles import CONFIDENCE, Profile, QualityAlarm, SubjectDay
 from har.settings import Drift
 
 _WORST = 5
-By = Literal["everyone", "subject", "placement", "device"]
 
 
-@dataclass(frozen=True)
-class SubjectDay:
-    """What the model saw of a subject on one day, at one placement with one device; `online` or by the nightly job."""
-
-    subject: str
-    placement: str
-    device: str
-    online: bool
-    profile: Profile
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Judged:
-    """A subject, or several together, against the reference.
+    """A subject, or several together, compared with the reference.
 
     Attributes:
         shares: the mean over its subjects, float64 (Q, B).
         reference: what they are compared with, float64 (Q, B).
-        scores: per quantity, 1 is the alarm level, float64 (Q,).
+        scores: per quantity the largest alarming score over its level, float64 (Q,).
         windows: how many.
         subjects: how many.
-        counted: which quantities an alarm counts, (Q,).
+        counted: which quantities may alarm, (Q,).
     """
 
     shares: NDArray[np.float64]
@@ -68,12 +58,12 @@ class Judged:
 
     @property
     def score(self) -> float:
-        """The worst counted quantity's."""
+        """That of the worst counted quantity."""
         return float(self.scores[self.counted].max())
 
 
-@dataclass(frozen=True)
-class _Seen:
+@dataclass(frozen=True, eq=False)
+class _SubjectShares:
     """One subject's windows of the day: shares (Q, B), how many, and the strata they may be compared with."""
 
     shares: NDArray[np.float64]
@@ -96,13 +86,13 @@ def watch_day(
 
     Args:
         date: the day.
-        model_version: the model that saw it, and whose reference this is.
+        model_version: the model that saw it.
         reference: of this version.
         days: the day's profiles; one subject may have several.
         history: earlier reports; those of another version or of later dates do not count.
         settings: when a day alarms, and when drift is confirmed.
-        performance: goes into the report as it is.
-        quality: goes into the report as it is.
+        performance: is copied into the report.
+        quality: is copied into the report.
 
     Raises:
         MonitoringError: a profile of other features than the reference's.
@@ -116,7 +106,7 @@ def watch_day(
     everyone = judge(list(seen.values()), settings.false_alarms) if seen else None
     alarming = [name for name, one in subjects.items() if one.score >= 1]
     needed = max(settings.min_subjects, _too_many(len(subjects), settings.false_alarms))
-    # A judged day has subjects, so everyone is somebody.
+    # A judged day has subjects, so `everyone` is not None.
     alarmed = judged and everyone is not None and (everyone.score >= 1 or len(alarming) >= needed)
     confirmed, since = _persistent(date, model_version, judged, alarmed, history, settings)
     slices = _slices(reference, enough, subjects, everyone, settings)
@@ -148,60 +138,64 @@ def watch_day(
             diagnosis=diagnosis,
             settings=settings,
         ),
+        scores=columns_of(scores()),
     )
 
 
-def judge(seen: Sequence[_Seen], false_alarms: float) -> Judged:
+def judge(seen: Sequence[_SubjectShares], false_alarms: float) -> Judged:
     """Score subjects together, one at least; each is compared with the regime nearest to it."""
     nearest = [_nearest(one, false_alarms) for one in seen]
-    count = len(seen)
-    # A column without a finite value says nothing about drift; that it has none is data quality's to say.
+    # A column without a finite value says nothing about drift; that it has none is data quality's concern.
     mean = np.mean([_filled(one, stratum) for one, stratum in zip(seen, nearest, strict=True)], axis=0)
     expected = np.mean([stratum.shares for stratum in nearest], axis=0)
-    limits = np.mean(
-        [stratum.level.limits(one.windows, false_alarms) for one, stratum in zip(seen, nearest, strict=True)], axis=0
-    )
-    others = min(stratum.level.subjects for stratum in nearest)
-    limits = np.maximum(limits * shrink(count, others), LEAST_LEVEL)
+    each = [stratum.limits(one.windows, false_alarms) for one, stratum in zip(seen, nearest, strict=True)]
+    others = min(stratum.subjects for stratum in nearest)
+    limits = {}
+    for score in alarming():
+        if all(score.name in one for one in each):
+            level = np.mean([one[score.name] for one in each], axis=0) * shrink(score, len(seen), others)
+            limits[score.name] = np.maximum(level, score.least_level)
     return Judged(
         shares=mean,
         reference=expected,
-        scores=distance(mean, expected) / limits,
+        scores=_over(limits, mean, expected),
         windows=sum(one.windows for one in seen),
-        subjects=count,
-        counted=nearest[0].level.counted,
+        subjects=len(seen),
+        counted=nearest[0].counted,
     )
 
 
-def see(reference: Reference, profiles: Sequence[Profile], placement: str) -> _Seen:
-    """One subject's windows, from one placement or ("") several."""
-    names = (*reference.features, CONFIDENCE)
-    profile = Profile.merge(profiles)
-    shares = profile_shares(profile, names, reference.edges, reference.activities)
-    return _Seen(shares, profile.windows, reference.strata_for(placement))
+def _over(
+    limits: Mapping[str, NDArray[np.float64]], day: NDArray[np.float64], reference: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Per quantity the largest alarming score over its level, float64 (Q,)."""
+    ratios = [score.formula(day, reference) / limits[score.name] for score in alarming() if score.name in limits]
+    largest: NDArray[np.float64] = np.max(ratios, axis=0)
+    return largest
 
 
-def _filled(one: _Seen, stratum: Stratum) -> NDArray[np.float64]:
+def _filled(one: _SubjectShares, stratum: Stratum) -> NDArray[np.float64]:
     return np.where(np.isnan(one.shares), stratum.shares, one.shares)
 
 
-def _nearest(one: _Seen, false_alarms: float) -> Stratum:
+def _nearest(one: _SubjectShares, false_alarms: float) -> Stratum:
     def score(stratum: Stratum) -> float:
-        scores = distance(_filled(one, stratum), stratum.shares) / stratum.level.limits(one.windows, false_alarms)
-        return float(scores[stratum.level.counted].max())
+        limits = stratum.limits(one.windows, false_alarms)
+        over = _over(limits, _filled(one, stratum), stratum.shares)
+        return float(over[stratum.counted].max())
 
     return min(one.strata, key=score)
 
 
 def _check(reference: Reference, day: SubjectDay) -> None:
     missing = [name for name in (*reference.features, CONFIDENCE) if name not in day.profile.names]
-    strange = [name for name in day.profile.activities if name not in reference.activities]
-    if missing or strange:
+    unknown = [name for name in day.profile.activities if name not in reference.activities]
+    if missing or unknown:
         raise MonitoringError(
             where=f"profile of {day.subject}",
             expected=f"the {len(reference.features)} features and {len(reference.activities)} activities of the "
             "reference",
-            got=f"none called {missing[0]!r}" if missing else f"another activity, {strange[0]!r}",
+            got=f"none called {missing[0]!r}" if missing else f"another activity, {unknown[0]!r}",
             remedy="Score the day with the model that the reference belongs to: har score --rescore.",
         )
 
@@ -213,24 +207,24 @@ def _with_enough(days: Sequence[SubjectDay], settings: Drift) -> list[SubjectDay
     return [day for day in days if windows[day.subject] >= settings.min_windows]
 
 
-def _by_subject(reference: Reference, days: Sequence[SubjectDay]) -> dict[str, _Seen]:
+def _by_subject(reference: Reference, days: Sequence[SubjectDay]) -> dict[str, _SubjectShares]:
     found = {}
     for subject in sorted({day.subject for day in days}):
         own = [day for day in days if day.subject == subject]
-        places = {day.placement for day in own}
-        found[subject] = see(reference, [day.profile for day in own], places.pop() if len(places) == 1 else "")
+        placements = {day.placement for day in own}
+        profiles = [day.profile for day in own]
+        found[subject] = _SubjectShares(
+            shares=profile_shares(profiles, (*reference.features, CONFIDENCE), reference.edges, reference.activities),
+            windows=sum(profile.windows for profile in profiles),
+            strata=reference.strata_for(placements.pop() if len(placements) == 1 else ""),
+        )
     return found
 
 
 def _too_many(subjects: int, false_alarms: float) -> int:
     """The least number of alarmed subjects that is rarer than `false_alarms` when each alarms that often by chance."""
-    chance, seen = (1.0 - false_alarms) ** subjects, 0
-    total = chance
-    while total < 1.0 - false_alarms:
-        seen += 1
-        chance *= (subjects - seen + 1) / seen * false_alarms / (1.0 - false_alarms)
-        total += chance
-    return seen + 1
+    at_most = bdtr(np.arange(subjects + 1), subjects, false_alarms)
+    return int(np.searchsorted(at_most, 1.0 - false_alarms)) + 1
 
 
 def _persistent(
@@ -241,7 +235,7 @@ def _persistent(
     history: Sequence[DayReport],
     settings: Drift,
 ) -> tuple[bool, dt.date | None]:
-    """Whether drift is confirmed, and since when; a day that is not judged leaves both as they were."""
+    """Whether drift is confirmed, and since when; a day that is not judged changes neither."""
     known = {one.date: one for one in history if one.model_version == model_version and one.date < date and one.judged}
     earlier = [known[day] for day in sorted(known)]
     recent = [(one.date, one.alarmed) for one in earlier] + ([(date, alarmed)] if judged else [])
@@ -293,8 +287,7 @@ def _slice(by: By, name: str, judged: Judged, reference: Reference) -> SliceScor
 
 def _features(reference: Reference, everyone: Judged, profiles: Sequence[Profile]) -> tuple[FeatureScore, ...]:
     weights = [profile.windows for profile in profiles]
-    distances = hellinger(everyone.shares, everyone.reference)
-    indices = psi(everyone.shares, everyone.reference)
+    values = {score.name: score.formula(everyone.shares, everyone.reference) for score in scores()}
     rows = []
     for index, name in enumerate(reference.quantities):
         shift, spread = _moved(reference, everyone, profiles, weights, index)
@@ -304,8 +297,7 @@ def _features(reference: Reference, everyone: Judged, profiles: Sequence[Profile
             FeatureScore(
                 name=name,
                 kind=kind,
-                hellinger=float(distances[index]),
-                psi=float(indices[index]),
+                values={score: float(found[index]) for score, found in values.items()},
                 shift=shift,
                 spread=spread,
                 score=score,
@@ -322,7 +314,7 @@ def _moved(
     if index > len(reference.features):
         day, expected = everyone.shares[index, 0], everyone.reference[index, 0]
         return float((day - expected) / max(np.sqrt(expected * (1 - expected)), 0.01)), 1.0
-    # Sketches are thinned at random when they are merged; the mean of their quantiles is the same in every run.
+    # Merging sketches thins them at random; the mean of their quantiles is the same in every run.
     quartiles = np.array([profile.quantiles(reference.quantities[index], (0.25, 0.5, 0.75)) for profile in profiles])
     known = np.isfinite(quartiles[:, 1])
     if not known.any():
@@ -337,7 +329,7 @@ def _moved(
 def _distributions(
     reference: Reference, everyone: Judged, features: Sequence[FeatureScore]
 ) -> tuple[Distribution, ...]:
-    """Of the worst numeric quantities; what lies beyond the reference's extremes is counted into its outermost bins."""
+    """Of the worst numeric quantities; values beyond the reference's extremes are counted in its outermost bins."""
     found = []
     for name in [one.name for one in features if one.kind != "activity"][:_WORST]:
         index = reference.quantities.index(name)

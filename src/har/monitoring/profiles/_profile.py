@@ -1,16 +1,15 @@
-"""Arrays in, a whylogs profile out: what the model saw in some windows, small enough to keep, made to be merged.
+"""Profile: a whylogs profile of some windows, made from whole arrays and small enough to store for every day.
 
-whylogs profiles data frames value by value; here whole arrays become the sketches of its columns, see `_sketch`, which
-is a hundred times faster, and any reader of whylogs reads the result.
+whylogs profiles data frames value by value. `Profile.of` makes the sketches of whole columns at once (see `_sketch`);
+any whylogs reader can open the result.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import functools
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from types import SimpleNamespace
 from typing import Any
@@ -19,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from har.errors import MonitoringError
-from har.monitoring.profiles._sketch import KLL_SIZE, Column, columns_of, profile_bytes
+from har.monitoring.profiles._sketch import KLL_SIZE, columns_of, profile_bytes
 from har.settings import Monitoring
 
 CONFIDENCE = "confidence"
 QUALITY = "quality."
-"""Prefix of the columns that count faults of the data, one value per recording."""
+"""Prefix of the columns that count data faults, one value per recording."""
 _ACTIVITY = "activity"
 _NAMES = "har.names"
 _WHERE = "profile"
@@ -35,13 +34,18 @@ class Profile:
 
     Attributes:
         names: numeric columns: the profiled features, then `confidence`, then `quality.…`.
+        windows: how many windows were profiled.
+
+    Args:
+        content: a whylogs profile as bytes.
+        names: its numeric columns, in the model's order.
+        windows: how many windows are in it.
     """
 
-    def __init__(self, view: Any) -> None:
-        self.names: tuple[str, ...] = tuple(json.loads(view.metadata[_NAMES]))
-        self._made: Any = view
-        self._columns: dict[str, Column] = {}
-        self._counts: dict[str, int] = {}
+    def __init__(self, content: bytes, names: Sequence[str], windows: int) -> None:
+        self.names = tuple(names)
+        self.windows = windows
+        self._content = content
 
     @classmethod
     def of(
@@ -53,7 +57,7 @@ class Profile:
         activities: Mapping[str, int],
         quality: Mapping[str, NDArray[np.float64]] | None = None,
     ) -> Profile:
-        """Profile N windows.
+        """Profile N windows; the same windows give the same bytes.
 
         Args:
             features: float32 (N, F), the features that are profiled; values that are not finite are left out.
@@ -72,54 +76,23 @@ class Profile:
                 got=str(features.shape),
                 remedy="Take features, names and confidences from the same call of the model.",
             )
-        empty = _whylogs().kll_doubles_sketch(KLL_SIZE).serialize()
-        # One copy, a row per column: they are sorted in place.
+        logs = _whylogs()
+        empty = logs.kll_doubles_sketch(KLL_SIZE).serialize()
+        # One copy, a row per column: the rows are sorted in place.
         columns = dict(zip(names, columns_of(np.array(features.T, order="C"), empty), strict=True))
         others: dict[str, NDArray[Any]] = {CONFIDENCE: confidence} | {
             f"{QUALITY}{name}": values for name, values in (quality or {}).items()
         }
         for name, values in others.items():
             (columns[name],) = columns_of(np.array(values)[None], empty)
-        # whylogs' objects, a dozen milliseconds' worth, are made when somebody looks into it.
-        profile = cls.__new__(cls)
-        profile.names = tuple(columns)
-        profile._made, profile._columns, profile._counts = None, columns, dict(activities)
-        return profile
+        counts = _activity_components(logs, activities)
+        content = profile_bytes(logs.proto, columns, {_ACTIVITY: counts}, {_NAMES: json.dumps(tuple(columns))})
+        return cls(content, tuple(columns), columns[CONFIDENCE].values)
 
-    @staticmethod
-    def merge(profiles: Iterable[Profile]) -> Profile:
-        """All their windows as one profile; columns that not all of them have are those of the ones that do.
-
-        Raises:
-            MonitoringError: there are none.
-        """
-        parts = list(profiles)
-        if not parts:
-            raise MonitoringError(
-                where=_WHERE, expected="one profile at least", got="none", remedy="Score the days first: har score."
-            )
-        if len(parts) == 1:
-            return parts[0]
-        names = tuple(dict.fromkeys(name for part in parts for name in part.names))
-        # whylogs merges into the first of two, metadata and all: it gets a copy.
-        merged = functools.reduce(
-            lambda one, other: one.merge(other), (part.view for part in parts[1:]), _copy(parts[0])
-        )
-        return Profile(_dataset(_whylogs(), merged.get_columns(), names))
-
-    @property
+    @functools.cached_property
     def view(self) -> Any:
-        """The whylogs DatasetProfileView."""
-        if self._made is None:
-            logs = _whylogs()
-            views = {name: _numeric(logs, column) for name, column in self._columns.items()}
-            self._made = _dataset(logs, views | {_ACTIVITY: _counted(logs, self._counts)}, self.names)
-        return self._made
-
-    @property
-    def windows(self) -> int:
-        """How many windows were profiled."""
-        return self._columns[CONFIDENCE].values if self._columns else self.count(CONFIDENCE)
+        """The whylogs DatasetProfileView, parsed when it is first needed: that takes milliseconds."""
+        return _whylogs().DatasetProfileView.deserialize(self._content)
 
     @property
     def activities(self) -> dict[str, int]:
@@ -138,13 +111,13 @@ class Profile:
         sketch = self._distribution(name).kll.value
         if sketch.is_empty():
             return np.full(len(at), np.nan)
-        # The sketch counts what lies strictly below a split point.
+        # The sketch counts values strictly below a split point.
         above = np.nextafter(np.asarray(at, np.float64), np.inf)
         points, back = np.unique(above, return_inverse=True)
         return np.asarray(sketch.get_cdf(points.tolist()))[:-1][back]
 
     def quantiles(self, name: str, q: Sequence[float]) -> NDArray[np.float64]:
-        """The column's quantiles at `q` (0 … 1), float64 (len(q),); NaN without values."""
+        """Quantiles of the column at `q` (0 … 1), float64 (len(q),); NaN without values."""
         sketch = self._distribution(name).kll.value
         if sketch.is_empty():
             return np.full(len(q), np.nan)
@@ -154,18 +127,9 @@ class Profile:
         """Mean of a column; 0 without values."""
         return float(self._distribution(name).avg)
 
-    def deviation(self, name: str) -> float:
-        """Standard deviation of a column; 0 with fewer than two values."""
-        return float(self._distribution(name).stddev)
-
     def to_bytes(self) -> bytes:
         """whylogs' own serialisation: `DatasetProfileView.deserialize` reads it. The lake's table compresses it."""
-        if not self._columns:
-            content: bytes = self.view.serialize()
-            return content
-        logs = _whylogs()
-        counted = _counted(logs, self._counts).to_protobuf().metric_components
-        return profile_bytes(logs.proto, self._columns, {_ACTIVITY: counted}, {_NAMES: json.dumps(self.names)})
+        return self._content
 
     @classmethod
     def from_bytes(cls, content: bytes, *, where: str) -> Profile:
@@ -176,14 +140,18 @@ class Profile:
         """
         logs = _whylogs()
         try:
-            return cls(logs.DatasetProfileView.deserialize(content))
-        except Exception as error:  # whylogs and protobuf raise whatever the broken bytes make them do
+            view = logs.DatasetProfileView.deserialize(content)
+            windows = int(view.get_column(CONFIDENCE).get_metric("distribution").kll.value.get_n())
+            profile = cls(content, json.loads(view.metadata[_NAMES]), windows)
+        except Exception as error:  # whylogs and protobuf raise whatever the damaged bytes make them raise
             raise MonitoringError(
                 where=where,
                 expected="a profile as this version writes it",
                 got=f"{type(error).__name__}: {error}",
                 remedy="Score the day again: har score --rescore.",
             ) from error
+        profile.view = view
+        return profile
 
     def _distribution(self, name: str) -> Any:
         column = self.view.get_column(name)
@@ -200,18 +168,19 @@ class Profile:
 def chosen_features(names: Sequence[str], settings: Monitoring) -> tuple[str, ...]:
     """Which of the model's features are profiled, in the model's order.
 
-    The default's own patterns may fit nothing: a project with one axis has no correlations. Others would be typos.
+    A default pattern may match nothing (a project with one axis has no correlations); any other pattern that matches
+    nothing is refused as a typo.
 
     Raises:
-        MonitoringError: a pattern that fits none of them, no feature at all, or more than `monitoring.max_features`.
+        MonitoringError: a pattern that matches no feature, no feature at all, or more than `monitoring.max_features`.
     """
-    idle = [pattern for pattern in settings.features if not any(fnmatchcase(name, pattern) for name in names)]
-    if set(idle) - set(Monitoring().features) or len(idle) == len(settings.features):
+    unmatched = [pattern for pattern in settings.features if not any(fnmatchcase(name, pattern) for name in names)]
+    if set(unmatched) - set(Monitoring().features) or len(unmatched) == len(settings.features):
         raise MonitoringError(
             where="har.toml, monitoring.features",
             expected="names or patterns of the model's features",
-            got=f"{', '.join(map(repr, idle))}, which fits none of its {len(names)}",
-            remedy=f"They are called like {', '.join(names[:: max(1, len(names) // 4)][:4])}.",
+            got=f"{', '.join(map(repr, unmatched))}, which matches none of its {len(names)}",
+            remedy=f"Its features have names such as {', '.join(names[:: max(1, len(names) // 4)][:4])}.",
         )
     chosen = tuple(name for name in names if any(fnmatchcase(name, pattern) for pattern in settings.features))
     if len(chosen) > settings.max_features:
@@ -219,29 +188,28 @@ def chosen_features(names: Sequence[str], settings: Monitoring) -> tuple[str, ..
             where="har.toml, monitoring.features",
             expected=f"at most {settings.max_features} features (monitoring.max_features)",
             got=str(len(chosen)),
-            remedy="Choose fewer, such as only those of the axes or of the norms; each costs time and disk.",
+            remedy="Choose fewer, for example only those of the axes or of the norms: each costs time and disk.",
         )
     return chosen
 
 
 def require_whylogs() -> None:
-    """Make sure, before long work, that profiles can be made at its end.
+    """Check, before long work, that a profile can be made at its end.
 
     Raises:
-        MonitoringError: whylogs is not installed; says what to do.
+        MonitoringError: whylogs is not installed.
     """
     _whylogs()
 
 
 @functools.cache
 def _whylogs() -> SimpleNamespace:
-    """The names of whylogs that are used here; importing it takes a second, so it is done when first needed."""
-    # Unless this is set before the import, it reports each use to its makers, from a thread.
+    """The parts of whylogs that are used here. Importing it takes a second, so it is imported when first needed."""
+    # Without this, whylogs reports each use to its makers from a background thread.
     os.environ["WHYLOGS_NO_ANALYTICS"] = "1"
     try:
         from whylogs.core import proto
-        from whylogs.core.metrics import DistributionMetric
-        from whylogs.core.metrics.metric_components import FractionalComponent, FrequentStringsComponent, KllComponent
+        from whylogs.core.metrics.metric_components import FrequentStringsComponent
         from whylogs.core.metrics.metrics import FrequentItemsMetric
         from whylogs.core.view.column_profile_view import ColumnProfileView
         from whylogs.core.view.dataset_profile_view import DatasetProfileView
@@ -257,11 +225,8 @@ def _whylogs() -> SimpleNamespace:
     return SimpleNamespace(
         ColumnProfileView=ColumnProfileView,
         DatasetProfileView=DatasetProfileView,
-        DistributionMetric=DistributionMetric,
-        FractionalComponent=FractionalComponent,
         FrequentItemsMetric=FrequentItemsMetric,
         FrequentStringsComponent=FrequentStringsComponent,
-        KllComponent=KllComponent,
         frequent_strings_sketch=frequent_strings_sketch,
         kll_doubles_sketch=kll_doubles_sketch,
         proto=proto,
@@ -273,33 +238,11 @@ _LG_ITEMS = 7
 """log2 of the size of the table of activities, whylogs' own: counts of up to 96 activities are exact."""
 
 
-_NO_TIME = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-"""The day stands beside the profile; without the clock, the same windows make the same bytes."""
-
-
-def _numeric(logs: SimpleNamespace, column: Column) -> Any:
-    metric = logs.DistributionMetric(
-        kll=logs.KllComponent(logs.kll_doubles_sketch.deserialize(column.sketch)),
-        mean=logs.FractionalComponent(column.mean),
-        m2=logs.FractionalComponent(column.squares),
-    )
-    return logs.ColumnProfileView({"distribution": metric}, success_count=column.values)
-
-
-def _counted(logs: SimpleNamespace, counts: Mapping[str, int]) -> Any:
+def _activity_components(logs: SimpleNamespace, counts: Mapping[str, int]) -> Any:
+    """The column of predicted activities as whylogs stores it."""
     sketch = logs.frequent_strings_sketch(_LG_ITEMS)
     for item, count in counts.items():
         if count:
             sketch.update(item, count)
     metric = logs.FrequentItemsMetric(frequent_strings=logs.FrequentStringsComponent(sketch))
-    return logs.ColumnProfileView({"frequent_items": metric}, success_count=sum(counts.values()))
-
-
-def _dataset(logs: SimpleNamespace, views: dict[str, Any], names: tuple[str, ...]) -> Any:
-    return logs.DatasetProfileView(
-        columns=views, dataset_timestamp=_NO_TIME, creation_timestamp=_NO_TIME, metadata={_NAMES: json.dumps(names)}
-    )
-
-
-def _copy(profile: Profile) -> Any:
-    return _dataset(_whylogs(), profile.view.get_columns(), profile.names)
+    return logs.ColumnProfileView({"frequent_items": metric}).to_protobuf().metric_components

@@ -1,4 +1,4 @@
-"""Profiles of a day in, faults of its data out: what is wrong with a sensor or its upload, not with the world."""
+"""A day's profiles to the faults of its data: what is wrong with a sensor or its upload, as opposed to drift."""
 
 from __future__ import annotations
 
@@ -7,26 +7,35 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from har.monitoring.drift._day import QualityAlarm
-from har.monitoring.drift._watch import SubjectDay
 from har.monitoring.profiles._profile import QUALITY, Profile
+from har.monitoring.profiles._profiles import SubjectDay
 
-Kind = Literal["coverage", "gaps", "saturation", "stuck"]
+Fault = Literal["coverage", "gaps", "saturation", "stuck"]
+
+
+@dataclass(frozen=True)
+class QualityAlarm:
+    """A fault of the data: `value` lies beyond `limit`; `sentence` says what is wrong, and whose data it is."""
+
+    kind: Fault
+    subject: str
+    value: float
+    limit: float
+    sentence: str
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Beyond these, a subject's day counts as faulty.
+    """A subject's day beyond one of these has a data fault.
 
     Attributes:
-        coverage: least share of a recording's time that has samples; with less, the activities of most of it are
-            unknown.
-        gaps_per_h: most gaps per hour; one every ten seconds leaves few windows whole.
-        saturated: largest share of samples at full scale; at five percent the peaks of most strides are gone.
-        stuck: largest share of samples that repeat the ones before.
-        still: a channel's logarithm of variance below which it does not move at all: just above the floor that the
-            features add, log(1e-4).
-        moving: another channel's above which the device was moved meanwhile.
+        coverage: smallest share of a recording's time that has samples; below it most activities are unknown.
+        gaps_per_h: largest number of gaps per hour; a gap every ten seconds leaves few complete windows.
+        saturated: largest share of samples at full scale; at five percent the peaks of most strides are clipped.
+        stuck: largest share of samples that repeat the previous one.
+        still: log variance below which a channel does not move at all: just above log(1e-4), the floor that the
+            features add.
+        moving: log variance of another channel above which the device did move.
     """
 
     coverage: float = 0.5
@@ -38,7 +47,7 @@ class Limits:
 
 
 def quality_alarms(days: Sequence[SubjectDay], limits: Limits | None = None) -> tuple[QualityAlarm, ...]:
-    """The day's faults, subject by subject; of several profiles of one subject each is looked at by itself.
+    """The day's data faults by subject; several profiles of one subject are checked separately.
 
     Args:
         days: the day's profiles. Counters are means over the recordings of a profile.
@@ -54,15 +63,15 @@ def quality_alarms(days: Sequence[SubjectDay], limits: Limits | None = None) -> 
 
 
 def _counted(subject: str, whose: str, profile: Profile, limits: Limits) -> list[QualityAlarm]:
-    """Counters beyond their limits: too little coverage, too much of everything else."""
-    told: tuple[tuple[Kind, str, float, str], ...] = (
+    """Counters beyond their limits: coverage too low, or any other counter too high."""
+    checks: tuple[tuple[Fault, str, float, str], ...] = (
         ("coverage", "coverage", limits.coverage, "samples cover {:.0%} of the recordings' time, less than {:.0%}"),
         ("gaps", "gaps_per_h", limits.gaps_per_h, "{:.0f} gaps an hour, more than {:.0f}"),
         ("saturation", "saturated", limits.saturated, "{:.0%} of the samples are at full scale, more than {:.0%}"),
-        ("stuck", "stuck", limits.stuck, "{:.0%} of the samples repeat the ones before, more than {:.0%}"),
+        ("stuck", "stuck", limits.stuck, "{:.0%} of the samples repeat the previous one, more than {:.0%}"),
     )
     alarms = []
-    for kind, counter, limit, words in told:
+    for kind, counter, limit, words in checks:
         value = _mean(profile, counter)
         if value is not None and (value < limit if kind == "coverage" else value > limit):
             alarms.append(QualityAlarm(kind, subject, value, limit, f"{whose}: {words.format(value, limit)}."))
@@ -70,7 +79,7 @@ def _counted(subject: str, whose: str, profile: Profile, limits: Limits) -> list
 
 
 def _still(subject: str, whose: str, profile: Profile, limits: Limits) -> list[QualityAlarm]:
-    """Channels that stand still while others move."""
+    """Channels that do not move while others do."""
     suffix = ".log_var"
     medians = {
         name.removesuffix(suffix): float(profile.quantiles(name, [0.5])[0])
@@ -80,8 +89,9 @@ def _still(subject: str, whose: str, profile: Profile, limits: Limits) -> list[Q
     still = [name for name, value in medians.items() if value < limits.still]
     if not still or max(medians.values()) < limits.moving:
         return []
-    said = f"{whose}: {', '.join(still)} stand{'s' if len(still) == 1 else ''} still while others move."
-    return [QualityAlarm("stuck", subject, min(medians[name] for name in still), limits.still, said)]
+    verb = "does" if len(still) == 1 else "do"
+    sentence = f"{whose}: {', '.join(still)} {verb} not move while other channels do."
+    return [QualityAlarm("stuck", subject, min(medians[name] for name in still), limits.still, sentence)]
 
 
 def _mean(profile: Profile, counter: str) -> float | None:

@@ -1,8 +1,11 @@
-"""Whole columns in, the bytes of whylogs' sketches and profiles out, without an object per column and value.
+"""Column values to the bytes of whylogs' sketches and profiles, a whole array at a time and without chance.
 
-A sketch fed value by value sorts as it goes; a column that is there as a whole is sorted once, and every 2^h-th value
-of it stands for its neighbours. That is a state which the sketch could have reached itself, a third of the size, and
-its ranks are nearer to the truth: within half of 2^h values.
+whylogs could do this itself: `kll_doubles_sketch.update(array)` and `DatasetProfileView.serialize()`. Measured on 84
+features and 1500 windows a profile (the default), its update takes 1.4 to 4 times as long, makes the bytes up to 3.6
+times as large and thins by a random bit that cannot be seeded, so the same data would give other drift scores in every
+run. Its serialisation goes through a temporary file: profiling then takes 46 % longer, or 20 % with columns that are
+bytes already. So a column is sorted once here, and every 2^h-th value stands for its neighbours: a state that the
+sketch could have reached itself, with ranks right to half of 2^h values.
 """
 
 from __future__ import annotations
@@ -18,9 +21,9 @@ KLL_SIZE = 256
 """whylogs' own k: merged, ranks are right to about 0.9 % (Karnin, Lang and Liberty 2016)."""
 _KLL_LEAST = 8
 _HEAD = struct.Struct("<BBBBHBxQHBxxxxx")
-"""DataSketches' KLL: words of preamble, serial version, family, flags, k, m, n, least k, number of levels."""
+"""Header of a DataSketches KLL sketch: preamble words, serial version, family, flags, k, m, n, least k, levels."""
 _SINGLE = struct.pack("<BBBBHBx", 2, 2, 15, 4, KLL_SIZE, _KLL_LEAST)
-"""The same for a single value, which follows."""
+"""Header of a sketch with a single value, which follows it."""
 
 
 class Column(NamedTuple):
@@ -56,13 +59,13 @@ def columns_of(values: NDArray[np.floating], empty: bytes) -> list[Column]:
 
 
 def _sketches(ordered: NDArray[np.floating]) -> list[bytes]:
-    """One sketch per row of sorted values (Q, N), N ≥ 1."""
+    """One sketch per row of sorted values (Q, N), N ≥ 1, in the byte layout of DataSketches."""
     count = ordered.shape[1]
     if count == 1:
         return [_SINGLE + row.astype("<f8").tobytes() for row in ordered]
     height = max(0, (count - 1).bit_length() - KLL_SIZE.bit_length() + 1)
     whole = count >> height
-    # The value that stands for 2^height neighbours is the lower and the upper middle one by turns.
+    # 2^height neighbours are represented by the lower and the upper of their two middle values in turn.
     step = 1 << height
     middle = np.arange(whole) * step + (step - 1) // 2 + np.arange(whole) % 2 * (height > 0)
     picked = [middle]
@@ -73,7 +76,7 @@ def _sketches(ordered: NDArray[np.floating]) -> list[bytes]:
             picked.insert(0, np.array([begin + ((1 << level) - 1) // 2]))
             sizes[level] = 1
             begin += 1 << level
-    # Levels lie in memory from the lowest weight to the highest, at the end of what they may fill.
+    # Levels are stored from the lowest weight to the highest, at the end of the space reserved for them.
     ends = np.cumsum(sizes)
     capacity = sum(_capacity(depth) for depth in range(height + 1))
     starts = capacity - ends[-1] + np.concatenate([[0], ends[:-1]])
@@ -85,14 +88,14 @@ def _sketches(ordered: NDArray[np.floating]) -> list[bytes]:
 
 
 def _capacity(depth: int) -> int:
-    """Values that a level may hold so far below the highest: k (2/3)^depth, rounded, 8 at least."""
+    """How many values a level `depth` below the highest may hold: k (2/3)^depth, rounded, at least 8."""
     return int(max(_KLL_LEAST, ((2 * KLL_SIZE << depth) // 3**depth + 1) >> 1))
 
 
 def profile_bytes(
     proto: Any, columns: Mapping[str, Column], counted: Mapping[str, Any], metadata: Mapping[str, str]
 ) -> bytes:
-    """A dataset profile as whylogs 1 writes it, of the time 0.
+    """A dataset profile as whylogs 1 writes it, with time 0: equal windows give equal bytes.
 
     Args:
         proto: the module `whylogs.core.proto`.
@@ -119,7 +122,7 @@ def profile_bytes(
             }
         else:
             components = {index[path]: component for path, component in counted[name].items()}
-        # In the order of their keys, so that the same windows make the same bytes.
+        # Deterministic serialisation orders map keys: the same windows give the same bytes.
         content = proto.ChunkMessage(metric_components=components).SerializeToString(deterministic=True)
         header = proto.ChunkHeader(type=proto.ChunkHeader.ChunkType.COLUMN, length=len(content))
         offsets[name] = proto.ChunkOffsets(offsets=[total])
@@ -136,7 +139,7 @@ def profile_bytes(
 
 
 def _delimited(message: Any) -> bytes:
-    """A message with its length before it, as a varint."""
+    """A message preceded by its length as a varint."""
     content: bytes = message.SerializeToString(deterministic=True)
     rest, length = len(content), b""
     while rest >= 0x80:
