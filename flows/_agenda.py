@@ -1,4 +1,4 @@
-"""What `monitor` finds to do: days with news, and decisions of earlier runs that are still to be heard."""
+"""What `monitor` finds to do: days with news, and decisions of earlier runs that are not handled yet."""
 
 from __future__ import annotations
 

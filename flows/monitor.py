@@ -165,9 +165,9 @@ def monitor(date: dt.date | None = None, again: bool = False) -> State[Any]:
                 f"The Prefect server did not take {row.event} of {row.date} ({why_not}); the next run sends it."
             )
 
-    unheard, gone = to_send(project, champion)
+    unhandled, gone = to_send(project, champion)
     notes += gone
-    for row in unheard:
+    for row in unhandled:
         act(row)
     current = _with_reference(project)
     if current is None:

@@ -178,7 +178,7 @@ DECISIONS = pl.Schema(
 )
 """The policy's log, one row per decision, subject `EVERYONE`; `date` is the day that was judged.
 
-`payload` is JSON. A row with an `event` and no `handled_at` is still to be heard: the next run sends it again;
+`payload` is JSON. A row with an `event` and no `handled_at` is not handled yet: the next run sends it again;
 `attempts` counts the trainings that were begun for it.
 """
 

@@ -281,10 +281,10 @@ def _strata(
 def _by_subject(seen: Seen, found: NDArray[np.uint8], rows: NDArray[np.int64]) -> list[SubjectWindows]:
     subjects = []
     for name in np.unique(seen.subjects[rows]):
-        own = rows[seen.subjects[rows] == name]
+        windows = rows[seen.subjects[rows] == name]
         # A recording's windows become adjacent, in their order.
-        own = own[np.argsort(seen.recordings[own], kind="stable")]
-        subjects.append(SubjectWindows(found[own], seen.recordings[own]))
+        windows = windows[np.argsort(seen.recordings[windows], kind="stable")]
+        subjects.append(SubjectWindows(found[windows], seen.recordings[windows]))
     return subjects
 
 

@@ -210,9 +210,9 @@ def _with_enough(days: Sequence[SubjectDay], settings: Drift) -> list[SubjectDay
 def _by_subject(reference: Reference, days: Sequence[SubjectDay]) -> dict[str, _SubjectShares]:
     found = {}
     for subject in sorted({day.subject for day in days}):
-        own = [day for day in days if day.subject == subject]
-        placements = {day.placement for day in own}
-        profiles = [day.profile for day in own]
+        parts = [day for day in days if day.subject == subject]
+        placements = {day.placement for day in parts}
+        profiles = [day.profile for day in parts]
         found[subject] = _SubjectShares(
             shares=profile_shares(profiles, (*reference.features, CONFIDENCE), reference.edges, reference.activities),
             windows=sum(profile.windows for profile in profiles),
