@@ -18,7 +18,8 @@ from har.dataset import load_windows
 from har.errors import MonitoringError, NotEnoughDataError, SettingsError
 from har.experiment import Champion, Recipe, challenge, make_recipe, run
 from har.lake import Lake
-from har.monitoring import REFERENCE, REFERENCE_PROFILE, Profile, Reference
+from har.monitoring.drift import REFERENCE, REFERENCE_PROFILE, Reference
+from har.monitoring.profiles import Profile
 from har.sample import SAMPLE_ACTIVITIES
 from har.settings import Settings
 
@@ -255,9 +256,9 @@ def test_what_monitoring_lacks_is_said_before_training(
 ) -> None:
     recipe = make_recipe(settings, drifted)
     strange = settings.monitoring.model_copy(update={"features": ("*.smell",)})
-    with pytest.raises(MonitoringError, match=r"'\*\.smell', which fits none"):
+    with pytest.raises(MonitoringError, match=r"'\*\.smell', which matches none"):
         run(recipe, tmp_path / "run", on_epoch=_must_not_start, monitoring=strange)
-    from har.monitoring import _profile
+    from har.monitoring.profiles import _profile
 
     for name in [name for name in sys.modules if name.split(".")[0] in ("whylogs", "whylogs_sketching")]:
         monkeypatch.delitem(sys.modules, name)

@@ -33,7 +33,8 @@ from har.evaluation import (
 from har.files import write_atomically
 from har.inference import Classifier, ModelMetadata
 from har.lake import Lake, newest_day
-from har.monitoring import REFERENCE, REFERENCE_PROFILE, chosen_features, reference_of, require_whylogs
+from har.monitoring.drift import REFERENCE, REFERENCE_PROFILE, reference_of
+from har.monitoring.profiles import chosen_features, require_whylogs
 from har.pages import render_report
 from har.recipe import Recipe as Recipe
 from har.settings import Monitoring, Settings, check_network

@@ -150,9 +150,7 @@ PROFILES = pl.Schema(
         "placement": pl.String(),
         "device": pl.String(),
         "online": pl.Boolean(),
-        "days": pl.Int32(),
         "windows": pl.Int64(),
-        "month_days": pl.Int32(),
         "model_version": pl.Int32(),
         "profile": pl.Binary(),
         "made_at": TIME,
@@ -160,9 +158,8 @@ PROFILES = pl.Schema(
 )
 """One row per date, subject, placement and device, online windows separately: distributions of the model's features.
 
-`profile` is a `har.monitoring.Profile`. Old days are merged by month: `date` is then the first of the month, `days` the
-number of days (at least two), and `month_days` which days (bit 0: the first). Otherwise `days` is 1 and `month_days`
-null. `placement` and `device` are "" where unknown.
+`profile` is a `har.monitoring.profiles.Profile`; rows older than `monitoring.keep_days` are deleted. `placement` and
+`device` are "" where unknown.
 """
 
 EVERYONE = "everyone"
@@ -181,7 +178,7 @@ DRIFT = pl.Schema(
         "made_at": TIME,
     }
 )
-"""One row per monitored day, subject `EVERYONE`: `report` is the whole `har.monitoring.DayReport` as JSON."""
+"""One row per monitored day, subject `EVERYONE`: `report` is the whole `har.monitoring.drift.DayReport` as JSON."""
 
 DECISIONS = pl.Schema(
     {

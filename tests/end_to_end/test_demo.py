@@ -19,7 +19,7 @@ from tests_support import copy_code
 
 from har.jobs.package import TAGS
 from har.lake import Lake
-from har.monitoring import decisions
+from har.monitoring import DecisionLog
 from har.registry import Registry
 from har.settings import load_settings
 
@@ -110,7 +110,7 @@ def the_loop_closed(project: Path, figures: dict[str, float]) -> None:
 
     settings = load_settings(project)
     lake = Lake(settings.path("lake"), settings.sensors.channels)
-    log = decisions(lake)
+    log = DecisionLog(lake).rows()
     acted = [(str(row.date), row.action, row.outcome) for row in log if row.action != "nothing"]
     assert acted == [
         ("2024-01-18", "watch", ""),

@@ -23,7 +23,8 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from flows._events import sender
 from har.jobs import PROMOTED, Event, decision_event, promotion_event
 from har.lake import Lake
-from har.monitoring import Decision, find_decision, note_decision, unheard
+from har.monitoring import DecisionLog
+from har.monitoring.decisions import Decision
 from har.settings import Settings, load_settings
 from har_cli._shared import sender as known_sender
 
@@ -84,8 +85,8 @@ def _decide(lake: Lake, settings: Settings, day: int, event: str) -> Event:
     date = dt.date(2024, 1, day)
     payload = {"since": "2024-01-02", "reason": f'Drift: "so" it\'s {{{{ called }}}}, day {day}.'}
     decision = Decision(date, "retrain", (payload["reason"],), event, payload)
-    assert note_decision(lake, decision, 1)
-    row = find_decision(lake, decision.id)
+    assert DecisionLog(lake).add(decision, 1)
+    row = DecisionLog(lake).find(decision.id)
     assert row is not None
     return decision_event(settings.project.name, row)
 
@@ -104,7 +105,7 @@ def _retraining_starts_once_per_decision(api: str, lake: Lake, settings: Setting
         # Nothing serves in this project; a decision that nothing could be done about is still to be heard.
         assert run["state"]["type"] == "FAILED"
         assert "har train" in run["state"]["message"]
-    assert [row.handled_at for row in unheard(lake)] == [None, None]
+    assert [row.handled_at for row in DecisionLog(lake).unhandled()] == [None, None]
 
 
 @pytest.mark.timeout(400)

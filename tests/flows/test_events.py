@@ -21,7 +21,8 @@ from prefect.variables import Variable
 from flows.monitor import monitor
 from flows.train import train
 from har.jobs import decision_event
-from har.monitoring import DecisionRow, decisions, mark, reports
+from har.monitoring import DecisionLog, DriftReports
+from har.monitoring.decisions import DecisionRow
 from har.project import Project
 
 RUN = "from flows.monitor import monitor; monitor()"
@@ -77,7 +78,7 @@ def due(loop: Project, live: Live) -> Project:
 
 def retraining(project: Project) -> DecisionRow:
     """The only decision to train again."""
-    (row,) = [row for row in decisions(project.lake) if row.action == "retrain"]
+    (row,) = [row for row in DecisionLog(project.lake).rows() if row.action == "retrain"]
     return row
 
 
@@ -90,7 +91,7 @@ def test_an_event_that_the_server_does_not_receive_is_sent_later(due: Project, s
     # The run itself ends well and says so; report and decision are kept, the event is not noted as sent.
     assert done.returncode == 0, done.stderr
     assert "har.drift.confirmed of 2024-01-09 was not sent" in " ".join(done.stderr.split())
-    assert len(reports(due.lake)) == 2
+    assert len(DriftReports(due.lake).of()) == 2
     assert retraining(due).emitted_at is None
 
     found = monitor()
@@ -119,7 +120,7 @@ def test_the_switch_is_a_variable_of_the_server(server: str, due: Project) -> No
 def test_an_unhandled_event_is_sent_again_with_the_same_id(due: Project, server: str) -> None:
     monitor()
     row = retraining(due)
-    mark(due.lake, [row], emitted_at=dt.datetime.now(dt.UTC) - dt.timedelta(hours=2))
+    DecisionLog(due.lake).mark([row], emitted_at=dt.datetime.now(dt.UTC) - dt.timedelta(hours=2))
     (sent,) = monitor().decisions
     assert sent.decision_id == row.decision_id
     wanted = decision_event("test-project", row).id

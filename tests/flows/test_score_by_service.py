@@ -25,7 +25,7 @@ from tests_support import write_recording
 from bentos.batch.client import BatchService
 from har.errors import ModelMismatchError, RequestError, ServiceError
 from har.inference import MagnitudeRule, Package
-from har.monitoring import Profile
+from har.monitoring.profiles import Profile
 from har.project import open_project
 from har.settings import Settings, load_settings
 from infra.bentoml.store import environment, serving

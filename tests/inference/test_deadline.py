@@ -101,7 +101,9 @@ def test_in_time(classifier: Classifier, deadline_s: float | None) -> None:
 
 def test_a_late_call_is_aborted(classifier: Classifier) -> None:
     began = time.perf_counter()
-    with pytest.raises(DeadlineError, match=r"model\.onnx: expected an answer within 100 ms, but got none; the call was aborted"):
+    with pytest.raises(
+        DeadlineError, match=r"model\.onnx: expected an answer within 100 ms, but got none; the call was aborted"
+    ):
         classifier.predict(ENDLESS, deadline_s=0.1)
     assert 0.09 < time.perf_counter() - began < 1
 

@@ -15,7 +15,8 @@ from har.inference import Classifier
 from har.jobs.ingest import inbox_chunks, ingest_files
 from har.jobs.score import chunks_to_score, pending, score_chunk
 from har.lake import Lake
-from har.monitoring import Profiler, chosen_features, subject_days
+from har.monitoring import Profiler, Profiles
+from har.monitoring.profiles import chosen_features
 from har.settings import Settings, load_settings
 
 DAY = "2024-01-01"
@@ -74,7 +75,7 @@ def test_it_is_scored_and_profiled(climbed: tuple[Settings, Lake, Experiment]) -
     assert right.mean() > 0.95  # type: ignore[operator]
     watched = chosen_features(classifier.metadata.feature_names, settings.monitoring)
     assert "pressure.mean" in watched
-    (day, *_) = subject_days(lake, told["date"][0])
+    (day, *_) = Profiles(lake).of_day(told["date"][0])
     assert day.profile.mean("pressure.mean") == pytest.approx(1013.25 + 0.05 * 15, abs=1.0)
 
 

@@ -12,7 +12,7 @@ from tests_support import write_recording
 
 from har.errors import NotEnoughDataError
 from har.jobs.label import add_labels
-from har.monitoring import decisions, reports
+from har.monitoring import DecisionLog, DriftReports
 from har.project import Project
 from har_cli import main
 
@@ -28,7 +28,7 @@ def day(number: int) -> dt.date:
 
 def actions(project: Project) -> list[tuple[int, str]]:
     """The log: the day's number and what was decided."""
-    return [((row.date - FIRST).days, row.action) for row in decisions(project.lake)]
+    return [((row.date - FIRST).days, row.action) for row in DecisionLog(project.lake).rows()]
 
 
 def test_good_days_are_quiet_and_days_of_drift_start_one_training(loop: Project, live: Live) -> None:
@@ -51,7 +51,7 @@ def test_good_days_are_quiet_and_days_of_drift_start_one_training(loop: Project,
     assert [report.alarmed for report in found.days] == [True] * 3
     assert [report.confirmed for report in found.days] == [False, True, True]
     assert actions(loop)[3:] == [(3, "watch"), (4, "retrain"), (5, "hold")]
-    row = decisions(loop.lake)[4]
+    row = DecisionLog(loop.lake).rows()[4]
     assert (row.event, row.payload["since"]) == ("har.drift.confirmed", day(3).isoformat())
     assert row.emitted_at is not None
     assert (row.handled_at, found.unsent) == (None, 0)
@@ -63,7 +63,7 @@ def test_good_days_are_quiet_and_days_of_drift_start_one_training(loop: Project,
     # An event that arrived is not sent again at once, also if a day is looked at again.
     again = monitor(date=day(4), again=True)
     assert [row.action for row in again.decisions] == ["hold"]
-    assert decisions(loop.lake)[4] == row
+    assert DecisionLog(loop.lake).rows()[4] == row
 
 
 def test_labels_that_never_come_start_nothing_and_those_that_come_late_do(loop: Project, live: Live) -> None:
@@ -74,9 +74,9 @@ def test_labels_that_never_come_start_nothing_and_those_that_come_late_do(loop: 
     asked = loop.lake.label_requests.read()
     # One of neighbours within 20 s: two a recording, of two recordings a day.
     assert len(asked) == 2 * 2 * 2 * 6
-    assert asked["decision_id"].unique().to_list() == [decisions(loop.lake)[1].decision_id]
+    assert asked["decision_id"].unique().to_list() == [DecisionLog(loop.lake).rows()[1].decision_id]
     # The request was announced; nothing waits for an answer.
-    assert decisions(loop.lake)[1].outcome == "announced"
+    assert DecisionLog(loop.lake).rows()[1].outcome == "announced"
     assert monitor().days == ()
 
     truth = loop.lake.predictions.read().filter(pl.col("date").is_in([day(2), day(3)]))
@@ -102,7 +102,7 @@ def test_a_rejected_challenger_is_followed_by_a_cool_down(loop: Project, live: L
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HAR_GATES__LATENCY_RATIO", "0.01")
         assert not train(decision=row.decision_id).promoted
-    assert decisions(loop.lake)[1].outcome.startswith("version 2 rejected: ")
+    assert DecisionLog(loop.lake).rows()[1].outcome.startswith("version 2 rejected: ")
     live(2, tilted=True)
     (held,) = monitor().decisions
     assert held.action == "hold"
@@ -115,7 +115,7 @@ def test_switched_off_drift_is_reported_and_nothing_starts(loop: Project, live: 
         live(number, tilted=True)
     monitor(automatic=False)
     assert actions(loop) == [(0, "watch"), (1, "hold")]
-    assert "switched off" in " ".join(decisions(loop.lake)[1].reasons)
+    assert "switched off" in " ".join(DecisionLog(loop.lake).rows()[1].reasons)
 
 
 def test_a_watch_with_a_wrong_clock_and_days_out_of_order(loop: Project, live: Live) -> None:
@@ -129,7 +129,7 @@ def test_a_watch_with_a_wrong_clock_and_days_out_of_order(loop: Project, live: L
     live(1)
     live(4)
     assert [report.date for report in monitor().days] == [day(1), day(4)]
-    assert [report.date for report in reports(loop.lake)] == [day(1), day(3), day(4)]
+    assert [report.date for report in DriftReports(loop.lake).of()] == [day(1), day(3), day(4)]
     # A training that has seen the future does not end the watch.
     assert train(seed=1).version == 2
     loop.registry.promote(2, reason="test", who="test")
@@ -188,7 +188,7 @@ def test_a_bad_champion_is_rolled_back(loop: Project, live: Live, monkeypatch: p
     assert (move.action, move.version) == ("rollback", 1)
     assert move.who.startswith("monitor (")
     assert "Version 2 fails its probation" in move.reason
-    (row,) = decisions(loop.lake)
+    (row,) = DecisionLog(loop.lake).rows()
     assert row.outcome == "version 1 serves again"
     assert row.handled_at is not None
     moves = len(loop.registry.log())

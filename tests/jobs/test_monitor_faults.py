@@ -11,7 +11,8 @@ from tests_support import run_until_commit
 
 from har.jobs import decision_event
 from har.jobs._due import FAILED
-from har.monitoring import DecisionRow, decisions, mark, reports
+from har.monitoring import DecisionLog, DriftReports
+from har.monitoring.decisions import DecisionRow
 from har.project import Project
 
 FIRST = dt.date(2024, 1, 8)
@@ -36,7 +37,7 @@ def due(loop: Project, live: Live) -> Project:
 
 def retraining(project: Project) -> DecisionRow:
     """The only decision to train again."""
-    (row,) = [row for row in decisions(project.lake) if row.action == "retrain"]
+    (row,) = [row for row in DecisionLog(project.lake).rows() if row.action == "retrain"]
     return row
 
 
@@ -45,7 +46,7 @@ def test_an_event_that_does_not_arrive_costs_nothing_but_time(due: Project) -> N
     # Report and decision are stored; the event is not noted as sent.
     assert found.unsent == 1
     assert "har.drift.confirmed of 2024-01-09 was not sent (no server)" in found.notes[0]
-    assert len(reports(due.lake)) == 2
+    assert len(DriftReports(due.lake).of()) == 2
     assert retraining(due).emitted_at is None
 
     found = monitor()
@@ -58,14 +59,14 @@ def test_an_event_that_does_not_arrive_costs_nothing_but_time(due: Project) -> N
 @pytest.mark.parametrize(("commits", "kept"), [(1, "report"), (2, "decision")])
 def test_killed_between_report_decision_and_event(due: Project, commits: int, kept: str) -> None:
     run_until_commit(RUN, commits=commits)
-    assert [report.date for report in reports(due.lake)] == [FIRST, FIRST + dt.timedelta(days=1)]
-    known = [row.action for row in decisions(due.lake)]
+    assert [report.date for report in DriftReports(due.lake).of()] == [FIRST, FIRST + dt.timedelta(days=1)]
+    known = [row.action for row in DecisionLog(due.lake).rows()]
     assert known == (["watch"] if kept == "report" else ["watch", "retrain"])
 
     # What was kept is not made twice, and what was not is made up for.
     found = monitor()
     assert len(found.days) == (1 if kept == "report" else 0)
-    assert [row.action for row in decisions(due.lake)] == ["watch", "retrain"]
+    assert [row.action for row in DecisionLog(due.lake).rows()] == ["watch", "retrain"]
     assert retraining(due).emitted_at is not None
     assert monitor().decisions == ()
 
@@ -92,7 +93,7 @@ def test_a_training_that_fails_is_sent_again_and_given_up_after_three(
     row = retraining(due)
     assert row.handled_at is not None
     assert row.outcome.startswith("given up after 3 attempts: failed: ")
-    alert = decisions(due.lake)[-1]
+    alert = DecisionLog(due.lake).rows()[-1]
     assert (alert.action, alert.event, alert.outcome) == ("alert", "har.retraining.failed", "announced")
     assert alert.payload["retraining"] == row.decision_id
     assert monitor().decisions == ()
@@ -112,7 +113,7 @@ def test_what_a_new_champion_made_void_is_not_sent(due: Project) -> None:
 def test_an_event_that_nobody_handled_is_sent_again_with_the_same_id(due: Project) -> None:
     monitor()
     row = retraining(due)
-    mark(due.lake, [row], emitted_at=dt.datetime.now(dt.UTC) - dt.timedelta(hours=2))
+    DecisionLog(due.lake).mark([row], emitted_at=dt.datetime.now(dt.UTC) - dt.timedelta(hours=2))
     (again,) = monitor().decisions
     assert again.decision_id == row.decision_id
     wanted = decision_event("test-project", row)

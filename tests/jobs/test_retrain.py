@@ -9,7 +9,8 @@ import pytest
 from run_support import train
 
 from har.errors import MonitoringError
-from har.monitoring import Decision, DecisionRow, find_decision, note_decision
+from har.monitoring import DecisionLog
+from har.monitoring.decisions import Decision, DecisionRow
 from har.project import Project
 
 DAY = dt.date(2024, 1, 9)
@@ -22,12 +23,12 @@ def decided(project: Project, since: dt.date = DAY, *, version: int = 1) -> str:
     """A decision to train again, as monitoring keeps it: its id."""
     payload = {"since": since.isoformat(), "reason": f"Drift is confirmed since {since}."}
     decision = Decision(DAY, "retrain", (payload["reason"],), EVENT, payload)
-    assert note_decision(project.lake, decision, version)
+    assert DecisionLog(project.lake).add(decision, version)
     return decision.id
 
 
 def row_of(project: Project, decision: str) -> DecisionRow:
-    row = find_decision(project.lake, decision)
+    row = DecisionLog(project.lake).find(decision)
     assert row is not None
     return row
 

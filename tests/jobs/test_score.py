@@ -28,7 +28,7 @@ from har.jobs import score as scoring
 from har.jobs.ingest import inbox_chunks, ingest_files
 from har.jobs.summarise import outdated, write_summary
 from har.lake import Lake
-from har.monitoring import Profiler, profiled_by, subject_days
+from har.monitoring import Profiler, Profiles
 from har.settings import Settings, load_settings
 
 SUBJECTS = tuple(f"s{number:02d}" for number in range(1, 7))
@@ -95,7 +95,7 @@ def test_the_model_is_profiled_where_it_scored(scored: tuple[Lake, Settings, Cla
     lake, settings, classifier = scored
     score(lake, settings, classifier)
     date = dt.date.fromisoformat(DAYS[0])
-    days = subject_days(lake, date)
+    days = Profiles(lake).of_day(date)
     assert [day.subject for day in days] == list(SUBJECTS)
     windows = load_windows(lake, settings)
     chosen = np.flatnonzero((windows.subjects == "s03") & (windows.dates == np.datetime64(date)))
@@ -121,11 +121,11 @@ def test_scoring_again_by_another_model_profiles_again(scored: tuple[Lake, Setti
     after = lake.profiles.read().sort("date", "subject")
     assert after["model_version"].unique().to_list() == [2]
     assert after["profile"].equals(before["profile"])
-    assert scoring.pending(lake, 2, rescore=True, profiled=profiled_by(lake, 2)) == {}
+    assert scoring.pending(lake, 2, rescore=True, profiled=Profiles(lake).done(2, 90)) == {}
     # A lake that was scored before there were profiles gets them on request.
     shutil.rmtree(lake.profiles.path)
-    assert scoring.pending(lake, 2, profiled=profiled_by(lake, 2)) == {}
-    assert len(scoring.pending(lake, 2, rescore=True, profiled=profiled_by(lake, 2))) == len(before)
+    assert scoring.pending(lake, 2, profiled=Profiles(lake).done(2, 90)) == {}
+    assert len(scoring.pending(lake, 2, rescore=True, profiled=Profiles(lake).done(2, 90))) == len(before)
 
 
 def test_without_monitoring_nothing_is_profiled(scored: tuple[Lake, Settings, Classifier]) -> None:

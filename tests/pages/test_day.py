@@ -19,7 +19,8 @@ from monitoring_support import (
 )
 from page_support import Page, points
 
-from har.monitoring import Distribution, FeatureScore, QualityAlarm, SliceScore
+from har.monitoring.drift import Distribution, FeatureScore, SliceScore
+from har.monitoring.profiles import QualityAlarm
 from har.pages import render_day
 
 RETRAIN = decision(FIRST, "retrain", reasons=["446 windows have labels."], event="har.drift.confirmed", outcome="won")

@@ -11,7 +11,7 @@ from pathlib import Path
 from monitoring_support import NAMES, promotion, story
 from page_support import Page
 
-from har.monitoring import DayReport
+from har.monitoring.drift import DayReport
 from har.pages import write_index, write_pages
 
 MOVES = [

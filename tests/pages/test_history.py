@@ -17,7 +17,7 @@ from monitoring_support import (
 )
 from page_support import Chart, Page
 
-from har.monitoring import DayReport, FeatureScore
+from har.monitoring.drift import DayReport, FeatureScore
 from har.pages import LoopDay, loop_table, render_index, render_loop
 from har.pages._timeline import Columns
 

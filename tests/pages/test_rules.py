@@ -31,7 +31,8 @@ from page_support import Chart, Page
 from tests_support import HAR_TOML
 
 from har.evaluation import Latency, Outcome, evaluate
-from har.monitoring import FeatureScore, QualityAlarm, SliceScore
+from har.monitoring.drift import FeatureScore, SliceScore
+from har.monitoring.profiles import QualityAlarm
 from har.pages import render_activity, render_day, render_index, render_loop, render_report, write_index
 from har.settings import Settings, load_settings
 

@@ -10,19 +10,17 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-from har.monitoring import (
-    DayReport,
-    DecisionRow,
-    Distribution,
-    FeatureScore,
-    Performance,
-    QualityAlarm,
-    SliceScore,
-)
+from har.monitoring.decisions import DecisionRow
+from har.monitoring.drift import DayReport, Distribution, FeatureScore, Performance, ScoreColumn, SliceScore
+from har.monitoring.profiles import QualityAlarm
 from har.pages import LoopDay
 from har.registry import Promotion
 
 FIRST = dt.date(2026, 1, 5)
+SCORES = (
+    ScoreColumn("hellinger", "Hellinger", "Distance of the two distributions, 0 to 1."),
+    ScoreColumn("psi", "PSI", "Population stability index."),
+)
 _SERIES = ("accel_x", "accel_y", "accel_z", "gyro_x", "gyro_y", "gyro_z", "accel_norm", "gyro_norm")
 _TURNED = {"accel_x.mean": 9.0, "accel_y.mean": 7.5, "accel_x~accel_z.corr": 4.2, "accel_y~accel_z.corr": 3.6}
 NAMES = (
@@ -55,16 +53,15 @@ def day_report(*, drifted: bool = False, seed: int = 0, **changes: Any) -> DayRe
             FeatureScore(
                 name=name,
                 kind="input",
-                hellinger=min(0.98, 0.12 * score),
-                psi=0.09 * score**2,
+                values={"hellinger": min(0.98, 0.12 * score), "psi": 0.09 * score**2},
                 shift=0.3 * moved - drawn.uniform(-0.2, 0.2),
                 spread=drawn.uniform(0.8, 1.25),
                 score=score,
                 alarmed=score >= 1,
             )
         )
-    features.append(FeatureScore("activity=ROW", "activity", 0.1, 0.03, 0.2, 1.0, 0.4, False))
-    features.append(FeatureScore("confidence", "confidence", 0.08, 0.02, -0.1, 1.1, 0.35, False))
+    features.append(FeatureScore("activity=ROW", "activity", {"hellinger": 0.1, "psi": 0.03}, 0.2, 1.0, 0.4, False))
+    features.append(FeatureScore("confidence", "confidence", {"hellinger": 0.08, "psi": 0.02}, -0.1, 1.1, 0.35, False))
     features.sort(key=lambda row: -row.score)
     worst = tuple(row.name for row in features[:5])
     score = features[0].score
@@ -90,6 +87,7 @@ def day_report(*, drifted: bool = False, seed: int = 0, **changes: Any) -> DayRe
         alarmed=drifted,
         confirmed=False,
         since=None,
+        scores=SCORES,
         features=tuple(features),
         distributions=tuple(
             distribution(row.name, row.shift) for row in [row for row in features if row.kind != "activity"][:5]

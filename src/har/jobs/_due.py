@@ -8,16 +8,8 @@ import polars as pl
 
 from har.errors import MonitoringError, NotEnoughDataError
 from har.lake import Lake
-from har.monitoring import (
-    STARTS_TRAINING,
-    Decision,
-    DecisionRow,
-    decisions,
-    find_decision,
-    mark,
-    note_decision,
-    unheard,
-)
+from har.monitoring import DecisionLog, Profiles
+from har.monitoring.decisions import STARTS_TRAINING, Decision, DecisionRow
 from har.project import Project
 from har.registry import Version
 
@@ -39,7 +31,7 @@ def due_days(
     by_champion = (pl.col("model_version") == champion.number).any().alias("by_champion")
     profiled = (
         lake.profiles.scan()
-        .filter(pl.col("days") == 1)
+        .filter(pl.col("date") >= (Profiles(lake).oldest_kept(project.settings.monitoring.keep_days) or dt.date.min))
         .group_by("date")
         .agg(pl.col("made_at").max(), by_champion)
         .sort("date")
@@ -57,7 +49,7 @@ def due_days(
     else:
         after = champion.tags.get("trained_to", "")
         candidates = profiled.filter(pl.col("date").cast(pl.String) > after)
-    known = {row.date: row for row in decisions(lake)}
+    known = {row.date: row for row in DecisionLog(lake).rows()}
     made = dict(lake.drift.read(columns=["date", "made_at"]).iter_rows())
     today = dt.datetime.now(project.settings.project.zone).date()
     due, future, of_other_version = [], [], []
@@ -94,9 +86,11 @@ def to_send(project: Project, champion: Version) -> tuple[list[DecisionRow], lis
     now = dt.datetime.now(dt.UTC)
     rows: dict[str, DecisionRow] = {}
     notes = []
-    for row in unheard(project.lake):
+    for row in DecisionLog(project.lake).unhandled():
         if row.event in STARTS_TRAINING and row.model_version != champion.number:
-            mark(project.lake, [row], handled_at=now, outcome=f"void: version {champion.number} serves since")
+            DecisionLog(project.lake).mark(
+                [row], handled_at=now, outcome=f"void: version {champion.number} serves since"
+            )
         elif row.event in STARTS_TRAINING and row.attempts >= ATTEMPTS:
             alert = _give_up(project, row)
             rows[alert.decision_id] = alert
@@ -112,7 +106,7 @@ def stored_decision(lake: Lake, decision_id: str) -> DecisionRow:
     Raises:
         MonitoringError: the log does not contain it.
     """
-    row = find_decision(lake, decision_id)
+    row = DecisionLog(lake).find(decision_id)
     if row is None:
         raise MonitoringError(
             where=str(lake.decisions.path),
@@ -134,9 +128,8 @@ def _give_up(project: Project, row: DecisionRow) -> DecisionRow:
         payload={"since": row.payload.get("since"), "reason": reason, "retraining": row.decision_id},
     )
     # The alert first: if the run is killed between the two, the next one repeats both, and the alert has the same id.
-    note_decision(project.lake, alert, row.model_version)
-    mark(
-        project.lake,
+    DecisionLog(project.lake).add(alert, row.model_version)
+    DecisionLog(project.lake).mark(
         [row],
         handled_at=dt.datetime.now(dt.UTC),
         outcome=f"given up after {row.attempts} attempts: {row.outcome}",

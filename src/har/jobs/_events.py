@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from har.monitoring import DecisionRow
+from har.monitoring.decisions import DecisionRow
 
 PROMOTED = "har.model.promoted"
 

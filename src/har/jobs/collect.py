@@ -24,7 +24,7 @@ from har.inference import Classifier
 from har.jobs._each import Each, in_turn, once
 from har.journal import Entries, Fault, Reader
 from har.lake import Lake
-from har.monitoring import chosen_features, profile_online
+from har.monitoring.profiles import chosen_features, profile_online
 from har.project import Project
 from har.schema import UNKNOWN_SUBJECT
 from har.settings import Settings
@@ -135,7 +135,7 @@ def profile_answers(project: Project) -> int:
         # An older version may have been trained with other settings than the current ones.
         names = Classifier(project.registry.model_path(number), threads=1).metadata.feature_names
         features[number] = (names, chosen_features(names, settings.monitoring))
-    return profile_online(project.lake, features) if features else 0
+    return profile_online(project.lake, features, keep_days=settings.monitoring.keep_days) if features else 0
 
 
 def journal_files(folder: Path) -> list[Path]:

@@ -18,26 +18,18 @@ from har.console import console
 from har.jobs._due import due_days, stored_decision, to_send
 from har.jobs._each import Each, in_turn, once
 from har.jobs._events import Send, decision_event, no_receiver, promotion_event
-from har.monitoring import (
-    REFERENCE,
+from har.monitoring import DecisionLog, DriftReports, Profiles
+from har.monitoring.decisions import (
     STARTS_TRAINING,
-    DayReport,
     DecisionRow,
-    Reference,
-    ask,
     decide,
-    decisions,
     gather_facts,
-    mark,
-    measure,
-    note_decision,
-    quality_alarms,
-    reports,
-    store_report,
-    subject_days,
-    watch_day,
+    measure_performance,
+    request_labels,
     watch_probation,
 )
+from har.monitoring.drift import REFERENCE, DayReport, Reference, watch_day
+from har.monitoring.profiles import quality_alarms
 from har.pages import write_index, write_pages
 from har.project import Project
 from har.registry import Version, whoami
@@ -177,16 +169,16 @@ def watch(part: DayPart) -> DayReport:
     """Compare a day with the champion's reference and store the report."""
     project, version, date = part.project, part.version, part.date
     settings, lake = project.settings, project.lake
-    days = subject_days(lake, date)
+    days = Profiles(lake).of_day(date)
     split = project.registry.recipe(version.number).sides
     report = watch_day(
         date,
         version.number,
         _reference(project, version.number),
         days,
-        reports(lake, model_version=version.number, before=date),
+        DriftReports(lake).of(model_version=version.number, before=date),
         settings.drift,
-        performance=measure(
+        performance=measure_performance(
             lake,
             settings,
             date=date,
@@ -196,7 +188,7 @@ def watch(part: DayPart) -> DayReport:
         ),
         quality=quality_alarms(days),
     )
-    store_report(lake, report)
+    DriftReports(lake).store(report)
     return report
 
 
@@ -213,9 +205,9 @@ def settle(part: DecisionPart) -> DecisionRow:
         probation=watch_probation(lake, settings, project.registry, report),
     )
     decision = decide(report, facts, settings.retraining)
-    note_decision(lake, decision, version.number)
+    DecisionLog(lake).add(decision, version.number)
     if decision.action == "ask":
-        ask(lake, settings, (report.since or report.date, report.date), decision.id)
+        request_labels(lake, settings, (report.since or report.date, report.date), decision.id)
     return stored_decision(lake, decision.id)
 
 
@@ -232,9 +224,9 @@ def carry_out(part: ActionPart) -> str:
         return why_not
     now = dt.datetime.now(dt.UTC)
     if row.event in STARTS_TRAINING:
-        mark(project.lake, [row], emitted_at=now)
+        DecisionLog(project.lake).mark([row], emitted_at=now)
     else:
-        mark(project.lake, [row], emitted_at=now, handled_at=now, outcome=outcome)
+        DecisionLog(project.lake).mark([row], emitted_at=now, handled_at=now, outcome=outcome)
     return ""
 
 
@@ -274,10 +266,10 @@ def _roll_back(project: Project, row: DecisionRow, send: Send) -> tuple[str, str
 
 
 def _write_pages(project: Project) -> Path | None:
-    all_reports = reports(project.lake)
+    all_reports = DriftReports(project.lake).of()
     if not all_reports:
         return None
     folder, title = project.settings.path("reports"), project.settings.project.name
-    index = write_pages(folder, all_reports, decisions(project.lake), project.registry.log(), title=title)
+    index = write_pages(folder, all_reports, DecisionLog(project.lake).rows(), project.registry.log(), title=title)
     write_index(folder, title=title)
     return index

@@ -21,7 +21,7 @@ from har.inference import Classifier
 from har.jobs._each import Each, in_threads, once
 from har.jobs.summarise import summarise
 from har.lake import Lake, Partition
-from har.monitoring import Profiler, merge_old, profiled_by
+from har.monitoring import Profiler, Profiles
 from har.predictions import Parts, predict
 from har.project import Project
 from har.settings import Settings
@@ -138,13 +138,13 @@ def score(
         service = connect(settings, champion.number, profiler.features if profiler else ())
         once(each, require_champion, service)
     samples_version = lake.samples.version()
-    profiled = profiled_by(lake, champion.number) if profiler else None
+    profiled = Profiles(lake).done(champion.number, settings.monitoring.keep_days) if profiler else None
     wanted = pending(lake, champion.number, date=date, rescore=rescore, profiled=profiled)
     chunks = chunks_to_score(lake, wanted)
     parts = [ScorePart(project, champion.number, chunk, service) for chunk in chunks]
     reports = list(track(each(score_part, parts), "Scoring", total=len(parts), unit="chunks"))
     if profiler and chunks:
-        once(each, merge_profiles, project)
+        once(each, remove_old_profiles, project)
     summaries = summarise(project, each=each)
     return ScoreReport(
         model_version=champion.number,
@@ -176,9 +176,9 @@ def require_champion(service: Service) -> None:
     service.require_champion()
 
 
-def merge_profiles(project: Project) -> int:
-    """Merge the profiles of old days."""
-    return merge_old(project.lake, project.settings)
+def remove_old_profiles(project: Project) -> int:
+    """Delete the profiles of days older than `monitoring.keep_days`."""
+    return Profiles(project.lake).remove_old(project.settings.monitoring.keep_days)
 
 
 def _profiler(project: Project, version: int) -> Profiler | None:

@@ -22,7 +22,9 @@ from har.jobs._each import Each, in_turn, once
 from har.jobs._events import Send, no_receiver, promotion_event
 from har.jobs.package import TAGS
 from har.lake import newest_day
-from har.monitoring import LAKE_TO, REFERENCE, REFERENCE_PROFILE, DecisionRow, find_decision, mark
+from har.monitoring import DecisionLog
+from har.monitoring.decisions import LAKE_TO, DecisionRow
+from har.monitoring.drift import REFERENCE, REFERENCE_PROFILE
 from har.pages import write_index
 from har.project import Project
 from har.recipe import Recipe
@@ -132,7 +134,7 @@ def train(
     """
     if decision is None:
         return _train(Order(project, network, seed, since, {"reason": reason} if reason else {}), each, send)
-    row = find_decision(project.lake, decision)
+    row = DecisionLog(project.lake).find(decision)
     if row is None:
         raise MonitoringError(
             where="train, decision",
@@ -245,14 +247,14 @@ def gate(challenger: Challenger) -> tuple[bool, tuple[str, ...]]:
 def _train_for(row: DecisionRow, order: Order, each: Each, send: Send) -> TrainReport:
     project = order.project
     # Counted before the training starts: one that kills its process counts, too.
-    mark(project.lake, [row], attempts=row.attempts + 1, outcome="begun")
+    DecisionLog(project.lake).mark([row], attempts=row.attempts + 1, outcome="begun")
     since = row.payload.get("since")
     why = {"reason": str(row.payload["reason"]), "started_by": row.event, "decision": row.decision_id}
     order = Order(project, order.network, order.seed, dt.date.fromisoformat(since) if since else None, why)
     try:
         report = _train(order, each, send)
     except Exception as error:
-        mark(project.lake, [row], outcome=f"{FAILED}{type(error).__name__}: {error}")
+        DecisionLog(project.lake).mark([row], outcome=f"{FAILED}{type(error).__name__}: {error}")
         raise
     outcome = "promoted" if report.promoted else f"rejected: {' '.join(report.reasons)}"
     _handled(project, row, f"version {report.version} {outcome}")
@@ -260,7 +262,7 @@ def _train_for(row: DecisionRow, order: Order, each: Each, send: Send) -> TrainR
 
 
 def _handled(project: Project, row: DecisionRow, outcome: str) -> None:
-    mark(project.lake, [row], handled_at=dt.datetime.now(dt.UTC), outcome=outcome)
+    DecisionLog(project.lake).mark([row], handled_at=dt.datetime.now(dt.UTC), outcome=outcome)
 
 
 def _train(order: Order, each: Each, send: Send) -> TrainReport:

@@ -50,7 +50,7 @@ class Lake:
         self.scores = Table(folder / "scores", SCORES)
         self.requests = Table(folder / "requests", REQUESTS, measured=True)
         self.labels = Table(folder / "labels", LABELS)
-        self.profiles = Table(folder / "profiles", PROFILES, added=["month_days"], measured=True)
+        self.profiles = Table(folder / "profiles", PROFILES, retired=["days", "month_days"], measured=True)
         self.drift = Table(folder / "drift", DRIFT)
         self.decisions = Table(folder / "decisions", DECISIONS)
         self.label_requests = Table(folder / "label_requests", LABEL_REQUESTS)

@@ -36,6 +36,7 @@ class Table:
         added: columns that tables of older releases lack: they read as null, and the next write adds them.
         measured: whether most columns are measured values, which rarely repeat: without dictionary encoding they are
             written four times as fast, and smaller.
+        retired: columns that older releases wrote: no longer read, and null in new rows.
     """
 
     def __init__(
@@ -44,12 +45,14 @@ class Table:
         schema: pl.Schema,
         *,
         added: Iterable[str] = (),
+        retired: Iterable[str] = (),
         measured: bool = False,
     ) -> None:
         self.path = path
         self.name = path.name
         self.schema = schema
         self._added = frozenset(added)
+        self._retired = frozenset(retired)
         plain = ColumnProperties(dictionary_enabled=False)
         # Statistics of a binary column are useless, and would copy whole values into the log.
         opaque = ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE")
@@ -286,11 +289,15 @@ class Table:
             str(self.path) if table is None else table,
             frame,
             **how,
-            schema_mode="merge" if table is not None and self._absent(table) else None,
+            schema_mode="merge" if table is not None and self._differs(table) else None,
             partition_by=["date", "subject"],
             writer_properties=self._properties,
             commit_properties=CommitProperties(custom_metadata={"har.partitions": str(partitions)}),
         )
+
+    def _differs(self, table: DeltaTable) -> bool:
+        """Whether the stored table lacks columns or still has retired ones."""
+        return bool(self._absent(table)) or any(field.name in self._retired for field in table.schema().fields)
 
     def _absent(self, table: DeltaTable) -> list[str]:
         """The columns that the table lacks, all of them in `added`."""

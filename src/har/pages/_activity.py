@@ -17,7 +17,7 @@ def render_activity(summary: pl.DataFrame, settings: Settings, date: dt.date, pr
     """One self-contained HTML page.
 
     Args:
-        summary: of the date, as `har.scoring.summarise` makes it.
+        summary: of the date, as `har.predictions.activity_minutes` makes it.
         settings: the project's activities and name.
         date: the day.
         predictions: those that the summary counts.

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from har.monitoring import STARTS_TRAINING, DayReport, DecisionRow
+from har.monitoring.decisions import STARTS_TRAINING, DecisionRow
+from har.monitoring.drift import DayReport
 from har.pages._render import look, render
 
 _LISTED = 20

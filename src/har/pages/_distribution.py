@@ -8,7 +8,7 @@ from matplotlib.patches import StepPatch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from har.monitoring import Distribution
+from har.monitoring.drift import Distribution
 from har.pages import _formatting as formatting
 from har.pages._charts import MUTED, SECOND, new_figure, svg
 

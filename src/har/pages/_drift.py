@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from har.files import write_atomically
-from har.monitoring import DayReport, DecisionRow
+from har.monitoring.decisions import DecisionRow
+from har.monitoring.drift import DayReport
 from har.pages._day import content_id, render_day
 from har.pages._history import Move, by_date, in_order, render_index
 

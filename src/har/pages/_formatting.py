@@ -9,7 +9,8 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from har.monitoring import DayReport, QualityAlarm
+from har.monitoring.drift import DayReport
+from har.monitoring.profiles import QualityAlarm
 
 NOTHING = "–"
 _GAP = "\N{NO-BREAK SPACE}"

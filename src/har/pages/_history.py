@@ -9,7 +9,9 @@ from typing import Protocol
 
 from markupsafe import Markup
 
-from har.monitoring import CONFIDENCE, DayReport, DecisionRow
+from har.monitoring.decisions import DecisionRow
+from har.monitoring.drift import DayReport
+from har.monitoring.profiles import CONFIDENCE
 from har.pages import _formatting as formatting
 from har.pages._render import render
 

@@ -14,7 +14,7 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
-from har.monitoring import chosen_features
+from har.monitoring.profiles import chosen_features
 from har.sample import sample_recordings
 from har.settings import STANDARD_GRAVITY, Settings
 from har.training import Signal

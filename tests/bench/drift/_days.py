@@ -16,8 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from har.monitoring import DayReport, Profile, SubjectDay, make_reference, watch_day
-from har.monitoring._scores import edges, hellinger, kolmogorov, profile_shares, psi
+from har.monitoring.drift import DayReport, Seen, make_reference, watch_day
+from har.monitoring.drift._bins import edges, profile_shares
+from har.monitoring.drift.scores.hellinger import hellinger
+from har.monitoring.drift.scores.kolmogorov import kolmogorov
+from har.monitoring.drift.scores.psi import psi
+from har.monitoring.profiles import Profile, SubjectDay
 from har.settings import Drift
 from tests.bench.drift._data import FAULTS, SWAPPED, Windows
 
@@ -106,15 +110,15 @@ def _judge_third(
     windows: Windows, settings: Drift, found: Judged, held: list[str], side: str, days: Days, others: Days | None
 ) -> None:
     rows = np.flatnonzero(~np.isin(windows.subjects, held) & (windows.sides == side))
-    reference = make_reference(
-        windows.features["none"][rows],
-        windows.names,
+    seen = Seen(
+        features=windows.features["none"][rows],
         subjects=windows.subjects[rows],
         recordings=windows.recordings[rows],
         regimes=np.zeros(len(rows), np.int64),
         confidence=np.ones(len(rows)),
         activities=np.full(len(rows), "any"),
     )
+    reference = make_reference(seen, windows.names)
     peers = _Peers(_profile(windows, "none", rows), windows, rows)
     everything = {(fault, *rest): profile for (fault, *rest), profile in days.items()}
     if others is not None:
@@ -150,11 +154,11 @@ class _Peers:
     def __init__(self, profile: Profile, windows: Windows, rows: NDArray[np.int64]) -> None:
         self.profile, self.names = profile, windows.names
         self.cuts = edges(windows.features["none"][rows])
-        self.shares = profile_shares(profile, self.names, self.cuts, ())
+        self.shares = profile_shares([profile], self.names, self.cuts, ())
         self.test = _whylogs_test()
 
     def statistics(self, day: Profile) -> tuple[float, float, float]:
-        shares = profile_shares(day, self.names, self.cuts, ())
+        shares = profile_shares([day], self.names, self.cuts, ())
         return tuple(float(of(shares, self.shares).max()) for of in (kolmogorov, psi, hellinger))  # type: ignore[return-value]
 
     def alarms(self, day: Profile) -> bool:

@@ -1,0 +1,31 @@
+"""Drift: a model's reference, the alarm levels learned from it, and each day compared with it."""
+
+from har.monitoring.drift._reference import Reference, Seen, make_reference
+from har.monitoring.drift._report import (
+    DayReport,
+    Distribution,
+    FeatureScore,
+    Performance,
+    ScoreColumn,
+    SliceScore,
+)
+from har.monitoring.drift._reports import DriftReports
+from har.monitoring.drift._training_reference import REFERENCE, REFERENCE_PROFILE, reference_of
+from har.monitoring.drift._watch import watch_day
+
+__all__ = [
+    "REFERENCE",
+    "REFERENCE_PROFILE",
+    "DayReport",
+    "Distribution",
+    "DriftReports",
+    "FeatureScore",
+    "Performance",
+    "Reference",
+    "ScoreColumn",
+    "Seen",
+    "SliceScore",
+    "make_reference",
+    "reference_of",
+    "watch_day",
+]

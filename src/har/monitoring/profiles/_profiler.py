@@ -1,0 +1,198 @@
+"""Writes a profile per day, subject, placement and device of the windows scored nightly, and of those answered online.
+
+A day's rows are replaced as a whole, so that a run that was killed can be repeated.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from har.errors import MonitoringError
+from har.lake import Lake, Partition
+from har.monitoring.profiles._profile import Profile, chosen_features, require_whylogs
+from har.monitoring.profiles._profiles import Profiles
+from har.predictions import FEATURES
+from har.settings import Settings
+
+_SHORTEST_H = 0.25
+"""In gaps per hour, a recording counts as at least a quarter of an hour long."""
+
+
+class Profiler:
+    """Writes the profiles of whole partitions as they are scored; safe to share between threads.
+
+    Attributes:
+        features: names of the features that are profiled, in the model's order.
+
+    Args:
+        lake: gets the rows.
+        settings: say which features, and the rate.
+        names: of all the model's features.
+        model_version: the model's.
+
+    Raises:
+        MonitoringError: the settings name features that the model does not have, or whylogs is missing.
+    """
+
+    def __init__(self, lake: Lake, settings: Settings, names: Sequence[str], model_version: int) -> None:
+        require_whylogs()
+        self.features = chosen_features(names, settings.monitoring)
+        self._lake = lake
+        self._rate_hz = settings.sensors.rate_hz
+        self._version = model_version
+
+    def __call__(self, partitions: Sequence[Partition], predictions: pl.DataFrame) -> None:
+        """Profile the windows of these partitions; replaces what the nightly job wrote for them before.
+
+        Args:
+            partitions: all those of `predictions`; one without windows gets a row too, for the quality of its data.
+            predictions: as `har.predictions.predict` gives them, with `features` in the column `FEATURES`.
+        """
+        if not partitions:
+            return
+        recordings = self._recordings(partitions)
+        worn = recordings.select("date", "subject", "session", "placement", "device")
+        # Features are most of the bytes: they are not joined or partitioned, only indexed by row.
+        narrow = predictions.select("date", "subject", "session", "activity", "confidence").with_row_index("row")
+        placed = narrow.join(worn, on=["date", "subject", "session"], how="left", maintain_order="left")
+        key = ["date", "subject", "placement", "device"]
+        seen = placed.with_columns(pl.col("placement", "device").fill_null("")).partition_by(key, as_dict=True)
+        known = recordings.partition_by(key, as_dict=True)
+        features = predictions[FEATURES]
+        rows = []
+        for where in sorted({*seen, *known}):
+            windows = seen.get(where, placed.clear())
+            index = windows["row"]
+            contiguous = len(index) > 0 and index[-1] - index[0] == len(index) - 1
+            values = features[index[0] : index[-1] + 1] if contiguous else features[index]
+            profile = profile_of_windows(
+                windows.with_columns(values), self.features, known.get(where, recordings.clear())
+            )
+            rows.append(_row(where, profile, online=False, model_version=self._version))
+        frame = pl.DataFrame(rows, self._lake.profiles.schema)
+        self._lake.profiles.replace(frame, partitions, keep=pl.col("online"))
+
+    def _recordings(self, partitions: Sequence[Partition]) -> pl.DataFrame:
+        """Placement, device and data quality of each session, by date, subject and session."""
+        found = self._lake.recordings.read(partitions=partitions).unique(["date", "subject", "session"], keep="last")
+        hours = pl.col("samples") / (3600 * self._rate_hz) / pl.col("coverage").clip(1e-6)
+        return found.sort("date", "subject", "session").select(
+            "date",
+            "subject",
+            "session",
+            pl.col("placement", "device").fill_null(""),
+            "coverage",
+            (pl.col("gaps") / hours.clip(_SHORTEST_H)).alias("gaps_per_h"),
+            # These count samples as the file had them, before resampling.
+            *(_share(name) for name in ("saturated", "stuck")),
+        )
+
+
+def _share(name: str) -> pl.Expr:
+    used = pl.col("samples_read") - pl.col("duplicates") - pl.col("duplicate_stamps")
+    return (pl.col(name) / pl.max_horizontal(used, 1)).alias(name)
+
+
+def profile_of_windows(
+    windows: pl.DataFrame, features: Sequence[str], recordings: pl.DataFrame | None = None
+) -> Profile:
+    """Profile some windows.
+
+    Args:
+        windows: columns activity, confidence and `FEATURES`, an array or a list of F values.
+        features: F names.
+        recordings: columns coverage, gaps_per_h, saturated and stuck, one row per recording; None: none.
+    """
+    values = np.empty((0, len(features)), np.float32)
+    if len(windows):
+        values = np.asarray(windows[FEATURES].cast(pl.Array(pl.Float32, len(features))).to_numpy())
+    counts = windows["activity"].value_counts(sort=True)
+    quality = {}
+    if recordings is not None:
+        names = ("coverage", "gaps_per_h", "saturated", "stuck")
+        quality = {name: recordings[name].drop_nulls().cast(pl.Float64).to_numpy() for name in names}
+    return Profile.of(
+        values,
+        features,
+        confidence=windows["confidence"].to_numpy(),
+        activities=dict(counts.iter_rows()),
+        quality=quality,
+    )
+
+
+def _row(where: tuple[Any, ...], profile: Profile, *, online: bool, model_version: int) -> dict[str, Any]:
+    date, subject, placement, device = where
+    return {
+        "date": date,
+        "subject": subject,
+        "placement": placement,
+        "device": device,
+        "online": online,
+        "windows": profile.windows,
+        "model_version": model_version,
+        "profile": profile.to_bytes(),
+        "made_at": dt.datetime.now(dt.UTC),
+    }
+
+
+def profile_online(lake: Lake, models: Mapping[int, tuple[Sequence[str], Sequence[str]]], *, keep_days: int) -> int:
+    """Profile what the online service's models saw, for each day and subject that has new windows.
+
+    A day's profile is made from all of its requests each time, so none is counted twice even after a killed run.
+    Windows that the fallback rule answered have no features and are left out.
+
+    Args:
+        lake: requests and predictions in, profiles out.
+        models: per version the names of all its features, as the requests store them, and of those to profile.
+        keep_days: `monitoring.keep_days`; days whose profiles are too old to be kept are not profiled again.
+
+    Returns:
+        How many profiles were written.
+
+    Raises:
+        MonitoringError: a request with another number of features than its version has.
+    """
+    key = ["date", "subject", "model_version"]
+    seen = (pl.col("fallback").is_null() | (pl.col("fallback") != "rule")) & pl.col("model_version").is_in(list(models))
+    ours = pl.col("online") & pl.col("model_version").is_in(list(models))
+    answered = lake.requests.scan().filter(seen).group_by(key).len().collect()
+    known = lake.profiles.scan().filter(ours).select(*key, "windows").collect()
+    late = answered.join(known, on=key, how="left").filter(pl.col("len") > pl.col("windows").fill_null(0))
+    oldest = Profiles(lake).oldest_kept(keep_days)
+    outdated = sorted({one for one in late.select("date", "subject").iter_rows() if oldest is None or one[0] >= oldest})
+    written = 0
+    for partition in outdated:
+        requests = lake.requests.scan(partitions=[partition]).filter(seen).select("request_id", "start", *key, FEATURES)
+        predictions = lake.predictions.scan(partitions=[partition]).select(
+            "request_id", "start", "activity", "confidence"
+        )
+        windows = requests.join(predictions, on=["request_id", "start"], how="inner").collect()
+        rows = []
+        for (version,), group in windows.sort("start").partition_by("model_version", as_dict=True).items():
+            names, features = models[version]
+            profile = profile_of_windows(_with_features(group, names, features), features)
+            rows.append(_row((*partition, "", ""), profile, online=True, model_version=version))
+        frame = pl.DataFrame(rows, lake.profiles.schema)
+        lake.profiles.replace(frame, [partition], keep=~ours)
+        written += len(frame)
+    return written
+
+
+def _with_features(windows: pl.DataFrame, names: Sequence[str], features: Sequence[str]) -> pl.DataFrame:
+    """The windows with only those of their features that are profiled."""
+    lengths = windows[FEATURES].list.len()
+    if lengths.null_count() or (lengths != len(names)).any():
+        raise MonitoringError(
+            where=f"requests of {windows['date'][0]}, subject {windows['subject'][0]!r}",
+            expected=f"{len(names)} features, as version {windows['model_version'][0]} has",
+            got=f"{lengths.min()!r} to {lengths.max()!r}",
+            remedy="The service of another project wrote this log: collect it into that project's lake.",
+        )
+    every = windows[FEATURES].list.to_array(len(names)).to_numpy()
+    places = {name: place for place, name in enumerate(names)}
+    return windows.with_columns(pl.Series(FEATURES, every[:, [places[name] for name in features]]))
