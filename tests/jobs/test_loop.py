@@ -83,7 +83,7 @@ def test_a_subject_with_one_short_recording_does_not_stop_the_others(two_days: S
     write_recording(two_days.path("inbox"), "2024-01-01", "s99", "short", "PEN", seconds=1.5)
     ingest()
     report = train()
-    assert "s99" not in str(open_project().registry.recipe(report.version)["split"])
+    assert "s99" not in str(open_project().registry.recipe(report.version).split)
     assert score().partitions == 13
 
 

@@ -80,7 +80,7 @@ def test_shows_features_worst_first_with_the_alarm_level() -> None:
 
 
 def test_confidence_is_shown_and_counts_for_no_alarm() -> None:
-    unsure = FeatureScore("confidence", "confidence", 0.6, 1.0, -2.0, 3.0, 2.5, True)
+    unsure = FeatureScore("confidence", "confidence", {"hellinger": 0.6, "psi": 1.0}, -2.0, 3.0, 2.5, True)
     shown = page(day_report(features=(unsure, day_report().features[0])))
     assert not [row for row in shown.all("tr") if row.get("class") == "reached"]
     assert "2.5 alarm" not in shown.words

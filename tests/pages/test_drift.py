@@ -8,7 +8,7 @@ import os
 import re
 from pathlib import Path
 
-from monitoring_support import NAMES, promotion, story
+from monitoring_support import NAMES, SCORES, promotion, story
 from page_support import Page
 
 from har.monitoring.drift import DayReport
@@ -87,7 +87,7 @@ def test_every_link_leads_somewhere_and_the_json_is_the_report(tmp_path: Path) -
         text = (folder / f"{report.date}.json").read_text(encoding="utf-8")
         assert DayReport.from_json(text, where="here") == report
         assert max(map(len, text.splitlines())) < 1500, "a person can read it"
-        assert len(re.findall('^  {"name": ', text, re.MULTILINE)) == len(NAMES) + 2 + 5
+        assert len(re.findall('^  {"name": ', text, re.MULTILINE)) == len(NAMES) + 2 + 5 + len(SCORES)
 
 
 def test_an_empty_lake_has_an_index(tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def test_several_subjects_can_alarm_a_day_whose_score_is_low() -> None:
 
 
 def test_a_hot_cell_of_the_confidence_is_said_to_be_no_alarm() -> None:
-    unsure = FeatureScore("confidence", "confidence", 0.6, 1.0, -2.0, 3.0, 2.5, True)
+    unsure = FeatureScore("confidence", "confidence", {"hellinger": 0.6, "psi": 1.0}, -2.0, 3.0, 2.5, True)
     note = "confidence is listed with the features, but raises no alarm"
     unsure_day = Page(render_index([day_report(features=(unsure,))], [], [], title="house"))
     assert hot(unsure_day, 1) == {("confidence", "2026-01-05")}
@@ -197,7 +197,7 @@ def test_a_clock_that_jumped_does_not_stretch_the_axis() -> None:
 
 
 def test_a_huge_score_keeps_its_place() -> None:
-    worst = FeatureScore("accel_x.mean", "input", 0.99, 20.0, 5.0, 1.0, 4321.0, True)
+    worst = FeatureScore("accel_x.mean", "input", {"hellinger": 0.99, "psi": 20.0}, 5.0, 1.0, 4321.0, True)
     page = Page(render_index([day_report(features=(worst,), score=4321.0, alarmed=True)], [], [], title="house"))
     assert chart(page).cells() == ["h5"]
     assert "Score of the last day 4 300 " in page.words

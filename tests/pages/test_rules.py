@@ -170,7 +170,7 @@ def test_what_is_wide_scrolls_by_itself(any_page: Page) -> None:
 
 
 def test_names_from_files_do_no_harm(tmp_path: Path) -> None:
-    worst = FeatureScore(EVIL, "input", 0.9, 3.0, 2.0, 1.0, 4.0, True)
+    worst = FeatureScore(EVIL, "input", {"hellinger": 0.9, "psi": 3.0}, 2.0, 1.0, 4.0, True)
     report = day_report(
         features=(worst,),
         distributions=(distribution(EVIL),),

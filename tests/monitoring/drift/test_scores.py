@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from har.monitoring._words import digits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -39,6 +38,7 @@ from har.monitoring.drift.scores.kolmogorov import kolmogorov
 from har.monitoring.drift.scores.psi import psi
 from har.monitoring.profiles import Profile, SubjectDay
 from har.pages import render_day
+from har.pages._formatting import digits
 from har.settings import Drift
 
 GUIDE = Path(__file__).parents[3] / "docs" / "how-to" / "new-drift-score.md"
