@@ -120,3 +120,10 @@ def live(loop: Project) -> Live:
         score()
 
     return day_of
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Here, `tests/end_to_end` and a generated project run what a project's smoke test of the loop runs."""
+    for item in items:
+        if item.path.parts[-2:] == ("smoke", "test_loop.py"):
+            item.add_marker(pytest.mark.release)

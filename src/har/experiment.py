@@ -326,15 +326,10 @@ def judge(classifier: Classifier, windows: WindowSet, subjects: tuple[str, ...],
     """A model file's probabilities for the labelled windows of these subjects."""
     chosen = windows.for_subjects(subjects)
     chosen = chosen.select(chosen.labels >= 0)
-    parts = [
-        classifier.predict(chosen.batch(slice(first, first + batch_size))).probabilities
-        for first in range(0, len(chosen), batch_size)
-    ]
+    no_features = np.empty(0, np.intp)
     return Outcome(
         labels=chosen.labels.astype(np.int64),
-        probabilities=np.concatenate(parts)
-        if parts
-        else np.empty((0, len(classifier.metadata.activities)), np.float32),
+        probabilities=classifier.predict_each(chosen.batches(batch_size), features=no_features).probabilities,
         subjects=chosen.subjects,
         activities=classifier.metadata.activities,
     )

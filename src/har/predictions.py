@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import polars as pl
@@ -37,23 +37,20 @@ def predict(
         ModelError: the model has no such feature.
     """
     indices = feature_indices(classifier.metadata, features)
-    feature_batches = [np.empty((0, len(features)), np.float32)]
     activities = pl.Series(classifier.metadata.activities, dtype=pl.String)
     period_us = 1e6 / settings.sensors.rate_hz
-    rows, probability_batches = [], [np.empty((0, len(activities)), np.float32)]
-    for partition, frame in parts:
-        windows, places = cut_day(partition, frame, settings, settings.sensors.channels)
-        for batch in windows.batches(settings.scoring.batch_size):
-            answer = classifier.predict(batch)
-            probability_batches.append(answer.probabilities)
-            if len(indices):
-                feature_batches.append(answer.features[:, indices])
-        rows.append(places)
-    probabilities = np.concatenate(probability_batches)
+    rows: list[pl.DataFrame] = []
+
+    def batches() -> Iterator[NDArray[np.float32]]:
+        for partition, frame in parts:
+            windows, places = cut_day(partition, frame, settings, settings.sensors.channels)
+            yield from windows.batches(settings.scoring.batch_size)
+            rows.append(places)
+
+    probabilities, values = classifier.predict_each(batches(), features=indices)
     confidence = probabilities.max(axis=1, initial=0)
     feature_column = []
     if len(indices):
-        values = np.concatenate(feature_batches)
         feature_column = [pl.Series(FEATURES, values, pl.Array(pl.Float32, len(features)))]
     predictions = pl.concat(rows).with_columns(
         (pl.col("start") + pl.duration(microseconds=round(settings.length * period_us))).alias("end"),

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from bentos._page import PAGE
+
+pytestmark = pytest.mark.stack
 
 
 def test_the_page_names_no_other_host() -> None:

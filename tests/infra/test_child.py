@@ -60,6 +60,7 @@ def test_stop_ends_what_the_child_started_even_in_a_session_of_its_own(
     assert child.tail() == "a last word"
 
 
+@pytest.mark.stack
 def test_a_child_that_ignores_the_request_is_killed(
     start: Callable[..., Child], tmp_path: Path, all_gone: AllGone
 ) -> None:

@@ -20,6 +20,8 @@ from har.jobs.collect import journal_files
 from har.lake import Lake
 from har.settings import Settings
 
+pytestmark = pytest.mark.stack
+
 
 @pytest.fixture
 def log(settings: Settings) -> Log:

@@ -116,6 +116,7 @@ def test_results_are_handed_on_as_they_come(judged: CrossValidation, seen: list[
             assert result.accuracy == (outcome.answers == outcome.labels)[mine].mean()
 
 
+@pytest.mark.stack
 def test_other_processes_give_the_same_figures(judged: CrossValidation) -> None:
     """A part travels as a small value, and what it names is opened where it runs."""
 

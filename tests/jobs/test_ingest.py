@@ -167,6 +167,7 @@ for chunk in inbox_chunks(settings)[0]:
 """
 
 
+@pytest.mark.stack
 @pytest.mark.parametrize(
     "end",
     [

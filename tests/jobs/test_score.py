@@ -196,6 +196,7 @@ for chunk in scoring.chunks_to_score(lake, scoring.pending(lake, 1), limit=20_00
 """
 
 
+@pytest.mark.stack
 @pytest.mark.parametrize(
     "end",
     [

@@ -209,6 +209,7 @@ def test_two_writers_do_not_lose_rows(table: Table) -> None:
     assert counts.rows() == [("a", 1000), ("b", 1000)]
 
 
+@pytest.mark.stack
 @pytest.mark.parametrize("delay_s", [0.0, 0.013, 0.04, 0.11])
 def test_a_killed_writer_leaves_a_complete_table_and_no_lock(table: Table, delay_s: float) -> None:
     run_and_kill(WRITER, str(table.path), "a", "10000", delay_s=delay_s)

@@ -10,6 +10,8 @@ import pytest
 from har.errors import RegistryError
 from har.registry import Registry, _backend
 
+pytestmark = pytest.mark.stack
+
 PROMOTE = """
 import os, signal
 from har.registry import Registry, _promotions

@@ -196,6 +196,7 @@ registry.register(model, params={"a": 1}, metrics={"m": 0.5}, recipe=recipe, rep
 """
 
 
+@pytest.mark.stack
 def test_killed_registrations_leave_no_version_and_the_next_one_succeeds(tmp_path, make_model, spawn):
     folder = tmp_path / "mlruns"
     registry = Registry(folder, "wrist")

@@ -23,7 +23,6 @@ RELAXED = {
     "HAR_SPLIT__FOLDS": "2",
     "HAR_SPLIT__HELD_OUT": "[]",
     "HAR_GATES__CLASS_FLOOR": "0",
-    "HAR_GATES__LATENCY_MS": "1000",
 }
 """Fewer folds, and limits that the first model passes on a busy machine."""
 

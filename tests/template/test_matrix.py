@@ -175,7 +175,8 @@ ONE_NOW = [name if name == "accelerometer" else pytest.param(name, marks=pytest.
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", ONE_NOW)
+@pytest.mark.release
+@pytest.mark.parametrize("name", list(ANSWERS))
 def test_it_is_linted_and_typed(projects: dict[str, Path], name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     cache = tmp_path_factory.getbasetemp() / "mypy-cache"  # the same code in every project
     for command in (

@@ -129,6 +129,7 @@ def test_git_carries_our_changes_into_a_renamed_file(project: Path) -> None:
     assert not git("status", "--porcelain", cwd=project)
 
 
+@pytest.mark.release
 def test_copier_alone_leaves_our_changes_to_a_renamed_file_in_the_last_commit(project: Path) -> None:
     (project / OLD).write_text(OUR_LINE + (project / OLD).read_text().split("\n", 1)[1])
     commit(project, "our words")

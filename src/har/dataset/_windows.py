@@ -161,10 +161,6 @@ def labels_from_feedback(windows: pl.DataFrame, lake: Lake, settings: Settings) 
     return overlapping[labelled.segments].with_columns(_names(labelled, settings)).select(_LABEL_COLUMNS)
 
 
-told_labels = labels_from_feedback
-"""Former name of `labels_from_feedback`."""
-
-
 def _may_have_labels(
     lake: Lake, feedback: Feedback, version: int | None, partitions: Collection[Partition] | None
 ) -> list[Partition]:

@@ -9,6 +9,7 @@ from har.evaluation._evaluation import (
     SubjectFigures,
     evaluate,
 )
+from har.evaluation._format import percent, points
 from har.evaluation._gate import OwnLimits, Verdict, compare, compare_after_drift, refuse_to_compare
 from har.evaluation._latency import Latency, LatencyRatio, latency, latency_ratio
 from har.evaluation._outcome import Outcome
@@ -31,6 +32,8 @@ __all__ = [
     "evaluate",
     "latency",
     "latency_ratio",
+    "percent",
+    "points",
     "reference_classifier",
     "refuse_to_compare",
 ]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 # ONNX Runtime sends telemetry unless this is set before its import; its function to disable it comes too late.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -102,6 +103,28 @@ class Classifier:
         if took > deadline_s:
             raise self._late(deadline_s, f"{1000 * took:.0f} ms")
         return prediction
+
+    def predict_each(
+        self, batches: Iterable[NDArray[np.float32]], *, features: NDArray[np.intp] | None = None
+    ) -> Prediction:
+        """Classify windows batch by batch, and return all answers as one prediction.
+
+        Args:
+            batches: float32 (B, T, C) each, such as `WindowSet.batches` gives.
+            features: the columns of the features to keep; None: all.
+
+        Raises:
+            WindowError, ModelError: see `predict`.
+        """
+        columns: Any = slice(None) if features is None else features
+        kept = len(self.metadata.feature_names) if features is None else len(features)
+        probabilities = [np.empty((0, len(self.metadata.activities)), np.float32)]
+        picked = [np.empty((0, kept), np.float32)]
+        for batch in batches:
+            answer = self.predict(batch)
+            probabilities.append(answer.probabilities)
+            picked.append(answer.features[:, columns])
+        return Prediction(np.concatenate(probabilities), np.concatenate(picked))
 
     def _run(self, window: NDArray[np.float32], options: onnxruntime.RunOptions | None) -> Prediction:
         try:

@@ -176,6 +176,7 @@ def test_many_at_once_are_answered_or_sent_away(
     assert client.get("/livez").status_code == 200
 
 
+@pytest.mark.release
 def test_memory_does_not_grow_with_the_file(bento: Path, batch_settings: Settings, tmp_path: Path) -> None:
     day = recording(batch_settings, "2024-01-01", "", "x", count=15_625)
 

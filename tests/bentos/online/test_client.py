@@ -15,6 +15,8 @@ from serving_support import ACTIVITIES, Served, bentoml_serving, eventually, mov
 
 from har.inference import Classifier, Package
 
+pytestmark = pytest.mark.stack
+
 START, START_US = "2026-01-31T10:00:00.250+01:00", 1_769_850_000_250_000
 
 # In a process of its own: BentoML's client warns on import, and when it is collected.

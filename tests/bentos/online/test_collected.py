@@ -6,11 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 import polars as pl
+import pytest
 from serving_support import Service, eventually, movements
 
 from har.inference import Classifier, Package
 from har.jobs.collect import CollectReport, collect_files, log_chunks
 from har.lake import Lake
+
+pytestmark = pytest.mark.stack
 
 Serve = Callable[..., Service]
 

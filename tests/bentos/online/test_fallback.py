@@ -34,6 +34,8 @@ from bentos.online.app import App
 from har.errors import ModelError, ModelMismatchError
 from har.inference import Classifier, Package
 
+pytestmark = pytest.mark.stack
+
 Serve = Callable[..., Service]
 MakePackage = Callable[..., Package]
 BREAKER = {"breaker_failures": 3, "breaker_pause_s": 0.4, "deadline_ms": 60.0, "timeout_s": 5.0}

@@ -15,6 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from serving_support import ACTIVITIES, CHANNELS, LENGTH, Service, movements
 
+pytestmark = pytest.mark.stack
+
 ONE = 4 * LENGTH * CHANNELS
 JSON = {"content-type": "application/json"}
 

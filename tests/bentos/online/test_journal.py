@@ -23,6 +23,8 @@ from bentos.online._journal import Journal
 from bentos.online._metrics import Metrics
 from har.inference import Classifier, Package
 
+pytestmark = pytest.mark.stack
+
 Serve = Callable[..., Service]
 MakePackage = Callable[..., Package]
 

@@ -14,6 +14,8 @@ import pytest
 import schemathesis
 from serving_support import OCTETS, Service, movements
 
+pytestmark = pytest.mark.stack
+
 ROUTES = {
     "/predict": "post",
     "/predict/raw": "post",

@@ -11,6 +11,8 @@ from serving_support import ACTIVITIES, CHANNELS, LENGTH, Service, eventually, m
 
 from har.inference import Classifier
 
+pytestmark = pytest.mark.stack
+
 
 @pytest.fixture(scope="module")
 def classifier(service: Service) -> Classifier:

@@ -18,6 +18,8 @@ from serving_support import Service, eventually, movements
 
 from har.inference import Package
 
+pytestmark = pytest.mark.stack
+
 Serve = Callable[..., Service]
 
 

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from serving_support import CHANNELS, LENGTH, OCTETS, Service, movements
 
+pytestmark = pytest.mark.stack
+
 GOOD: list[Any] = movements(1).tolist()
 JSON = {"content-type": "application/json"}
 

@@ -22,6 +22,8 @@ from serving_support import ACTIVITIES, OCTETS, Served, bentoml_serving, eventua
 
 from har.inference import Classifier, Package
 
+pytestmark = pytest.mark.stack
+
 BODY = orjson.dumps({"windows": movements(1).tolist()})
 JSON = {"content-type": "application/json"}
 

@@ -14,6 +14,8 @@ from serving_support import ACTIVITIES, FAILS, SLOW, Service, eventually, make_r
 
 from har.inference import Classifier, Package
 
+pytestmark = pytest.mark.stack
+
 Serve = Callable[..., Service]
 MakePackage = Callable[..., Package]
 

@@ -8,8 +8,9 @@ from collections.abc import Collection
 import numpy as np
 import polars as pl
 
+from har.evaluation import bootstrap_mean
 from har.lake import Lake
-from har.monitoring.decisions._truth import bounds, join_labels, predictions_counted_once
+from har.monitoring.decisions._truth import join_labels, predictions_counted_once
 from har.monitoring.drift import Performance
 from har.settings import Settings
 
@@ -51,7 +52,9 @@ def measure_performance(
     right = known.select(pl.col("activity") == pl.col("truth")).to_series().cast(pl.Float64).to_numpy()
     subjects = known["subject"].to_numpy().astype(str)
     recordings = known.select(pl.concat_str("date", "subject", "session", separator="/")).to_series()
-    interval = bounds(right, subjects, (97.5,)) or bounds(right, recordings.to_numpy().astype(str), (97.5,))
+    interval = bootstrap_mean(right, subjects, (97.5,)) or bootstrap_mean(
+        right, recordings.to_numpy().astype(str), (97.5,)
+    )
     if interval is None:
         return None
     return Performance(

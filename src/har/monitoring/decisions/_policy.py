@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from har.evaluation import percent
 from har.monitoring.decisions._decision import Action, Decision
 from har.monitoring.decisions._probation import ProbationVerdict
 from har.monitoring.drift import DayReport, Performance
@@ -131,9 +132,9 @@ class _Policy:
 
     def _on_performance(self, performance: Performance, faults: Sequence[str]) -> Decision:
         fell = (
-            f"Accuracy fell to {_percent(performance.accuracy)} on {_windows(performance.windows)} of "
-            f"{performance.subjects} subjects (95 % interval up to {_percent(performance.high)}), "
-            f"from {_percent(performance.expected)}."
+            f"Accuracy fell to {percent(performance.accuracy)} on {_windows(performance.windows)} of "
+            f"{performance.subjects} subjects (95 % interval up to {percent(performance.high)}), "
+            f"from {percent(performance.expected)}."
         )
         have = self.facts.unseen_labelled
         labels = f"{_windows(have)} with labels are new to the champion, of {self.settings.min_windows} needed."
@@ -201,7 +202,3 @@ def _sentences(alarms: Sequence[QualityAlarm]) -> tuple[str, ...]:
 
 def _windows(count: int) -> str:
     return f"{count} window{'' if count == 1 else 's'}"
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f} %"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,17 +13,16 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from har.cutting import matrix, run_ids
+from har.cutting import cut_day
 from har.dataset import window_labels
 from har.errors import RegistryError
-from har.inference import Classifier, Prediction
+from har.evaluation import bootstrap_mean, percent
+from har.inference import Classifier
 from har.lake import Lake, Partition
-from har.monitoring.decisions._truth import bounds
 from har.monitoring.drift import REFERENCE, DayReport, DriftReports, Reference, watch_day
 from har.monitoring.profiles import Profile, SubjectDay
 from har.registry import Registry
 from har.settings import Settings
-from har.windows import cut
 
 LAKE_TO = "lake_to"
 """Key of a promotion's figures: the newest day of the lake at that time, as an ISO date."""
@@ -215,10 +214,10 @@ def _accuracy(settings: Settings, windows: _Windows, models: tuple[_Model, _Mode
     right = [model.activities[rows] == truth for model in models]
     ours, theirs = float(right[0].mean()), float(right[1].mean())
     gained = right[0].astype(np.float64) - right[1]
-    high = bounds(gained, windows.places["subject"].to_numpy()[rows].astype(str), (95.0,))
+    high = bootstrap_mean(gained, windows.places["subject"].to_numpy()[rows].astype(str), (95.0,))
     failed = ours - theirs < -drop and (high is None or high[0] < 0)
     reason = (
-        f"Accuracy {_percent(ours)} against the former champion's {_percent(theirs)} on {len(rows)} labelled windows"
+        f"Accuracy {percent(ours)} against the former champion's {percent(theirs)} on {len(rows)} labelled windows"
         f"{_against(failed, drop)}."
     )
     return _Check((ours, theirs), failed, reason)
@@ -230,7 +229,7 @@ def _confidence(settings: Settings, windows: _Windows, models: tuple[_Model, _Mo
     drop = settings.retraining.confidence_drop
     failed = ours - theirs < -drop
     reason = (
-        f"Mean confidence {_percent(ours)} against {_percent(theirs)} on {len(windows.places)} windows"
+        f"Mean confidence {percent(ours)} against {percent(theirs)} on {len(windows.places)} windows"
         f"{_against(failed, drop)}."
     )
     return _Check((ours, theirs), failed, reason)
@@ -280,21 +279,19 @@ def _profile(model: _Model, reference: Reference, rows: NDArray[np.integer]) -> 
 
 def _answer(model: Classifier, version: int, reference: Reference | None, windows: NDArray[np.float32]) -> _Model:
     names = model.metadata.feature_names
-    columns = [names.index(name) for name in (reference.features if reference else ())]
-    answers = _predict(model, windows)
-    probabilities = np.concatenate([answer.probabilities for answer in answers])
+    columns = np.array([names.index(name) for name in (reference.features if reference else ())], np.intp)
+    probabilities, features = model.predict_each(_batches(windows), features=columns)
     return _Model(
         version=version,
         reference=reference,
         activities=np.array(model.metadata.activities)[probabilities.argmax(axis=1)],
         confidence=probabilities.max(axis=1),
-        features=np.concatenate([answer.features[:, columns] for answer in answers]),
+        features=features,
     )
 
 
-def _predict(model: Classifier, windows: NDArray[np.float32]) -> list[Prediction]:
-    """The model's answers to windows (N, T, C), a batch each."""
-    return [model.predict(windows[first : first + _BATCH]) for first in range(0, len(windows), _BATCH)]
+def _batches(windows: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    return (windows[first : first + _BATCH] for first in range(0, len(windows), _BATCH))
 
 
 def _windows(lake: Lake, settings: Settings, chosen: Sequence[Partition]) -> tuple[pl.DataFrame, NDArray[np.float32]]:
@@ -302,12 +299,10 @@ def _windows(lake: Lake, settings: Settings, chosen: Sequence[Partition]) -> tup
     places = [pl.DataFrame(schema={name: lake.predictions.schema[name] for name in ("date", "subject")})]
     batches = [np.empty((0, settings.length, len(lake.channels)), np.float32)]
     columns = ["session", "segment", "time", *lake.channels]
-    for (date, subject), samples in lake.samples.each(None, chosen, columns):
-        ordered = samples.sort("session", "time")
-        found = cut(matrix(ordered, lake.channels), run_ids(ordered), length=settings.length, stride=settings.stride)
+    for partition, samples in lake.samples.each(None, chosen, columns):
+        found, where = cut_day(partition, samples, settings, lake.channels)
         batches.append(found.batch())
-        where = (pl.lit(date, pl.Date).alias("date"), pl.lit(subject).alias("subject"))
-        places.append(ordered.select(*where, "session", pl.col("time").alias("start"))[found.starts])
+        places.append(where)
     return pl.concat(places, how="diagonal"), np.concatenate(batches)
 
 
@@ -353,7 +348,3 @@ def _reference(registry: Registry, version: int) -> Reference | None:
 
 def _against(fell: bool, drop: float) -> str:
     return f", more than {100 * drop:.0f} points below" if fell else ""
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f} %"

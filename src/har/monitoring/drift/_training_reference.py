@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +21,6 @@ REFERENCE_PROFILE = "reference-profile.bin"
 MOST_WINDOWS = 300_000
 """At most about this many windows: more would add nothing about how subjects differ, and take longer than training."""
 _BATCH = 256
-
-
-class _Answers(NamedTuple):
-    """Probabilities float32 (N, K) and profiled features float32 (N, F)."""
-
-    probabilities: NDArray[np.float32]
-    features: NDArray[np.float32]
 
 
 def reference_of(
@@ -61,7 +53,7 @@ def reference_of(
     profiled = chosen_features(names, settings)
     columns = np.flatnonzero(np.isin(names, profiled))
     rows = _drawn(windows.recordings, most, seed)
-    answers = _predict(classifier, windows, rows, columns)
+    answers = classifier.predict_each(windows.select(rows).batches(_BATCH), features=columns)
     activities = np.array(classifier.metadata.activities)[answers.probabilities.argmax(axis=1)]
     confidence = answers.probabilities.max(axis=1, initial=0.0)
     seen = Seen(
@@ -80,19 +72,6 @@ def reference_of(
         activities=Counter(activities.tolist()),
     )
     return make_reference(seen, profiled, classes=classifier.metadata.activities, seed=seed), profile
-
-
-def _predict(
-    classifier: Classifier, windows: WindowSet, rows: NDArray[np.int64], columns: NDArray[np.intp]
-) -> _Answers:
-    """Predict these windows in batches; of the features, only `columns`."""
-    probabilities = np.empty((len(rows), len(classifier.metadata.activities)), np.float32)
-    features = np.empty((len(rows), len(columns)), np.float32)
-    for first in range(0, len(rows), _BATCH):
-        part = slice(first, first + _BATCH)
-        answer = classifier.predict(windows.batch(rows[part]))
-        probabilities[part], features[part] = answer.probabilities, answer.features[:, columns]
-    return _Answers(probabilities, features)
 
 
 def _drawn(recordings: NDArray[np.int32], most: int, seed: int) -> NDArray[np.int64]:
