@@ -23,7 +23,7 @@ monitor(open_project(), send=lambda event: "")
 """
 Live = Callable[..., None]
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
 
 @pytest.fixture
@@ -56,7 +56,6 @@ def test_an_event_that_does_not_arrive_costs_nothing_but_time(due: Project) -> N
     assert monitor().decisions == ()
 
 
-@pytest.mark.stack
 @pytest.mark.parametrize(("commits", "kept"), [(1, "report"), (2, "decision")])
 def test_killed_between_report_decision_and_event(due: Project, commits: int, kept: str) -> None:
     run_until_commit(RUN, commits=commits)

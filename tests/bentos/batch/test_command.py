@@ -15,7 +15,7 @@ from batch_support import parquet, spoiled
 
 from har.inference import Package
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 Expected = Callable[[pl.DataFrame], pl.DataFrame]
 
 
