@@ -64,7 +64,7 @@ def _environment(root: Path, home: Path, api: str) -> dict[str, str]:
         "HAR_ROOT": str(root),
         # The log of a flow belongs on its page, even if the command that started the worker is quiet.
         "PREFECT_LOGGING_LEVEL": "INFO",
-        "PREFECT_WORKER_QUERY_SECONDS": os.environ.get("PREFECT_WORKER_QUERY_SECONDS", "2"),
+        "PREFECT_WORKER_QUERY_SECONDS": os.environ.get("PREFECT_WORKER_QUERY_SECONDS", "1"),
     }
 
 

@@ -170,10 +170,6 @@ def test_no_answer_reaches_the_code(source: Path, project: Path) -> None:
                 assert path.read_bytes() == (source / name).read_bytes(), name
 
 
-ONE_NOW = [name if name == "accelerometer" else pytest.param(name, marks=pytest.mark.release) for name in ANSWERS]
-"""The project with its own rate and further channels in every run; the others, with the same code, for a release."""
-
-
 @pytest.mark.timeout(600)
 @pytest.mark.release
 @pytest.mark.parametrize("name", list(ANSWERS))
@@ -189,8 +185,18 @@ def test_it_is_linted_and_typed(projects: dict[str, Path], name: str, tmp_path_f
         assert done.returncode == 0, (command, done.stdout, done.stderr)
 
 
+@pytest.mark.parametrize("name", list(ANSWERS))
+def test_its_files_agree(projects: dict[str, Path], name: str) -> None:
+    """The quick part of its smoke tests."""
+    done = in_project(
+        projects[name], "-m", "pytest", "tests/smoke/test_project.py", "-n", "0", "-p", "no:cacheprovider"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.release
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("name", ONE_NOW)
+@pytest.mark.parametrize("name", list(ANSWERS))
 def test_its_smoke_tests_pass(projects: dict[str, Path], name: str, tmp_path: Path) -> None:
     project = projects[name]
     before = {path.name for path in project.iterdir()}

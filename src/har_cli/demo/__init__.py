@@ -24,7 +24,7 @@ from har.project import Project
 from har.sample import replay
 from har.settings import Settings
 from har_cli.demo._project import demo_project, why_elsewhere
-from har_cli.demo._runs import await_bentos, run_deployment
+from har_cli.demo._runs import await_bentos, run_deployments
 from har_cli.demo._second_act import FIRST as SECOND_ACT
 from har_cli.demo._second_act import retrained, run_second_act
 from infra.local.server import starting_server
@@ -77,11 +77,11 @@ def _first_act(project: Project) -> dict[str, Any]:
         console.print(f"The first act was finished before; its figures are in {known}.")
         return {**json.loads(known.read_text(encoding="utf-8")), "windows_scored_now": 0}
     before = _windows_scored(project)
-    run_deployment(project, "ingest/daily")
-    run_deployment(project, "train/weekly")
-    # The event of the promotion has started package/champion, which runs at the same time as the next two.
-    run_deployment(project, "evaluate/by-subject", seeds=CROSS_VALIDATION_SEEDS)
-    run_deployment(project, "score/nightly")
+    run_deployments(project, "ingest/daily")
+    # The event of the promotion starts package/champion in the meantime.
+    seeds = {"evaluate/by-subject": {"seeds": CROSS_VALIDATION_SEEDS}}
+    run_deployments(project, "train/weekly", "evaluate/by-subject", parameters=seeds)
+    run_deployments(project, "score/nightly")
     champion = await_bentos(project)
     evaluation = json.loads((project.settings.path("reports") / "evaluation.json").read_text(encoding="utf-8"))
     scores = lake.scores.read()

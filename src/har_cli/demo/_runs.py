@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from har.console import console
 from har.errors import ServerError
@@ -10,33 +12,54 @@ from har.jobs.package import TAGS
 from har.project import Project
 from har.registry import Version
 
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
+
 WAIT_S = 420.0
 POLL_S = 0.5
 
 
-def run_deployment(project: Project, name: str, **parameters: object) -> None:
-    """Run a deployment and wait until it ends.
+def run_deployments(project: Project, *names: str, parameters: Mapping[str, dict[str, Any]] | None = None) -> None:
+    """Run deployments at the same time, and wait until all have ended.
+
+    Args:
+        project: whose worker runs them.
+        names: `flow/deployment` each.
+        parameters: of the runs, by these names.
 
     Raises:
-        ServerError: the run failed or did not finish in time; has the run's message.
+        ServerError: a run failed or did not finish in time; has the run's message.
     """
-    from prefect.client.schemas.objects import FlowRun
+    from prefect.client.orchestration import get_client
     from prefect.deployments import run_deployment
 
     began = time.monotonic()
-    with console.status(f"{name} …"):
-        run = run_deployment(name, parameters=dict(parameters), timeout=WAIT_S, poll_interval=POLL_S, as_subflow=False)
-    assert isinstance(run, FlowRun)  # noqa: S101  a coroutine only where an event loop runs
-    state = run.state
-    if state is None or not state.is_completed():
-        raise ServerError(
-            where=f"deployment {name}",
-            expected=f"a run that completes within {WAIT_S:g} s",
-            got=f"{state.name if state else 'no state'}: {state.message if state else ''}",
-            remedy=f"See {worker_log(project)}.",
-        )
+    running = {}
+    for name in names:
+        given = (parameters or {}).get(name, {})
+        run: Any = run_deployment(name, parameters=given, timeout=0, as_subflow=False)
+        running[run.id] = name
+    with console.status("") as status, get_client(sync_client=True) as client:
+        while running and time.monotonic() - began < WAIT_S:
+            status.update(f"{', '.join(running.values())} …")
+            for number in list(running):
+                state = client.read_flow_run(number).state
+                if state is not None and state.is_final():
+                    _report(project, running.pop(number), state, time.monotonic() - began)
+            time.sleep(POLL_S)
+    for name in running.values():
+        raise _failed(project, name, f"it did not finish within {WAIT_S:g} s")
+
+
+def _report(project: Project, name: str, state: State[Any], seconds: float) -> None:
+    if not state.is_completed():
+        raise _failed(project, name, f"{state.name}: {state.message or ''}")
     message = f": {state.message}" if state.message else ""
-    console.print(f"{name}{message} [dim]({time.monotonic() - began:.0f} s)[/]", highlight=False)
+    console.print(f"{name}{message} [dim]({seconds:.0f} s)[/]", highlight=False)
+
+
+def _failed(project: Project, name: str, problem: str) -> ServerError:
+    return ServerError(where=f"deployment {name}", problem=problem, remedy=f"See {worker_log(project)}.")
 
 
 def await_bentos(project: Project) -> Version:
