@@ -1,7 +1,7 @@
 """Projects with other answers: each answer is in the files that it belongs to, and the project works.
 
-One project runs its linters and its smoke tests, which are the first act of its demo; the others do with the marker
-`release`. `python -m tests.template` runs the whole `make demo`, `make test`, `make lint` and `make docs` of each.
+The quick smoke tests of each run here. With the marker `release`, each is linted and typed, and runs the first act of
+its demo. `python -m tests.template` runs the whole `make demo`, `make test`, `make lint` and `make docs` of each.
 """
 
 from __future__ import annotations
