@@ -16,16 +16,16 @@ demo: setup  ## the whole loop on real recordings; a project about other activit
 	@$(BIN)/har demo
 
 check: lint  ## lint, types, and the tests that start no server: under three minutes
-	@$(BIN)/pytest -n auto --dist loadfile -m "not stack and not release"
+	@$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m "not stack and not release"
 
 test: setup  ## run the tests
-	@$(BIN)/pytest -n auto --dist loadfile -m "not release"
+	@$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m "not release"
 
 test-release: setup  ## run all tests, with new projects and fresh environments; prints branch coverage
-	@$(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term:skip-covered
+	@$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered
 
 coverage: setup  ## branch coverage of the tests that start no server
-	@$(BIN)/pytest -n auto --dist loadfile -m "not stack and not release" --cov --cov-report=term:skip-covered
+	@$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m "not stack and not release" --cov --cov-report=term:skip-covered
 
 lint: setup  ## ruff, mypy, import rules
 	@$(BIN)/ruff check .

@@ -11,11 +11,12 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from tests_support import copy_code
+from tests_support import HAR_TOML, copy_code
 
 from har.jobs.package import TAGS
 from har.lake import Lake
@@ -65,16 +66,32 @@ def journal(project: Path) -> list[str]:
     return [json.loads(line)["request_id"] for path in files for line in path.read_text().splitlines()]
 
 
-@pytest.mark.timeout(900)
-def test_demo_twice(project: Path) -> None:
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """A project whose demo has run once, and what it printed."""
+    project = tmp_path_factory.mktemp("demo") / "project"
+    project.mkdir()
+    (project / "har.toml").write_text(HAR_TOML)
     copy_code(project)
     shutil.copytree(ROOT / "flows", project / "flows", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy2(ROOT / "prefect.yaml", project / "prefect.yaml")
-    first = demo(project)
-    assert "Accuracy by subject" in first
-    assert "Look next" in first
-    assert "Held-out subjects, classified by" in first
-    figures = json.loads((project / "reports" / "demo.json").read_text())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HAR_ROOT", str(project))
+        yield project, demo(project)
+
+
+def figures_of(project: Path) -> dict[str, float]:
+    figures: dict[str, float] = json.loads((project / "reports" / "demo.json").read_text())
+    return figures
+
+
+@pytest.mark.timeout(900)
+def test_the_demo_runs_and_its_loop_closes(finished: tuple[Path, str]) -> None:
+    project, printed = finished
+    assert "Accuracy by subject" in printed
+    assert "Look next" in printed
+    assert "Held-out subjects, classified by" in printed
+    figures = figures_of(project)
     assert set(figures) >= KEYS
     assert all(isinstance(value, int | float) for value in figures.values())
     assert figures["accuracy_low"] <= figures["accuracy"] <= figures["accuracy_high"]
@@ -88,12 +105,18 @@ def test_demo_twice(project: Path) -> None:
     assert len(asked) == len(set(asked)) == 12
     the_loop_closed(project, figures)
 
+
+@pytest.mark.release
+@pytest.mark.timeout(900)
+def test_a_second_demo_finds_everything_done(finished: tuple[Path, str]) -> None:
+    project, _ = finished
+    figures = figures_of(project)
     settings = load_settings(project)
     lake = Lake(settings.path("lake"), settings.sensors.channels)
     tables = (lake.samples, lake.recordings, lake.predictions, lake.scores, lake.profiles, lake.drift, lake.decisions)
     versions = [table.version() for table in tables]
     demo(project)
-    again = json.loads((project / "reports" / "demo.json").read_text())
+    again = figures_of(project)
     assert [table.version() for table in tables] == versions
     assert {key: again[key] for key in KEYS - {"seconds"}} == {key: figures[key] for key in KEYS - {"seconds"}}
     assert again["windows_scored_now"] == 0

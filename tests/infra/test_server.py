@@ -34,6 +34,7 @@ def _flow_names(url: str) -> list[str]:
         return sorted(flow["name"] for flow in json.load(answer))
 
 
+@pytest.mark.release
 def test_two_folders_have_two_servers_and_a_folder_has_one(
     tmp_path: Path, all_gone: AllGone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,7 +94,10 @@ def test_a_taken_port_is_named_before_anything_starts(tmp_path: Path) -> None:
     assert not (tmp_path / "logs").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number",
+    [*(pytest.param(number, marks=pytest.mark.release) for number in (signal.SIGTERM, signal.SIGINT)), signal.SIGKILL],
+)
 def test_no_signal_to_the_parent_leaves_a_server(number: signal.Signals, tmp_path: Path, all_gone: AllGone) -> None:
     code = """
         import sys, time, pathlib

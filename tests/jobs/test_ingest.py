@@ -171,7 +171,10 @@ for chunk in inbox_chunks(settings)[0]:
 @pytest.mark.parametrize(
     "end",
     [
-        *(partial(run_and_kill, delay_s=delay_s) for delay_s in (0.0, 0.03, 0.1)),
+        *(
+            pytest.param(partial(run_and_kill, delay_s=delay_s), marks=pytest.mark.release)
+            for delay_s in (0.0, 0.03, 0.1)
+        ),
         *(partial(run_until_commit, commits=commits) for commits in (1, 2, 3)),
     ],
     ids=lambda end: "-".join(f"{name}{value}" for name, value in end.keywords.items()),

@@ -200,7 +200,7 @@ for chunk in scoring.chunks_to_score(lake, scoring.pending(lake, 1), limit=20_00
 @pytest.mark.parametrize(
     "end",
     [
-        *(partial(run_and_kill, delay_s=delay_s) for delay_s in (0.0, 0.05)),
+        *(pytest.param(partial(run_and_kill, delay_s=delay_s), marks=pytest.mark.release) for delay_s in (0.0, 0.05)),
         *(partial(run_until_commit, commits=commits) for commits in (1, 2, 3, 5)),
     ],
     ids=lambda end: "-".join(f"{name}{value}" for name, value in end.keywords.items()),

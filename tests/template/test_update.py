@@ -112,6 +112,7 @@ def test_a_line_that_both_sides_changed_is_marked_as_a_conflict(project: Path) -
     assert "by the template" in theirs
 
 
+@pytest.mark.release
 def test_git_carries_our_changes_into_a_renamed_file(project: Path) -> None:
     added = git("log", "--format=%H", "--diff-filter=A", "--", ".copier-answers.yml", cwd=project)
     (project / OLD).write_text(OUR_LINE + (project / OLD).read_text().split("\n", 1)[1])
@@ -141,6 +142,7 @@ def test_copier_alone_leaves_our_changes_to_a_renamed_file_in_the_last_commit(pr
     assert git("show", f"HEAD:{OLD}", cwd=project).startswith(OUR_LINE)
 
 
+@pytest.mark.release
 def test_answers_can_be_changed_later(project: Path) -> None:
     assert {path.name for path in (project / "tests").iterdir()} == {"smoke"}
     (project / "CHANGELOG.md").unlink()
