@@ -1,7 +1,8 @@
 """Projects with other answers: each answer is in the files that it belongs to, and the project works.
 
-The quick smoke tests of one run here. With the marker `release`, those of each run, each is linted and typed, and runs the first act of
-its demo. `python -m tests.template` runs the whole `make demo`, `make test`, `make lint` and `make docs` of each.
+The quick smoke tests of one project run here. With the marker `release`, each project runs them, is linted and typed,
+and runs the first act of its demo. `python -m tests.template` runs the whole `make demo`, `make test`, `make lint` and
+`make docs` of each.
 """
 
 from __future__ import annotations
