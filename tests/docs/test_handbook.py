@@ -109,3 +109,10 @@ def test_the_links_of_the_readme_lead_somewhere() -> None:
     assert files
     for name in files:
         assert (ROOT / name).is_file(), name
+
+
+def test_every_path_on_the_architecture_page_exists() -> None:
+    text = (ROOT / "docs" / "explanation" / "architecture.md").read_text(encoding="utf-8")
+    paths = re.findall(r"`((?:src|bentos|flows|infra|docs|tests)/[\w./-]+)`", text)
+    assert len(paths) > 5
+    assert [path for path in paths if not (ROOT / path).exists()] == []
