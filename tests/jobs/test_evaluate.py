@@ -5,14 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from paces_support import SIGNAL, paces
+from run_support import in_processes
 
 from har.errors import EvaluationError, NotEnoughDataError
 from har.jobs._cross_validation import CrossValidation, FoldResult, cross_validate
@@ -119,11 +118,6 @@ def test_results_are_handed_on_as_they_come(judged: CrossValidation, seen: list[
 @pytest.mark.stack
 def test_other_processes_give_the_same_figures(judged: CrossValidation) -> None:
     """A part travels as a small value, and what it names is opened where it runs."""
-
-    def in_processes(function: Any, parts: Sequence[Any], /) -> Iterator[Any]:
-        with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-            yield from pool.map(function, parts)
-
     elsewhere = cross_validate(paces, folds=3, seeds=(0,), options=_options(6), each=in_processes, **CPU)
     np.testing.assert_array_equal(elsewhere.outcomes[0].probabilities, judged.outcomes[0].probabilities)
 

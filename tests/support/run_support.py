@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Any, TypeVar
 
 from har.jobs import Event
 from har.jobs.collect import CollectReport
@@ -11,7 +14,16 @@ from har.jobs.monitor import MonitorReport
 from har.jobs.score import ScoreReport
 from har.project import open_project
 
+P = TypeVar("P")
+R = TypeVar("R")
+
 sent: list[Event] = []
+
+
+def in_processes(function: Callable[[P], R], parts: Sequence[P], /) -> Iterator[R]:
+    """Run the parts in fresh processes, which share nothing with this one."""
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(function, parts)
 
 
 def send(event: Event) -> str:
