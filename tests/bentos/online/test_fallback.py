@@ -58,7 +58,9 @@ def answering(package: Package, root: Path) -> Answering:
 def test_the_fallback_answers(
     serve: Serve, make_package: MakePackage, fault: float, reason: str, count: int, previous: bool
 ) -> None:
-    service = serve(make_package("trapped", previous="previous" if previous else None), **BREAKER)
+    # An error must not count as late because the machine is busy.
+    limits = BREAKER if reason == "deadline" else {**BREAKER, "deadline_ms": 2000.0}
+    service = serve(make_package("trapped", previous="previous" if previous else None), **limits)
     windows = trapped(fault, count)
     began = time.perf_counter()
     answer = service.predict(windows)
@@ -82,7 +84,8 @@ def test_the_fallback_answers(
 
 
 def test_the_breaker_opens_and_closes_by_itself(serve: Serve, make_package: MakePackage) -> None:
-    service = serve(make_package("trapped", previous="previous"), **BREAKER)
+    limits = {**BREAKER, "breaker_pause_s": 1.5, "deadline_ms": 2000.0}
+    service = serve(make_package("trapped", previous="previous"), **limits)
     good = movements(2)
     for _ in range(3):
         assert service.predict(trapped(FAILS))["fallback"] is True
@@ -96,13 +99,13 @@ def test_the_breaker_opens_and_closes_by_itself(serve: Serve, make_package: Make
     assert service.raw(good).json()["fallback"] is True
     assert service.client.get("/readyz").status_code == 200
 
-    eventually(lambda: service.predict(good)["fallback"] is False, 3)
+    eventually(lambda: service.predict(good)["fallback"] is False, 6)
     assert service.metric("har_breaker_state") == CLOSED
     assert service.predict(good)["model_version"] == 7
 
 
 def test_it_opens_again_if_the_trial_fails(serve: Serve, make_package: MakePackage) -> None:
-    service = serve(make_package("trapped"), **BREAKER)
+    service = serve(make_package("trapped"), **{**BREAKER, "deadline_ms": 2000.0})
     for _ in range(3):
         service.predict(trapped(FAILS))
     time.sleep(0.5)
