@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +9,7 @@ import onnx
 from numpy.typing import NDArray
 
 from har.errors import ParityError, TrainingError
+from har.files import replacing
 from har.inference import Classifier, ModelMetadata
 from har.training._fitted import Fitted
 from har.training._graph import translate_network
@@ -44,20 +42,9 @@ def export(fitted: Fitted, path: Path, metadata: ModelMetadata) -> Path:
     )
     onnx.helper.set_model_props(model, metadata.to_properties())
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    draft = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(model.SerializeToString())
-            file.flush()
-            os.fsync(file.fileno())
+    with replacing(path) as draft:
+        draft.write_bytes(model.SerializeToString())
         check_parity(fitted, draft)
-        draft.chmod(0o644)
-        draft.replace(path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            draft.unlink()
-        raise
     return path
 
 
