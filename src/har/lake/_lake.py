@@ -30,7 +30,7 @@ class Lake:
 
     Attributes:
         samples: canonical samples, see `har.recordings`.
-        recordings: one row per ingested file.
+        recordings: one row per ingested file and date.
         predictions: one row per scored window, by the nightly job or online.
         scores: one row per scored partition.
         requests: one row per window that the online service answered.
@@ -45,7 +45,7 @@ class Lake:
         self.folder = folder
         self.channels = channels
         self.samples = Table(folder / "samples", canonical_schema(channels))
-        self.recordings = Table(folder / "recordings", RECORDINGS, added=["placement", "device"])
+        self.recordings = Table(folder / "recordings", RECORDINGS, added=["placement", "device", "overlapping"])
         self.predictions = Table(folder / "predictions", PREDICTIONS, added=["request_id"])
         self.scores = Table(folder / "scores", SCORES)
         self.requests = Table(folder / "requests", REQUESTS, measured=True)
