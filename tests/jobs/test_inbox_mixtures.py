@@ -1,5 +1,6 @@
-"""Drawn mixtures of good and bad entries in the inbox: good files land with their values, all else is named, and
-nothing outside is touched."""
+"""Drawn mixtures of entries in the inbox: good files land with their values, the others are named, and nothing outside
+is touched.
+"""
 
 from __future__ import annotations
 
@@ -327,9 +328,7 @@ def check(root: Path, kinds: list[str], zone: str, chunk_bytes: int) -> None:
 
 
 def all_are_accounted_for(box: Box, report: IngestReport, odd: dict[Path, os.stat_result]) -> None:
-    named = {
-        os.fsencode(path.relative_to(box.inbox)).decode("utf-8", "backslashreplace"): path for path in box.left
-    }
+    named = {os.fsencode(path.relative_to(box.inbox)).decode("utf-8", "backslashreplace"): path for path in box.left}
     assert {one.file for one in report.skipped} == set(named)
     for one in (*report.skipped, *report.quarantined):
         assert one.file in str(one.error)
