@@ -52,6 +52,6 @@ def _errors_as_messages() -> Iterator[None]:
 
 
 def main() -> None:
-    """Run the command line; a `HarError` ends it with its message and status 2."""
+    """Run the command line; a `HarError` ends it with its message and status 2, see docs/how-to/operations.md."""
     with _errors_as_messages():
         app()

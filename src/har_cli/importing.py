@@ -15,6 +15,7 @@ from rich.table import Table
 
 from har.errors import NotEnoughDataError, SettingsError
 from har.settings import load_settings
+from har_cli._shared import end_unless
 
 if TYPE_CHECKING:
     from har.importing import Labels, Staged, Survey
@@ -91,6 +92,7 @@ def import_recordings(
     for conflict in written.conflicts:
         out.print(f"[yellow]not written[/] {escape(str(conflict.error))}")
     out.print(f"{written.new} files written, {written.present} there already: {escape(str(inbox))}")
+    end_unless(not found.refused and not written.conflicts)
 
 
 def _pairs(given: list[str] | None, flag: str) -> dict[str, str]:

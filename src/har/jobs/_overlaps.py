@@ -164,21 +164,37 @@ def counted_once(
 
 
 def _trim(file: InboxFile, part: Part, beside: Sequence[Session], settings: Settings) -> Trimmed:
-    frame, worn = part.recording.frame, part.recording.placement
+    frame, rate_hz = part.recording.frame, settings.sensors.rate_hz
     times = frame["time"].to_physical().to_numpy()
-    taken = np.zeros(len(frame), np.bool_)
-    notes = []
+    taken, doubtful = np.zeros(len(frame), np.bool_), np.zeros(len(frame), np.bool_)
+    notes, others = [], []
     for session in beside:
-        if worn and session.placement and worn != session.placement:
+        worn = _places(part, session)
+        if len(worn) > 1:
             continue
-        shared = session.covers(times, 1e6 / settings.sensors.rate_hz)
+        shared = session.covers(times, 1e6 / rate_hz)
         if not shared.any():
             continue
-        is_theirs, note = _judge(file, part, session, shared, settings)
-        if is_theirs:
-            taken |= shared
-        if note:
-            notes.append(note)
+        assert session.frame is not None  # noqa: S101  `beside` has read it
+        own = frame.filter(pl.Series(shared))
+        same = _same_signal(own, session.frame, settings.sensors.channels)
+        seconds = f"{shared.sum() / rate_hz:.1f} s"
+        if not same and not worn:
+            doubtful |= shared
+            others.append(session)
+            continue
+        if not same and shared.mean() > 0.5:
+            raise _conflict(file, session, seconds, *worn)
+        taken |= shared
+        words = "are in" if same else "are at the time of"
+        lost = _lost(own, session.frame)
+        notes.append(f"{file.where}: {seconds} {words} {session} already, and are counted once.{lost}")
+    # Clocks are not exact: less than a second of two sessions in a row is nothing to tell.
+    if doubtful.sum() >= rate_hz:
+        notes.append(
+            f"{file.where}: {doubtful.sum() / rate_hz:.1f} s are at the same time as {', '.join(map(str, others))} of "
+            "the subject, with other values. Both are kept, as of two sensors: name their placements, or remove one."
+        )
     if taken.all():
         recording = dataclasses.replace(part.recording, frame=frame.clear())
     else:
@@ -186,28 +202,10 @@ def _trim(file: InboxFile, part: Part, beside: Sequence[Session], settings: Sett
     return Trimmed(dataclasses.replace(part, recording=recording), int(taken.sum()), tuple(notes))
 
 
-def _judge(
-    file: InboxFile, part: Part, session: Session, shared: NDArray[np.bool_], settings: Settings
-) -> tuple[bool, str]:
-    """Whether the samples `shared` with a session, bool (n,), are that session's, and a note about it."""
-    assert session.frame is not None  # noqa: S101  `beside` has read it
-    frame, worn = part.recording.frame.filter(pl.Series(shared)), part.recording.placement
-    seconds = f"{len(frame) / settings.sensors.rate_hz:.1f} s"
-    same = _same_signal(frame, session.frame, settings.sensors.channels)
-    if not same and not (worn and session.placement):
-        if len(frame) < settings.sensors.rate_hz:  # clocks are not that exact
-            return False, ""
-        return False, (
-            f"{file.where}: {seconds} are at the same time as {session} of the subject, with other values. Both are "
-            "kept, as of two sensors: name their placements in the files, or remove one."
-        )
-    if not same and shared.mean() > 0.5:
-        raise _conflict(file, session, seconds, worn)
-    words = "are in" if same else "are at the time of"
-    return (
-        True,
-        f"{file.where}: {seconds} {words} {session} already, and are counted once.{_lost(frame, session.frame)}",
-    )
+def _places(part: Part, session: Session) -> set[str]:
+    """The known placements of the two: none if one is unknown, two if they differ."""
+    both = {part.recording.placement, session.placement}
+    return set() if "" in both else both
 
 
 def _same_signal(frame: pl.DataFrame, other: pl.DataFrame, channels: Sequence[str]) -> bool:
