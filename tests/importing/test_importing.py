@@ -296,3 +296,19 @@ def test_invalid_options_are_refused(tmp_path: Path, signal: np.ndarray, look: L
         find_layout("motion-sense")
     with pytest.raises(SettingsError, match="files of the layout motionsense"):
         look("motionsense")
+
+
+@pytest.mark.parametrize("name", ["2024-05-06", "2024-05-06/s01_a.parquet"])
+def test_nothing_is_written_through_a_link_in_the_inbox(
+    tmp_path: Path, settings: Settings, signal: np.ndarray, look: Look, name: str
+) -> None:
+    _put(tmp_path, _rows(signal))
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    link = settings.path("inbox") / name
+    link.parent.mkdir(parents=True)
+    link.symlink_to(outside if name == "2024-05-06" else outside / "mine.parquet")
+    done = write(look(), settings.path("inbox"))
+    assert (done.new, done.present) == (0, 0)
+    assert "a symbolic link" in str(done.conflicts[0].error)
+    assert list(outside.iterdir()) == []

@@ -7,7 +7,7 @@ with the line and how to fix it.
 
 from har.recordings._contract import sample_contract
 from har.recordings._days import Part, cut_at_midnight, kept
-from har.recordings._inbox import Inbox, InboxFile, StrayFile, inbox_files, kind_of, odd, shown
+from har.recordings._inbox import Inbox, InboxFile, StrayFile, inbox_files, kind_of, odd, require_plain, shown
 from har.recordings._quarantine import quarantine
 from har.recordings._reading import Quality, Recording, read_recording
 
@@ -25,6 +25,7 @@ __all__ = [
     "odd",
     "quarantine",
     "read_recording",
+    "require_plain",
     "sample_contract",
     "shown",
 ]

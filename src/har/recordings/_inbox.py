@@ -117,6 +117,18 @@ def odd(path: Path, inbox: Path, kind: str) -> OddEntryError:
     return OddEntryError.left(shown(path, inbox), "a file or a folder", kind, remedy)
 
 
+def require_plain(path: Path) -> None:
+    """Refuse to write an inbox file through a link, or in place of a link, pipe, socket or device.
+
+    Raises:
+        OddEntryError: the file or its date folder is one.
+    """
+    for entry in (path.parent, path):
+        kind = kind_of(entry.lstat().st_mode) if os.path.lexists(entry) else ""
+        if kind:
+            raise odd(entry, path.parents[1], kind)
+
+
 def _walk(inbox: Path, only: str | None) -> Iterator[tuple[Path, OddEntryError | None]]:
     """Files in the order of their paths, and odd entries with the reason; `only`: one entry of the inbox."""
     if not inbox.is_dir():
