@@ -53,6 +53,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
+_LONGEST = 1000
+"""A message quotes at most so many letters of a file."""
 _PASSWORD = re.compile(r"(://[^:/@\s]*):\S*@")
 
 
@@ -124,6 +126,8 @@ class RecordingError(HarError, ValueError):
 
     def __init__(self, *, expected: str, got: str, remedy: str, where: str = "", line: int = 0) -> None:
         self.line = line
+        # A file may have a header of megabytes.
+        got = got if len(got) <= _LONGEST else f"{got[:_LONGEST]}…"
         super().__init__(expected=expected, got=got, remedy=remedy, where=where)
 
     def parts(self) -> dict[str, Any]:

@@ -21,7 +21,12 @@ def replay() -> None:
 
 def ingest(
     date: Date = None,
-    replace: Annotated[bool, typer.Option(help="Replace sessions that were ingested with other content.")] = False,
+    replace: Annotated[
+        bool,
+        typer.Option(
+            help="Replace sessions that were ingested with other content; read again what an older release ingested."
+        ),
+    ] = False,
     via_prefect: ViaPrefect = False,
 ) -> None:
     """Read the inbox into the lake; bad files go to quarantine. Exit code 3: some were quarantined or skipped."""

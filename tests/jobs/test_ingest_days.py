@@ -12,7 +12,9 @@ import pytest
 from tests_support import HAR_TOML
 
 from har.jobs.ingest import IngestReport, inbox_chunks, ingest_files
+from har.jobs.score import pending
 from har.lake import Lake
+from har.recordings import Part
 from har.settings import Settings, load_settings
 
 CHANNELS = ["accel_x", "accel_y", "accel_z", "gyro_x", "gyro_y", "gyro_z"]
@@ -233,6 +235,51 @@ def test_what_a_replaced_file_no_longer_has_comes_from_the_other(
     report = ingest(lake, settings, replace=True)
     assert [bad.file for bad in report.quarantined] == ["2024-05-06/s01_b.parquet"]
     assert counts(lake) == {("2024-05-06", "a"): 2000}
+
+
+def test_what_an_older_release_ingested_is_cut_when_it_is_read_again(
+    export: Export, lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export(signal(NIGHT, 30), "s01_night")
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "har.jobs.ingest.cut_at_midnight", lambda file, recording, _: [Part(file.date, file.session, recording)]
+        )
+        ingest(lake, settings)
+    older = lake.recordings.read().with_columns(pl.lit(None, pl.Int64).alias("overlapping"))
+    partition = (dt.date(2024, 5, 6), "s01")
+    lake.recordings.replace(older, [partition])
+    scored = {"date": partition[0], "subject": "s01", "model_version": 1, "content": lake.contents()[partition]}
+    lake.scores.replace(pl.DataFrame([scored], lake.scores.schema), [partition])
+    assert ingest(lake, settings).known == ["2024-05-06/s01_night.parquet"]
+    assert (len(counts(lake)), pending(lake, 1)) == (1, {})
+    report = ingest(lake, settings, replace=True)
+    assert (report.landed, report.known) == ([], ["2024-05-06/s01_night.parquet"])
+    assert counts(lake) == {("2024-05-06", "night"): 500, ("2024-05-07", "night-2024-05-06"): 1000}
+    assert len(pending(lake, 1)) == 2
+    version = lake.samples.version()
+    ingest(lake, settings, replace=True)
+    assert lake.samples.version() == version
+
+
+def test_a_day_without_recordings_keeps_nothing_that_was_made_of_them(
+    export: Export, lake: Lake, settings: Settings
+) -> None:
+    export(signal(NIGHT, 30), "s01_night")
+    ingest(lake, settings)
+    gone = (dt.date(2024, 5, 7), "s01")
+    rows = pl.DataFrame(
+        {"date": gone[0], "subject": "s01", "session": ["night-2024-05-06", "online"], "request_id": [None, "r"]},
+        {name: lake.predictions.schema[name] for name in ("date", "subject", "session", "request_id")},
+    )
+    absent = [pl.lit(None, dtype).alias(name) for name, dtype in lake.predictions.schema.items() if name not in rows]
+    lake.predictions.replace(rows.with_columns(absent), [gone])
+    lake.scores.replace(pl.DataFrame([{"date": gone[0], "subject": "s01"}], lake.scores.schema), [gone])
+    export(signal(NIGHT, 8, seed=1), "s01_night")
+    ingest(lake, settings, replace=True)
+    assert lake.predictions.read()["session"].to_list() == ["online"]
+    assert lake.scores.read().is_empty()
+    assert list(lake.contents()) == [(dt.date(2024, 5, 6), "s01")]
 
 
 def test_the_last_day_of_the_calendar(export: Export, lake: Lake, settings: Settings) -> None:

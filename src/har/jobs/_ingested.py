@@ -23,11 +23,12 @@ _KEY = ["date", "subject", "session"]
 
 @dataclass(frozen=True)
 class Landed:
-    """A file to commit: its parts, and the keys that it has in the lake, to be replaced."""
+    """A file to commit: its parts, and the keys that it has in the lake, to be replaced; `again`: the same file."""
 
     file: InboxFile
     parts: Sequence[Trimmed]
     replaced: Collection[Key] = ()
+    again: bool = False
 
 
 class Ingested:
@@ -38,23 +39,29 @@ class Ingested:
     """
 
     def __init__(self, lake: Lake) -> None:
-        columns = ["date", "subject", "session", "file", "sha256", "placement"]
+        columns = ["date", "subject", "session", "file", "sha256", "placement", "overlapping"]
         self.placements: dict[Partition, dict[str, str]] = {}
         self._content: dict[_Name, str] = {}
         self._owner: dict[str, _Name] = {}
         self._keys: dict[_Name, list[Key]] = {}
         self._taken: dict[Key, _Name] = {}
-        for date, subject, session, file, sha256, placement in lake.recordings.read(columns=columns).iter_rows():
+        self._older: set[_Name] = set()
+        for date, subject, session, file, sha256, placement, overlapping in lake.recordings.read(
+            columns=columns
+        ).iter_rows():
+            name = _name_of((date, subject, session), file)
             self.placements.setdefault((date, subject), {})[session] = placement or ""
-            self._add(_name_of((date, subject, session), file), (date, subject, session), sha256)
+            self._add(name, (date, subject, session), sha256)
+            if overlapping is None:
+                self._older.add(name)
 
     def keys(self, file: InboxFile) -> list[Key]:
         """The keys of the file of this name."""
         return self._keys.get(_name(file), [])
 
-    def differs(self, file: InboxFile) -> bool:
-        """Whether the file of this name was ingested with other content."""
-        return self._content.get(_name(file), file.sha256) != file.sha256
+    def to_renew(self, file: InboxFile) -> bool:
+        """Whether the file of this name was ingested with other content, or before files were cut and compared."""
+        return _name(file) in self._older or self._content.get(_name(file), file.sha256) != file.sha256
 
     def holds(self, file: InboxFile, *, replace: bool) -> bool:
         """Whether this file was ingested under this name.
@@ -137,7 +144,18 @@ def commit(lake: Lake, landed: Sequence[Landed]) -> None:
     written = pl.DataFrame(rows, dict(lake.recordings.schema), orient="row")
     recordings = pl.concat([_without(lake.recordings.read(partitions=partitions), fresh), written])
     _forget(lake, set(partitions) - set(recordings.select("date", "subject").iter_rows()))
+    # The id of a subject-day's content is made of its files' hashes, which do not change where a file is read again.
+    _unscore(lake, {key[:2] for one in landed if one.again for key in (*one.replaced, *_keys(one))})
     lake.recordings.replace(recordings.sort(*_KEY), partitions)
+
+
+def _keys(one: Landed) -> list[Key]:
+    return [(part.part.date, one.file.subject, part.part.session) for part in one.parts]
+
+
+def _unscore(lake: Lake, partitions: Collection[Partition]) -> None:
+    if partitions and lake.scores.version() >= 0:
+        lake.scores.replace(pl.DataFrame(schema=lake.scores.schema), partitions)
 
 
 def _forget(lake: Lake, emptied: Collection[Partition]) -> None:

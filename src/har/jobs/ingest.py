@@ -132,7 +132,8 @@ def ingest(
     Args:
         project: its inbox and lake.
         date: the folder of this date only; None: all.
-        replace: replace sessions that were ingested with other content.
+        replace: replace sessions that were ingested with other content; also read files again that an older release
+            ingested, which did not cut them at midnight.
         each: how to run the chunks; writers of a table wait for each other.
 
     Raises:
@@ -227,12 +228,15 @@ class _Intake:
         self._replaced: set[Key] = set()
 
     def plan(self, files: Sequence[InboxFile]) -> None:
-        """Find the subjects of whom a file is replaced: what their other files share with it is decided again."""
+        """Find the subjects of whom a file is replaced: what their other files share with it is decided again.
+
+        Files that an older release ingested, which neither cut nor compared them, are read again, too.
+        """
         if not self.replace:
             return
         for file in files:
             try:
-                if self._known.differs(file):
+                if self._known.to_renew(file):
                     self._renewed.add(file.subject)
             except OSError:  # `take` meets it again, and reports it
                 continue
@@ -268,7 +272,7 @@ class _Intake:
 
     def _land(self, file: InboxFile, recording: Recording, trimmed: Sequence[Trimmed], *, is_known: bool) -> None:
         parts = [one.part for one in trimmed]
-        self.landed.append(Landed(file, trimmed, self._known.keys(file)))
+        self.landed.append(Landed(file, trimmed, self._known.keys(file), again=is_known))
         self._known.add(file, parts)
         self._sessions.add(file.subject, parts)
         if is_known:
@@ -295,9 +299,10 @@ class _Intake:
             # It was ingested before, with other settings perhaps; its samples stay.
             self._replaced.difference_update(self._known.keys(file))
             self.report.known.append(file.where)
+            self.report.notes.append(f"{error} It was ingested before, and its samples stay as they are.")
         else:
             if is_known:
-                self.landed.append(Landed(file, (), self._known.keys(file)))
+                self.landed.append(Landed(file, (), self._known.keys(file), again=True))
             else:
                 self._replaced.difference_update(self._known.keys(file))
             _set_aside(file.path, error, self.settings, self.report)
