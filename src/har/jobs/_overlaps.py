@@ -27,6 +27,7 @@ SAME_SIGNAL = 0.9
 """Two sessions have the same signal where one explains this share of the other's variance."""
 _COMPARED = 20_000
 _DAY = dt.timedelta(days=1)
+_MARGIN_US = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ class Sessions:
         self._placements = placements
         self._by_subject: dict[str, list[Session]] = {}
         self._read: set[Partition] = set()
+        self._spans: dict[Partition, tuple[int, int]] | None = None
 
     def add(self, subject: str, parts: Sequence[Part]) -> None:
         """Add the parts of a new file."""
@@ -102,17 +104,7 @@ class Sessions:
         Raises:
             LakeError: the lake cannot be read.
         """
-        # Folders may be named by the date of another time zone: the days around may hold the same time.
-        near = {date for part in parts for date in _around(part.date)}
-        wanted = sorted({(date, subject) for date in near} & self._placements.keys() - self._read)
-        for partition, frame in self._lake.samples.each(None, wanted, ["session", "segment", "time"]):
-            self._read.add(partition)
-            placements = self._placements[partition]
-            for (name,), samples in frame.partition_by("session", as_dict=True, maintain_order=True).items():
-                if name in placements:
-                    begins, ends = _segments(samples)
-                    session = Session((*partition, name), placements[name], begins, ends, True)
-                    self._by_subject.setdefault(subject, []).append(session)
+        self._load(subject, parts)
         times = [part.recording.frame["time"].to_physical().to_numpy() for part in parts]
         return self._with_samples(
             [
@@ -123,8 +115,37 @@ class Sessions:
             ]
         )
 
+    def _load(self, subject: str, parts: Sequence[Part]) -> None:
+        """Read when the stored sessions were recorded that may share time with one of the parts."""
+        # Folders may be named by the date of another time zone: the days around may hold the same time.
+        near = {(date, subject) for part in parts for date in _around(part.date)}
+        unread = near & self._placements.keys() - self._read
+        if not unread:
+            return
+        if self._spans is None:
+            self._spans = self._lake.samples.spans("time")
+        times = [part.recording.frame["time"].to_physical() for part in parts]
+        first, last = min(one[0] for one in times) - _MARGIN_US, max(one[-1] for one in times) + _MARGIN_US
+        wanted = []
+        for partition in sorted(unread):
+            begin, end = self._spans.get(partition, (first, last))
+            if begin <= last and first <= end:
+                wanted.append(partition)
+        if not wanted:
+            return
+        for partition, frame in self._lake.samples.each(None, wanted, ["session", "segment", "time"]):
+            self._read.add(partition)
+            placements = self._placements[partition]
+            for (name,), samples in frame.partition_by("session", as_dict=True, maintain_order=True).items():
+                if name in placements:
+                    begins, ends = _segments(samples)
+                    session = Session((*partition, name), placements[name], begins, ends, True)
+                    self._by_subject.setdefault(subject, []).append(session)
+
     def _with_samples(self, sessions: list[Session]) -> list[Session]:
         unread = {session.key[:2] for session in sessions if session.frame is None}
+        if not unread:
+            return sessions
         columns = ["session", "time", "activity", *self._lake.channels]
         frames = dict(self._lake.samples.each(None, sorted(unread), columns))
         return [

@@ -44,7 +44,7 @@ def quarantine(path: Path, error: RecordingError, folder: Path, *, inbox: Path) 
         sha256 = file_sha256(path)
         target = _free_target(folder / path.parent.relative_to(inbox) / _short(path), sha256)
         target.parent.mkdir(parents=True, exist_ok=True)
-        note = {
+        note: dict[str, object] = {
             "file": shown(path, inbox),
             "line": error.line or None,
             "error": type(error).__name__,
