@@ -142,12 +142,11 @@ class Table:
         table = self._open()
         found: dict[Partition, tuple[int, int]] = {}
         for partition, files in (self._files(table) if table else {}).items():
-            ends = [(file.get(f"min.{column}"), file.get(f"max.{column}")) for file in files]
-            if all(first is not None and last is not None for first, last in ends):
-                found[partition] = (
-                    min((first - _EPOCH) // _MICROSECOND for first, _ in ends),
-                    max((last - _EPOCH) // _MICROSECOND for _, last in ends) + 1_000,
-                )
+            first = [file[f"min.{column}"] for file in files if file.get(f"min.{column}") is not None]
+            last = [file[f"max.{column}"] for file in files if file.get(f"max.{column}") is not None]
+            if len(first) == len(last) == len(files):
+                begin, end = ((edge - _EPOCH) // _MICROSECOND for edge in (min(first), max(last)))
+                found[partition] = (begin, end + 1_000)
         return found
 
     def replace(
