@@ -32,7 +32,7 @@ IMPOSSIBLE = [
     ({"accelerometer_unit": "furlong"}, "furlong"),
     ({"further_channels": "[pressure]"}, "a mapping"),
     ({"further_channels": "{air pressure: hPa}"}, "air pressure"),
-    ({"further_channels": "{pressure: }"}, "the unit is missing"),
+    ({"further_channels": "{pressure: }"}, "the unit of pressure is missing"),
     ({"further_channels": "{gyro_x: rad/s}"}, "reserved"),
     ({"rate_hz": "0.1"}, "between 5 and 2000"),
     ({"rate_hz": "fast"}, "fast"),
@@ -139,7 +139,7 @@ def test_impossible_answers_are_rejected(messages: list[str], number: int) -> No
 def test_a_message_fits_a_terminal_and_begins_with_an_example(messages: list[str]) -> None:
     ours = [message.partition("': ")[2].strip() for message in messages if "such as" in message]
     assert len(ours) > 20
-    assert all(message.startswith("such as ") and len(message) <= 80 for message in ours), ours
+    assert [message for message in ours if not message.startswith("such as ") or len(message) > 80] == []
 
 
 def test_every_question_fits_a_terminal(source: Path) -> None:
