@@ -47,7 +47,13 @@ def train(
         f"{'champion' if report.promoted else 'not promoted'}."
     )
     for reason in report.reasons:
-        out.print(f"  {reason}", highlight=False)
+        out.print(f"  {reason}", highlight=False, markup=False)
+    if report.page and not report.promoted:
+        out.print(
+            f"  Look at {report.page}; to promote it all the same: har promote {report.version} --reason WHY",
+            highlight=False,
+            markup=False,
+        )
 
 
 def evaluate(
