@@ -70,10 +70,21 @@ def placements(lake: Lake, windows: WindowSet, *, version: int | None = None) ->
         version: of `samples`, the one of the windows; None: the newest.
     """
     recorded = lake.recordings.read(columns=[*RECORDING, "placement"]).unique(RECORDING, keep="last")
-    order = lake.samples.scan(version).select(RECORDING).unique().collect().sort(RECORDING)
-    names = order.join(recorded, on=RECORDING, how="left", maintain_order="left")["placement"].fill_null("")
+    names = _recordings(lake, version).join(recorded, on=RECORDING, how="left", maintain_order="left")["placement"].fill_null("")
     placements: NDArray[np.str_] = names.to_numpy().astype(str)[windows.recordings]
     return placements
+
+
+def recording_names(lake: Lake, *, version: int | None = None) -> NDArray[np.str_]:
+    """Date, subject and session of each recording, str; `WindowSet.recordings` are indices into it.
+
+    Args:
+        lake: the tables.
+        version: of `samples`, the one of the windows; None: the newest.
+    """
+    names = _recordings(lake, version).select(pl.format("{} {} {}", *(pl.col(name) for name in RECORDING)).alias("name"))
+    found: NDArray[np.str_] = names["name"].to_numpy().astype(str)
+    return found
 
 
 def window_labels(
@@ -172,6 +183,11 @@ def _may_have_labels(
     wanted = set(pl.concat([files.select("date", "subject").collect(), *with_feedback]).rows())
     existing = wanted & set(lake.samples.partitions(version))
     return sorted(existing if partitions is None else existing & set(partitions))
+
+
+def _recordings(lake: Lake, version: int | None) -> pl.DataFrame:
+    """Date, subject and session of the recordings, in the order of their numbers."""
+    return lake.samples.scan(version).select(RECORDING).unique().collect().sort(RECORDING)
 
 
 def _names(windows: WindowSet, settings: Settings) -> pl.Series:

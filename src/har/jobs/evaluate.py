@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from har.console import bar, console
-from har.dataset import load_windows
+from har.dataset import load_windows, recording_names
 from har.experiment import labelled
 from har.jobs._cross_validation import CrossValidation, FoldResult, cross_validate, evaluate_fold
 from har.jobs._each import Each, in_turn
@@ -104,6 +104,7 @@ def _cross_validation(parameters: Parameters, each: Each) -> dict[str, Any]:
         validation=settings.split.validation,
         each=each,
         watch=_bar,
+        recordings=recording_names(project.lake, version=version),
     )
     flat = {**result.flat(), "samples_version": version, "key": parameters.key}
     write_report(
