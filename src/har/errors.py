@@ -277,6 +277,16 @@ class ServiceError(HarError, OSError):
 class NotEnoughDataError(HarError, LookupError):
     """No samples, no labels or too few subjects for what was asked."""
 
+    @classmethod
+    def no_samples(cls, where: object) -> NotEnoughDataError:
+        """The lake's table of samples is empty."""
+        return cls(
+            where=str(where),
+            expected="ingested samples",
+            got="an empty table",
+            remedy="Put recordings into the inbox and run `har ingest`; `har replay` provides sample recordings.",
+        )
+
 
 class TrainingError(HarError, RuntimeError):
     """Training cannot continue."""

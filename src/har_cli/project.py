@@ -31,7 +31,9 @@ def status() -> None:
     table = Table("table", "version", "partitions", "rows")
     for name in _TABLES:
         part = getattr(project.lake, name)
-        table.add_row(name, str(part.version()), str(len(part.partitions())), f"{part.count():,}")
+        version = part.version()
+        shown = "none yet" if version < 0 else str(version)
+        table.add_row(name, shown, str(len(part.partitions())), f"{part.count():,}")
     out.print(table)
     champion = project.champion
     out.print(f"Champion: {f'version {champion.number}' if champion else 'none yet; train one: har train'}")

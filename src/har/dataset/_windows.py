@@ -42,12 +42,7 @@ def load_windows(
         .collect()
     )
     if frame.is_empty():
-        raise NotEnoughDataError(
-            where=str(lake.samples.path),
-            expected="ingested samples",
-            got="an empty table",
-            remedy="Put recordings into the inbox and run `har ingest`; `har replay` provides sample recordings.",
-        )
+        raise NotEnoughDataError.no_samples(lake.samples.path)
     return cut(
         matrix(frame, lake.channels),
         run_ids(frame),
@@ -70,8 +65,8 @@ def placements(lake: Lake, windows: WindowSet, *, version: int | None = None) ->
         version: of `samples`, the one of the windows; None: the newest.
     """
     recorded = lake.recordings.read(columns=[*RECORDING, "placement"]).unique(RECORDING, keep="last")
-    names = _recordings(lake, version).join(recorded, on=RECORDING, how="left", maintain_order="left")["placement"].fill_null("")
-    placements: NDArray[np.str_] = names.to_numpy().astype(str)[windows.recordings]
+    found = _recordings(lake, version).join(recorded, on=RECORDING, how="left", maintain_order="left")
+    placements: NDArray[np.str_] = found["placement"].fill_null("").to_numpy().astype(str)[windows.recordings]
     return placements
 
 
@@ -82,9 +77,9 @@ def recording_names(lake: Lake, *, version: int | None = None) -> NDArray[np.str
         lake: the tables.
         version: of `samples`, the one of the windows; None: the newest.
     """
-    names = _recordings(lake, version).select(pl.format("{} {} {}", *(pl.col(name) for name in RECORDING)).alias("name"))
-    found: NDArray[np.str_] = names["name"].to_numpy().astype(str)
-    return found
+    found = _recordings(lake, version).select(pl.format("{} {} {}", *RECORDING).alias("name"))
+    names: NDArray[np.str_] = found["name"].to_numpy().astype(str)
+    return names
 
 
 def window_labels(

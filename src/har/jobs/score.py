@@ -118,12 +118,14 @@ def score(
 
     Raises:
         NoChampionError: there is no champion yet.
+        NotEnoughDataError: the lake has no samples.
         ModelMismatchError: the champion or the service was made for other settings.
         SettingsError: `scoring.service` is set, but `connect` is not given.
     """
     began = time.perf_counter()
     lake, settings = project.lake, project.settings
     champion = project.registry.champion()
+    lake.require_samples()
     project.classifier(champion.number)  # fails early if the model was made for other settings
     profiler = _profiler(project, champion.number)
     service = None

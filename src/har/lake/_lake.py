@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
+from har.errors import NotEnoughDataError
 from har.lake._table import Table
 from har.lake._where import Partition
 from har.schema import (
@@ -54,6 +55,15 @@ class Lake:
         self.drift = Table(folder / "drift", DRIFT)
         self.decisions = Table(folder / "decisions", DECISIONS)
         self.label_requests = Table(folder / "label_requests", LABEL_REQUESTS)
+
+    def require_samples(self) -> None:
+        """Do nothing if the lake has samples; reads the log only.
+
+        Raises:
+            NotEnoughDataError: it has none.
+        """
+        if not self.samples.count():
+            raise NotEnoughDataError.no_samples(self.samples.path)
 
     def contents(self) -> dict[Partition, str]:
         """A hash of each partition's source files, over their hashes in the order of sessions."""
