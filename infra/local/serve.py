@@ -11,13 +11,17 @@ import socket
 import uvicorn
 from prefect.server.api.server import create_app
 
+from bentos.origin import SameOrigin
+
 
 def _serve(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--socket", type=int, required=True)
     parser.add_argument("--full", action="store_true", help="also the pages, the scheduler and the other services")
+    parser.add_argument("--host", action="append", default=[], help="a further name that browsers may use")
     options = parser.parse_args(arguments)
-    application = create_app(ephemeral=not options.full, final=True)
+    # Prefect itself checks neither Host nor Origin; its login is set by the variables of `start_server`.
+    application = SameOrigin(create_app(ephemeral=not options.full, final=True), options.host)
     configuration = uvicorn.Config(
         application, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=2
     )
