@@ -11,6 +11,7 @@ Only the standard library is imported here: every box and every page of the loca
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from ipaddress import ip_address
 from typing import Any
@@ -22,6 +23,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_SHORT_NAME = re.compile("[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _OWN_SITE = (b"same-origin", b"none")
 
 
@@ -37,10 +39,13 @@ class SameOrigin:
         application: answers all other requests, HTTP and WebSocket.
         hosts: further names that browsers may use, such as that of a proxy on this machine: `har.example.org`,
             or with a port, `har.example.org:8443`.
+        short_names: also take names without a dot, such as a container's. Nobody can register one, so only somebody
+            who controls this machine's network could rebind it.
     """
 
-    def __init__(self, application: Application, hosts: Collection[str] = ()) -> None:
+    def __init__(self, application: Application, hosts: Collection[str] = (), *, short_names: bool = False) -> None:
         self._application = application
+        self._short_names = short_names
         self._hosts = frozenset(host.lower() for host in hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,7 +89,9 @@ class SameOrigin:
     def _answers_to(self, name: str, port: int | None, address: str) -> bool:
         if self._listed(name, port):
             return True
-        return _is_loopback(name) if _is_loopback(address) else bool(name) and not self._hosts
+        if not _is_loopback(address):
+            return bool(name) and not self._hosts
+        return _is_loopback(name) or (self._short_names and _SHORT_NAME.fullmatch(name) is not None)
 
     def _listed(self, name: str, port: int | None) -> bool:
         return name in self._hosts or f"{name}:{port}" in self._hosts

@@ -93,7 +93,7 @@ class Service(bentoml.Service[Any]):
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         """The application of a worker process."""
-        return SameOrigin(super().to_asgi(is_main), SETTINGS.serving.hosts)
+        return SameOrigin(super().to_asgi(is_main), SETTINGS.serving.hosts, short_names=True)
 
 
 @bentoml.service(

@@ -45,7 +45,7 @@ class Service(bentoml.Service[Any]):
         # uvicorn would compose a line per request for BentoML's handler, whose level drops it: 50 µs each.
         logging.getLogger("uvicorn.access").propagate = False
         application = App(answering(), behind=super().to_asgi(is_main), internal=not is_main)
-        return SameOrigin(application, SETTINGS.serving.hosts)
+        return SameOrigin(application, SETTINGS.serving.hosts, short_names=True)
 
 
 # No Shape: with it, BentoML's client would reshape nested lists of another shape, such as N × C × T, in silence.

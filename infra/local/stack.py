@@ -170,7 +170,9 @@ def _print(console: Console, root: Path, api: str, tracking: str, *, found_here:
     if found_here:
         console.print("  cd here: Prefect's commands find the server by prefect.toml. From elsewhere:", style="dim")
     console.print(f"  export PREFECT_API_URL={api}", soft_wrap=True, highlight=False)
-    console.print(f'  export {AUTH_VARIABLE}="$(cat {shlex.quote(str(login_file(home)))})"', soft_wrap=True, highlight=False)
+    console.print(
+        f'  export {AUTH_VARIABLE}="$(cat {shlex.quote(str(login_file(home)))})"', soft_wrap=True, highlight=False
+    )
     for deployment in deployments(root):
         console.print(f"  .venv/bin/prefect deployment run '{deployment}' --watch", highlight=False)
     console.print("Ctrl-C stops everything.")
