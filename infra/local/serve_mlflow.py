@@ -10,47 +10,15 @@ other users can read arguments.
 from __future__ import annotations
 
 import argparse
-import base64
-import hmac
 import os
 import socket
 
 import uvicorn
 
-from bentos.origin import Application, Receive, SameOrigin, Scope, Send
+from bentos.origin import SameOrigin
+from infra.local.pages import Login, OwnSite
 
 LOGIN_VARIABLE = "STACK_LOGIN"
-_OPEN = ("/health", "/version")
-
-
-class Login:
-    """An ASGI application in front of another one: a browser asks its user for the login, by HTTP's own dialogue."""
-
-    def __init__(self, application: Application, login: str) -> None:
-        self._application = application
-        self._expected = b"Basic " + base64.b64encode(login.encode())
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on if it has the login or asks for the server's health; otherwise answer 401."""
-        if scope["type"] == "lifespan" or scope["path"] in _OPEN:
-            await self._application(scope, receive, send)
-            return
-        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-        if hmac.compare_digest(given, self._expected):
-            await self._application(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await receive()
-            await send({"type": "websocket.close", "code": 1008})
-        else:
-            body = b"The login is in the file that `har up` names.\n"
-            headers = [
-                (b"www-authenticate", b'Basic realm="MLflow of this project", charset="UTF-8"'),
-                (b"content-type", b"text/plain"),
-                (b"content-length", str(len(body)).encode()),
-            ]
-            await send({"type": "http.response.start", "status": 401, "headers": headers})
-            await send({"type": "http.response.body", "body": body})
-
 
 def _serve() -> None:
     parser = argparse.ArgumentParser()
@@ -75,7 +43,7 @@ def _serve() -> None:
 
     from mlflow.server.fastapi_app import app
 
-    application = SameOrigin(Login(app, login), options.host)
+    application = SameOrigin(OwnSite(Login(app, login)), options.host)
     configuration = uvicorn.Config(application, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
     uvicorn.Server(configuration).run(sockets=[socket.socket(fileno=options.socket)])
 
