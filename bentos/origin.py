@@ -2,8 +2,8 @@
 
 A service on 127.0.0.1 is out of reach for other machines, but not for the pages that a browser here shows. Such a page
 can send requests to any local port (its `Origin`, or `Sec-Fetch-Site`, is foreign then), and by DNS rebinding it can
-give this machine a name of its own and be of the same origin (its `Host` is foreign then). Programs send neither header,
-or what belongs to the address that they call, and pass.
+give this machine a name of its own and be of the same origin (its `Host` is foreign then). Programs send none of these
+headers, or what belongs to the address that they call, and pass.
 
 Only the standard library is imported here: every box and every page of the local stack uses this module.
 """

@@ -20,6 +20,7 @@ from infra.local.pages import Login, OwnSite
 
 LOGIN_VARIABLE = "STACK_LOGIN"
 
+
 def _serve() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--socket", type=int, required=True)

@@ -62,7 +62,7 @@ def starting_server(
     """Like `local_server`, but yields at once a function that waits for the server and returns its URL.
 
     `full` also starts the pages, the scheduler and the triggers, which deployments need. The start uses one core, so
-    that the caller can do other work meanwhile. A server of another process is not used: it would end with that process.
+    that the caller can do other work meanwhile. A server of another process is not used: it would end with its owner.
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(hold_home(home))
