@@ -13,7 +13,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -33,6 +33,7 @@ START_TIMEOUT_S = 180.0
 AUTH_VARIABLE = "PREFECT_API_AUTH_STRING"
 """Prefect's clients read the server's login from this variable."""
 
+_PATIENCE = ("PREFECT_CLIENT_MAX_RETRIES", "PREFECT_API_REQUEST_TIMEOUT")
 _DRAIN_TIMEOUT_S = 10.0
 _NOTE = "server.json"
 _LOCK = "server.lock"
@@ -84,13 +85,13 @@ def using_server(home: Path, url: str, *, own: bool = True) -> Iterator[None]:
         own: it is the server on `home`, and gets its login; another server never does.
     """
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_variables(server_environment(home, url, own=own)))
-        from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, PREFECT_HOME, temporary_settings
+        stack.enter_context(variables(server_environment(home, url, own=own)))
+        from prefect import settings
 
         # A Prefect that was imported before has read the variables already.
-        known = {PREFECT_API_URL: url, PREFECT_HOME: home}
-        secret = os.environ.get(AUTH_VARIABLE)
-        stack.enter_context(temporary_settings({**known, PREFECT_API_AUTH_STRING: secret} if secret else known))
+        names = ("PREFECT_API_URL", "PREFECT_HOME", AUTH_VARIABLE, *_PATIENCE)
+        given = {getattr(settings, name): os.environ[name] for name in names if name in os.environ}
+        stack.enter_context(settings.temporary_settings(given))
         stack.callback(_send_queued)
         yield
 
@@ -306,7 +307,8 @@ def _await_server(server: Child, url: str, home: Path) -> str:
 
 
 @contextlib.contextmanager
-def _variables(values: dict[str, str]) -> Iterator[None]:
+def variables(values: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables during the block."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
