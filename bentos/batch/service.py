@@ -19,12 +19,14 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from bentos import _image, _project
 from bentos._page import PAGE
 from bentos.batch import Scored, Scorer, delta_samples, parquet_samples
 from bentos.batch._headers import FEATURES_HEADER, PARQUET, VERSION_HEADER
 from bentos.batch._http import inside, read_table_request, receive, refusal
+from bentos.origin import SameOrigin
 from har.errors import HarError
 
 SETTINGS = _project.settings()
@@ -86,9 +88,18 @@ def data_folder() -> Path:
     return Path(os.environ.get("HAR_DATA") or SETTINGS.path("lake"))
 
 
+class Service(bentoml.Service[Any]):
+    """A BentoML service that answers no web page of another origin."""
+
+    def to_asgi(self, is_main: bool = True) -> ASGIApp:
+        """The application of a worker process."""
+        return SameOrigin(super().to_asgi(is_main), SETTINGS.serving.hosts, short_names=True)
+
+
 @bentoml.service(
     name=f"{SETTINGS.project.name}-batch",
     image=_image.image(),
+    service_class=Service,
     workers=1,
     traffic={"timeout": TIMEOUT_S, "max_concurrency": MAX_CONCURRENCY},
     http={"host": "127.0.0.1"},

@@ -234,6 +234,8 @@ class Serving(_Section):
     log_queue: int = Field(default=4096, ge=1)
     log_rotate_mb: float = Field(default=16.0, gt=0)
     log_rotate_s: float = Field(default=60.0, gt=0)
+    hosts: tuple[str, ...] = ()
+    """Names of a proxy, under which browsers may reach the services and pages, such as `har.example.org`."""
 
 
 class Monitoring(_Section):
