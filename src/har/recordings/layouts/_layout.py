@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +13,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from har.errors import SettingsError
+from har.recordings.layouts._option import option_error
+from har.recordings.layouts._tree import Tree, matches
 from har.settings import Settings
 
 
@@ -30,14 +32,20 @@ class Source:
     options: Mapping[str, str]
     settings: Settings
 
+    @cached_property
+    def tree(self) -> Tree:
+        """What lies under `path`, listed once."""
+        return Tree.of(self.path)
+
     def files(self, *patterns: str) -> list[Path]:
         """The files in `path` and its subfolders whose names match one of `patterns`, sorted; `path` if it is a file.
 
-        Patterns may match AppleDouble files (`._…`): the import counts and skips them.
+        Upper and lower case are the same: memory cards and some loggers write `S01.CSV`. Patterns may match AppleDouble
+        files (`._…`): the import counts and skips them.
         """
         if self.path.is_file():
             return [self.path]
-        return sorted({path for pattern in patterns for path in self.path.rglob(pattern) if path.is_file()})
+        return [path for path in self.tree.files if matches(path, patterns)]
 
     def choice(self, option: str, choices: Iterable[str], *, default: str) -> str:
         """The value of an option that is one of `choices`.
@@ -107,6 +115,7 @@ class Layout:
         find: lists the files of a source that `read` is called with, one by one.
         read: reads one of them. A `RecordingError` refuses this file only.
         options: a description of each of the reader's options.
+        beside: patterns of the names of files that `read` opens besides; the import lists all others as passed over.
     """
 
     name: str
@@ -114,16 +123,7 @@ class Layout:
     find: Callable[[Source], Iterable[Path]]
     read: Callable[[Path, Source], Iterator[RawRecording]]
     options: Mapping[str, str] = field(default_factory=dict)
-
-
-def option_error(option: str, expected: str, got: str) -> SettingsError:
-    """The error for an option of `har import` with an invalid value."""
-    return SettingsError(
-        where=f"har import, option {option}",
-        expected=expected,
-        got=repr(got),
-        remedy="`har import --list` describes the options.",
-    )
+    beside: tuple[str, ...] = ()
 
 
 def sample_times(samples: int | NDArray[np.int64], rate_hz: float) -> NDArray[np.int64]:

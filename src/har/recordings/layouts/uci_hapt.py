@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from har.errors import MalformedRowError, NotARecordingError
 from har.recordings.layouts._layout import Layout, RawRecording, Signal, Source, sample_times
 from har.recordings.layouts._text import Rows, text_rows
+from har.recordings.layouts._tree import sibling
 
 RATE_HZ = 50.0
 ACTIVITIES = [
@@ -36,7 +37,7 @@ ACTIVITIES = [
     "LIE_TO_STAND",
 ]
 """By number, from 1, as in the published activity_labels.txt."""
-_NAME = re.compile(r"acc_exp(?P<experiment>\d+)_user(?P<user>\d+)\.txt")
+_NAME = re.compile(r"acc_exp(?P<experiment>\d+)_user(?P<user>\d+)\.txt", re.IGNORECASE)
 _AXES = ("x", "y", "z")
 
 
@@ -46,8 +47,8 @@ def _read(path: Path, source: Source) -> Iterator[RawRecording]:
         raise NotARecordingError(
             where=str(path), expected="acc_expXX_userYY.txt", got=path.name, remedy="Keep the file names as published."
         )
-    partner = path.with_name(path.name.replace("acc_", "gyro_", 1))
-    labels = path.with_name("labels.txt")
+    partner = sibling(path, f"gyro_{path.name[len('acc_') :]}")
+    labels = sibling(path, "labels.txt")
     for needed in (partner, labels):
         if not needed.is_file():
             raise NotARecordingError.missing(str(path), f"{needed.name} beside it", "Unpack all of RawData.")
@@ -98,4 +99,5 @@ LAYOUT = Layout(
     "UCI HAPT, RawData as published (phone on the waist, 50 Hz, 12 activities)",
     lambda source: source.files("acc_exp*_user*.txt", "._acc_exp*_user*.txt"),
     _read,
+    beside=("gyro_exp*_user*.txt", "labels.txt"),
 )

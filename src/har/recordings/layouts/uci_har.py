@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from har.errors import MalformedRowError, NotARecordingError, reason
 from har.recordings.layouts._layout import Layout, RawRecording, Signal, Source
+from har.recordings.layouts._tree import child, sibling
 
 RATE_HZ = 50
 LENGTH = 128
@@ -34,21 +35,22 @@ def _find(source: Source) -> list[Path]:
 
 
 def _read(path: Path, source: Source) -> Iterator[RawRecording]:
-    part = path.stem.removeprefix("total_acc_x_")
+    part = path.stem[len("total_acc_x_") :]
     folder = path.parent.parent
     windows = np.stack(
         [
-            _windows(path.with_name(f"{kind}_{axis}_{part}.txt"))
+            _windows(sibling(path, f"{kind}_{axis}_{part}.txt"))
             for kind in ("total_acc", "body_gyro")
             for axis in ("x", "y", "z")
         ],
         axis=2,
     )
-    subjects = _codes(folder / f"subject_{part}.txt", len(windows))
-    activities = _codes(folder / f"y_{part}.txt", len(windows))
+    subjects = _codes(child(folder, f"subject_{part}.txt"), len(windows))
+    numbers = child(folder, f"y_{part}.txt")
+    activities = _codes(numbers, len(windows))
     if activities.min() < 1 or activities.max() > len(ACTIVITIES):
         raise MalformedRowError(
-            where=str(folder / f"y_{part}.txt"),
+            where=str(numbers),
             expected=f"activities from 1 to {len(ACTIVITIES)}",
             got=f"{activities.min()} to {activities.max()}",
             remedy=_DOWNLOAD_AGAIN,
@@ -79,7 +81,7 @@ def _joined(
     return RawRecording(
         where=f"{path.parent.parent}, subject {subject}",
         subject=f"s{subject:02d}",
-        session=part,
+        session=part.lower(),
         times_us=np.concatenate(times),
         clock="counted",
         accelerometer=Signal(values[:, :3], "g"),
@@ -139,5 +141,9 @@ def _numbers(path: Path) -> NDArray[np.float64]:
 
 
 LAYOUT = Layout(
-    "uci-har", "UCI HAR, Inertial Signals as published (phone on the waist, 50 Hz, 6 activities)", _find, _read
+    "uci-har",
+    "UCI HAR, Inertial Signals as published (phone on the waist, 50 Hz, 6 activities)",
+    _find,
+    _read,
+    beside=("total_acc_?_*.txt", "body_gyro_?_*.txt", "subject_*.txt", "y_*.txt"),
 )
