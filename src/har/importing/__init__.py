@@ -6,7 +6,8 @@ are filled in. Importing the same recordings again writes nothing.
 """
 
 from har.importing._labels import Labels
-from har.importing._survey import ASSIGNED_FROM, Refused, Staged, Survey, survey
+from har.importing._staged import Refused, Staged, Survey
+from har.importing._survey import ASSIGNED_FROM, survey
 from har.importing._write import Written, write
 
 __all__ = ["ASSIGNED_FROM", "Labels", "Refused", "Staged", "Survey", "Written", "survey", "write"]

@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
+import tempfile
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from har.errors import ConflictingRecordingError, LakeError, RecordingError, SettingsError, UnitError
-from har.importing._checks import clipped, refuse_mixed_rates, refuse_non_recording, repeated
+import polars as pl
+
+from har.errors import (
+    ConflictingRecordingError,
+    HarError,
+    LakeError,
+    NotARecordingError,
+    RangeError,
+    RecordingError,
+    SettingsError,
+    UnitError,
+    reason,
+)
+from har.importing._arguments import check_arguments
+from har.importing._checks import clipped, refuse_implausible, refuse_loss, refuse_mixed_rates, repeated
+from har.importing._kinds import refuse_other_kinds
 from har.importing._labels import Labels
+from har.importing._names import Subjects, session_name, taken
+from har.importing._passed import Passed, passed_over
+from har.importing._staged import Refused, Staged, Survey
 from har.importing._table import inbox_table, parts
-from har.recordings import InboxFile, Quality, read_recording
+from har.recordings import InboxFile, read_recording
 from har.recordings.layouts import Layout, RawRecording, Source
-from har.recordings.layouts._names import plain
 from har.settings import Settings
 
 DAY_BEGINS_H = 8
@@ -23,60 +40,7 @@ ASSIGNED_FROM = dt.date(2024, 1, 1)
 """Default date of recordings without dates."""
 _PAUSE_S = 60
 """Between two recordings on an assigned date."""
-
-
-@dataclass(frozen=True)
-class Staged:
-    """A file that can be written to the inbox, and its quality.
-
-    Attributes:
-        file: its path in the staging folder, date, subject and session.
-        source: the file that it was made from.
-        clock: whether its dates were recorded ("utc") or assigned ("device", "counted").
-        seconds: duration from first to last sample.
-        quality: counts from cleaning.
-        sensors: the unit of the source by sensor.
-        placement, device: as given by the reader.
-    """
-
-    file: InboxFile
-    source: str
-    clock: str
-    seconds: float
-    quality: Quality
-    sensors: Mapping[str, str]
-    placement: str
-    device: str
-
-
-@dataclass(frozen=True)
-class Refused:
-    """A file, or one recording of it, that cannot be imported, and the reason."""
-
-    source: str
-    error: RecordingError
-
-
-@dataclass
-class Survey:
-    """The result of `survey`.
-
-    Attributes:
-        staged: the files that can be written.
-        refused: the files and recordings that cannot be imported.
-        faults: number of faults by description.
-        labels: the labels, their activities and numbers of samples.
-    """
-
-    staged: list[Staged] = field(default_factory=list)
-    refused: list[Refused] = field(default_factory=list)
-    faults: Counter[str] = field(default_factory=Counter)
-    labels: Labels = field(default_factory=Labels)
-
-    @property
-    def hours(self) -> float:
-        """Hours recorded, gaps included."""
-        return sum(one.seconds for one in self.staged) / 3600
+_PASSED_SHOWN = 5
 
 
 def survey(
@@ -107,37 +71,34 @@ def survey(
 
     Raises:
         SettingsError: an option, a unit or an activity does not exist, or there is no file of the layout.
-        LakeError: the disk refuses to read a file.
+        LakeError: the temporary folder is full.
     """
     options, units = dict(options or {}), dict(units or {})
-    _check(layout, path, settings, options, units)
+    check_arguments(layout, path, settings, options, units)
     source = Source(path, options, settings)
     result = Survey(labels=Labels.of(settings.activities.all, names or {}))
     run = _Run(settings, staging, units, first_day, result)
     files = list(layout.find(source))
     for file in files:
-        where = str(file)
         if file.name.startswith("._") or "__MACOSX" in file.parts:
             result.faults["AppleDouble files, skipped"] += 1
-            continue
-        try:
-            refuse_non_recording(file)
-            recordings = list(layout.read(file, source))
-        except RecordingError as error:
-            run.refuse(where, error)
-            continue
-        except OSError as error:
-            raise LakeError.unreadable(file, error) from error
-        for recording in recordings:
-            run.add(recording)
+        else:
+            run.read(file, layout, source)
+    result.passed = passed_over(source, files)
     if not files:
-        raise SettingsError(
-            where=str(path),
-            expected=f"files of the layout {layout.name}: {layout.title}",
-            got="none",
-            remedy="Check the path; `har import --list` describes the layouts.",
-        )
+        raise _nothing(layout, path, result.passed)
+    run.finish()
     return result
+
+
+def _nothing(layout: Layout, path: Path, passed: Sequence[Passed]) -> SettingsError:
+    others = "; ".join(str(one) for one in passed[:_PASSED_SHOWN])
+    return SettingsError(
+        where=str(path),
+        expected=f"files of the layout {layout.name}: {layout.title}",
+        got=others or "an empty folder",
+        remedy="Check the path; `har import --list` describes the layouts.",
+    )
 
 
 class _Run:
@@ -152,44 +113,85 @@ class _Run:
         self.first_day = first_day
         self.result = result
         self._next_free_us: dict[str, int] = {}
+        self._subjects = Subjects()
+        self._paths: dict[str, str] = {}
 
     def refuse(self, where: str, error: RecordingError) -> None:
         self.result.refused.append(Refused(where, error))
         self.result.faults[f"refused: {type(error).__name__.removesuffix('Error')}"] += 1
 
+    def read(self, file: Path, layout: Layout, source: Source) -> None:
+        """Stage a file's recordings one by one; all of them, or none if the file fails."""
+        before = self.result.counts()
+        where = str(file)
+        try:
+            refuse_other_kinds(file, layout.name)
+            for recording in layout.read(file, source):
+                self.add(recording)
+            return
+        except RecordingError as error:
+            refusal = error
+        except (HarError, MemoryError):
+            raise
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+                raise LakeError.refused(tempfile.gettempdir(), error) from error
+            refusal: RecordingError = _unreadable(where, error)
+        except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001  a fault in one file is that file's
+            refusal = _crashed(where, layout, error)
+        for staged in self.result.restore(before):
+            staged.file.path.unlink()
+            self._paths.pop(str(staged.file.path).casefold())
+        self.refuse(where, refusal)
+
     def add(self, raw: RawRecording) -> None:
         """Stage a recording, or those of its parts that can be imported."""
         self.result.faults.update(raw.faults)
         try:
-            pieces = list(parts(raw, self.settings))
+            for piece in parts(raw, self.settings):
+                try:
+                    self._stage(piece)
+                except RecordingError as error:
+                    self.refuse(raw.where, error)
         except RecordingError as error:
             self.refuse(raw.where, error)
-            return
-        for piece in pieces:
-            try:
-                self._stage(piece)
-            except RecordingError as error:
-                self.refuse(raw.where, error)
+
+    def finish(self) -> None:
+        """Refuse the recordings that only the whole folder shows to be wrong."""
+        for staged, error in [
+            *self._subjects.conflicts(self.result.staged, self.settings.path("inbox")),
+            *taken(self.result.staged, self.settings.path("inbox")),
+        ]:
+            if staged in self.result.staged:
+                self.result.staged.remove(staged)
+                staged.file.path.unlink()
+                self.refuse(staged.source, error)
+        self.result.renamed = self._subjects.renamed(self.result.staged)
 
     def _stage(self, raw: RawRecording) -> None:
         settings = self.settings
+        refuse_implausible(raw, settings.recordings.max_gap_s)
         refuse_mixed_rates(raw, settings.recordings.max_gap_s)
-        subject, session = plain(raw.subject), plain(raw.session, underscore=True)
+        subject, session = self._subjects.name(raw), session_name(raw)
         start_us = self._start_us(subject, raw)
         table, date = inbox_table(raw, start_us, settings, self.units, self.result.labels)
         path = self.staging / date.isoformat() / f"{subject}_{session}.parquet"
-        if path.exists():
+        earlier = self._paths.get(str(path).casefold())
+        if earlier is not None:
             raise ConflictingRecordingError(
                 where=raw.where,
                 expected=f"one session {session!r} of subject {subject!r} on {date}",
-                got="two",
-                remedy="Give them different sessions, with the layout's options such as pattern or session.",
+                got=f"another one from {earlier}",
+                remedy="Give them different sessions: -o 'pattern={subject}/{session}.csv' or another pattern that tells "
+                "them apart.",
             )
         path.parent.mkdir(parents=True, exist_ok=True)
         table.write_parquet(path, compression="zstd")
+        del table
         file = InboxFile(path, date, subject, session)
         try:
             quality = read_recording(file, settings).quality
+            refuse_loss(raw.where, quality)
         except UnitError as error:
             path.unlink()
             raise UnitError(
@@ -198,9 +200,13 @@ class _Run:
                 got=error.got.split(" when read as")[0] + f" when read as {self._unit(raw)}",
                 remedy=_unit_remedy(error),
             ) from error
+        except RangeError as error:
+            path.unlink()
+            raise _range_error(raw.where, error) from error
         except RecordingError:
             path.unlink()
             raise
+        self._paths[str(path).casefold()] = raw.where
         self._count(
             Staged(
                 file,
@@ -256,44 +262,36 @@ def _seconds(raw: RawRecording) -> float:
     return float(raw.times_us.max() - raw.times_us.min()) / 1e6
 
 
-def _check(
-    layout: Layout, path: Path, settings: Settings, options: Mapping[str, str], units: Mapping[str, str]
-) -> None:
-    for name in options:
-        if name not in layout.options:
-            known = "; ".join(f"{key}: {text}" for key, text in layout.options.items())
-            raise SettingsError(
-                where=f"har import {layout.name}",
-                expected=f"one of the options {', '.join(layout.options)}" if known else "no option",
-                got=name,
-                remedy=known or "Leave it out.",
-            )
-    for sensor, unit in units.items():
-        kinds = {"accelerometer": ("g", "mg", "m/s^2"), "gyroscope": ("rad/s", "deg/s")}
-        if sensor not in kinds or unit not in kinds[sensor]:
-            raise SettingsError(
-                where="har import, --unit",
-                expected="accelerometer=g, mg or m/s^2, or gyroscope=rad/s or deg/s",
-                got=f"{sensor}={unit}",
-                remedy="Name the sensor and the actual unit of its values.",
-            )
-    if settings.sensors.further:
-        raise SettingsError(
-            where="har.toml, sensors.further",
-            expected="no further channels, since readers provide acceleration and angular rate only",
-            got=", ".join(one.name for one in settings.sensors.further),
-            remedy="Write the inbox files yourself, with a column for every channel in har.toml.",
-        )
-    for one in settings.sensors.all:
-        if len(one.channels) != 3:
-            raise SettingsError(
-                where="har.toml",
-                expected="3 channels per sensor (x, y, z), as readers provide them",
-                got=f"{len(one.channels)}: {', '.join(one.channels)}",
-                remedy="Set sensors.….channels, or write the inbox files yourself.",
-            )
-    if not path.exists():
-        raise SettingsError(where=str(path), expected="a folder or file", got="no such path", remedy="Check the path.")
+def _unreadable(where: str, error: OSError) -> NotARecordingError:
+    return NotARecordingError(
+        where=where,
+        expected="a file that can be read",
+        got=reason(error),
+        remedy="Check that you may read it, and that it is still there.",
+    )
+
+
+def _crashed(where: str, layout: Layout, error: BaseException) -> RecordingError:
+    return RecordingError(
+        where=where,
+        expected="recordings, or a RecordingError that says what is wrong",
+        got=f"{type(error).__name__}: {reason(error)}",
+        remedy=f"This is a fault in the reader {layout.name}, which did not foresee this file: please report it with the "
+        "file, or correct the reader if it is yours.",
+    )
+
+
+def _range_error(where: str, error: RangeError) -> RangeError:
+    """As of the inbox, without the advice to change har.toml or to delete lines of a file that was not written."""
+    sensor = "gyroscope" if "gyroscope" in error.remedy else "accelerometer"
+    other = "deg/s" if sensor == "gyroscope" else "mg"
+    return RangeError(
+        where=where,
+        expected=error.expected,
+        got=f"{error.got} in {error.where.rpartition('column ')[2]}",
+        remedy=f"If the values are in another unit, add --unit {sensor}={other}; if the sensor has a larger range, set "
+        f"sensors.{sensor}.full_scale in har.toml.",
+    )
 
 
 def _unit_remedy(error: UnitError) -> str:

@@ -9,7 +9,6 @@ from har.recordings.layouts._layout import Layout, RawRecording, Signal, Source,
 from har.recordings.layouts._names import PathPattern
 from har.recordings.layouts._registry import find_layout, layouts
 from har.recordings.layouts._text import Rows, number_rows, text_rows
-from har.recordings.layouts._tree import sibling
 
 __all__ = [
     "Layout",
@@ -23,6 +22,5 @@ __all__ = [
     "number_rows",
     "on_stamps_of",
     "sample_times",
-    "sibling",
     "text_rows",
 ]

@@ -38,7 +38,7 @@ def recordings(path: Path, source: Source, mapping: Columns, read: Open) -> Iter
         if mapping.apart is None:
             main, other = _Table(path, source, mapping, read, tuple(mapping.sensors), stack), None
         else:
-            partner = mapping.apart.gyroscope_of(path)
+            partner = source.opens(mapping.apart.gyroscope_of(path))
             main = _Table(path, source, mapping, read, ("accelerometer",), stack)
             other = _Table(partner, source, mapping, read, ("gyroscope",), stack)
             if main.clock != other.clock:

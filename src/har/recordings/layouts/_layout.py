@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from har.recordings.layouts._option import option_error
-from har.recordings.layouts._tree import Tree, matches
+from har.recordings.layouts._tree import Tree, child, matches
 from har.settings import Settings
 
 
@@ -46,6 +46,20 @@ class Source:
         if self.path.is_file():
             return [self.path]
         return [path for path in self.tree.files if matches(path, patterns)]
+
+    @cached_property
+    def opened(self) -> set[Path]:
+        """The files that readers opened besides those that they list; the import names all others as passed over."""
+        return set()
+
+    def beside(self, path: Path, name: str) -> Path:
+        """The file `name` in the folder of `path`, which a reader opens besides; case does not matter."""
+        return self.opens(child(path.parent, name))
+
+    def opens(self, path: Path) -> Path:
+        """Note that a reader opens a file that it did not list; returns `path`."""
+        self.opened.add(path)
+        return path
 
     def choice(self, option: str, choices: Iterable[str], *, default: str) -> str:
         """The value of an option that is one of `choices`.
@@ -115,7 +129,6 @@ class Layout:
         find: lists the files of a source that `read` is called with, one by one.
         read: reads one of them. A `RecordingError` refuses this file only.
         options: a description of each of the reader's options.
-        beside: patterns of the names of files that `read` opens besides; the import lists all others as passed over.
     """
 
     name: str
@@ -123,7 +136,6 @@ class Layout:
     find: Callable[[Source], Iterable[Path]]
     read: Callable[[Path, Source], Iterator[RawRecording]]
     options: Mapping[str, str] = field(default_factory=dict)
-    beside: tuple[str, ...] = ()
 
 
 def sample_times(samples: int | NDArray[np.int64], rate_hz: float) -> NDArray[np.int64]:

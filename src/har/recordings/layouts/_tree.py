@@ -47,14 +47,6 @@ def matches(path: Path, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, pattern.casefold()) for pattern in patterns)
 
 
-def sibling(path: Path, name: str) -> Path:
-    """The file `name` in the folder of `path`, or one whose name differs in case only."""
-    wanted = path.with_name(name)
-    if wanted.exists() or not path.parent.is_dir():
-        return wanted
-    return child(path.parent, name)
-
-
 def child(folder: Path, name: str) -> Path:
     """The entry `name` of a folder, or one whose name differs in case only; it need not exist."""
     wanted = folder / name

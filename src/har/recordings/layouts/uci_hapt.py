@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from har.errors import MalformedRowError, NotARecordingError
 from har.recordings.layouts._layout import Layout, RawRecording, Signal, Source, sample_times
 from har.recordings.layouts._text import Rows, text_rows
-from har.recordings.layouts._tree import sibling
 
 RATE_HZ = 50.0
 ACTIVITIES = [
@@ -47,8 +46,8 @@ def _read(path: Path, source: Source) -> Iterator[RawRecording]:
         raise NotARecordingError(
             where=str(path), expected="acc_expXX_userYY.txt", got=path.name, remedy="Keep the file names as published."
         )
-    partner = sibling(path, f"gyro_{path.name[len('acc_') :]}")
-    labels = sibling(path, "labels.txt")
+    partner = source.beside(path, f"gyro_{path.name[len('acc_') :]}")
+    labels = source.beside(path, "labels.txt")
     for needed in (partner, labels):
         if not needed.is_file():
             raise NotARecordingError.missing(str(path), f"{needed.name} beside it", "Unpack all of RawData.")
@@ -99,5 +98,4 @@ LAYOUT = Layout(
     "UCI HAPT, RawData as published (phone on the waist, 50 Hz, 12 activities)",
     lambda source: source.files("acc_exp*_user*.txt", "._acc_exp*_user*.txt"),
     _read,
-    beside=("gyro_exp*_user*.txt", "labels.txt"),
 )

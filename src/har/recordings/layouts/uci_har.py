@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from har.errors import MalformedRowError, NotARecordingError, reason
 from har.recordings.layouts._layout import Layout, RawRecording, Signal, Source
-from har.recordings.layouts._tree import child, sibling
 
 RATE_HZ = 50
 LENGTH = 128
@@ -36,17 +35,16 @@ def _find(source: Source) -> list[Path]:
 
 def _read(path: Path, source: Source) -> Iterator[RawRecording]:
     part = path.stem[len("total_acc_x_") :]
-    folder = path.parent.parent
     windows = np.stack(
         [
-            _windows(sibling(path, f"{kind}_{axis}_{part}.txt"))
+            _windows(source.beside(path, f"{kind}_{axis}_{part}.txt"))
             for kind in ("total_acc", "body_gyro")
             for axis in ("x", "y", "z")
         ],
         axis=2,
     )
-    subjects = _codes(child(folder, f"subject_{part}.txt"), len(windows))
-    numbers = child(folder, f"y_{part}.txt")
+    subjects = _codes(source.beside(path.parent, f"subject_{part}.txt"), len(windows))
+    numbers = source.beside(path.parent, f"y_{part}.txt")
     activities = _codes(numbers, len(windows))
     if activities.min() < 1 or activities.max() > len(ACTIVITIES):
         raise MalformedRowError(
@@ -141,9 +139,5 @@ def _numbers(path: Path) -> NDArray[np.float64]:
 
 
 LAYOUT = Layout(
-    "uci-har",
-    "UCI HAR, Inertial Signals as published (phone on the waist, 50 Hz, 6 activities)",
-    _find,
-    _read,
-    beside=("total_acc_?_*.txt", "body_gyro_?_*.txt", "subject_*.txt", "y_*.txt"),
+    "uci-har", "UCI HAR, Inertial Signals as published (phone on the waist, 50 Hz, 6 activities)", _find, _read
 )

@@ -73,7 +73,9 @@ def _read(path: Path, source: Source) -> Iterator[RawRecording]:
         yield from _read_2011(path)
         return
     device = match["device"].lower()
-    partner = child(child(path.parent.parent, "gyro"), re.sub("_accel_", "_gyro_", path.name, flags=re.IGNORECASE))
+    partner = source.beside(
+        child(path.parent.parent, "gyro") / path.name, re.sub("_accel_", "_gyro_", path.name, flags=re.IGNORECASE)
+    )
     if not partner.is_file():
         raise NotARecordingError.missing(str(path), str(partner), "Unpack all of the raw folder.")
     gyroscope = _rows(partner)
@@ -183,5 +185,4 @@ LAYOUT = Layout(
     _find,
     _read,
     {"device": "for the set of 2019: watch (default), phone or both"},
-    beside=("data_*_gyro_*.txt",),
 )
