@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from har.errors import RecordingTimeError
 from har.recordings import Quality
 from har.recordings.layouts import RawRecording
-from har.recordings.layouts._plausible import wrong_date, wrong_rate
+from har.recordings.layouts._plausible import distinct, wrong_date, wrong_rate
 
 MOST_LOST = 0.05
 """Share of the samples that may be dropped for a stamp that another one has."""
@@ -51,7 +51,7 @@ def refuse_mixed_rates(raw: RawRecording, max_gap_s: float) -> None:
 
     Rates are measured in blocks of two seconds; pauses longer than `max_gap_s` and repeated stamps do not count.
     """
-    times = np.unique(raw.times_us)
+    times = distinct(raw.times_us)
     intervals = np.diff(times)
     running = intervals <= round(max_gap_s * 1e6)
     block = ((times[:-1] - times[0]) // _BLOCK_US)[running] if len(times) > 1 else np.empty(0, np.int64)

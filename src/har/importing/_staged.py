@@ -37,6 +37,26 @@ class Staged:
 
 
 @dataclass(frozen=True)
+class Draft:
+    """A converted file that was not checked yet; the attributes are those of `Staged`, and its `faults`."""
+
+    file: InboxFile
+    source: str
+    clock: str
+    seconds: float
+    sensors: Mapping[str, str]
+    placement: str
+    device: str
+    faults: Counter[str]
+
+    def staged(self, quality: Quality) -> Staged:
+        """The file, once it was checked."""
+        return Staged(
+            self.file, self.source, self.clock, self.seconds, quality, self.sensors, self.placement, self.device
+        )
+
+
+@dataclass(frozen=True)
 class Refused:
     """A file, or one recording of it, that cannot be imported, and the reason."""
 
@@ -69,24 +89,12 @@ class Survey:
         """Hours recorded, gaps included."""
         return sum(one.seconds for one in self.staged) / 3600
 
-    def counts(self) -> Counts:
-        """What `restore` needs to forget a file's recordings."""
-        return Counts(len(self.staged), self.faults.copy(), self.labels.samples.copy())
+    def counts(self) -> tuple[Counter[str], Counter[str]]:
+        """What `restore` needs to forget a file: the faults and the samples by label."""
+        return self.faults.copy(), self.labels.samples.copy()
 
-    def restore(self, counts: Counts) -> list[Staged]:
-        """Forget what was added since `counts`, except refusals; returns the staged recordings that were forgotten."""
-        forgotten = self.staged[counts.staged :]
-        del self.staged[counts.staged :]
-        refusals = Counter(dict(item for item in self.faults.items() if item[0].startswith("refused: ")))
-        self.faults = Counter(dict(counts.faults.items())) | refusals
-        self.labels.samples = counts.labels
-        return forgotten
-
-
-@dataclass(frozen=True)
-class Counts:
-    """How far a survey had come."""
-
-    staged: int
-    faults: Counter[str]
-    labels: Counter[str]
+    def restore(self, counts: tuple[Counter[str], Counter[str]]) -> None:
+        """Forget what was counted since `counts`, except refusals."""
+        refusals = {name: count for name, count in self.faults.items() if name.startswith("refused: ")}
+        self.faults = counts[0] | Counter(refusals)
+        self.labels.samples = counts[1]

@@ -25,12 +25,21 @@ def rate_hz(times_us: NDArray[np.int64]) -> float:
 
     Of stamps that several rows share, the rows count, so that whole seconds and packets have the rate of their samples.
     """
-    stamps = np.unique(times_us)
+    stamps = distinct(times_us)
     if len(stamps) < 2:
         return 0.0
     intervals = np.diff(stamps)
     running = intervals <= _LONG * np.median(intervals)
     return float(len(times_us) / len(stamps) * running.sum() / intervals[running].sum() * 1e6)
+
+
+def distinct(times_us: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The different stamps, sorted; much faster than `np.unique` where they are in order, as they usually are."""
+    steps = np.diff(times_us)
+    if (steps > 0).all():
+        return times_us
+    ordered = times_us if (steps >= 0).all() else np.sort(times_us)
+    return ordered[np.diff(ordered, prepend=ordered[:1] - 1) != 0]
 
 
 def is_count(times_us: NDArray[np.int64]) -> bool:
