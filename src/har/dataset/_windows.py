@@ -35,12 +35,8 @@ def load_windows(
     Raises:
         NotEnoughDataError: the lake holds no samples.
     """
-    frame = (
-        lake.samples.scan(version)
-        .select("date", "subject", "session", "segment", "time", "activity", *lake.channels)
-        .sort(ORDER)
-        .collect()
-    )
+    columns = ["date", "subject", "session", "segment", "time", "activity", *lake.channels]
+    frame = lake.samples.collect(lake.samples.scan(version).select(columns).sort(ORDER), version)
     if frame.is_empty():
         raise NotEnoughDataError(
             where=str(lake.samples.path),
@@ -70,7 +66,7 @@ def placements(lake: Lake, windows: WindowSet, *, version: int | None = None) ->
         version: of `samples`, the one of the windows; None: the newest.
     """
     recorded = lake.recordings.read(columns=[*RECORDING, "placement"]).unique(RECORDING, keep="last")
-    order = lake.samples.scan(version).select(RECORDING).unique().collect().sort(RECORDING)
+    order = lake.samples.collect(lake.samples.scan(version).select(RECORDING).unique(), version).sort(RECORDING)
     names = order.join(recorded, on=RECORDING, how="left", maintain_order="left")["placement"].fill_null("")
     placements: NDArray[np.str_] = names.to_numpy().astype(str)[windows.recordings]
     return placements
@@ -165,11 +161,12 @@ def _may_have_labels(
     lake: Lake, feedback: Feedback, version: int | None, partitions: Collection[Partition] | None
 ) -> list[Partition]:
     """Subject-days that may have labelled windows: those with labels in their files, and those with feedback."""
-    files = lake.recordings.scan(partitions=partitions).filter(pl.col("unlabelled") < pl.col("samples"))
+    rows = lake.recordings.read(partitions=partitions, columns=["date", "subject", "unlabelled", "samples"])
+    files = rows.filter(pl.col("unlabelled") < pl.col("samples"))
     # Dates of recordings are in the project's time zone, dates of feedback in UTC.
     days = (feedback.rows["date"] + dt.timedelta(days=shift) for shift in (-1, 0, 1))
     with_feedback = [feedback.rows.select(day.alias("date"), "subject") for day in days]
-    wanted = set(pl.concat([files.select("date", "subject").collect(), *with_feedback]).rows())
+    wanted = set(pl.concat([files.select("date", "subject"), *with_feedback]).rows())
     existing = wanted & set(lake.samples.partitions(version))
     return sorted(existing if partitions is None else existing & set(partitions))
 

@@ -29,13 +29,12 @@ def due_days(
     """Days to judge, and notes about those that cannot be judged yet."""
     lake = project.lake
     by_champion = (pl.col("model_version") == champion.number).any().alias("by_champion")
-    profiled = (
+    profiled = lake.profiles.collect(
         lake.profiles.scan()
         .filter(pl.col("date") >= (Profiles(lake).oldest_kept(project.settings.monitoring.keep_days) or dt.date.min))
         .group_by("date")
         .agg(pl.col("made_at").max(), by_champion)
         .sort("date")
-        .collect()
     )
     if date is not None:
         if not profiled.filter((pl.col("date") == date) & pl.col("by_champion")).height:
