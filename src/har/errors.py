@@ -16,7 +16,8 @@
     │   ├── DuplicateRecordingError               the same bytes as another session
     │   └── ConflictingRecordingError             the same session with other content
     ├── LakeError (OSError)                       the tables cannot be read or written
-    │   └── LakeBusyError (TimeoutError)          another writer holds the table
+    │   ├── LakeBusyError (TimeoutError)          another writer holds the table
+    │   └── LakeDamageError                       commits, files or rows are missing or damaged
     ├── ServerError (RuntimeError)                a part of the local stack that does not start, or ended by itself
     ├── ServiceError (OSError)                    a service that scores for this project cannot be reached, or fails
     ├── NotEnoughDataError (LookupError)          no samples, no labels or too few subjects
@@ -264,6 +265,10 @@ class LakeError(HarError, OSError):
 
 class LakeBusyError(LakeError, TimeoutError):
     """Another writer holds the table."""
+
+
+class LakeDamageError(LakeError):
+    """Commits, files or rows that a table should hold are missing or damaged; trying again does not help."""
 
 
 class ServerError(HarError, RuntimeError):

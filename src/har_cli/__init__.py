@@ -37,6 +37,7 @@ app.command()(models.promote)
 app.command()(models.rollback)
 app.command()(models.reproduce)
 app.command()(project.status)
+app.command()(project.check)
 app.command()(project.up)
 
 

@@ -35,12 +35,8 @@ def load_windows(
     Raises:
         NotEnoughDataError: the lake holds no samples.
     """
-    frame = (
-        lake.samples.scan(version)
-        .select("date", "subject", "session", "segment", "time", "activity", *lake.channels)
-        .sort(ORDER)
-        .collect()
-    )
+    columns = ["date", "subject", "session", "segment", "time", "activity", *lake.channels]
+    frame = lake.samples.collect(lake.samples.scan(version).select(columns).sort(ORDER), version)
     if frame.is_empty():
         raise NotEnoughDataError.no_samples(lake.samples.path)
     return cut(
@@ -171,18 +167,19 @@ def _may_have_labels(
     lake: Lake, feedback: Feedback, version: int | None, partitions: Collection[Partition] | None
 ) -> list[Partition]:
     """Subject-days that may have labelled windows: those with labels in their files, and those with feedback."""
-    files = lake.recordings.scan(partitions=partitions).filter(pl.col("unlabelled") < pl.col("samples"))
+    rows = lake.recordings.read(partitions=partitions, columns=["date", "subject", "unlabelled", "samples"])
+    files = rows.filter(pl.col("unlabelled") < pl.col("samples"))
     # Dates of recordings are in the project's time zone, dates of feedback in UTC.
     days = (feedback.rows["date"] + dt.timedelta(days=shift) for shift in (-1, 0, 1))
     with_feedback = [feedback.rows.select(day.alias("date"), "subject") for day in days]
-    wanted = set(pl.concat([files.select("date", "subject").collect(), *with_feedback]).rows())
+    wanted = set(pl.concat([files.select("date", "subject"), *with_feedback]).rows())
     existing = wanted & set(lake.samples.partitions(version))
     return sorted(existing if partitions is None else existing & set(partitions))
 
 
 def _recordings(lake: Lake, version: int | None) -> pl.DataFrame:
     """Date, subject and session of the recordings, in the order of their numbers."""
-    return lake.samples.scan(version).select(RECORDING).unique().collect().sort(RECORDING)
+    return lake.samples.collect(lake.samples.scan(version).select(RECORDING).unique(), version).sort(RECORDING)
 
 
 def _names(windows: WindowSet, settings: Settings) -> pl.Series:

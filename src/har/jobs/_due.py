@@ -105,13 +105,12 @@ def _profiled_days(project: Project, champion: Version) -> pl.DataFrame:
     lake = project.lake
     oldest = Profiles(lake).oldest_kept(project.settings.monitoring.keep_days) or dt.date.min
     by_champion = (pl.col("model_version") == champion.number).any().alias("by_champion")
-    return (
+    return lake.profiles.collect(
         lake.profiles.scan()
         .filter(pl.col("date") >= oldest)
         .group_by("date")
         .agg(pl.col("made_at").max(), by_champion)
         .sort("date")
-        .collect()
     )
 
 

@@ -18,6 +18,7 @@ from har.console import console
 from har.jobs._due import due_days, stored_decision, to_send, why_no_day_is_due
 from har.jobs._each import Each, in_turn, once
 from har.jobs._events import Send, decision_event, no_receiver, promotion_event
+from har.lake import require_predictions
 from har.monitoring import DecisionLog, DriftReports, Profiles
 from har.monitoring.decisions import (
     STARTS_TRAINING,
@@ -125,6 +126,9 @@ def monitor(
     champion = project.registry.champion()
     if not project.settings.monitoring.enabled:
         return _finished(champion, notes=["Monitoring is switched off: monitoring.enabled in har.toml."])
+    require_predictions(project.lake)
+    for table in (project.lake.labels, project.lake.requests, project.lake.decisions):
+        table.require_all_commits()
     notes: list[str] = []
     unsent = 0
     handled: list[DecisionRow] = []

@@ -19,7 +19,7 @@ def predictions_counted_once(lake: Lake, first: dt.date, last: dt.date) -> pl.Da
 
     Rows are sorted by date, subject, session and start.
     """
-    found = lake.predictions.scan().filter(pl.col("date").is_between(first, last)).collect()
+    found = lake.predictions.collect(lake.predictions.scan().filter(pl.col("date").is_between(first, last)))
     return counted_once(found).sort(_KEY)
 
 
