@@ -67,7 +67,9 @@ def nothing_found(layout: Layout, path: Path, passed: Sequence[Passed]) -> Setti
     )
 
 
-def two_sessions(where: str, other: str, subject: str, session: str, date: dt.date) -> ConflictingRecordingError:
+def two_sessions(
+    where: str, other: str, subject: str, session: str, date: dt.date
+) -> ConflictingRecordingError:
     """The error for a recording whose inbox file another one has already."""
     return ConflictingRecordingError(
         where=where,

@@ -74,11 +74,9 @@ def propose(
             continue  # the refusal of that file says why
         apart = _apart(guess, files, settings)
         guessed = {**form, **guess.options, **_paths(files, path, apart, "subject" in guess.options)}
-        guessed_units = (
-            {kind: unit for kind, unit in guess.units.items() if unit != getattr(settings.sensors, kind).unit}
-            if all(getattr(settings.sensors, kind) is not None for kind in guess.units)
-            else {}
-        )
+        guessed_units = {
+            kind: unit for kind, unit in guess.units.items() if unit != getattr(settings.sensors, kind).unit
+        } if all(getattr(settings.sensors, kind) is not None for kind in guess.units) else {}
         targets = SensorFiles().accelerometers(files) if apart else files
         for mixed, mixed_units in (
             ({**guessed, **options}, {**guessed_units, **units}),

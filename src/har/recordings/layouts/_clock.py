@@ -182,18 +182,14 @@ class Stamps:
         )
 
     def _refuse_text(self, text: str, line: int, texts: Sequence[str]) -> NoReturn:
-        expected = (
-            f"a stamp of the form {self._pattern}" if self._pattern else "an ISO stamp such as 2024-01-31T08:00:00.020Z"
-        )
+        expected = f"a stamp of the form {self._pattern}" if self._pattern else "an ISO stamp such as 2024-01-31T08:00:00.020Z"
         if _NUMBER.fullmatch(text):
             remedy = _unit_of(float(text.replace(",", ".")))
         else:
             forms = guess_formats(texts)
             shown = " or ".join(f"-o 'time-format={form}'" for form in forms)
             both = " (day first or month first: the file does not tell)" if len(forms) > 1 else ""
-            remedy = (
-                f"Add {shown}{both}." if forms else "Name its form, for example -o 'time-format=%d/%m/%Y %H:%M:%S%.f'."
-            )
+            remedy = f"Add {shown}{both}." if forms else "Name its form, for example -o 'time-format=%d/%m/%Y %H:%M:%S%.f'."
         self._refuse(line, expected, repr(text), remedy)
 
     def _refuse_number(self, texts: pl.Series, row: int, lines: NDArray[np.int64]) -> NoReturn:
@@ -204,9 +200,7 @@ class Stamps:
         elif _NUMBER.fullmatch(text):
             remedy = "Add -o decimal=comma."
         elif forms := guess_formats([text]):
-            remedy = (
-                f"Add -o time-unit=iso and {' or '.join(f'''-o 'time-format={form}' '''.strip() for form in forms)}."
-            )
+            remedy = f"Add -o time-unit=iso and {' or '.join(f'''-o 'time-format={form}' ''' .strip() for form in forms)}."
         self._refuse(int(lines[row]), f"a number of {self._options.unit}", repr(text), remedy)
 
     def _refuse(self, line: int, expected: str, got: str, remedy: str) -> NoReturn:

@@ -81,8 +81,7 @@ class Columns:
         apart = _sensors_apart(source, sensors)
         if apart and len({"subject", "session", "placement", "device"} & set(columns)):
             raise option_error(
-                "gyroscope-file",
-                "subject, session, placement and device from the path, where sensors have own files",
+                "gyroscope-file", "subject, session, placement and device from the path, where sensors have own files",
                 ", ".join(f"{name}={column}" for name, column in columns.items()),
             )
         return cls(
@@ -179,8 +178,7 @@ def _sensors_apart(source: Source, sensors: dict[str, tuple[str, ...]]) -> Senso
     shared = set(sensors["accelerometer"]) & set(sensors["gyroscope"])
     if shared and len(shared) < 3:
         raise option_error(
-            "gyroscope",
-            "three columns that are not the accelerometer's: one column cannot be two sensors",
+            "gyroscope", "three columns that are not the accelerometer's: one column cannot be two sensors",
             ",".join(sensors["gyroscope"]),
         )
     return SensorFiles.of(source.options) if shared or named else None

@@ -66,7 +66,9 @@ class TextFormat:
         names = tuple(name.strip() for name in options["header"].split(",")) if "header" in options else ()
         if "header" in options and (not all(names) or len(set(names)) != len(names)):
             raise option_error("header", "different names, such as time,x,y,z", options["header"])
-        return cls(int(skip), names, _DELIMITERS.get(delimiter, delimiter), _DECIMALS.get(decimal, decimal), encoding)
+        return cls(
+            int(skip), names, _DELIMITERS.get(delimiter, delimiter), _DECIMALS.get(decimal, decimal), encoding
+        )
 
 
 @dataclass(frozen=True)

@@ -65,11 +65,7 @@ def _require_subject(known: dict[str, str], path: Path, mapping: Columns) -> Non
 
 
 def _recording(
-    main: _Table,
-    other: _Table | None,
-    rows: slice | NDArray[np.int64],
-    known: dict[str, str],
-    number: int,
+    main: _Table, other: _Table | None, rows: slice | NDArray[np.int64], known: dict[str, str], number: int,
     faults: Counter[str],
 ) -> RawRecording:
     times_us = main.times_us[rows]

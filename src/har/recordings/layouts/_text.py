@@ -167,7 +167,9 @@ def number_rows(where: str, frame: pl.DataFrame, numbers: Sequence[str]) -> Rows
     return Rows(where, cast.filter(finite), np.flatnonzero(finite), lost)
 
 
-def finite_rows(frame: pl.DataFrame, numbers: Sequence[str]) -> tuple[pl.DataFrame, NDArray[np.bool_], Counter[str]]:
+def finite_rows(
+    frame: pl.DataFrame, numbers: Sequence[str]
+) -> tuple[pl.DataFrame, NDArray[np.bool_], Counter[str]]:
     """The table with `numbers` as Float64, which rows have them all, and why the others do not."""
     cast = frame.with_columns(pl.col(numbers).cast(pl.Float64, strict=False))
     empty = pl.any_horizontal(pl.col(name).is_null() | (pl.col(name).cast(pl.String) == "") for name in numbers)
@@ -176,7 +178,9 @@ def finite_rows(frame: pl.DataFrame, numbers: Sequence[str]) -> tuple[pl.DataFra
     return cast, finite, +Counter({CUT: int(cut.sum()), NOT_A_NUMBER: int((~finite & ~cut).sum())})
 
 
-def no_numbers(where: str, numbers: Sequence[str], first: Sequence[object], line: int) -> MalformedRowError:
+def no_numbers(
+    where: str, numbers: Sequence[str], first: Sequence[object], line: int
+) -> MalformedRowError:
     texts = [str(one) for one in first if one is not None]
     comma = any(re.fullmatch(r"[+-]?\d+,\d+", text) for text in texts)
     return MalformedRowError(
