@@ -19,6 +19,9 @@ QUIET_SPREAD = 0.03
 QUIET_SECONDS = 3
 """Seconds at rest from which their |a| is judged as that of a sensor at rest."""
 
+RANGE_SLACK = 1.1
+"""Sensors overshoot their nominal full scale a little: a sample may reach this multiple of it."""
+
 TO_SI = {"g": GRAVITY, "mg": GRAVITY / 1000, "m/s^2": 1.0, "deg/s": math.pi / 180, "rad/s": 1.0}
 """Factor from a unit of acceleration or angular rate to the SI unit."""
 

@@ -94,7 +94,7 @@ class Doubts:
         """
         if self._accelerometer is None or not windows.size:
             return ()
-        means = self._means @ windows[:, : self._covered]
+        means: NDArray[np.float32] = np.matmul(self._means, windows[:, : self._covered], dtype=np.float32)
         found = [self._gravity(windows[:, :, self._accelerometer], means[:, :, self._accelerometer])]
         if self._gyroscope is not None:
             found.append(self._turns(windows, means, self._accelerometer, self._gyroscope))
@@ -154,8 +154,9 @@ class Doubts:
         if most < _TURN_RATIO * measured:
             return None
         # Of both ends of a step the mean, and its vector product's length: |a × b|² = |a|² |b|² - (a · b)².
-        turns, vectors = (rate[:, 1:] + rate[:, :-1]) / 2, (vector[:, 1:] + vector[:, :-1]) / 2
-        square = _dot(turns, turns) * _dot(vectors, vectors) - _dot(turns, vectors) ** 2
+        half = np.float32(0.5)
+        turns, vectors = half * (rate[:, 1:] + rate[:, :-1]), half * (vector[:, 1:] + vector[:, :-1])
+        square = _dot(turns, turns) * _dot(vectors, vectors) - np.square(_dot(turns, vectors))
         predicted = float(np.sqrt(np.maximum(square, 0)).mean()) * self._step_s
         if predicted < max(_LEAST_TURN, _TURN_RATIO * measured):
             return None

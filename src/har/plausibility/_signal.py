@@ -24,7 +24,7 @@ class SignalRule:
 
     * every axis of the accelerometer repeats its value, or every axis of the gyroscope repeats one that is not zero
       (many devices write zero below a threshold);
-    * one axis repeats its value while the device moves;
+    * one axis repeats its value while another one moves;
     * an axis is at its full scale or beyond. Fewer clipped samples are the peaks of a vigorous movement, in which a
       model still finds the activity.
 
@@ -67,11 +67,9 @@ class SignalRule:
         if not alike.any() and not beyond.any():
             return absent
         chosen = np.flatnonzero(alike.any(axis=(1, 2)) | beyond.any(axis=(1, 2)))
-        absent[chosen] = self._silent(measured[chosen]) | self._at_limit(beyond[chosen])
+        at_limit = self._mostly(np.asarray(beyond[chosen].any(axis=2)))
+        absent[chosen] = at_limit | self._silent(measured[chosen])
         return absent
-
-    def _at_limit(self, beyond: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        return self._mostly(beyond.any(axis=2))
 
     def _silent(self, measured: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Windows (N, T, K) of which a sensor, or one axis of a moving device, repeats its value, bool (N,)."""
@@ -82,12 +80,19 @@ class SignalRule:
         for unit, sensor in self._sensors.items():
             whole = self._in_long_runs(repeats[:, :, sensor].all(axis=2, keepdims=True))[:, :, 0]
             if unit == "rad/s":
-                whole &= ~at_zero[:, :, sensor].all(axis=2)
+                whole &= ~np.asarray(at_zero[:, :, sensor].all(axis=2))
                 stuck[:, :, sensor] &= ~at_zero[:, :, sensor]
             silent |= self._mostly(whole)
-        moves = ((measured.max(axis=1) - measured.min(axis=1)) > self._moves).any(axis=1)
-        one_axis: NDArray[np.bool_] = self._mostly(stuck).any(axis=1)
-        return silent | (moves & one_axis)
+        for channel in range(stuck.shape[2]):
+            rows = np.flatnonzero(self._mostly(stuck[:, :, channel]) & ~silent)
+            silent[rows] = self._moves_while(stuck[rows, :, channel, None], measured[rows])
+        return silent
+
+    def _moves_while(self, held: NDArray[np.bool_], measured: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Whether a device moves during these samples (N, T, 1) of windows (N, T, K), bool (N,)."""
+        highest = np.where(held, measured, -np.inf).max(axis=1)
+        lowest = np.where(held, measured, np.inf).min(axis=1)
+        return np.asarray((highest - lowest > self._moves).any(axis=1), np.bool_)
 
     def _in_long_runs(self, repeats: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Samples in runs of repetitions that are long enough, bool (N, T, M), from steps (N, T - 1, M)."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from har.plausibility import MOVING, QUIET_SECONDS, QUIET_SPREAD, RESTING
-from har.schema import FLAGS, RANGE_SLACK, canonical_schema
+from har.plausibility import MOVING, QUIET_SECONDS, QUIET_SPREAD, RANGE_SLACK, RESTING
+from har.schema import FLAGS, canonical_schema
 from har.settings import Accelerometer, Settings
 
 if TYPE_CHECKING:
