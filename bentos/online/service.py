@@ -83,10 +83,15 @@ class Online:
         subject: Subject | None = None,
         session: Session | None = None,
         start: str | None = None,
+        rate_hz: float | None = None,
     ) -> Answer:
-        """Classify windows; `subject`, `session` and `start` (of the first window) are recorded with the answer."""
+        """Classify windows; `subject`, `session` and `start` (of the first window) are recorded with the answer.
+
+        `rate_hz` is the rate at which they were sampled; another than the model's is refused.
+        """
         with _refusals():
-            found = answering().contract.array(windows, subject=subject, session=session, start=start)
+            place = {"subject": subject, "session": session, "start": start, "rate_hz": rate_hz}
+            found = answering().contract.array(windows, **place)
             return Answer.model_validate(await answering().classify(found, answering().new_id()))
 
     @bentoml.api(route="/feedback")

@@ -159,8 +159,9 @@ def labelled(windows: WindowSet) -> WindowSet:
         raise NotEnoughDataError(
             where="the lake's samples",
             expected="labelled windows",
-            got=f"{len(windows)} windows without a label",
-            remedy="Add the activity column to the files, or lower windows.purity in har.toml.",
+            got=f"{len(windows)} windows without a label, and {windows.without_signal} without a signal",
+            remedy="Add the activity column to the files, or lower windows.purity in har.toml; without a signal, check "
+            "that the sensor was on.",
         )
     return chosen
 
@@ -235,10 +236,12 @@ def run(
         "windows_calibrated": float(fitted.validation_windows),
         "epochs_trained": float(fitted.epoch),
         "activities_missing": float(len(fitted.missing_activities)),
+        "windows_without_signal": float(windows.without_signal),
     }
     facts = {
         "Network": recipe.network,
         "Data": f"{recipe.data_version} ({len(windows)} labelled windows)",
+        "Left out": f"{windows.without_signal} windows without a signal (a sensor off, stuck or at its limit)",
         "Judged on": ", ".join(split.held_out),
         "Trained on": f"{', '.join(split.train)} ({fitted.train_windows} windows)",
         "Calibrated on": f"{', '.join(split.validation)} ({fitted.validation_windows} windows)",

@@ -39,6 +39,12 @@ def score(
         f"{report.windows} windows of {report.partitions} subject-days scored by version {report.model_version} "
         f"in {report.seconds:.1f} s."
     )
+    if report.without_signal:
+        out.print(
+            f"[yellow]{report.without_signal} windows have no signal:[/] a sensor was off, stuck or at its limit. "
+            "They are no activity.",
+            highlight=False,
+        )
 
 
 def collect(via_prefect: ViaPrefect = False) -> None:

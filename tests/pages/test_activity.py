@@ -9,6 +9,7 @@ import polars as pl
 from page_support import Page
 
 from har.pages import render_activity
+from har.plausibility import NO_SIGNAL
 from har.settings import Settings
 
 DATE = dt.date(2026, 1, 5)
@@ -20,7 +21,14 @@ def page(settings: Settings, rows: list[tuple[str, str, float]], versions: tuple
         schema=["date", "subject", "activity", "minutes", "windows"],
         orient="row",
     )
-    predictions = pl.DataFrame({"model_version": list(versions), "confidence": [0.9] * len(versions)})
+    predictions = pl.DataFrame(
+        {"model_version": list(versions), "confidence": [0.9] * len(versions), "activity": "PEN"}
+    ).vstack(
+        pl.DataFrame(
+            {"model_version": versions[0], "confidence": 0.0, "activity": [name for _, name, _ in rows]},
+            schema={"model_version": pl.Int64, "confidence": pl.Float64, "activity": pl.String},
+        ).filter(pl.col("activity") == NO_SIGNAL)
+    )
     return Page(render_activity(summary, settings, DATE, predictions))
 
 
@@ -64,3 +72,19 @@ def test_bars_are_shares_of_the_longest_subject(settings: Settings) -> None:
 def test_activities_of_another_model_come_after_the_settings(settings: Settings) -> None:
     text = page(settings, [("s01", "SOMETHING_ELSE", 1.0)]).words
     assert text.index("ROW") < text.index("SOMETHING_ ELSE") < text.index("uncertain", text.index("Subject"))
+
+
+def test_time_without_a_signal_is_apart_and_in_no_total(settings: Settings) -> None:
+    rows = [("s01", "PEN", 6.0), ("s01", NO_SIGNAL, 4.0), ("s02", "PEN", 1.0), ("s02", "uncertain", 1.0)]
+    text = page(settings, rows).words
+    assert "8 min recorded from 2 subjects" in text
+    assert "For a further 4 min a sensor gave no signal." in text
+    assert "in 1 window a sensor was off, stuck or at its limit" in text
+    assert "mean confidence 90.0 %" in text
+    assert "s01 6 min 6 min 4 min" in text
+    assert "All subjects 7 min 1 min 8 min 4 min" in text
+
+
+def test_a_day_of_a_sensor_that_was_off_has_no_activity(settings: Settings) -> None:
+    text = page(settings, [("s01", NO_SIGNAL, 4.0)]).words
+    assert "No activity on this day: for 4 min a sensor gave no signal." in text

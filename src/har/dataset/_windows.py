@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from har.cutting import ORDER, RECORDING, cut_day, matrix, run_ids
+from har.cutting import ORDER, RECORDING, cut_day, matrix, run_ids, signal_rule
 from har.dataset._feedback import Feedback
 from har.errors import NotEnoughDataError
 from har.lake import Lake, Partition
@@ -17,14 +18,17 @@ from har.settings import Settings
 from har.windows import WindowSet, cut
 
 _LABEL_COLUMNS = ("date", "subject", "session", "start", "activity")
+_BATCH = 1024
 
 
 def load_windows(
     lake: Lake, settings: Settings, *, version: int | None = None, labels_version: int | None = None
 ) -> WindowSet:
-    """All windows of the lake at one version, with label, subject, recording and date.
+    """All windows with a signal of the lake at one version, with label, subject, recording and date.
 
-    A sample's activity comes from feedback or, where there is none, from its file.
+    Windows of which a sensor was off, stuck or at its limit (see `har.plausibility.SignalRule`) are left out and
+    counted: nothing can be learned from them, and no model can name them rightly. A sample's activity comes from
+    feedback or, where there is none, from its file.
 
     Args:
         lake: the tables.
@@ -39,7 +43,7 @@ def load_windows(
     frame = lake.samples.collect(lake.samples.scan(version).select(columns).sort(ORDER), version)
     if frame.is_empty():
         raise NotEnoughDataError.no_samples(lake.samples.path)
-    return cut(
+    windows = cut(
         matrix(frame, lake.channels),
         run_ids(frame),
         length=settings.length,
@@ -50,6 +54,8 @@ def load_windows(
         recordings=_numbers(frame),
         dates=frame["date"].to_numpy().astype("datetime64[D]"),
     )
+    absent = _absent(windows, settings)
+    return replace(windows.select(~absent), without_signal=int(absent.sum()))
 
 
 def placements(lake: Lake, windows: WindowSet, *, version: int | None = None) -> NDArray[np.str_]:
@@ -86,7 +92,7 @@ def window_labels(
     labels_version: int | None = None,
     partitions: Collection[Partition] | None = None,
 ) -> pl.DataFrame:
-    """The labelled windows that `load_windows` would return, without reading sensor values.
+    """The labelled windows that `load_windows` would return; sensor values are read only where samples were flagged.
 
     Args:
         lake: the tables.
@@ -100,18 +106,21 @@ def window_labels(
     """
     feedback = Feedback(lake, settings.activities.all, labels_version)
     parts = [pl.DataFrame(schema={name: lake.predictions.schema[name] for name in _LABEL_COLUMNS})]
-    columns = ["session", "segment", "time", "activity"]
-    for partition, frame in lake.samples.each(version, _may_have_labels(lake, feedback, version, partitions), columns):
+    wanted = _may_have_labels(lake, feedback, version, partitions)
+    for partition, frame in _samples_for_labels(lake, version, wanted):
+        channels = lake.channels if lake.channels[0] in frame.columns else ()
         subject = pl.lit(partition[1]).alias("subject")
 
         def labels(ordered: pl.DataFrame, subject: pl.Expr = subject) -> NDArray[np.int16]:
             return _labels(ordered.with_columns(subject), settings, feedback)
 
-        windows, places = cut_day(partition, frame, settings, (), labels=labels)
+        windows, places = cut_day(partition, frame, settings, channels, labels=labels)
         labelled = windows.labels >= 0
+        if channels:
+            labelled[labelled] = ~_absent(windows.select(labelled), settings)
         activities = _names(windows.select(labelled), settings)
         parts.append(places.filter(labelled).with_columns(activities).select(_LABEL_COLUMNS))
-    return pl.concat(parts)
+    return pl.concat(parts).sort("date", "subject", maintain_order=True)
 
 
 def labels_from_feedback(windows: pl.DataFrame, lake: Lake, settings: Settings) -> pl.DataFrame:
@@ -161,6 +170,27 @@ def labels_from_feedback(windows: pl.DataFrame, lake: Lake, settings: Settings) 
     )
     labelled = cuts.select(cuts.labels >= 0)
     return overlapping[labelled.segments].with_columns(_names(labelled, settings)).select(_LABEL_COLUMNS)
+
+
+def _absent(windows: WindowSet, settings: Settings) -> NDArray[np.bool_]:
+    """Which windows have no signal, bool (N,)."""
+    rule = signal_rule(settings)
+    return np.concatenate([np.empty(0, np.bool_), *(rule.absent(batch) for batch in windows.batches(_BATCH))])
+
+
+def _samples_for_labels(
+    lake: Lake, version: int | None, partitions: Collection[Partition]
+) -> Iterator[tuple[Partition, pl.DataFrame]]:
+    """Samples of these subject-days, with the channels only where a window may have no signal.
+
+    The rule finds no window without a signal where no sample is stuck or saturated, and those are counted per file.
+    """
+    flagged = (pl.col("stuck") > 0) | (pl.col("saturated") > 0)
+    found = lake.recordings.scan(partitions=partitions).filter(flagged).select("date", "subject").collect()
+    doubtful = set(found.iter_rows()) & set(partitions)
+    columns = ["session", "segment", "time", "activity"]
+    yield from lake.samples.each(version, sorted(set(partitions) - doubtful), columns)
+    yield from lake.samples.each(version, sorted(doubtful), [*columns, *lake.channels])
 
 
 def _may_have_labels(

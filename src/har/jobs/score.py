@@ -22,7 +22,7 @@ from har.jobs._each import Each, in_threads, once
 from har.jobs.summarise import summarise
 from har.lake import Lake, Partition, require_samples, to_score_again
 from har.monitoring import Profiler, Profiles
-from har.predictions import Parts, predict
+from har.predictions import Parts, predict, with_signal
 from har.project import Project
 from har.settings import Settings
 
@@ -71,6 +71,7 @@ class ChunkReport:
     partitions: int
     windows: int
     seconds: float
+    without_signal: int = 0
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class ScorePart:
 
 @dataclass(frozen=True)
 class ScoreReport:
-    """The result of `score`."""
+    """The result of `score`; `without_signal` counts the windows, among all, of which a sensor was off or stuck."""
 
     model_version: int
     samples_version: int
@@ -97,6 +98,7 @@ class ScoreReport:
     windows: int
     seconds: float
     summaries: tuple[Path, ...] = ()
+    without_signal: int = 0
 
 
 def score(
@@ -157,6 +159,7 @@ def score(
         windows=sum(done.windows for done in reports),
         seconds=time.perf_counter() - began,
         summaries=summaries,
+        without_signal=sum(done.without_signal for done in reports),
     )
 
 
@@ -303,4 +306,5 @@ def score_chunk(
         schema_overrides=dict(lake.scores.schema),
     )
     lake.scores.replace(scores, chunk.partitions)
-    return ChunkReport(len(chunk.partitions), windows, time.perf_counter() - began)
+    measured = len(with_signal(predictions))
+    return ChunkReport(len(chunk.partitions), windows, time.perf_counter() - began, windows - measured)

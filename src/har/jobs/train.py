@@ -187,6 +187,13 @@ def fit_and_export(trained: Trained) -> None:
             on_epoch=lambda epoch: advance(str(epoch)),
             champion=_champion(trained.project),
         )
+    left_out = int(made.metrics["windows_without_signal"])
+    if left_out:
+        console.print(
+            f"[yellow]{left_out} windows without a signal were left out:[/] a sensor was off, stuck or at its limit. "
+            "The quality columns of the lake's table `recordings` tell whose.",
+            highlight=False,
+        )
     if made.missing_activities:
         names = escape(", ".join(made.missing_activities))
         console.print(
