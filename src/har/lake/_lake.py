@@ -45,7 +45,11 @@ class Lake:
         self.folder = folder
         self.channels = channels
         self.samples = Table(folder / "samples", canonical_schema(channels))
-        self.recordings = Table(folder / "recordings", RECORDINGS, added=["placement", "device"])
+        self.recordings = Table(
+            folder / "recordings",
+            RECORDINGS,
+            added=["interpolated", "stamps_spread", "notes", "placement", "device"],
+        )
         self.predictions = Table(folder / "predictions", PREDICTIONS, added=["request_id"])
         self.scores = Table(folder / "scores", SCORES)
         self.requests = Table(folder / "requests", REQUESTS, measured=True)

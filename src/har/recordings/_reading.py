@@ -32,7 +32,7 @@ from har.settings import Settings
 
 @dataclass(frozen=True)
 class Quality:
-    """The quality of one file; counts are of the file's samples before resampling.
+    """The quality of one file; counts are of the file's samples before resampling, except `interpolated`.
 
     Attributes:
         samples_read: rows in the file; `samples_kept + duplicates + duplicate_stamps`.
@@ -47,6 +47,9 @@ class Quality:
         resampled: whether any segment was resampled to a regular grid.
         saturated, stuck: samples with that flag.
         unlabelled: samples without an activity.
+        interpolated: samples after resampling without a measured one near them, see `FLAGS`.
+        stamps_spread: kept rows with the stamp of another row, whose times were spread between the stamps.
+        notes: what is odd about the file but no reason to refuse it, one sentence each.
     """
 
     samples_read: int
@@ -62,6 +65,14 @@ class Quality:
     saturated: int
     stuck: int
     unlabelled: int
+    interpolated: int = 0
+    stamps_spread: int = 0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def dropped(self) -> int:
+        """Rows of the file that were not kept."""
+        return self.duplicates + self.duplicate_stamps
 
 
 @dataclass(frozen=True)
@@ -124,6 +135,7 @@ def read_recording(file: InboxFile, settings: Settings) -> Recording:
         saturated=int(((cleaned.flags & FLAGS["saturated"]) > 0).sum()),
         stuck=int(((cleaned.flags & FLAGS["stuck"]) > 0).sum()),
         unlabelled=int((cleaned.labels < 0).sum()),
+        interpolated=int(((regular.flags & FLAGS["interpolated"]) > 0).sum()),
     )
     return Recording(frame, quality, placement, device)
 
