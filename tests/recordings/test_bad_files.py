@@ -225,11 +225,6 @@ def test_a_stray_stamp_far_ahead(read, lines) -> None:
     refused(read, field(lines(), 61, 0, "2024-03-01T08:00:00Z"), RecordingTimeError, 61, "within a day")
 
 
-def test_stamps_in_whole_seconds_are_refused(read, lines) -> None:
-    content = [lines(500)[0], *(field([line], 1, 0, line[:19] + "Z")[0] for line in lines(500)[1:])]
-    refused(read, content, RecordingTimeError, 52, "1 s apart", "milliseconds")
-
-
 def _scaled(lines: list[str], factor: float) -> list[str]:
     scaled = [lines[0]]
     for line in lines[1:]:

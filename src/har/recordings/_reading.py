@@ -16,14 +16,15 @@ from har.recordings._cleaning import (
     coverage,
     fault_flags,
     measured_rate_hz,
-    order_rows,
     split_gaps,
 )
 from har.recordings._contract import breaches, resting_magnitude, sample_contract, unit_remedy
 from har.recordings._csv import read_csv
 from har.recordings._inbox import InboxFile
+from har.recordings._order import order_rows
 from har.recordings._parquet import read_parquet
 from har.recordings._resampling import resample
+from har.recordings._spreading import spread
 from har.recordings._stamps import utc_microseconds
 from har.recordings._table import Parsed, activity_codes, channel_values, one_value
 from har.schema import FLAGS, RANGE_SLACK, canonical_schema
@@ -111,11 +112,14 @@ def read_recording(file: InboxFile, settings: Settings) -> Recording:
     times = utc_microseconds(parsed, settings.recordings.time_unit, settings.project.timezone)
     order = order_rows(parsed, times, values, labels, max_gap_s)
     check_date(parsed, times, order.rows, file.date)
-    check_interval(parsed, times, order.rows, max_gap_s)
+    in_order = times[order.rows], values[:, order.rows], labels[order.rows]
+    spaced = spread(parsed, order.rows, *in_order, settings.sensors.rate_hz, max_gap_s)
+    rows = order.rows[spaced.kept]
+    check_interval(parsed, spaced.times, rows, max_gap_s)
 
-    cleaned = _clean(times, values, labels, order.rows, settings)
+    cleaned = _clean(spaced.times, values[:, rows], labels[rows], settings)
     frame = _frame(file, cleaned, settings)
-    _check(parsed, order.rows, frame, settings)
+    _check(parsed, rows, frame, settings)
     rate = measured_rate_hz(cleaned.times, max_gap_s)
     regular, resampled = resample(cleaned, settings.sensors.rate_hz, rate)
     if resampled:
@@ -124,8 +128,8 @@ def read_recording(file: InboxFile, settings: Settings) -> Recording:
     quality = Quality(
         samples_read=len(times),
         samples_kept=len(cleaned.times),
-        duplicates=order.duplicates,
-        duplicate_stamps=order.duplicate_stamps,
+        duplicates=order.duplicates + spaced.duplicates,
+        duplicate_stamps=spaced.duplicate_stamps,
         reordered=order.reordered,
         gaps=int(cleaned.segments[-1]),
         longest_gap_s=float(np.diff(cleaned.times).max(initial=0)) / 1e6,
@@ -136,6 +140,8 @@ def read_recording(file: InboxFile, settings: Settings) -> Recording:
         stuck=int(((cleaned.flags & FLAGS["stuck"]) > 0).sum()),
         unlabelled=int((cleaned.labels < 0).sum()),
         interpolated=int(((regular.flags & FLAGS["interpolated"]) > 0).sum()),
+        stamps_spread=spaced.moved,
+        notes=(spaced.note,) if spaced.note else (),
     )
     return Recording(frame, quality, placement, device)
 
@@ -144,10 +150,8 @@ def _clean(
     times: NDArray[np.int64],
     values: NDArray[np.float32],
     labels: NDArray[np.int16],
-    rows: NDArray[np.int64],
     settings: Settings,
 ) -> Samples:
-    times, values, labels = times[rows], values[:, rows], labels[rows]
     segments = split_gaps(times, settings.recordings.max_gap_s)
     rate = measured_rate_hz(times, settings.recordings.max_gap_s)
     return Samples(times, values, labels, fault_flags(times, values, segments, settings.sensors, rate), segments)

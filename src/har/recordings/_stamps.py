@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from typing import NoReturn
 
@@ -138,3 +139,8 @@ def _localised(parsed: Parsed, stamps: pl.Series, zone: str) -> NDArray[np.int64
 
 def _refuse(parsed: Parsed, row: int, expected: str, got: str, remedy: str) -> NoReturn:
     raise RecordingTimeError(where=parsed.at(row), expected=expected, got=got, remedy=remedy, line=parsed.line(row))
+
+
+def iso(time_us: int | np.int64) -> str:
+    """A stamp in UTC, formatted for messages."""
+    return (dt.datetime(1970, 1, 1) + dt.timedelta(microseconds=int(time_us))).isoformat() + "Z"
