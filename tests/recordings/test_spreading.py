@@ -148,7 +148,7 @@ def test_stamps_that_a_spreadsheet_shortened_are_refused(read, change) -> None:
     assert refused(read, content(TAKEN, shortened), "1,499 of 3,000 rows").line == 1502
     # 1.70410E+12 in ms: a stamp for 10,000 s
     rows = "\n".join(["1.70410E+12,0,0,1,0,0,0"] * 200 + ["1.70410E+12,0,0,1.01,0,0,0"])
-    with pytest.raises(RecordingTimeError, match="with one stamp|repeat"):
+    with pytest.raises(RecordingTimeError, match=r"with one stamp|repeat"):
         read(f"{HEADER}\n{rows}\n", change(recordings={"time_unit": "ms"}))
 
 
@@ -186,7 +186,7 @@ def test_packets_of_a_sensor_that_is_off_keep_their_rows(read) -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_no_mixture_of_stamps_is_lost_in_silence(data: st.DataObject) -> None:
-    """Whatever the stamps: kept rows keep their order and values, dropped ones are few and counted, or it is refused."""
+    """Whatever the stamps: kept rows keep their order, dropped ones are few and counted, or it is refused."""
     sizes = data.draw(st.lists(st.sampled_from([1, 1, 1, 2, 3, 25, 60]), min_size=1, max_size=80))
     steps = data.draw(
         st.lists(st.sampled_from([1, 20, 60, 500, 1000, 70_000]), min_size=len(sizes), max_size=len(sizes))
@@ -198,7 +198,7 @@ def test_no_mixture_of_stamps_is_lost_in_silence(data: st.DataObject) -> None:
     values = truth(np.arange(count) / 50).astype(np.float32)
     labels = np.zeros(count, np.int16)
     try:
-        got = spread(parsed, np.arange(count), times, values, labels, 50.0, 0.5)
+        got = spread(parsed, np.arange(count), times, values, labels, nominal_hz=50.0, max_gap_s=0.5)
     except RecordingTimeError as error:
         assert 2 <= error.line <= count + 1
         return

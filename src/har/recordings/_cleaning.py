@@ -1,20 +1,15 @@
-"""Check the times of one recording, find gaps and flag faults; no sample is added, dropped or moved in time."""
+"""Find gaps, measure the rate and flag faults; no sample is added, dropped or moved in time."""
 
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from har.errors import RecordingTimeError
-from har.recordings._stamps import iso
-from har.recordings._table import Parsed
 from har.schema import FLAGS
 from har.settings import Sensors
 
-_DAY_US = 86_400_000_000
 _STUCK_US = 1_000_000
 _STUCK_SAMPLES = 5
 
@@ -36,48 +31,6 @@ class Samples:
     labels: NDArray[np.int16]
     flags: NDArray[np.int8]
     segments: NDArray[np.int32]
-
-
-def check_date(parsed: Parsed, times: NDArray[np.int64], rows: NDArray[np.int64], date: dt.date) -> None:
-    """Refuse a recording that starts more than a day from the date of its folder, or pauses for more than a day.
-
-    One day on either side allows for every time zone.
-    """
-    first = int(times[rows[0]])
-    midnight = int(dt.datetime(date.year, date.month, date.day, tzinfo=dt.UTC).timestamp()) * 1_000_000
-    if not midnight - _DAY_US <= first < midnight + 2 * _DAY_US:
-        raise RecordingTimeError(
-            where=parsed.at(int(rows[0])),
-            expected=f"a recording of {date.isoformat()} (± 1 day), the date of its folder",
-            got=f"a first stamp of {iso(first)}",
-            remedy="Move the file to the folder of its date, or check recordings.time_unit and project.timezone.",
-            line=parsed.line(int(rows[0])),
-        )
-    pauses = np.diff(times[rows])
-    if len(pauses) and pauses.max() > _DAY_US:
-        row = int(rows[int(np.argmax(pauses)) + 1])
-        raise RecordingTimeError(
-            where=parsed.at(row),
-            expected="a stamp within a day of the previous one",
-            got=iso(times[row]),
-            remedy="Delete the lines with a wrong stamp, or split the file by date.",
-            line=parsed.line(row),
-        )
-
-
-def check_interval(parsed: Parsed, times: NDArray[np.int64], rows: NDArray[np.int64], max_gap_s: float) -> None:
-    """Refuse stamps so far apart that every sample would be a segment: too coarse, or read in the wrong unit."""
-    if len(rows) < 3:
-        return
-    interval_s = float(np.median(np.diff(times))) / 1e6
-    if interval_s > max_gap_s:
-        raise RecordingTimeError(
-            where=parsed.where,
-            expected=f"samples at most {max_gap_s:g} s apart (recordings.max_gap_s)",
-            got=f"stamps {interval_s:g} s apart",
-            remedy="Export stamps with milliseconds, or check recordings.time_unit in har.toml.",
-            line=parsed.line(int(rows[1])),
-        )
 
 
 def split_gaps(times: NDArray[np.int64], max_gap_s: float) -> NDArray[np.int32]:

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from har.errors import LakeError, RangeError, RecordingError, UnitError
 from har.recordings._cleaning import (
     Samples,
-    check_date,
-    check_interval,
     coverage,
     fault_flags,
     measured_rate_hz,
@@ -27,6 +25,7 @@ from har.recordings._resampling import resample
 from har.recordings._spreading import spread
 from har.recordings._stamps import utc_microseconds
 from har.recordings._table import Parsed, activity_codes, channel_values, one_value
+from har.recordings._timing import check_date, check_interpolated, check_rate
 from har.schema import FLAGS, RANGE_SLACK, canonical_schema
 from har.settings import Settings
 
@@ -105,23 +104,25 @@ def read_recording(file: InboxFile, settings: Settings) -> Recording:
         parsed = read(file.path, file.where, settings)
     except OSError as error:
         raise LakeError.unreadable(file.path, error) from error
-    max_gap_s = settings.recordings.max_gap_s
+    max_gap_s, nominal = settings.recordings.max_gap_s, settings.sensors.rate_hz
     values = channel_values(parsed, settings)
     labels = activity_codes(parsed, settings.activities.all)
     placement, device = (one_value(parsed, name, settings) for name in ("placement", "device"))
     times = utc_microseconds(parsed, settings.recordings.time_unit, settings.project.timezone)
     order = order_rows(parsed, times, values, labels, max_gap_s)
-    check_date(parsed, times, order.rows, file.date)
+    check_date(parsed, times, order.rows, file.date, settings.recordings.time_unit)
     in_order = times[order.rows], values[:, order.rows], labels[order.rows]
-    spaced = spread(parsed, order.rows, *in_order, settings.sensors.rate_hz, max_gap_s)
+    spaced = spread(parsed, order.rows, *in_order, nominal_hz=nominal, max_gap_s=max_gap_s)
     rows = order.rows[spaced.kept]
-    check_interval(parsed, spaced.times, rows, max_gap_s)
+    rate = measured_rate_hz(spaced.times, max_gap_s)
+    check_rate(parsed, spaced.times, rows, rate_hz=rate, nominal_hz=nominal, max_gap_s=max_gap_s)
 
-    cleaned = _clean(spaced.times, values[:, rows], labels[rows], settings)
+    cleaned = _clean(spaced.times, values[:, rows], labels[rows], settings, rate)
     frame = _frame(file, cleaned, settings)
     _check(parsed, rows, frame, settings)
-    rate = measured_rate_hz(cleaned.times, max_gap_s)
-    regular, resampled = resample(cleaned, settings.sensors.rate_hz, rate)
+    regular, resampled = resample(cleaned, nominal, rate)
+    interpolated = int(((regular.flags & FLAGS["interpolated"]) > 0).sum())
+    check_interpolated(parsed, interpolated, len(regular.times), rate, nominal)
     if resampled:
         frame = _frame(file, regular, settings)
         sample_contract(settings).validate(frame)
@@ -139,7 +140,7 @@ def read_recording(file: InboxFile, settings: Settings) -> Recording:
         saturated=int(((cleaned.flags & FLAGS["saturated"]) > 0).sum()),
         stuck=int(((cleaned.flags & FLAGS["stuck"]) > 0).sum()),
         unlabelled=int((cleaned.labels < 0).sum()),
-        interpolated=int(((regular.flags & FLAGS["interpolated"]) > 0).sum()),
+        interpolated=interpolated,
         stamps_spread=spaced.moved,
         notes=(spaced.note,) if spaced.note else (),
     )
@@ -151,9 +152,9 @@ def _clean(
     values: NDArray[np.float32],
     labels: NDArray[np.int16],
     settings: Settings,
+    rate: float,
 ) -> Samples:
     segments = split_gaps(times, settings.recordings.max_gap_s)
-    rate = measured_rate_hz(times, settings.recordings.max_gap_s)
     return Samples(times, values, labels, fault_flags(times, values, segments, settings.sensors, rate), segments)
 
 

@@ -6,7 +6,7 @@ the number of rows since a stamp tells the time. No value is changed, no row is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -74,6 +74,7 @@ def spread(
     times: NDArray[np.int64],
     values: NDArray[np.float32],
     labels: NDArray[np.int16],
+    *,
     nominal_hz: float,
     max_gap_s: float,
 ) -> Spread:
@@ -102,24 +103,23 @@ def spread(
         duplicates = int(same.sum())
         if duplicates > count / 2:
             _refuse(parsed, rows, groups, f"{count:,} rows of which {duplicates:,} repeat the previous one")
-        rest = spread(parsed, rows[kept], times[kept], values[:, kept], labels[kept], nominal_hz, max_gap_s)
-        return Spread(
-            kept[rest.kept], rest.times, duplicates, rest.duplicate_stamps, rest.moved, rest.note
-        )  # the rest has no more repetitions
-    return _spread(parsed, rows, times, values, same, groups, nominal_hz, max_gap_s)
+        fewer = times[kept], values[:, kept], labels[kept]
+        rest = spread(parsed, rows[kept], *fewer, nominal_hz=nominal_hz, max_gap_s=max_gap_s)
+        return replace(rest, kept=kept[rest.kept], duplicates=duplicates)  # the rest has no more repetitions
+    return _spread(parsed, rows, values, same, groups, nominal_hz=nominal_hz, max_gap_s=max_gap_s)
 
 
 def _spread(
     parsed: Parsed,
     rows: NDArray[np.int64],
-    times: NDArray[np.int64],
     values: NDArray[np.float32],
     same: NDArray[np.bool_],
     groups: _Groups,
+    *,
     nominal_hz: float,
     max_gap_s: float,
 ) -> Spread:
-    count = len(times)
+    count = len(same)
     rate = _rate(groups, nominal_hz)
     if rate is None:
         _refuse(parsed, rows, groups, f"{count:,} rows with {_stamps(len(groups.first))}")
@@ -293,7 +293,7 @@ def _refuse_coarse(parsed: Parsed, rows: NDArray[np.int64], groups: _Groups, rat
     if float(np.median(covered_s)) > _EXACT_S:
         full = np.abs(intervals[1:] / covered_s[1:-1] - 1) <= _NEAR
         if len(full) < 2 or full.mean() < 0.9:
-            got = f"stamps {np.median(intervals):g} s apart, too few or with too different numbers of rows to tell the rate"
+            got = f"stamps {np.median(intervals):g} s apart, too few or too unevenly filled to tell the rate"
             _refuse(parsed, rows, groups, got)
     return typical
 
@@ -346,7 +346,7 @@ def _refuse(parsed: Parsed, rows: NDArray[np.int64], groups: _Groups, got: str, 
         expected="a stamp for every row, or for every few rows at a steady rate",
         got=got,
         remedy=remedy
-        or "Export the stamps with milliseconds; if a spreadsheet saved the file and shortened them (1.71E+12), use the "
-        "file as the device wrote it.",
+        or "Export the stamps with milliseconds; if a spreadsheet saved the file and shortened them (1.71E+12), use "
+        "the file as the device wrote it.",
         line=parsed.line(row),
     )

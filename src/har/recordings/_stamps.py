@@ -18,6 +18,12 @@ _ISO = re.compile(r"\d{4}-\d{2}-\d{2}([T ])\d{2}:\d{2}:\d{2}(?:\.\d+)?(Z|[+-]\d{
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?", re.ASCII)
 _LAST_SECOND = 253_402_300_799  # of the year 9999
 _HALF_HOUR_US = 1_800_000_000
+_UPTIME_US = 20 * 365 * 86_400_000_000  # no device has run for longer
+
+NO_DATES = (
+    "The stamps are no dates: they count from the start of the recording or of the device, or its clock was not set. "
+    "Write date and time into the file, or import it with `har import`, which assigns a date."
+)
 
 
 def utc_microseconds(parsed: Parsed, unit: str, zone: str) -> NDArray[np.int64]:
@@ -46,7 +52,9 @@ def utc_microseconds(parsed: Parsed, unit: str, zone: str) -> NDArray[np.int64]:
     if (times <= 0).any():
         row = int(np.argmax(times <= 0))
         got = "a zero stamp" if times[row] == 0 else f"{stamps[row]}, before 1970"
-        remedy = "The device's clock was not set: delete those lines, or export the file again."
+        remedy = "The device's clock was not set at that line: delete it."
+        if np.median(times) < _UPTIME_US:
+            remedy = NO_DATES
         _refuse(parsed, row, "a time after 1970", got, remedy)
     return times
 
