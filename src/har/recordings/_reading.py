@@ -27,7 +27,9 @@ from har.recordings._stamps import utc_microseconds
 from har.recordings._table import Parsed, activity_codes, channel_values, one_value
 from har.recordings._timing import check_date, check_interpolated, check_rate
 from har.schema import FLAGS, RANGE_SLACK, canonical_schema
-from har.settings import Settings
+from har.settings import Sensor, Settings
+
+_STRAY_VALUES = 3
 
 
 @dataclass(frozen=True)
@@ -212,6 +214,7 @@ def _unit_error(parsed: Parsed, frame: pl.DataFrame, settings: Settings) -> Reco
 
 def _range_error(parsed: Parsed, rows: NDArray[np.int64], frame: pl.DataFrame, settings: Settings) -> RecordingError:
     worst: tuple[int, str, str] | None = None
+    count = 0
     for section, sensor in (
         ("accelerometer", settings.sensors.accelerometer),
         ("gyroscope", settings.sensors.gyroscope),
@@ -219,6 +222,7 @@ def _range_error(parsed: Parsed, rows: NDArray[np.int64], frame: pl.DataFrame, s
         for channel in sensor.channels if sensor is not None else ():
             assert sensor is not None  # noqa: S101  the loop above is empty otherwise
             beyond = np.flatnonzero(frame[channel].abs().to_numpy() > RANGE_SLACK * sensor.full_scale * sensor.to_si)
+            count += len(beyond)
             if len(beyond) and (worst is None or rows[beyond].min() < worst[0]):
                 worst = int(rows[beyond].min()), section, channel
     assert worst is not None  # noqa: S101  the schema found one with the same limits
@@ -229,6 +233,20 @@ def _range_error(parsed: Parsed, rows: NDArray[np.int64], frame: pl.DataFrame, s
         where=parsed.at(row, channel),
         expected=f"at most ±{sensor.full_scale:g} {sensor.unit}, the sensor's full scale",
         got=f"{value:g}",
-        remedy=f"Check sensors.{section}.unit and sensors.{section}.full_scale in har.toml, or delete that line.",
+        remedy=_range_remedy(section, sensor, count),
         line=parsed.line(row),
     )
+
+
+def _range_remedy(section: str, sensor: Sensor, count: int) -> str:
+    """What to do about `count` values beyond full scale: of a few, their lines are wrong; of many, the unit is."""
+    if count <= _STRAY_VALUES:
+        return f"Delete that line if it is a stray value; otherwise check unit and full_scale of [sensors.{section}]."
+    other = {
+        unit: f"{sensor.full_scale * sensor.to_si / factor:.4g}"
+        for unit, factor in sensor.factors.items()
+        if factor < sensor.to_si
+    }
+    units = " or ".join(f'"{unit}" (then full_scale = {full_scale})' for unit, full_scale in other.items())
+    look = f"set sensors.{section}.unit in har.toml to the unit of the files, such as {units}, or " if units else ""
+    return f"{count:,} values are beyond it: {look}set sensors.{section}.full_scale to that of the device."
