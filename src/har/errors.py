@@ -195,7 +195,7 @@ class MissingColumnError(RecordingError):
     """A time or sensor column is absent."""
 
     @classmethod
-    def of(cls, where: str, column: str, header: Iterable[str], remedy: str) -> MissingColumnError:
+    def of(cls, where: str, column: str, header: Iterable[str], remedy: str, line: int = 1) -> MissingColumnError:
         """A file with the columns `header` lacks `column`."""
         present = ", ".join(name or "(unnamed)" for name in [*header][:30])
         return cls(
@@ -203,7 +203,7 @@ class MissingColumnError(RecordingError):
             expected=f"a column {column!r}",
             got=f"the columns {present or '(none)'}",
             remedy=f"{did_you_mean(column, header)} {remedy}".strip(),
-            line=1,
+            line=line,
         )
 
 

@@ -53,6 +53,9 @@ RECORDINGS = pl.Schema(
         "saturated": pl.Int64(),
         "stuck": pl.Int64(),
         "unlabelled": pl.Int64(),
+        "interpolated": pl.Int64(),
+        "stamps_spread": pl.Int64(),
+        "notes": pl.List(pl.String()),
         "placement": pl.String(),
         "device": pl.String(),
     }

@@ -46,7 +46,12 @@ class Lake:
         self.folder = folder
         self.channels = channels
         self.samples = Table(folder / "samples", canonical_schema(channels), rebuild="har ingest")
-        self.recordings = Table(folder / "recordings", RECORDINGS, added=["placement", "device"], rebuild="har ingest")
+        self.recordings = Table(
+            folder / "recordings",
+            RECORDINGS,
+            added=["interpolated", "stamps_spread", "notes", "placement", "device"],
+            rebuild="har ingest",
+        )
         self.predictions = Table(folder / "predictions", PREDICTIONS, added=["request_id"], rebuild="har score")
         self.scores = Table(folder / "scores", SCORES, rebuild="har score")
         self.requests = Table(folder / "requests", REQUESTS, measured=True)
