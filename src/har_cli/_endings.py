@@ -15,13 +15,8 @@ import contextlib
 import errno
 import os
 import sys
-import tempfile
-import time
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
-
-from rich.console import Console
 
 from har.errors import HarError, reason
 
@@ -72,6 +67,8 @@ def ending_well(command: str) -> Iterator[None]:
 
 
 def _say(red: str, text: str) -> None:
+    from rich.console import Console
+
     console = Console(stderr=True)
     console.print(red, end="", highlight=False)
     console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -82,6 +79,8 @@ def _stopped(command: str) -> None:
 
 
 def _show_if_asked() -> bool:
+    import traceback
+
     if _SHOW in sys.argv[1:]:
         traceback.print_exc()
         return True
@@ -89,6 +88,8 @@ def _show_if_asked() -> bool:
 
 
 def _unexpected(command: str, error: Exception) -> None:
+    import traceback
+
     text = f"unexpected {type(error).__name__}: {reason(error)}. This is a fault of the program or of its environment"
     if _show_if_asked():
         _say(f"[red]{command}[/]: ", f"{text}. Please report it with the lines above.")
@@ -105,6 +106,9 @@ def _unexpected(command: str, error: Exception) -> None:
 
 def _write(content: str) -> Path:
     """Write the traceback where only its owner can read it: below the project's `runs/`, else a temporary folder."""
+    import tempfile
+    import time
+
     from har.settings import load_settings
     from infra.local.login import write_private
 
