@@ -33,16 +33,17 @@ def borrowing_server(home: Path, url: str) -> Iterator[None]:
         problem = _problem(url)
     if problem:
         raise _unusable(url, problem)
-    with variables(_HASTE), using_server(home, url, own=own):
-        try:
+    try:
+        with variables(_HASTE), using_server(home, url, own=own):
             yield
-        except HarError:
-            raise
-        except Exception as error:
+    except HarError:
+        raise
+    except Exception as error:
+        with variables(server_environment(home, url, own=own)):
             problem = _problem(url)
-            if problem:
-                raise _unusable(url, f"{problem}, while a flow used it") from error
-            raise
+        if problem:
+            raise _unusable(url, f"{problem} any more") from error
+        raise
 
 
 def _problem(url: str) -> str:
@@ -63,11 +64,11 @@ def _problem(url: str) -> str:
 
 
 def _unusable(url: str, problem: str) -> ServerError:
+    given = f"correct PREFECT_API_URL and {AUTH_VARIABLE} or unset them" if "PREFECT_API_URL" in os.environ else ""
     return ServerError(
         where=f"Prefect server at {url}",
         problem=problem,
-        remedy=f"Start it (`make up`), or correct PREFECT_API_URL and {AUTH_VARIABLE}, or unset them: `har` commands "
-        "need no server.",
+        remedy=f"Start it (`make up`), {given or 'or omit --via-prefect'}: commands need no server to do their work.",
     )
 
 
