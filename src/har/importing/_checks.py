@@ -41,7 +41,7 @@ def refuse_loss(where: str, quality: Quality) -> None:
             where=where,
             expected=f"stamps that differ: at most {MOST_LOST:.0%} of the samples may share one with another",
             got=f"{quality.duplicate_stamps:,} of {quality.samples_read:,} samples that would be lost",
-            remedy="Export stamps with milliseconds. If several devices are in the file, name the column that tells them "
+            remedy="Export stamps with milliseconds. If the file has several devices, name the column that tells them "
             "apart: -o device=COLUMN.",
         )
 

@@ -41,9 +41,11 @@ class Subjects:
         self._spellings[name_key(name)].setdefault(spelling, name)
         return name
 
-    def conflicts(self, staged: Sequence[Staged], inbox: Path) -> Iterator[tuple[Staged, ConflictingRecordingError]]:
+    def conflicts(
+        self, staged: Sequence[Staged], inbox: Path | None
+    ) -> Iterator[tuple[Staged, ConflictingRecordingError]]:
         """The recordings of subjects that only the rules for names, or a file system that ignores case, make equal."""
-        present = {name_key(name): name for name in _inbox_subjects(inbox)}
+        present = {name_key(name): name for name in (_inbox_subjects(inbox) if inbox else ())}
         for one in staged:
             key = name_key(one.file.subject)
             names = [repr(spelling) for spelling in self._spellings[key]]

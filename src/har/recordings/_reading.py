@@ -29,6 +29,9 @@ from har.recordings._table import Parsed, activity_codes, channel_values, one_va
 from har.schema import FLAGS, RANGE_SLACK, canonical_schema
 from har.settings import Settings
 
+_OTHER_UNIT = {"g": "m/s^2 or mg", "mg": "m/s^2 or g", "m/s^2": "mg", "rad/s": "deg/s", "deg/s": "another unit"}
+"""In which values beyond full scale probably are."""
+
 
 @dataclass(frozen=True)
 class Quality:
@@ -212,6 +215,7 @@ def _range_error(parsed: Parsed, rows: NDArray[np.int64], frame: pl.DataFrame, s
         where=parsed.at(row, channel),
         expected=f"at most ±{sensor.full_scale:g} {sensor.unit}, the sensor's full scale",
         got=f"{value:g}",
-        remedy=f"Check sensors.{section}.unit and sensors.{section}.full_scale in har.toml, or delete that line.",
+        remedy=f"If the values are in {_OTHER_UNIT[sensor.unit]}, set sensors.{section}.unit in har.toml; if the "
+        f"sensor has a larger range, set sensors.{section}.full_scale. Delete the line only if the value is a fault.",
         line=parsed.line(row),
     )

@@ -66,9 +66,7 @@ class TextFormat:
         names = tuple(name.strip() for name in options["header"].split(",")) if "header" in options else ()
         if "header" in options and (not all(names) or len(set(names)) != len(names)):
             raise option_error("header", "different names, such as time,x,y,z", options["header"])
-        return cls(
-            int(skip), names, _DELIMITERS.get(delimiter, delimiter), _DECIMALS.get(decimal, decimal), encoding
-        )
+        return cls(int(skip), names, _DELIMITERS.get(delimiter, delimiter), _DECIMALS.get(decimal, decimal), encoding)
 
 
 @dataclass(frozen=True)
@@ -219,8 +217,8 @@ def _binary(where: str, line: int) -> NotARecordingError:
         where=f"{where}, line {line}",
         expected="text",
         got="zero bytes",
-        remedy="If the file ends in zeros, the device lost power while it wrote: remove them. If it is binary, export it "
-        "as CSV. If it is UTF-16, add -o encoding=utf-16-le.",
+        remedy="If the file ends in zeros, the device lost power while it wrote: remove them. If it is binary, export "
+        "it as CSV. If it is UTF-16, add -o encoding=utf-16-le.",
         line=line,
     )
 

@@ -20,7 +20,7 @@ from har.settings import TICKS_PER_SECOND
 
 UNITS = ("iso", *TICKS_PER_SECOND, "samples")
 CLOCKS = ("auto", "dates", "device")
-_ISO = re.compile(r"\d{4}-\d{2}-\d{2}([T ])\d{2}:\d{2}:\d{2}(?:\.\d+)?(Z|[+-]\d{2}(?::?\d{2})?)?", re.ASCII)
+ISO = re.compile(r"\d{4}-\d{2}-\d{2}([T ])\d{2}:\d{2}:\d{2}(?:\.\d+)?(Z|[+-]\d{2}(?::?\d{2})?)?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d*)?([eE][+-]?\d+)?", re.ASCII)
 _DATES = ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d-%b-%Y")
 _HOURS = ("%H:%M:%S%.f", "%H:%M:%S:%3f", "%H:%M:%S,%3f", "%I:%M:%S%.f %p", "%H:%M")
@@ -120,7 +120,7 @@ class Stamps:
     def _text(self, stamps: pl.Series, lines: NDArray[np.int64]) -> NDArray[np.int64]:
         texts = stamps.str.strip_chars()
         if not self._pattern:
-            match = _ISO.fullmatch(texts[0])
+            match = ISO.fullmatch(texts[0])
             if match is None:
                 self._refuse_text(texts[0], int(lines[0]), texts.head(1000).to_list())
             self._pattern = f"%Y-%m-%d{match[1]}%H:%M:%S%.f{'%#z' if match[2] else ''}"
@@ -130,7 +130,7 @@ class Stamps:
             read = pl.Series([None] * len(texts), dtype=pl.Datetime("us"))
         if read.null_count():
             row = int(read.is_null().arg_max() or 0)
-            if self._options.format or _ISO.fullmatch(texts[row]) is None:
+            if self._options.format or ISO.fullmatch(texts[row]) is None:
                 self._refuse_text(texts[row], int(lines[row]), [texts[row]])
             self._refuse(int(lines[row]), f"a stamp written like {texts[0]}", repr(texts[row]), "Fix the stamp.")
         return self._instants(read)
@@ -182,25 +182,31 @@ class Stamps:
         )
 
     def _refuse_text(self, text: str, line: int, texts: Sequence[str]) -> NoReturn:
-        expected = f"a stamp of the form {self._pattern}" if self._pattern else "an ISO stamp such as 2024-01-31T08:00:00.020Z"
+        expected = (
+            f"a stamp of the form {self._pattern}" if self._pattern else "an ISO stamp such as 2024-01-31T08:00:00.020Z"
+        )
         if _NUMBER.fullmatch(text):
             remedy = _unit_of(float(text.replace(",", ".")))
         else:
             forms = guess_formats(texts)
             shown = " or ".join(f"-o 'time-format={form}'" for form in forms)
             both = " (day first or month first: the file does not tell)" if len(forms) > 1 else ""
-            remedy = f"Add {shown}{both}." if forms else "Name its form, for example -o 'time-format=%d/%m/%Y %H:%M:%S%.f'."
+            remedy = (
+                f"Add {shown}{both}." if forms else "Name its form, for example -o 'time-format=%d/%m/%Y %H:%M:%S%.f'."
+            )
         self._refuse(line, expected, repr(text), remedy)
 
     def _refuse_number(self, texts: pl.Series, row: int, lines: NDArray[np.int64]) -> NoReturn:
         text = texts[row]
         remedy = f"Fix the stamp in line {lines[row]}."
-        if _ISO.fullmatch(text):
+        if ISO.fullmatch(text):
             remedy = "Add -o time-unit=iso."
         elif _NUMBER.fullmatch(text):
             remedy = "Add -o decimal=comma."
         elif forms := guess_formats([text]):
-            remedy = f"Add -o time-unit=iso and {' or '.join(f'''-o 'time-format={form}' ''' .strip() for form in forms)}."
+            remedy = (
+                f"Add -o time-unit=iso and {' or '.join(f'''-o 'time-format={form}' '''.strip() for form in forms)}."
+            )
         self._refuse(int(lines[row]), f"a number of {self._options.unit}", repr(text), remedy)
 
     def _refuse(self, line: int, expected: str, got: str, remedy: str) -> NoReturn:
