@@ -160,7 +160,12 @@ NAMES = "ax,ay,az,gx,gy,gz"
             ",",
             {"skip": "10", "time": "Timestamp", "time-format": "%m/%d/%Y %I:%M:%S%.f %p"},
         ),
-        ("%d.%m.%Y,%H:%M:%S.{ms}", f"Date,Time,{NAMES}\n", ",", {"time": "Date,Time", "time-format": "%d.%m.%Y %H:%M:%S%.f"}),
+        (
+            "%d.%m.%Y,%H:%M:%S.{ms}",
+            f"Date,Time,{NAMES}\n",
+            ",",
+            {"time": "Date,Time", "time-format": "%d.%m.%Y %H:%M:%S%.f"},
+        ),
         ("%Y-%m-%d,%H:%M:%S.{ms}", f"Date,Time,{NAMES}\n", ",", {"time": "Date,Time", "time-unit": "iso"}),
         (
             "%Y-%m-%d %H:%M:%S:{ms}",

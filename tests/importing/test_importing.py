@@ -18,7 +18,6 @@ from har.recordings.layouts import find_layout
 from har.settings import Settings, load_settings
 
 
-
 def _ingest(settings: Settings, lake: Lake) -> pl.DataFrame:
     files, strays = inbox_files(settings.path("inbox"))
     assert not strays

@@ -79,6 +79,9 @@ class Columns:
         if "activity" not in columns and "activity-is" not in options:
             columns["activity"] = settings.recordings.activity_column
         sensors = _sensors(source)
+        for name, column in columns.items():
+            if any(column in channels for channels in sensors.values()):
+                raise option_error(name, "a column that is no sensor's", column)
         apart = _sensors_apart(source, sensors)
         if apart and len({"subject", "session", "placement", "device"} & set(columns)):
             raise option_error(
@@ -109,12 +112,7 @@ class Columns:
 
     def fields(self, header: Collection[str]) -> dict[str, str]:
         """The columns of subject, session, activity, placement and device; that of activities is optional."""
-        wanted = {name: column for name, column in self.columns.items() if name != "activity" or column in header}
-        channels = self.channels(self.sensors)
-        for name, column in wanted.items():
-            if column in channels:
-                raise option_error(name, "a column that is no sensor's", column)
-        return wanted
+        return {name: column for name, column in self.columns.items() if name != "activity" or column in header}
 
     def from_path(self, path: Path, source: Source) -> dict[str, str]:
         """The fields in the path; it must match only if the subject comes from nowhere else, or a pattern was given.
