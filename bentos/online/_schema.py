@@ -18,12 +18,8 @@ _LETTERS = (
     "\u17b6-\u180a\u1810-\u1fff\u2c00-\u2dff\u3005-\u3007\u3041-\u3096\u309d-\u3163\u3165-\ud7fb"
 )
 _RARE = "\U00010000-\U0001dfff\U00020000-\U0003ffff"
-SUBJECT = (
-    rf"^(?:[A-Za-z0-9.-]{{1,64}}|[A-Za-z0-9.{_LETTERS}-]{{1,27}}|[A-Za-z0-9.{_LETTERS}{_RARE}-]{{1,20}})$"
-)
-SESSION = (
-    rf"^(?:[A-Za-z0-9._-]{{1,64}}|[A-Za-z0-9._{_LETTERS}-]{{1,27}}|[A-Za-z0-9._{_LETTERS}{_RARE}-]{{1,20}})$"
-)
+SUBJECT = rf"^(?:[A-Za-z0-9.-]{{1,64}}|[A-Za-z0-9.{_LETTERS}-]{{1,27}}|[A-Za-z0-9.{_LETTERS}{_RARE}-]{{1,20}})$"
+SESSION = rf"^(?:[A-Za-z0-9._-]{{1,64}}|[A-Za-z0-9._{_LETTERS}-]{{1,27}}|[A-Za-z0-9._{_LETTERS}{_RARE}-]{{1,20}})$"
 NAME_RULE = "letters, digits, '.' and '-', at most 64 (27 with letters other than a-z)"
 RATE_HZ = "a number of samples per second, above 0"
 REQUEST_ID = r"^[A-Za-z0-9._-]{1,64}$"

@@ -81,7 +81,7 @@ def import_recordings(
                 units=_pairs(unit, "--unit"),
                 first_day=first_day.date() if first_day else ASSIGNED_FROM,
             )
-        _print_survey(found)
+        _print_survey(found, path)
         if found.refused and len(found.refused) >= len(found.staged):
             _print_proposal(reader, path, settings, _pairs(option, "--option"), _pairs(unit, "--unit"))
         if not found.staged:
@@ -96,7 +96,9 @@ def import_recordings(
         written = write(found, inbox)
     for conflict in written.conflicts:
         out.print(f"[yellow]not written[/] {escape(str(conflict.error))}")
-    out.print(f"{written.new} files written, {written.present} there already: {escape(str(inbox))}")
+    refused = f", {len(found.refused)} recordings refused" if found.refused else ""
+    passed = f", {sum(one.count for one in found.passed)} entries passed over" if found.passed else ""
+    out.print(f"{written.new} files written, {written.present} there already{refused}{passed}: {escape(str(inbox))}")
 
 
 def _pairs(given: list[str] | None, flag: str) -> dict[str, str]:
@@ -114,7 +116,7 @@ def _pairs(given: list[str] | None, flag: str) -> dict[str, str]:
     return pairs
 
 
-def _print_survey(found: Survey) -> None:
+def _print_survey(found: Survey, path: Path) -> None:
     """Report on the recordings before anything is written."""
     if found.staged:
         _print_found(found)
@@ -126,14 +128,14 @@ def _print_survey(found: Survey) -> None:
         pairs = [f"{old!r} → {new}" for old, new in found.renamed.items()]
         more = f" and {len(pairs) - _NAMES_SHOWN} more" if len(pairs) > _NAMES_SHOWN else ""
         out.print(f"Subjects renamed for the inbox: {escape(', '.join(pairs[:_NAMES_SHOWN]))}{more}.")
-    if found.faults:
+    if found.faults and found.staged:
         faults = Table("fault", "count", title="Faults")
         for words, count in sorted(found.faults.items()):
             faults.add_row(escape(words), f"{count:,}")
         out.print(faults)
     for passed in found.passed:
         out.print(f"[yellow]passed over[/] {escape(str(passed))}")
-    _print_refused(found)
+    _print_refused(found, path)
 
 
 def _print_found(found: Survey) -> None:
@@ -158,12 +160,12 @@ def _print_found(found: Survey) -> None:
     out.print(table)
 
 
-def _print_refused(found: Survey) -> None:
+def _print_refused(found: Survey, path: Path) -> None:
     from har.importing import grouped
 
     groups = grouped(found.refused)
     for group in groups[:_REFUSED_SHOWN]:
-        out.print(f"[yellow]refused[/] {escape(str(group))}")
+        out.print(f"[yellow]refused[/] {escape(group.text(str(path)))}")
     if len(groups) > _REFUSED_SHOWN:
         rest = sum(len(group.sources) for group in groups[_REFUSED_SHOWN:])
         out.print(f"… and {rest} more refused, for {len(groups) - _REFUSED_SHOWN} other reasons.")
@@ -190,6 +192,8 @@ def _print_proposal(
     if proposal.labels:
         maps = " ".join(f"--map {shlex.quote(f'{label}=ACTIVITY')}" for label in proposal.labels)
         out.print(f"Labels that har.toml does not have need {escape(maps)}")
+    for note in proposal.notes:
+        out.print(escape(note))
     out.print("")
 
 

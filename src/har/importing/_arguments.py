@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from har.errors import SettingsError
+from har.errors import SettingsError, did_you_mean
 from har.recordings.layouts import Layout
 from har.settings import Settings
 
@@ -20,12 +20,14 @@ def check_arguments(
     """
     for name in options:
         if name not in layout.options:
-            known = "; ".join(f"{key}: {text}" for key, text in layout.options.items())
+            known = ", ".join(layout.options)
             raise SettingsError(
                 where=f"har import {layout.name}",
-                expected=f"one of the options {', '.join(layout.options)}" if known else "no option",
-                got=name,
-                remedy=known or "Leave it out.",
+                expected=f"one of the options {known}" if known else "no option",
+                got=repr(name),
+                remedy=f"{did_you_mean(name, layout.options)} `har import --list` describes them.".strip()
+                if known
+                else "Leave it out.",
             )
     for sensor, unit in units.items():
         kinds = {"accelerometer": ("g", "mg", "m/s^2"), "gyroscope": ("rad/s", "deg/s")}

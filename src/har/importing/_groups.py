@@ -24,13 +24,13 @@ class Group:
     first: Refused
     sources: tuple[str, ...]
 
-    def __str__(self) -> str:
-        """The message, with the number of files and three examples."""
+    def text(self, root: str) -> str:
+        """The message, with the number of files and three examples, whose paths are relative to `root`."""
         error = self.first.error
         if len(self.sources) == 1:
             text = str(error)
             return text if text.startswith(self.first.source) else f"{self.first.source}: {text}"
-        named = ", ".join(self.sources[:_EXAMPLES])
+        named = ", ".join(source.removeprefix(f"{root.rstrip('/')}/") for source in self.sources[:_EXAMPLES])
         more = f" and {len(self.sources) - _EXAMPLES} more" if len(self.sources) > _EXAMPLES else ""
         what = error.problem or f"expected {error.expected}, but got {error.got}"
         return f"{len(self.sources)} ({named}{more}): {what}. {error.remedy}"

@@ -11,8 +11,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from har.recordings.layouts._clock import guess_formats
+from har.importing._checks import FASTEST_RAD_S
 from har.recordings.layouts._plausible import is_count, rate_hz, wrong_date, wrong_rate
+from har.recordings.layouts._tables.clock import ISO, guess_formats
 from har.settings import TICKS_PER_SECOND, Settings
 
 _TIME = re.compile(r"time|stamp|date|datum|zeit|epoch|elapsed|^t$|^ts$|^ms$|^s$|uhr|sec")
@@ -21,10 +22,7 @@ _GYROSCOPE = re.compile(r"gyr|rot|ang|omega|^[gw]#$|^[gw]_#$|dps|rad|deg")
 _OTHER = re.compile(r"lin|user|mag|grav|orient|euler|quat|roll|pitch|yaw")
 _ACTIVITY = re.compile(r"label|activit|class|annot|task|exercise|motion|gt$|target")
 _SUBJECT = re.compile(r"subject|user|participant|person|proband|pid|patient|^id$|who|name")
-_ISO = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}")
 _AT_REST = {"m/s^2": 9.81, "g": 1.0, "mg": 1000.0}
-_FAST_RAD_S = 17.0
-"""95 % of a person's angular rates are below it; values beyond are deg/s."""
 
 
 @dataclass
@@ -35,20 +33,31 @@ class Guess:
         options: the values of options, by name.
         units: the unit of each sensor that was found.
         triples: the columns x, y, z by sensor.
+        notes: what the table does not tell.
     """
 
     options: dict[str, str] = field(default_factory=dict)
     units: dict[str, str] = field(default_factory=dict)
     triples: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
-def guess_columns(table: Mapping[str, Sequence[str]], settings: Settings, *, decimal: str = ".") -> Guess:
-    """The columns of a table, given as text by name, its rows in the order of the file."""
+def guess_columns(
+    table: Mapping[str, Sequence[str]], settings: Settings, *, decimal: str = ".", above: str = ""
+) -> Guess:
+    """The columns of a table.
+
+    Args:
+        table: the first rows, as text by column.
+        settings: the project's.
+        decimal: the decimal mark.
+        above: the text above the header, which may tell how dates are written.
+    """
     guess = Guess()
     numbers = {name: values for name, texts in table.items() if (values := _numbers(texts, decimal)) is not None}
     triples = _triples(list(numbers))
     used = _sensors(guess, triples, numbers)
-    _time(guess, {name: texts for name, texts in table.items() if name not in used}, numbers, settings)
+    _time(guess, {name: texts for name, texts in table.items() if name not in used}, numbers, settings, above)
     times = guess.options.get("time", "").split(",")
     rest = [name for name in table if name not in used and name not in times]
     for option, pattern in (("activity", _ACTIVITY), ("subject", _SUBJECT)):
@@ -57,7 +66,7 @@ def guess_columns(table: Mapping[str, Sequence[str]], settings: Settings, *, dec
             guess.options[option] = named[0]
             rest.remove(named[0])
     if "activity" not in guess.options:
-        texts = [name for name in rest if name not in numbers and _ISO.match(table[name][0]) is None]
+        texts = [name for name in rest if name not in numbers and ISO.fullmatch(table[name][0]) is None]
         few = [name for name in texts if 1 <= len({text for text in table[name] if text}) <= 20]
         if len(few) == 1:
             guess.options["activity"] = few[0]
@@ -109,7 +118,7 @@ def _accelerometer_unit(norms: NDArray[np.float64]) -> str:
 def _gyroscope_unit(form: str, norms: NDArray[np.float64]) -> str:
     if re.search(r"deg|dps|°", form):
         return "deg/s"
-    return "deg/s" if "rad" not in form and np.quantile(norms, 0.95) > _FAST_RAD_S else "rad/s"
+    return "deg/s" if "rad" not in form and np.quantile(norms, 0.95) > FASTEST_RAD_S else "rad/s"
 
 
 def _time(
@@ -117,20 +126,20 @@ def _time(
     table: Mapping[str, Sequence[str]],
     numbers: Mapping[str, NDArray[np.float64]],
     settings: Settings,
+    above: str,
 ) -> None:
     """The best column of stamps: dates before counts, as text or numbers; none means counted samples."""
     named = [name for name in table if _TIME.search(name.casefold())]
     for name in [*named, *(name for name in table if name not in named and name not in numbers)]:
-        if name not in numbers and (found := _text_time([*table[name]])) is not None:
-            guess.options.update({"time": name, "time-unit": "iso", **found})
+        if name not in numbers and _text_time(guess, [*table[name]], above):
+            guess.options["time"] = name
             return
     texts = [name for name in table if name not in numbers]
     for one, other in [*pairwise(texts), *((b, a) for a, b in pairwise(texts))]:
-        found = _text_time([f"{a} {b}" for a, b in zip(table[one], table[other], strict=True)])
-        if found is not None:
-            guess.options.update({"time": f"{one},{other}", "time-unit": "iso", **found})
+        if _text_time(guess, [f"{a} {b}" for a, b in zip(table[one], table[other], strict=True)], above):
+            guess.options["time"] = f"{one},{other}"
             return
-    ranked = []
+    ranked: list[tuple[float, int, str, str]] = []
     for name in named:
         unit = _unit(numbers[name], settings) if name in numbers else None
         if unit is not None:
@@ -142,16 +151,25 @@ def _time(
         guess.options.update({"time-unit": "samples", "rate": f"{settings.sensors.rate_hz:g}"})
 
 
-def _text_time(texts: Sequence[str]) -> dict[str, str] | None:
-    """The option for stamps in text, none for ISO; None if they are no stamps."""
+def _text_time(guess: Guess, texts: Sequence[str], above: str) -> bool:
+    """Whether texts are stamps; notes the options that read them."""
     texts = [text.strip() for text in texts if text.strip()]
     if not texts:
-        return None
-    if all(_ISO.match(text) for text in texts[:50]) and pl.Series(texts).str.contains(r"^[^,]{19,}$").all():
-        if not guess_formats(texts) or "." in texts[0][19:20] or len(texts[0]) == 19 or texts[0][-1] == "Z":
-            return {}
+        return False
+    if all(ISO.fullmatch(text) for text in texts):
+        guess.options["time-unit"] = "iso"
+        return True
     forms = guess_formats(texts)
-    return {"time-format": forms[0]} if forms else None
+    if not forms:
+        return False
+    month_first = re.search(r"\bM{1,2}/d{1,2}/y", above) is not None
+    form = next((one for one in forms if one.startswith("%m") == month_first), forms[0])
+    told = month_first or re.search(r"\bd{1,2}/M{1,2}/y", above) is not None
+    if len(forms) > 1 and not told:
+        others = " or ".join(f"time-format={one}" for one in forms if one != form)
+        guess.notes.append(f"Day and month cannot be told apart in the rows looked at: {others} reads them, too.")
+    guess.options.update({"time-unit": "iso", "time-format": form})
+    return True
 
 
 def _unit(values: NDArray[np.float64], settings: Settings) -> tuple[float, str] | None:

@@ -51,8 +51,8 @@ def as_refusal(where: str, layout: Layout, error: BaseException) -> RecordingErr
         where=where,
         expected="recordings, or a RecordingError that says what is wrong",
         got=f"{type(error).__name__}: {reason(error)}",  # type: ignore[arg-type]
-        remedy=f"This is a fault in the reader {layout.name}, which did not foresee this file: please report it with the "
-        "file, or correct the reader if it is yours.",
+        remedy=f"This is a fault in the reader {layout.name}, which did not foresee this file: please report it with "
+        "the file, or correct the reader if it is yours.",
     )
 
 
@@ -67,9 +67,7 @@ def nothing_found(layout: Layout, path: Path, passed: Sequence[Passed]) -> Setti
     )
 
 
-def two_sessions(
-    where: str, other: str, subject: str, session: str, date: dt.date
-) -> ConflictingRecordingError:
+def two_sessions(where: str, other: str, subject: str, session: str, date: dt.date) -> ConflictingRecordingError:
     """The error for a recording whose inbox file another one has already."""
     return ConflictingRecordingError(
         where=where,
@@ -93,12 +91,12 @@ def of_source(draft: Draft, error: RecordingError) -> RecordingError:
         )
     if isinstance(error, RangeError):
         sensor = "gyroscope" if "sensors.gyroscope" in error.remedy else "accelerometer"
-        unit = {"gyroscope": "deg/s", "accelerometer": "mg or m/s^2"}[sensor]
+        unit = "deg/s" if sensor == "gyroscope" else "m/s^2"
         return RangeError(
             where=where,
             expected=error.expected,
             got=f"{error.got} in {error.where.rpartition('column ')[2]}",
-            remedy=f"If the values are in {unit}, say so: --unit {sensor}={unit.split()[0]}. If the sensor has a larger "
+            remedy=f"If the values are in {unit}, say so: --unit {sensor}={unit}. If the sensor has a larger "
             f"range, set sensors.{sensor}.full_scale in har.toml.",
         )
     if isinstance(error, RecordingTimeError):

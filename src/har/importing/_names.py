@@ -27,6 +27,7 @@ class Subjects:
 
         Raises:
             FileNameError: nothing of the name can be kept, or it is too long.
+            ConflictingRecordingError: an earlier subject's name became the same.
         """
         name = plain(raw.subject)
         if not valid_subject(name):
@@ -39,18 +40,28 @@ class Subjects:
         # Composed and decomposed letters are one spelling: macOS decomposes names of files.
         spelling = unicodedata.normalize("NFC", raw.subject).strip()
         self._spellings[name_key(name)].setdefault(spelling, name)
+        self._require_one_spelling(raw.where, name)
         return name
 
-    def conflicts(self, staged: Sequence[Staged], inbox: Path) -> Iterator[tuple[Staged, ConflictingRecordingError]]:
+    def conflicts(
+        self, staged: Sequence[Staged], inbox: Path | None
+    ) -> Iterator[tuple[Staged, ConflictingRecordingError]]:
         """The recordings of subjects that only the rules for names, or a file system that ignores case, make equal."""
-        present = {name_key(name): name for name in _inbox_subjects(inbox)}
+        present = {name_key(name): name for name in (_inbox_subjects(inbox) if inbox else ())}
         for one in staged:
-            key = name_key(one.file.subject)
-            names = [repr(spelling) for spelling in self._spellings[key]]
-            if len(names) > 1:
-                yield one, _equal(one, f"{' and '.join(names)}, which would both be {one.file.subject!r} in the inbox")
-            elif present.get(key, one.file.subject) != one.file.subject:
-                yield one, _equal(one, f"{one.file.subject!r}, while the inbox has {present[key]!r}")
+            name = one.file.subject
+            try:
+                self._require_one_spelling(one.source, name)
+            except ConflictingRecordingError as error:
+                yield one, error
+                continue
+            if present.get(name_key(name), name) != name:
+                yield one, _equal(one.source, f"{name!r}, while the inbox has {present[name_key(name)]!r}")
+
+    def _require_one_spelling(self, where: str, name: str) -> None:
+        names = self._spellings[name_key(name)]
+        if len(names) > 1:
+            raise _equal(where, f"{' and '.join(map(repr, names))}, which would be one subject, {name!r}")
 
     def renamed(self, staged: Sequence[Staged]) -> dict[str, str]:
         """The names in the inbox by the spelling in the source, of those that differ."""
@@ -123,9 +134,9 @@ def _files(folder: Path) -> list[Path]:
     return [path for path in found if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")]
 
 
-def _equal(one: Staged, got: str) -> ConflictingRecordingError:
+def _equal(where: str, got: str) -> ConflictingRecordingError:
     return ConflictingRecordingError(
-        where=one.source,
+        where=where,
         expected="subjects whose names differ in letters or digits, not only in case, blanks or signs",
         got=got,
         remedy="If they are two people, rename one of them; if they are one, write the name in one way.",

@@ -16,8 +16,8 @@ from har.importing._guess import Guess, guess_columns
 from har.importing._kinds import refuse_other_kinds
 from har.importing._survey import survey
 from har.recordings.layouts import Layout, Source
-from har.recordings.layouts._apart import SensorFiles
-from har.recordings.layouts._format import fields, head_lines
+from har.recordings.layouts._tables.apart import SensorFiles
+from har.recordings.layouts._tables.format import fields, head_lines
 from har.settings import Settings
 
 LAYOUTS = ("csv", "parquet")
@@ -38,6 +38,7 @@ class Proposal:
         read: number of these that it could read.
         why_not: why the first of the others could not be read.
         labels: labels that the project does not have.
+        notes: what the files do not tell, and a person must.
     """
 
     command: str
@@ -45,6 +46,14 @@ class Proposal:
     read: int
     why_not: str
     labels: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Arguments:
+    options: Mapping[str, str]
+    units: Mapping[str, str]
+    notes: Sequence[str]
 
 
 def propose(
@@ -57,32 +66,38 @@ def propose(
     """The command that reads most of some files of the folder; None if nothing can be guessed.
 
     Options that were given are kept, unless the files are read only without them.
+
+    Args:
+        layout: the reader; of others than `csv` and `parquet` nothing can be guessed.
+        path: the folder or file to import.
+        settings: the project's.
+        options: the reader's options that were given.
+        units: unit by sensor, as given.
     """
     if layout.name not in LAYOUTS:
         return None
     source = Source(path, {}, settings)
     patterns = ("*.csv", "*.txt", "*.tsv") if layout.name == "csv" else ("*.parquet",)
     files = [file for file in source.files(*patterns) if not file.name.startswith("._")]
-    guessed: dict[str, str] = {}
     best: Proposal | None = None
     for file in _spread(files):
         try:
             refuse_other_kinds(file, layout.name)
-            form, table = _head(file, layout.name)
-            guess = guess_columns(table, settings, decimal="," if form.get("decimal") == "comma" else ".")
+            form, table, above = _head(file, layout.name)
+            decimal = "," if form.get("decimal") == "comma" else "."
+            guess = guess_columns(table, settings, decimal=decimal, above=above)
         except (HarError, OSError, pl.exceptions.PolarsError):
             continue  # the refusal of that file says why
         apart = _apart(guess, files, settings)
         guessed = {**form, **guess.options, **_paths(files, path, apart, "subject" in guess.options)}
-        guessed_units = {
-            kind: unit for kind, unit in guess.units.items() if unit != getattr(settings.sensors, kind).unit
-        } if all(getattr(settings.sensors, kind) is not None for kind in guess.units) else {}
+        guessed_units = _units(guess, settings)
         targets = SensorFiles().accelerometers(files) if apart else files
         for mixed, mixed_units in (
             ({**guessed, **options}, {**guessed_units, **units}),
             ({**options, **guessed}, {**units, **guessed_units}),
         ):
-            found = _try(layout, path, targets, settings, _needed(mixed, settings), mixed_units)
+            arguments = _Arguments(_needed(mixed, settings), mixed_units, guess.notes)
+            found = _try(layout, path, targets, settings, arguments)
             if best is None or found.read > best.read:
                 best = found
             if best.read == best.tried:
@@ -97,12 +112,12 @@ def _spread(files: Sequence[Path]) -> list[Path]:
     return [files[round(index * (len(files) - 1) / (_FILES - 1))] for index in range(_FILES)]
 
 
-def _head(file: Path, layout: str) -> tuple[dict[str, str], dict[str, list[str]]]:
-    """The options of the text's form, and the first rows as text by column."""
+def _head(file: Path, layout: str) -> tuple[dict[str, str], dict[str, list[str]], str]:
+    """The options of the text's form, the first rows as text by column, and what stands above the header."""
     if layout == "parquet":
         frame = pl.scan_parquet(file).head(_ROWS).collect()
         flat = frame.select(pl.col(name) for name in frame.columns if not frame.schema[name].is_nested())
-        return {}, {name: flat[name].cast(pl.String).fill_null("").to_list() for name in flat.columns}
+        return {}, {name: flat[name].cast(pl.String).fill_null("").to_list() for name in flat.columns}, ""
     form: dict[str, str] = {}
     try:
         lines = head_lines(file, str(file), "")
@@ -129,7 +144,7 @@ def _head(file: Path, layout: str) -> tuple[dict[str, str], dict[str, list[str]]
     table = {name: [row[index] for row in rows] for index, name in enumerate(names)}
     if delimiter != "," and any("," in text and "." not in text for row in rows[:20] for text in row):
         form["decimal"] = "comma"
-    return form, table
+    return form, table, "\n".join(complete[:start])
 
 
 def _body(lines: Sequence[str]) -> tuple[str, int, int]:
@@ -169,6 +184,12 @@ def _apart(guess: Guess, files: Sequence[Path], settings: Settings) -> bool:
     return False
 
 
+def _units(guess: Guess, settings: Settings) -> dict[str, str]:
+    """The units that are not those of har.toml."""
+    sensors = {"accelerometer": settings.sensors.accelerometer, "gyroscope": settings.sensors.gyroscope}
+    return {kind: unit for kind, unit in guess.units.items() if (one := sensors[kind]) is not None and one.unit != unit}
+
+
 def _paths(files: Sequence[Path], root: Path, apart: bool, subject: bool) -> dict[str, str]:
     """The option that names subject and session from the paths; none where the default does."""
     if subject or all("_" in file.stem and not apart for file in files):
@@ -201,20 +222,15 @@ def _needed(options: Mapping[str, str], settings: Settings) -> dict[str, str]:
     return needed
 
 
-def _try(
-    layout: Layout,
-    path: Path,
-    files: Sequence[Path],
-    settings: Settings,
-    options: Mapping[str, str],
-    units: Mapping[str, str],
-) -> Proposal:
+def _try(layout: Layout, path: Path, files: Sequence[Path], settings: Settings, guess: _Arguments) -> Proposal:
     read, why_not, labels = 0, "", set[str]()
     chosen = _spread(files)
     for file in chosen:
         with tempfile.TemporaryDirectory(prefix="har-import-") as folder:
             try:
-                found = survey(layout, file, settings, Path(folder), options=options, units=units)
+                found = survey(
+                    layout, file, settings, Path(folder), options=guess.options, units=guess.units, inbox=False
+                )
             except HarError as error:
                 why_not = why_not or str(error)
                 continue
@@ -222,8 +238,8 @@ def _try(
         labels |= set(found.labels.unknown)
         why_not = why_not or next((str(one.error) for one in found.refused if not found.staged), "")
     parts = ["har", "import", layout.name, str(path), "--dry-run"]
-    for name, value in options.items():
+    for name, value in guess.options.items():
         parts += ["-o", f"{name}={value}"]
-    for name, value in units.items():
+    for name, value in guess.units.items():
         parts += ["--unit", f"{name}={value}"]
-    return Proposal(shlex.join(parts), len(chosen), read, why_not, tuple(sorted(labels)))
+    return Proposal(shlex.join(parts), len(chosen), read, why_not, tuple(sorted(labels)), tuple(guess.notes))

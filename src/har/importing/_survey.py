@@ -11,7 +11,7 @@ import polars as pl
 
 from har.errors import RecordingError
 from har.importing._arguments import check_arguments
-from har.importing._checks import clipped, refuse_implausible, refuse_loss, refuse_mixed_rates, repeated
+from har.importing._checks import clipped, doubtful, refuse_implausible, refuse_loss, refuse_mixed_rates, repeated
 from har.importing._kinds import refuse_other_kinds
 from har.importing._labels import Labels
 from har.importing._messages import as_refusal, nothing_found, of_source, two_sessions
@@ -41,6 +41,7 @@ def survey(
     names: Mapping[str, str] | None = None,
     units: Mapping[str, str] | None = None,
     first_day: dt.date = ASSIGNED_FROM,
+    inbox: bool = True,
 ) -> Survey:
     """Read all recordings in `path` and stage those that `har ingest` would accept.
 
@@ -53,6 +54,7 @@ def survey(
         names: activity by label; "" leaves the samples unlabelled.
         units: unit by sensor ("accelerometer", "gyroscope"), where the values are not in the reader's unit.
         first_day: the date of recordings without dates.
+        inbox: refuse what does not go with the recordings that the inbox has.
 
     Returns:
         The staged and refused files; unknown labels are in `labels.unknown`, their samples are staged unlabelled.
@@ -75,7 +77,7 @@ def survey(
     result.passed = passed_over(source, files)
     if not files:
         raise nothing_found(layout, path, result.passed)
-    run.finish()
+    run.finish(settings.path("inbox") if inbox else None)
     return result
 
 
@@ -130,12 +132,12 @@ class _Run:
             except RecordingError as error:
                 self.refuse(raw.where, error)
 
-    def finish(self) -> None:
-        """Refuse the recordings that only the whole folder shows to be wrong."""
-        for staged, error in [
-            *self._subjects.conflicts(self.result.staged, self.settings.path("inbox")),
-            *taken(self.result.staged, self.settings.path("inbox")),
-        ]:
+    def finish(self, inbox: Path | None) -> None:
+        """Refuse the recordings that only the whole folder, or the inbox, shows to be wrong."""
+        found = [*self._subjects.conflicts(self.result.staged, inbox)]
+        if inbox is not None:
+            found += taken(self.result.staged, inbox)
+        for staged, error in found:
             if staged in self.result.staged:
                 self.result.staged.remove(staged)
                 staged.file.path.unlink()
@@ -155,7 +157,8 @@ class _Run:
             raise two_sessions(raw.where, earlier, subject, session, date)
         path.parent.mkdir(parents=True, exist_ok=True)
         table.write_parquet(path, compression="zstd")
-        faults = clipped(raw) + Counter({"samples that repeat the previous values": repeated(raw)})
+        faults = clipped(raw) + doubtful(raw, self.units)
+        faults += Counter({"samples that repeat the previous values": repeated(raw)})
         return Draft(
             InboxFile(path, date, subject, session),
             raw.where,

@@ -67,7 +67,7 @@ class PathPattern:
 
 
 def plain(text: str, *, underscore: bool = False) -> str:
-    """A valid part of an inbox file's name: letters and digits of all scripts, '.' and '-' stay, all else becomes '-'."""
+    """A valid part of an inbox file's name: letters, digits, '.' and '-' stay, the rest becomes '-'."""
     composed = unicodedata.normalize("NFC", text)
     return (_OTHERS_IN_SESSION if underscore else _OTHERS).sub("-", composed).strip("-").lstrip(".-") or "-"
 

@@ -39,7 +39,8 @@ def distinct(times_us: NDArray[np.int64]) -> NDArray[np.int64]:
     if (steps > 0).all():
         return times_us
     ordered = times_us if (steps >= 0).all() else np.sort(times_us)
-    return ordered[np.diff(ordered, prepend=ordered[:1] - 1) != 0]
+    different: NDArray[np.int64] = ordered[np.diff(ordered, prepend=ordered[:1] - 1) != 0]
+    return different
 
 
 def is_count(times_us: NDArray[np.int64]) -> bool:
@@ -80,4 +81,4 @@ def _rate(rate: float) -> str:
 def _duration(seconds: float) -> str:
     if seconds < 1:
         return f"{seconds * 1000:.3g} ms"
-    return f"{seconds:.3g} s" if seconds < 1e6 else f"{seconds / 86400:,.0f} days"
+    return f"{seconds:,.0f} s" if seconds < 1e6 else f"{seconds / 86400:,.0f} days"

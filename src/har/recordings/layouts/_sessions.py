@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -22,7 +24,7 @@ def session_bounds(times_us: NDArray[np.int64], clock: Clock, zone: str) -> list
     cuts = np.flatnonzero(np.diff(times_us) > longest) + 1
     if clock == "utc":
         bounds = [0, *cuts.tolist(), len(times_us)]
-        for first, last in zip(bounds[:-1], bounds[1:], strict=True):
+        for first, last in pairwise(bounds):
             piece = times_us[first:last]
             if piece.max() - piece.min() > _DAY_US:
                 cuts = np.union1d(cuts, first + _midnights(piece, zone))

@@ -28,7 +28,7 @@ class Tree:
         tree = cls()
         inside = root.resolve()
         for folder, folders, names in os.walk(root, onerror=lambda error: tree.odd.append(_closed(error))):
-            links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+            links = [name for name in folders if Path(folder, name).is_symlink()]
             for name in [*links, *names]:
                 path = Path(folder, name)
                 reason = _odd(path, inside)

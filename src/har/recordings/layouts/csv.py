@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from har.recordings.layouts import _columns, _format
-from har.recordings.layouts._columns import Columns
-from har.recordings.layouts._format import TextFormat, open_text
-from har.recordings.layouts._generic import recordings
 from har.recordings.layouts._layout import Layout, RawRecording, Source
-from har.recordings.layouts._text import Rows, row_blocks
+from har.recordings.layouts._tables import columns
+from har.recordings.layouts._tables import format as text_format
+from har.recordings.layouts._tables.columns import Columns
+from har.recordings.layouts._tables.format import TextFormat, open_text
+from har.recordings.layouts._tables.generic import recordings
+from har.recordings.layouts._tables.text import Rows, row_blocks
 
 
 def _find(source: Source) -> list[Path]:
@@ -31,5 +32,5 @@ def _read(path: Path, source: Source) -> Iterator[RawRecording]:
 
 
 LAYOUT = Layout(
-    "csv", "any CSV files, columns and units by option", _find, _read, {**_columns.OPTIONS, **_format.OPTIONS}
+    "csv", "any CSV files, columns and units by option", _find, _read, {**columns.OPTIONS, **text_format.OPTIONS}
 )

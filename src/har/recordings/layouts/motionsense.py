@@ -12,7 +12,7 @@ from pathlib import Path
 
 from har.errors import FileNameError
 from har.recordings.layouts._layout import Layout, RawRecording, Signal, Source, sample_times
-from har.recordings.layouts._text import text_rows
+from har.recordings.layouts._tables.text import text_rows
 
 RATE_HZ = 50.0
 _PATH = re.compile(r"(?P<activity>[a-z]+)_(?P<trial>\d+)/sub_(?P<subject>\d+)\.csv", re.IGNORECASE)

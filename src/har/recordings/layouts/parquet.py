@@ -9,10 +9,10 @@ import numpy as np
 import polars as pl
 
 from har.errors import EmptyRecordingError, MalformedRowError, NotARecordingError
-from har.recordings.layouts._columns import OPTIONS, Columns
-from har.recordings.layouts._generic import recordings
 from har.recordings.layouts._layout import Layout, RawRecording, Source
-from har.recordings.layouts._text import Rows, column_positions, finite_rows, no_numbers
+from har.recordings.layouts._tables.columns import OPTIONS, Columns
+from har.recordings.layouts._tables.generic import recordings
+from har.recordings.layouts._tables.text import Rows, column_positions, finite_rows, no_numbers
 
 _BLOCK_ROWS = 250_000
 _LEAST_BYTES = 1

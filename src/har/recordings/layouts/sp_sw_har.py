@@ -13,7 +13,7 @@ import numpy as np
 
 from har.errors import FileNameError
 from har.recordings.layouts._layout import Layout, RawRecording, Signal, Source
-from har.recordings.layouts._text import text_rows
+from har.recordings.layouts._tables.text import text_rows
 
 _NAME = re.compile(r"(?P<subject>s\d+)_(?P<take>\d+)_(?P<code>sp|sw)\.csv", re.IGNORECASE)
 _CODES = {"watch": ("sw",), "phone": ("sp",), "both": ("sp", "sw")}

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from har.errors import MalformedRowError, NotARecordingError
 from har.recordings.layouts._layout import Layout, RawRecording, Signal, Source, sample_times
-from har.recordings.layouts._text import Rows, text_rows
+from har.recordings.layouts._tables.text import Rows, text_rows
 
 RATE_HZ = 50.0
 ACTIVITIES = [

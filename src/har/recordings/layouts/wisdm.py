@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from har.errors import NotARecordingError, reason
 from har.recordings.layouts._align import on_stamps_of
 from har.recordings.layouts._layout import Layout, RawRecording, Signal, Source
-from har.recordings.layouts._text import TRAILING, Rows, number_rows
+from har.recordings.layouts._tables.text import TRAILING, Rows, number_rows
 from har.recordings.layouts._tree import child
 
 CODES = dict(

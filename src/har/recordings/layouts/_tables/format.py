@@ -66,9 +66,7 @@ class TextFormat:
         names = tuple(name.strip() for name in options["header"].split(",")) if "header" in options else ()
         if "header" in options and (not all(names) or len(set(names)) != len(names)):
             raise option_error("header", "different names, such as time,x,y,z", options["header"])
-        return cls(
-            int(skip), names, _DELIMITERS.get(delimiter, delimiter), _DECIMALS.get(decimal, decimal), encoding
-        )
+        return cls(int(skip), names, _DELIMITERS.get(delimiter, delimiter), _DECIMALS.get(decimal, decimal), encoding)
 
 
 @dataclass(frozen=True)
@@ -182,9 +180,9 @@ def _decoded(path: Path, where: str, encoding: str, size: int = BLOCK_BYTES) -> 
                 text = decoder.decode(block)
             except UnicodeError as error:
                 at = lines + block[: getattr(error, "start", 0)].count(b"\n")
-                raise _not_text(where, encoding, at) from error
+                raise _not_text(where, encoding, at, head) from error
             if "\0" in text:
-                raise _binary(where, lines + text[: text.index("\0")].count("\n"))
+                raise _binary(where, lines + text[: text.index("\0")].count("\n"), head)
             if "\r" in text:
                 text = text.replace("\r\n", "\n").replace("\r", "\n")
             lines += text.count("\n")
@@ -192,7 +190,7 @@ def _decoded(path: Path, where: str, encoding: str, size: int = BLOCK_BYTES) -> 
         try:
             decoder.decode(b"", final=True)
         except UnicodeError as error:
-            raise _not_text(where, encoding, lines) from error
+            raise _not_text(where, encoding, lines, head) from error
 
 
 def _whole_lines(text: str) -> int:
@@ -203,24 +201,31 @@ def _whole_lines(text: str) -> int:
     return cut
 
 
-def _not_text(where: str, encoding: str, line: int) -> NotARecordingError:
+def _likely(head: bytes) -> str:
+    """The encoding of text that is not UTF-8: UTF-16 has a zero in every second byte of Latin text."""
+    return "utf-16-le" if head[1:2] == b"\0" else "utf-16-be" if head[:1] == b"\0" else "cp1252"
+
+
+def _not_text(where: str, encoding: str, line: int, head: bytes) -> NotARecordingError:
     name = encoding.removesuffix("-sig")
     return NotARecordingError(
         where=f"{where}, line {line}",
         expected=f"text in {name.upper()}",
         got="bytes of another encoding",
-        remedy="Name the encoding of the file, for example -o encoding=cp1252, or save it as UTF-8.",
+        remedy=f"Name the encoding of the file, for example -o encoding={_likely(head)}, or save it as UTF-8.",
         line=line,
     )
 
 
-def _binary(where: str, line: int) -> NotARecordingError:
+def _binary(where: str, line: int, head: bytes) -> NotARecordingError:
+    if b"\0" in head[:2]:
+        return _not_text(where, "utf-8", line, head)
     return NotARecordingError(
         where=f"{where}, line {line}",
         expected="text",
         got="zero bytes",
-        remedy="If the file ends in zeros, the device lost power while it wrote: remove them. If it is binary, export it "
-        "as CSV. If it is UTF-16, add -o encoding=utf-16-le.",
+        remedy="If the file ends in zeros, the device lost power while it wrote: remove them. If it is binary, export "
+        "it as CSV.",
         line=line,
     )
 

@@ -7,27 +7,28 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from har.errors import FileNameError, MissingColumnError, SettingsError
-from har.recordings.layouts import _apart
-from har.recordings.layouts._apart import SensorFiles
-from har.recordings.layouts._clock import CLOCKS, UNITS, ClockOptions
 from har.recordings.layouts._layout import Source
 from har.recordings.layouts._names import FIELDS, PathPattern
 from har.recordings.layouts._option import option_error
+from har.recordings.layouts._tables import apart as files_apart
+from har.recordings.layouts._tables.apart import SensorFiles
+from har.recordings.layouts._tables.clock import CLOCKS, UNITS, ClockOptions
 
 OPTIONS = {
     "time": "column of the stamps, or two: Date,Time; default: recordings.time_column",
     "time-unit": "iso (text), s, ms, us, ns, or samples (no stamps; rows are counted at rate); default: "
     "recordings.time_unit",
     "time-format": "of text that is not ISO, such as '%d/%m/%Y %H:%M:%S%.f'",
-    "clock": "dates, or device (stamps count from the start of recording or device; dates are assigned); default: device "
-    "if numbers are near 0",
+    "clock": "dates, or device (stamps count from when the recording or the device was started, and dates are "
+    "assigned); default: device if numbers are near 0",
     "rate": "samples per second, for time-unit=samples; default: sensors.rate_hz",
     "accelerometer": "its three columns, such as ax,ay,az; default: the channels in har.toml",
     "gyroscope": "its three columns, such as gx,gy,gz; default: the channels in har.toml",
-    **_apart.OPTIONS,
+    **files_apart.OPTIONS,
     "pattern": "fields in the path, such as {subject}/{session}_{activity}.csv; default: {subject}_{session}.*",
     **{name: f"column of the {name}" for name in FIELDS},
     "subject-is": "the subject of all files",
+    "session-is": "the session of all files",
     "activity-is": "the activity of all files",
     "placement-is": "the placement of the sensor in all files",
     "device-is": "the device of all files",
@@ -78,10 +79,14 @@ class Columns:
         if "activity" not in columns and "activity-is" not in options:
             columns["activity"] = settings.recordings.activity_column
         sensors = _sensors(source)
+        for name, column in columns.items():
+            if any(column in channels for channels in sensors.values()):
+                raise option_error(name, "a column that is no sensor's", column)
         apart = _sensors_apart(source, sensors)
         if apart and len({"subject", "session", "placement", "device"} & set(columns)):
             raise option_error(
-                "gyroscope-file", "subject, session, placement and device from the path, where sensors have own files",
+                "gyroscope-file",
+                "subject, session, placement and device from the path, where sensors have own files",
                 ", ".join(f"{name}={column}" for name, column in columns.items()),
             )
         return cls(
@@ -107,12 +112,7 @@ class Columns:
 
     def fields(self, header: Collection[str]) -> dict[str, str]:
         """The columns of subject, session, activity, placement and device; that of activities is optional."""
-        wanted = {name: column for name, column in self.columns.items() if name != "activity" or column in header}
-        channels = self.channels(self.sensors)
-        for name, column in wanted.items():
-            if column in channels:
-                raise option_error(name, "a column that is no sensor's", column)
-        return wanted
+        return {name: column for name, column in self.columns.items() if name != "activity" or column in header}
 
     def from_path(self, path: Path, source: Source) -> dict[str, str]:
         """The fields in the path; it must match only if the subject comes from nowhere else, or a pattern was given.
@@ -165,7 +165,7 @@ def _sensors(source: Source) -> dict[str, tuple[str, ...]]:
 
 def _sensors_apart(source: Source, sensors: dict[str, tuple[str, ...]]) -> SensorFiles | None:
     """The names of the sensors' files if each has its own: as options say, or because the columns have one name."""
-    named = [name for name in _apart.OPTIONS if name in source.options]
+    named = [name for name in files_apart.OPTIONS if name in source.options]
     if len(sensors) < 2:
         if named:
             raise SettingsError(
@@ -178,7 +178,8 @@ def _sensors_apart(source: Source, sensors: dict[str, tuple[str, ...]]) -> Senso
     shared = set(sensors["accelerometer"]) & set(sensors["gyroscope"])
     if shared and len(shared) < 3:
         raise option_error(
-            "gyroscope", "three columns that are not the accelerometer's: one column cannot be two sensors",
+            "gyroscope",
+            "three columns that are not the accelerometer's: one column cannot be two sensors",
             ",".join(sensors["gyroscope"]),
         )
     return SensorFiles.of(source.options) if shared or named else None

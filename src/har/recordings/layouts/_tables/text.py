@@ -14,12 +14,15 @@ import polars as pl
 from numpy.typing import NDArray
 
 from har.errors import EmptyRecordingError, MalformedRowError, MissingColumnError, NotARecordingError, reason
-from har.recordings.layouts._format import Text, TextFormat, open_text
+from har.recordings.layouts._tables.format import Text, TextFormat, open_text
 
 CUT = "rows cut short"
 NOT_A_NUMBER = "rows with a value that is not a number"
 TRAILING = "rows with an extra separator at the end"
 _ENDING = re.compile(r"[ \t]*;[ \t;]*(?=$)", re.MULTILINE)
+ABOVE = (
+    "If lines stand above the header, say how many: -o skip=10. If there is no header, name the columns: -o header=…."
+)
 NAME_COLUMNS = "Check that the file has this layout, and the options that name columns."
 
 
@@ -142,7 +145,8 @@ def column_positions(header: Sequence[str], wanted: Sequence[str], where: str) -
     """
     for name in wanted:
         if name not in header:
-            raise MissingColumnError.of(where, name, header, NAME_COLUMNS)
+            above = len(header) < 2
+            raise MissingColumnError.of(where, name, header, ABOVE if above else NAME_COLUMNS)
         if (count := list(header).count(name)) > 1:
             raise NotARecordingError(
                 where=where,
@@ -167,9 +171,7 @@ def number_rows(where: str, frame: pl.DataFrame, numbers: Sequence[str]) -> Rows
     return Rows(where, cast.filter(finite), np.flatnonzero(finite), lost)
 
 
-def finite_rows(
-    frame: pl.DataFrame, numbers: Sequence[str]
-) -> tuple[pl.DataFrame, NDArray[np.bool_], Counter[str]]:
+def finite_rows(frame: pl.DataFrame, numbers: Sequence[str]) -> tuple[pl.DataFrame, NDArray[np.bool_], Counter[str]]:
     """The table with `numbers` as Float64, which rows have them all, and why the others do not."""
     cast = frame.with_columns(pl.col(numbers).cast(pl.Float64, strict=False))
     empty = pl.any_horizontal(pl.col(name).is_null() | (pl.col(name).cast(pl.String) == "") for name in numbers)
@@ -178,9 +180,7 @@ def finite_rows(
     return cast, finite, +Counter({CUT: int(cut.sum()), NOT_A_NUMBER: int((~finite & ~cut).sum())})
 
 
-def no_numbers(
-    where: str, numbers: Sequence[str], first: Sequence[object], line: int
-) -> MalformedRowError:
+def no_numbers(where: str, numbers: Sequence[str], first: Sequence[object], line: int) -> MalformedRowError:
     texts = [str(one) for one in first if one is not None]
     comma = any(re.fullmatch(r"[+-]?\d+,\d+", text) for text in texts)
     return MalformedRowError(

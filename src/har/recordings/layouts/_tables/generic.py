@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from har.errors import EmptyRecordingError, MissingColumnError, RecordingTimeError
 from har.recordings.layouts._align import on_stamps_of
-from har.recordings.layouts._clock import Stamps
-from har.recordings.layouts._columns import Columns
 from har.recordings.layouts._layout import Clock, RawRecording, Signal, Source, sample_times
 from har.recordings.layouts._sessions import session_bounds, session_name
-from har.recordings.layouts._spool import Spool
-from har.recordings.layouts._text import Rows
+from har.recordings.layouts._tables.clock import Stamps
+from har.recordings.layouts._tables.columns import Columns
+from har.recordings.layouts._tables.spool import Spool
+from har.recordings.layouts._tables.text import Rows
 
 Open = Callable[[Path, Sequence[str], Callable[[Sequence[str]], list[str]]], Iterable[Rows]]
 """Opens a table: its path, the columns of numbers, and a function from its header to further columns. Yields blocks."""
@@ -65,7 +65,11 @@ def _require_subject(known: dict[str, str], path: Path, mapping: Columns) -> Non
 
 
 def _recording(
-    main: _Table, other: _Table | None, rows: slice | NDArray[np.int64], known: dict[str, str], number: int,
+    main: _Table,
+    other: _Table | None,
+    rows: slice | NDArray[np.int64],
+    known: dict[str, str],
+    number: int,
     faults: Counter[str],
 ) -> RawRecording:
     times_us = main.times_us[rows]

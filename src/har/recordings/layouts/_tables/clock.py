@@ -15,15 +15,23 @@ from har.errors import RecordingTimeError
 from har.recordings._stamps import utc_microseconds
 from har.recordings._table import Parsed
 from har.recordings.layouts._layout import Clock
-from har.recordings.layouts._plausible import FIRST_US, is_count, wrong_date, wrong_rate
+from har.recordings.layouts._plausible import (
+    FIRST_US,
+    distinct,
+    is_count,
+    rate_hz,
+    wrong_date,
+    wrong_rate,
+)
 from har.settings import TICKS_PER_SECOND
 
 UNITS = ("iso", *TICKS_PER_SECOND, "samples")
 CLOCKS = ("auto", "dates", "device")
-_ISO = re.compile(r"\d{4}-\d{2}-\d{2}([T ])\d{2}:\d{2}:\d{2}(?:\.\d+)?(Z|[+-]\d{2}(?::?\d{2})?)?", re.ASCII)
+ISO = re.compile(r"\d{4}-\d{2}-\d{2}([T ])\d{2}:\d{2}:\d{2}(?:\.\d+)?(Z|[+-]\d{2}(?::?\d{2})?)?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d*)?([eE][+-]?\d+)?", re.ASCII)
 _DATES = ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d-%b-%Y")
 _HOURS = ("%H:%M:%S%.f", "%H:%M:%S:%3f", "%H:%M:%S,%3f", "%I:%M:%S%.f %p", "%H:%M")
+_SAMPLE = 10_000
 _WHOLE = 2**62
 """µs; beyond it, sums of stamps would overflow."""
 
@@ -61,6 +69,7 @@ class Stamps:
         self._parts: list[NDArray[np.int64]] = []
         self._pattern = options.format
         self._naive: bool | None = None
+        self._sample = np.empty(0)
 
     def add(self, stamps: pl.Series, lines: NDArray[np.int64]) -> None:
         """Convert the stamps of further rows.
@@ -96,7 +105,11 @@ class Stamps:
             options.clock == "auto" and options.unit != "iso" and self._naive is None and is_count(times)
         )
         judged = times if counts else times[times != 0]  # a file of dates has zeros where the device had no time
-        fault = wrong_rate(judged, options.slowest_hz) or ("" if counts or not len(judged) else wrong_date(judged))
+        fault = (
+            self._rounded(times)
+            or wrong_rate(judged, options.slowest_hz)
+            or ("" if counts or not len(judged) else wrong_date(judged))
+        )
         if fault:
             self._refuse_implausible(judged, fault)
         if self._naive and self._zone != "UTC" and not counts:
@@ -104,6 +117,12 @@ class Stamps:
             lines = np.arange(len(times))
             times = utc_microseconds(Parsed(self._where, "row", lines, wall, (), None), "iso", self._zone)
         return times, "device" if counts else "utc"
+
+    def _rounded(self, times: NDArray[np.int64]) -> str:
+        """Whether stamps that differ became equal in µs, as fractions of too small a unit do."""
+        first = self._sample
+        ticks, stamps = len(np.unique(first)), len(distinct(times[: len(first)]))
+        return f"{ticks:,} stamps, of which {stamps:,} differ by a µs" if stamps < ticks / 2 else ""
 
     def _instants(self, stamps: pl.Series) -> NDArray[np.int64]:
         naive = stamps.dtype.time_zone is None  # type: ignore[attr-defined]
@@ -120,7 +139,7 @@ class Stamps:
     def _text(self, stamps: pl.Series, lines: NDArray[np.int64]) -> NDArray[np.int64]:
         texts = stamps.str.strip_chars()
         if not self._pattern:
-            match = _ISO.fullmatch(texts[0])
+            match = ISO.fullmatch(texts[0])
             if match is None:
                 self._refuse_text(texts[0], int(lines[0]), texts.head(1000).to_list())
             self._pattern = f"%Y-%m-%d{match[1]}%H:%M:%S%.f{'%#z' if match[2] else ''}"
@@ -130,13 +149,13 @@ class Stamps:
             read = pl.Series([None] * len(texts), dtype=pl.Datetime("us"))
         if read.null_count():
             row = int(read.is_null().arg_max() or 0)
-            if self._options.format or _ISO.fullmatch(texts[row]) is None:
+            if self._options.format or ISO.fullmatch(texts[row]) is None:
                 self._refuse_text(texts[row], int(lines[row]), [texts[row]])
             self._refuse(int(lines[row]), f"a stamp written like {texts[0]}", repr(texts[row]), "Fix the stamp.")
         return self._instants(read)
 
     def _counts(self, stamps: pl.Series, lines: NDArray[np.int64]) -> NDArray[np.int64]:
-        unit = self._options.unit
+        options, unit = self._options, self._options.unit
         if stamps.dtype == pl.String:
             texts = stamps.str.strip_chars()
             numbers = texts.cast(pl.Int64, strict=False)
@@ -151,10 +170,14 @@ class Stamps:
         values = numbers.to_numpy()
         per_second = TICKS_PER_SECOND[unit]
         micros = values.astype(np.float64) * (1e6 / per_second)
+        if not len(self._sample):
+            self._sample = values[:_SAMPLE].astype(np.float64)
         far = ~(np.abs(micros) < _WHOLE)
         if far.any():
             row = int(np.argmax(far))
-            self._refuse(int(lines[row]), f"a number of {unit}", repr(stamps[row]), _unit_of(float(values[row])))
+            fit = plausible_units(self._sample, options)
+            remedy = _named(fit) if fit else _unit_of(float(values[row]))
+            self._refuse(int(lines[row]), f"a number of {unit}", repr(stamps[row]), remedy)
         if values.dtype.kind == "f":
             return np.round(micros).astype(np.int64)
         whole = values.astype(np.int64)
@@ -162,9 +185,9 @@ class Stamps:
 
     def _refuse_implausible(self, times: NDArray[np.int64], fault: str) -> NoReturn:
         options = self._options
-        fit = plausible_units(times, options) if options.unit != "iso" and self._naive is None else []
+        fit = plausible_units(self._sample, options)
         if fit:
-            remedy = f"The stamps look like {' or '.join(fit)}: add -o time-unit={fit[0]}."
+            remedy = _named(fit)
         elif (early := int((times < FIRST_US).sum())) < len(times) / 2 and "Hz" not in fault and early:
             remedy = f"The device's clock was not set in {early:,} of {len(times):,} rows: delete them."
         elif "Hz" in fault:
@@ -182,25 +205,31 @@ class Stamps:
         )
 
     def _refuse_text(self, text: str, line: int, texts: Sequence[str]) -> NoReturn:
-        expected = f"a stamp of the form {self._pattern}" if self._pattern else "an ISO stamp such as 2024-01-31T08:00:00.020Z"
+        expected = (
+            f"a stamp of the form {self._pattern}" if self._pattern else "an ISO stamp such as 2024-01-31T08:00:00.020Z"
+        )
         if _NUMBER.fullmatch(text):
             remedy = _unit_of(float(text.replace(",", ".")))
         else:
             forms = guess_formats(texts)
             shown = " or ".join(f"-o 'time-format={form}'" for form in forms)
             both = " (day first or month first: the file does not tell)" if len(forms) > 1 else ""
-            remedy = f"Add {shown}{both}." if forms else "Name its form, for example -o 'time-format=%d/%m/%Y %H:%M:%S%.f'."
+            remedy = (
+                f"Add {shown}{both}." if forms else "Name its form, for example -o 'time-format=%d/%m/%Y %H:%M:%S%.f'."
+            )
         self._refuse(line, expected, repr(text), remedy)
 
     def _refuse_number(self, texts: pl.Series, row: int, lines: NDArray[np.int64]) -> NoReturn:
         text = texts[row]
         remedy = f"Fix the stamp in line {lines[row]}."
-        if _ISO.fullmatch(text):
+        if ISO.fullmatch(text):
             remedy = "Add -o time-unit=iso."
         elif _NUMBER.fullmatch(text):
             remedy = "Add -o decimal=comma."
         elif forms := guess_formats([text]):
-            remedy = f"Add -o time-unit=iso and {' or '.join(f'''-o 'time-format={form}' ''' .strip() for form in forms)}."
+            remedy = (
+                f"Add -o time-unit=iso and {' or '.join(f'''-o 'time-format={form}' '''.strip() for form in forms)}."
+            )
         self._refuse(int(lines[row]), f"a number of {self._options.unit}", repr(text), remedy)
 
     def _refuse(self, line: int, expected: str, got: str, remedy: str) -> NoReturn:
@@ -208,19 +237,24 @@ class Stamps:
         raise RecordingTimeError(where=where, expected=expected, got=got, remedy=remedy, line=line)
 
 
-def plausible_units(times_us: NDArray[np.int64], options: ClockOptions) -> list[str]:
-    """The units that would make rate and dates plausible, if stamps (int64 µs) were read in `options.unit`."""
-    declared = TICKS_PER_SECOND[options.unit]
+def plausible_units(values: NDArray[np.float64], options: ClockOptions) -> list[str]:
+    """The units that would make rate and dates of these counts plausible, other than the one that is named."""
     fit = []
     for unit, per_second in TICKS_PER_SECOND.items():
-        scaled = times_us.astype(np.float64) * (declared / per_second)
-        if unit == options.unit or not (np.abs(scaled) < _WHOLE).all():
+        micros = values * (1e6 / per_second)
+        if unit == options.unit or not len(values) or not (np.abs(micros) < _WHOLE).all():
             continue
-        times = np.round(scaled).astype(np.int64)
+        times = np.round(micros).astype(np.int64)
+        judged = times[times != 0]
         counts = is_count(times) and options.clock != "dates"
-        if not wrong_rate(times, options.slowest_hz) and (counts or not wrong_date(times)):
+        rated = rate_hz(times) and not wrong_rate(times, options.slowest_hz)
+        if rated and (counts or not wrong_date(judged)):
             fit.append(unit)
     return fit
+
+
+def _named(units: Sequence[str]) -> str:
+    return f"The stamps look like {' or '.join(units)}: add -o time-unit={units[0]}."
 
 
 def guess_formats(texts: Sequence[str]) -> list[str]:
