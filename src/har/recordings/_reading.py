@@ -21,6 +21,7 @@ from har.recordings._csv import read_csv
 from har.recordings._inbox import InboxFile
 from har.recordings._order import order_rows
 from har.recordings._parquet import read_parquet
+from har.recordings._plausibility import oddities
 from har.recordings._resampling import resample
 from har.recordings._spreading import spread
 from har.recordings._stamps import utc_microseconds
@@ -144,7 +145,7 @@ def read_recording(file: InboxFile, settings: Settings) -> Recording:
         unlabelled=int((cleaned.labels < 0).sum()),
         interpolated=interpolated,
         stamps_spread=spaced.moved,
-        notes=(spaced.note,) if spaced.note else (),
+        notes=(*([spaced.note] if spaced.note else []), *oddities(cleaned, settings, rate)),
     )
     return Recording(frame, quality, placement, device)
 
