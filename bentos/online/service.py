@@ -20,6 +20,7 @@ from bentos import _image, _project
 from bentos.online._answering import Answering
 from bentos.online._schema import Accepted, Answer, RequestId, Session, Subject
 from bentos.online.app import App
+from bentos.origin import SameOrigin
 from har.errors import RequestError
 
 SETTINGS = _project.settings()
@@ -43,7 +44,8 @@ class Service(bentoml.Service[Any]):
         """The application of a worker process."""
         # uvicorn would compose a line per request for BentoML's handler, whose level drops it: 50 µs each.
         logging.getLogger("uvicorn.access").propagate = False
-        return App(answering(), behind=super().to_asgi(is_main), internal=not is_main)
+        application = App(answering(), behind=super().to_asgi(is_main), internal=not is_main)
+        return SameOrigin(application, SETTINGS.serving.hosts, short_names=True)
 
 
 # No Shape: with it, BentoML's client would reshape nested lists of another shape, such as N × C × T, in silence.
@@ -81,10 +83,15 @@ class Online:
         subject: Subject | None = None,
         session: Session | None = None,
         start: str | None = None,
+        rate_hz: float | None = None,
     ) -> Answer:
-        """Classify windows; `subject`, `session` and `start` (of the first window) are recorded with the answer."""
+        """Classify windows; `subject`, `session` and `start` (of the first window) are recorded with the answer.
+
+        `rate_hz` is the rate at which they were sampled; another than the model's is refused.
+        """
         with _refusals():
-            found = answering().contract.array(windows, subject=subject, session=session, start=start)
+            place = {"subject": subject, "session": session, "start": start, "rate_hz": rate_hz}
+            found = answering().contract.array(windows, **place)
             return Answer.model_validate(await answering().classify(found, answering().new_id()))
 
     @bentoml.api(route="/feedback")

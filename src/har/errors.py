@@ -16,7 +16,8 @@
     │   ├── DuplicateRecordingError               the same bytes as another session
     │   └── ConflictingRecordingError             the same session with other content
     ├── LakeError (OSError)                       the tables cannot be read or written
-    │   └── LakeBusyError (TimeoutError)          another writer holds the table
+    │   ├── LakeBusyError (TimeoutError)          another writer holds the table
+    │   └── LakeDamageError                       commits, files or rows are missing or damaged
     ├── ServerError (RuntimeError)                a part of the local stack that does not start, or ended by itself
     ├── ServiceError (OSError)                    a service that scores for this project cannot be reached, or fails
     ├── NotEnoughDataError (LookupError)          no samples, no labels or too few subjects
@@ -266,6 +267,10 @@ class LakeBusyError(LakeError, TimeoutError):
     """Another writer holds the table."""
 
 
+class LakeDamageError(LakeError):
+    """Commits, files or rows that a table should hold are missing or damaged; trying again does not help."""
+
+
 class ServerError(HarError, RuntimeError):
     """A part of the local stack does not start, or ended by itself."""
 
@@ -276,6 +281,16 @@ class ServiceError(HarError, OSError):
 
 class NotEnoughDataError(HarError, LookupError):
     """No samples, no labels or too few subjects for what was asked."""
+
+    @classmethod
+    def no_samples(cls, where: object) -> NotEnoughDataError:
+        """The lake's table of samples is empty."""
+        return cls(
+            where=str(where),
+            expected="ingested samples",
+            got="an empty table",
+            remedy="Put recordings into the inbox and run `har ingest`; `har replay` provides sample recordings.",
+        )
 
 
 class TrainingError(HarError, RuntimeError):

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from har.dataset import load_windows, placements
+from har.dataset import load_windows, placements, recording_names
 from har.errors import NotEnoughDataError
 from har.evaluation import (
     Evaluation,
@@ -158,8 +159,9 @@ def labelled(windows: WindowSet) -> WindowSet:
         raise NotEnoughDataError(
             where="the lake's samples",
             expected="labelled windows",
-            got=f"{len(windows)} windows without a label",
-            remedy="Add the activity column to the files, or lower windows.purity in har.toml.",
+            got=f"{len(windows)} windows without a label, and {windows.without_signal} without a signal",
+            remedy="Add the activity column to the files, or lower windows.purity in har.toml; without a signal, check "
+            "that the sensor was on.",
         )
     return chosen
 
@@ -221,7 +223,8 @@ def run(
     folder.mkdir(parents=True, exist_ok=True)
     model = export(fitted, folder / "model.onnx", metadata)
     classifier = Classifier(model, threads=1)
-    outcome = judge(classifier, windows, split.held_out)
+    recordings = recording_names(lake, version=recipe.lake_version)
+    outcome = judge(classifier, windows, split.held_out, recordings=recordings)
     evaluation = evaluate(outcome)
     timing = latency(classifier)
     metrics = {
@@ -233,10 +236,12 @@ def run(
         "windows_calibrated": float(fitted.validation_windows),
         "epochs_trained": float(fitted.epoch),
         "activities_missing": float(len(fitted.missing_activities)),
+        "windows_without_signal": float(windows.without_signal),
     }
     facts = {
         "Network": recipe.network,
         "Data": f"{recipe.data_version} ({len(windows)} labelled windows)",
+        "Left out": f"{windows.without_signal} windows without a signal (a sensor off, stuck or at its limit)",
         "Judged on": ", ".join(split.held_out),
         "Trained on": f"{', '.join(split.train)} ({fitted.train_windows} windows)",
         "Calibrated on": f"{', '.join(split.validation)} ({fitted.validation_windows} windows)",
@@ -322,8 +327,15 @@ def describe(settings: Settings, fitted: Fitted, *, git_commit: str, data_versio
     )
 
 
-def judge(classifier: Classifier, windows: WindowSet, subjects: tuple[str, ...], batch_size: int = 64) -> Outcome:
-    """A model file's probabilities for the labelled windows of these subjects."""
+def judge(
+    classifier: Classifier,
+    windows: WindowSet,
+    subjects: tuple[str, ...],
+    batch_size: int = 64,
+    *,
+    recordings: NDArray[np.str_] | None = None,
+) -> Outcome:
+    """A model file's probabilities for the labelled windows of these subjects; `recordings`: names by number."""
     chosen = windows.for_subjects(subjects)
     chosen = chosen.select(chosen.labels >= 0)
     no_features = np.empty(0, np.intp)
@@ -332,6 +344,7 @@ def judge(classifier: Classifier, windows: WindowSet, subjects: tuple[str, ...],
         probabilities=classifier.predict_each(chosen.batches(batch_size), features=no_features).probabilities,
         subjects=chosen.subjects,
         activities=classifier.metadata.activities,
+        recordings=None if recordings is None else recordings[chosen.recordings],
     )
 
 

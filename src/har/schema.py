@@ -16,10 +16,6 @@ interpolated: there is no measured sample within 0.6 of an interval (half an int
 TIME = pl.Datetime("us", "UTC")
 
 
-RANGE_SLACK = 1.1
-"""Sensors overshoot their nominal full scale a little: a sample may reach this multiple of it."""
-
-
 def canonical_schema(channels: Iterable[str]) -> pl.Schema:
     """Columns and types of the sample table: channels in m/s² or rad/s, `activity` null where unlabelled."""
     return pl.Schema(
@@ -81,6 +77,9 @@ PREDICTIONS = pl.Schema(
     }
 )
 """One row per window; `end` is the stamp of the first sample after it.
+
+`activity` is `har.plausibility.NO_SIGNAL`, with confidence 0 and abstained, where a sensor was off, stuck or at its
+limit.
 
 `request_id` is null in rows of the nightly job; in rows of the online service it is the id of the request. A subject's
 day can have both.
@@ -160,6 +159,8 @@ PROFILES = pl.Schema(
     }
 )
 """One row per date, subject, placement and device, online windows separately: distributions of the model's features.
+
+`windows` counts those without a signal, too; the profile holds the others, and the share without one per recording.
 
 `profile` is a `har.monitoring.profiles.Profile`; rows older than `monitoring.keep_days` are deleted. `placement` and
 `device` are "" where unknown.

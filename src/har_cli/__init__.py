@@ -5,20 +5,18 @@ Slow imports are made where they are used, so that `har --help` answers at once.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from typing import Annotated
 
 from infra.local.environment import quiet_environment
 
 os.environ.update({name: value for name, value in quiet_environment().items() if name not in os.environ})
 
 import typer
-from rich.console import Console
 
-from har.errors import HarError
 from har_cli import drift, importing, labels, models, predictions, project, recordings
+from har_cli._endings import ending_well
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False
@@ -39,19 +37,19 @@ app.command()(models.promote)
 app.command()(models.rollback)
 app.command()(models.reproduce)
 app.command()(project.status)
+app.command()(project.check)
 app.command()(project.up)
 
 
-@contextlib.contextmanager
-def _errors_as_messages() -> Iterator[None]:
-    try:
-        yield
-    except HarError as error:
-        Console(stderr=True).print(f"[red]{type(error).__name__}[/]: {error}", highlight=False, soft_wrap=True)
-        sys.exit(2)
+@app.callback()
+def _options(
+    traceback: Annotated[bool, typer.Option("--traceback", help="Show where an error comes from.")] = False,
+) -> None:
+    """Human activity recognition from wearable sensors: recordings in, activities out."""
 
 
 def main() -> None:
-    """Run the command line; a `HarError` ends it with its message and status 2."""
-    with _errors_as_messages():
+    """Run the command line; see `har_cli._endings` for its exit statuses."""
+    command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    with ending_well(f"har {command}".strip()):
         app()

@@ -42,5 +42,9 @@ def ingest(
         f"{len(report.landed)} files ingested ({report.samples} samples), {len(report.known)} ingested before, "
         f"{len(report.quarantined)} quarantined."
     )
+    if report.restored:
+        out.print(
+            f"[yellow]{len(report.restored)} of them had been ingested before[/]: samples of their days were missing."
+        )
     if report.unfinished:
         out.print(f"{len(report.unfinished)} still being uploaded; the next run takes them.")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from har.dataset import Feedback, labels_from_feedback, load_windows, placements, window_labels
+from har.dataset import Feedback, labels_from_feedback, load_windows, placements, recording_names, window_labels
 from har.dataset._feedback import _last_cover
 from har.jobs.ingest import inbox_chunks, ingest_files
 from har.lake import Lake
@@ -170,3 +170,4 @@ def test_placements_of_windows(recorded: Lake, settings: Settings) -> None:
     expected = [by_session["2024-01-01s01a"], by_session["2024-01-01s01b"], by_session["2024-01-02s02a"]]
     assert found.tolist() == [expected[number] or "" for number in windows.recordings]
     assert placements(recorded, windows.for_subjects(("s02",))).tolist() == [expected[2] or ""] * 14
+    assert recording_names(recorded).tolist() == ["2024-01-01 s01 a", "2024-01-01 s01 b", "2024-01-02 s02 a"]

@@ -35,7 +35,7 @@ ACTIVITIES = ("SIT", "WALK", "RUN")
 LENGTH, CHANNELS, STRIDE = 16, 6, 8
 SHAPE = (LENGTH, CHANNELS)
 
-SLOW, FAILS, NOT_A_NUMBER = 75.0, 150.0, 300.0
+SLOW, FAILS, NOT_A_NUMBER = 75.0, 125.0, 165.0
 """A trapped model falls into its traps where the very first value of the windows is one of these (m/s²)."""
 
 
@@ -136,13 +136,13 @@ def set_traps(source: Path, target: Path) -> Path:
     )
     above_50 = node("Greater", first, constant("50", 50), to="trap.above_50")
     above_100 = node("Greater", first, constant("100", 100), to="trap.above_100")
-    above_200 = node("Greater", first, constant("200", 200), to="trap.above_200")
+    above_150 = node("Greater", first, constant("150", 150), to="trap.above_150")
     slow = node("Xor", above_50, above_100, to="trap.slow")
-    fails = node("Xor", above_100, above_200, to="trap.fails")
+    fails = node("Xor", above_100, above_150, to="trap.fails")
     index = node("Where", fails, constant("seven", 7, np.int64), "trap.zero", to="trap.index")
     outside = node("Gather", constant("single", [0.0]), index, to="trap.outside")
     nothing = constant("nothing", 0)
-    bad = node("Where", above_200, constant("nan", np.nan), nothing, to="trap.bad")
+    bad = node("Where", above_150, constant("nan", np.nan), nothing, to="trap.bad")
     rounds = node("Where", slow, constant("many", 10**9, np.int64), "trap.zero", to="trap.rounds")
     table = [None, None]
     body = helper.make_graph(

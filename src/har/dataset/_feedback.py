@@ -38,7 +38,8 @@ class Feedback:
         table = lake.labels.scan(version).filter(pl.col("start").is_not_null() & pl.col("end").is_not_null())
         if subjects is not None:
             table = table.filter(pl.col("subject").is_in(list(subjects)))
-        rows = table.select("date", "subject", "start", "end", "activity", "received_at", "feedback_id").collect()
+        columns = ["date", "subject", "start", "end", "activity", "received_at", "feedback_id"]
+        rows = lake.labels.collect(table.select(columns), version)
         known = pl.col("activity").is_in(list(names))
         self.unknown = dict(sorted(rows.filter(~known)["activity"].value_counts().iter_rows()))
         # Sorted by id as well, so that the order of rows received in the same microsecond is reproducible.

@@ -9,7 +9,7 @@ import polars as pl
 
 from har.errors import ConflictingRecordingError, LakeError
 from har.files import write_atomically
-from har.importing._survey import Refused, Survey
+from har.importing._staged import Refused, Survey
 
 
 @dataclass

@@ -128,7 +128,8 @@ def collect_part(part: CollectPart) -> CollectReport:
 def profile_answers(project: Project) -> int:
     """Profile the windows that the service answered and that no profile contains yet."""
     settings = project.settings
-    versions = project.lake.requests.scan().select(pl.col("model_version").unique()).collect()["model_version"]
+    requests = project.lake.requests
+    versions = requests.collect(requests.scan().select(pl.col("model_version").unique()))["model_version"]
     registered = {version.number for version in project.registry.versions()}
     features = {}
     for number in sorted(registered.intersection(versions.to_list())):
@@ -330,11 +331,10 @@ def _with_interval(lake: Lake, feedback: pl.DataFrame) -> pl.DataFrame:
     requests = _requests(lake, feedback["request_id"], feedback["received_at"].min(), columns)
     # Clients may use an id twice: choose the last request.
     requests = requests.filter(pl.col("received_at") == pl.col("received_at").max().over("request_id"))
-    windows = (
+    windows = lake.predictions.collect(
         lake.predictions.scan(partitions=requests.select("date", "subject").unique().rows())
         .filter(pl.col("request_id").is_in(requests["request_id"].unique().to_list()))
         .select("date", "subject", *_KEY, "end")
-        .collect()
     )
     places = (
         requests.join(windows, on=["date", "subject", *_KEY])
@@ -360,12 +360,13 @@ def _requests(lake: Lake, ids: pl.Series, since: object, columns: list[str]) -> 
     for when in (pl.col("received_at") >= pl.lit(since) - _RECENT, pl.lit(True)):
         wanted -= set(found["request_id"])
         if wanted:
-            found = pl.concat([found, table.filter(when & pl.col("request_id").is_in(list(wanted))).collect()])
+            rows = table.filter(when & pl.col("request_id").is_in(list(wanted)))
+            found = pl.concat([found, lake.requests.collect(rows)])
     return found
 
 
 def _waiting(lake: Lake) -> pl.DataFrame:
-    return lake.labels.scan().filter(pl.col("start").is_null()).collect()
+    return lake.labels.collect(lake.labels.scan().filter(pl.col("start").is_null()))
 
 
 def _sort_key(path: Path) -> tuple[str, int, str]:

@@ -1,7 +1,8 @@
 """Read the inbox into the lake; files that cannot be ingested go to quarantine.
 
 Samples are committed first, then the files' rows in `recordings`. After a run that was killed between the two, the next
-one reads the same files again and writes the same partitions. Ingested files stay in the inbox as the raw data.
+one reads the same files again and writes the same partitions. Ingested files stay in the inbox as the raw data: if the
+lake has lost samples, the files of those subject-days are read again.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from rich.markup import escape
 from har.console import console, track
 from har.errors import ConflictingRecordingError, DuplicateRecordingError, RecordingError
 from har.jobs._each import Each, in_turn, once
-from har.lake import Lake, Partition
+from har.lake import Lake, Partition, to_load_again
 from har.project import Project
 from har.recordings import InboxFile, Recording, StrayFile, inbox_files, quarantine, read_recording
 from har.settings import Settings
@@ -38,12 +39,17 @@ class Quarantined:
 
 @dataclass
 class IngestReport:
-    """The result of ingesting files; `unfinished` files changed while they were read, and wait for the next run."""
+    """The result of ingesting files.
+
+    `unfinished` files changed while they were read, and wait for the next run. `restored` files, which are among the
+    landed ones, had been ingested before, but the lake has lost samples of their day.
+    """
 
     landed: list[str] = field(default_factory=list)
     unfinished: list[str] = field(default_factory=list)
     known: list[str] = field(default_factory=list)
     quarantined: list[Quarantined] = field(default_factory=list)
+    restored: list[str] = field(default_factory=list)
     samples: int = 0
 
     def add(self, other: IngestReport) -> None:
@@ -52,16 +58,21 @@ class IngestReport:
         self.unfinished += other.unfinished
         self.known += other.known
         self.quarantined += other.quarantined
+        self.restored += other.restored
         self.samples += other.samples
 
 
 @dataclass(frozen=True)
 class IngestPart:
-    """Files of some subjects of one date; `replace`: also replace sessions that have other content."""
+    """Files of some subjects of one date.
+
+    `replace`: also replace sessions that have other content; `reload`: subject-days of which samples are missing.
+    """
 
     project: Project
     files: tuple[InboxFile, ...]
     replace: bool = False
+    reload: frozenset[Partition] = frozenset()
 
     def __str__(self) -> str:
         return f"{self.files[0].date} ({len(self.files)} files)"
@@ -96,7 +107,8 @@ def ingest(
     report = IngestReport()
     if strays:
         report.add(once(each, set_aside, StrayPart(project, tuple(strays))))
-    parts = [IngestPart(project, tuple(chunk), replace) for chunk in chunks]
+    reload = to_load_again(project.lake)
+    parts = [IngestPart(project, tuple(chunk), replace, reload) for chunk in chunks]
     for done in track(each(ingest_part, parts), "Ingesting", total=len(parts), unit="chunks"):
         report.add(done)
     for bad in report.quarantined:
@@ -107,7 +119,7 @@ def ingest(
 
 def ingest_part(part: IngestPart) -> IngestReport:
     """Ingest some subjects of one date."""
-    return ingest_files(part.project.lake, part.project.settings, part.files, replace=part.replace)
+    return ingest_files(part.project.lake, part.project.settings, part.files, replace=part.replace, reload=part.reload)
 
 
 def inbox_chunks(settings: Settings, date: dt.date | None = None) -> tuple[list[list[InboxFile]], list[StrayFile]]:
@@ -134,7 +146,14 @@ def inbox_chunks(settings: Settings, date: dt.date | None = None) -> tuple[list[
     return chunks, strays
 
 
-def ingest_files(lake: Lake, settings: Settings, files: Sequence[InboxFile], *, replace: bool = False) -> IngestReport:
+def ingest_files(
+    lake: Lake,
+    settings: Settings,
+    files: Sequence[InboxFile],
+    *,
+    replace: bool = False,
+    reload: frozenset[Partition] | None = None,
+) -> IngestReport:
     """Read, check and commit files of one date.
 
     Args:
@@ -142,6 +161,7 @@ def ingest_files(lake: Lake, settings: Settings, files: Sequence[InboxFile], *, 
         settings: describe the files.
         files: of one date; all files of a subject in the same call.
         replace: replace sessions that have other content, instead of refusing them.
+        reload: subject-days whose files are read again, because samples are missing; None: find them.
 
     Raises:
         LakeError: a table cannot be written; none is left incomplete.
@@ -149,13 +169,15 @@ def ingest_files(lake: Lake, settings: Settings, files: Sequence[InboxFile], *, 
     report = IngestReport()
     with lake.recordings.lock():
         known = _Ingested(lake)
+        again = to_load_again(lake) if reload is None else reload
         landed: list[tuple[InboxFile, Recording]] = []
         for file in files:
             if not file.path.exists():  # another run has moved it to quarantine since it was listed
                 continue
             before = _stamp(file.path)
             try:
-                if known.holds(file, replace=replace):
+                held = known.holds(file, replace=replace)
+                if held and (file.date, file.subject) not in again:
                     report.known.append(file.where)
                     continue
                 recording = read_recording(file, settings)
@@ -171,6 +193,7 @@ def ingest_files(lake: Lake, settings: Settings, files: Sequence[InboxFile], *, 
             known.add(file)
             landed.append((file, recording))
             report.landed.append(file.where)
+            report.restored += [file.where] if held else []
             report.samples += len(recording.frame)
         if landed:
             _commit(lake, landed)
@@ -231,9 +254,9 @@ def _commit(lake: Lake, landed: Sequence[tuple[InboxFile, Recording]]) -> None:
     fresh = pl.DataFrame([(*_key(file),) for file, _ in landed], ["date", "subject", "session"], orient="row")
     now = dt.datetime.now(dt.UTC)
     rows = pl.DataFrame([_row(file, recording, now) for file, recording in landed], dict(lake.recordings.schema))
-    samples = pl.concat([_without(lake.samples.read(partitions=partitions), fresh), *(r.frame for _, r in landed)])
+    samples = pl.concat([_without(lake.samples.readable(partitions), fresh), *(r.frame for _, r in landed)])
     lake.samples.replace(samples.sort("date", "subject", "session", "time"), partitions)
-    recordings = pl.concat([_without(lake.recordings.read(partitions=partitions), fresh), rows])
+    recordings = pl.concat([_without(lake.recordings.readable(partitions), fresh), rows])
     lake.recordings.replace(recordings.sort("date", "subject", "session"), partitions)
 
 

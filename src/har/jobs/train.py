@@ -21,7 +21,7 @@ from har.jobs._due import FAILED
 from har.jobs._each import Each, in_turn, once
 from har.jobs._events import Send, no_receiver, promotion_event
 from har.jobs.package import TAGS
-from har.lake import newest_day
+from har.lake import newest_day, require_samples
 from har.monitoring import DecisionLog
 from har.monitoring.decisions import LAKE_TO, DecisionRow
 from har.monitoring.drift import REFERENCE, REFERENCE_PROFILE
@@ -160,6 +160,8 @@ def train(
 def settle_recipe(order: Order) -> Recipe:
     """Decide data version, split, seed and commit."""
     project = order.project
+    require_samples(project.lake)
+    project.lake.labels.require_all_commits()
     git = git_state(project.settings.root)
     champion = project.champion
     previous = project.registry.recipe(champion.number) if champion else None
@@ -184,6 +186,13 @@ def fit_and_export(trained: Trained) -> None:
             trained.folder,
             on_epoch=lambda epoch: advance(str(epoch)),
             champion=_champion(trained.project),
+        )
+    left_out = int(made.metrics["windows_without_signal"])
+    if left_out:
+        console.print(
+            f"[yellow]{left_out} windows without a signal were left out:[/] a sensor was off, stuck or at its limit. "
+            "The quality columns of the lake's table `recordings` tell whose.",
+            highlight=False,
         )
     if made.missing_activities:
         names = escape(", ".join(made.missing_activities))

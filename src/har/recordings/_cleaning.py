@@ -7,11 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from har.plausibility import REPEATS, STUCK_S, STUCK_SAMPLES
 from har.schema import FLAGS
 from har.settings import Sensors
-
-_STUCK_US = 1_000_000
-_STUCK_SAMPLES = 5
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,10 @@ def fault_flags(
         for _ in sensor.channels:
             series = values[channel]
             flags[np.abs(series) >= limit] |= FLAGS["saturated"]
-            flags[_constant(times, series, segments, rate_hz, skip_zero=sensor is sensors.gyroscope)] |= FLAGS["stuck"]
+            stuck = _constant(
+                times, series, segments, rate_hz, within=REPEATS[sensor.si_unit], skip_zero=sensor is sensors.gyroscope
+            )
+            flags[stuck] |= FLAGS["stuck"]
             channel += 1
     return flags
 
@@ -94,16 +95,17 @@ def _constant(
     segments: NDArray[np.int32],
     rate_hz: float,
     *,
+    within: float,
     skip_zero: bool,
 ) -> NDArray[np.bool_]:
-    """Samples in runs of one constant value that last at least a second, bool (n,)."""
-    changes = np.flatnonzero((np.diff(series) != 0) | (np.diff(segments) != 0))
+    """Samples in runs of one value, each `within` of the one before, that last at least a second, bool (n,)."""
+    changes = np.flatnonzero((np.abs(np.diff(series)) > within) | (np.diff(segments) != 0))
     starts = np.concatenate([[0], changes + 1])
     ends = np.concatenate([changes, [len(series) - 1]])
     interval = 1e6 / rate_hz if rate_hz else 0.0
-    long = (times[ends] - times[starts] + interval >= _STUCK_US) & (ends - starts + 1 >= _STUCK_SAMPLES)
+    long = (times[ends] - times[starts] + interval >= 1e6 * STUCK_S) & (ends - starts + 1 >= STUCK_SAMPLES)
     if skip_zero:
-        long &= series[starts] != 0
+        long &= np.abs(series[starts]) > within
     mask = np.zeros(len(series) + 1, np.int32)
     np.add.at(mask, starts[long], 1)
     np.add.at(mask, ends[long] + 1, -1)

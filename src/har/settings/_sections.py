@@ -231,9 +231,12 @@ class Serving(_Section):
     breaker_failures: int = Field(default=5, ge=1)
     breaker_pause_s: float = Field(default=10.0, gt=0)
     shadow_share: float = Field(default=0.1, ge=0, le=1)
+    strict: bool = False
     log_queue: int = Field(default=4096, ge=1)
     log_rotate_mb: float = Field(default=16.0, gt=0)
     log_rotate_s: float = Field(default=60.0, gt=0)
+    hosts: tuple[str, ...] = ()
+    """Names of a proxy, under which browsers may reach the services and pages, such as `har.example.org`."""
 
 
 class Monitoring(_Section):

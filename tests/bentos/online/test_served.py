@@ -229,3 +229,10 @@ def test_what_was_answered_is_in_the_log_when_the_service_has_stopped(single: Se
     lines = read_journal(single.settings.path("journal"))
     assert [line["request_id"] for line in lines if line["kind"] == "prediction"][-50:] == ids
     assert "Traceback" not in single.log.read_text()
+
+
+def test_a_foreign_host_or_origin_is_refused_on_every_path(single: Served) -> None:
+    for path in ("/", "/model", "/metrics", "/schema.json", "/readyz", "/predict", "/nothing"):
+        for headers in ({"Host": "evil.example"}, {"Origin": "https://evil.example"}, {"Origin": "null"}):
+            assert single.client.get(path, headers=headers).status_code == 403
+    assert single.client.get("/model", headers={"Origin": single.url}).status_code == 200

@@ -8,7 +8,7 @@ import polars as pl
 
 from har.dataset import labels_from_feedback, window_labels
 from har.lake import Lake
-from har.predictions import counted_once
+from har.predictions import counted_once, with_signal
 from har.settings import Settings
 
 _KEY = ["date", "subject", "session", "start"]
@@ -17,10 +17,11 @@ _KEY = ["date", "subject", "session", "start"]
 def predictions_counted_once(lake: Lake, first: dt.date, last: dt.date) -> pl.DataFrame:
     """Predictions of these dates, each movement once: the nightly job's, or else the online service's.
 
-    Rows are sorted by date, subject, session and start.
+    Windows without a signal are left out: they are neither right nor wrong, and nobody can label them. Rows are sorted
+    by date, subject, session and start.
     """
-    found = lake.predictions.scan().filter(pl.col("date").is_between(first, last)).collect()
-    return counted_once(found).sort(_KEY)
+    found = lake.predictions.collect(lake.predictions.scan().filter(pl.col("date").is_between(first, last)))
+    return with_signal(counted_once(found)).sort(_KEY)
 
 
 def join_labels(predictions: pl.DataFrame, lake: Lake, settings: Settings) -> pl.DataFrame:

@@ -1,208 +1,225 @@
-"""What the layouts `csv` and `parquet` share: the options that name columns, and recordings from a table of rows."""
+"""What the layouts `csv` and `parquet` share: recordings from the rows of a table, which are read block by block."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from har.errors import MissingColumnError
-from har.recordings._stamps import utc_microseconds
-from har.recordings._table import Parsed
-from har.recordings.layouts._layout import Clock, RawRecording, Signal, Source, option_error, sample_times
-from har.recordings.layouts._names import FIELDS, PathPattern
+from har.errors import EmptyRecordingError, MissingColumnError, RecordingTimeError
+from har.recordings.layouts._align import on_stamps_of
+from har.recordings.layouts._clock import Stamps
+from har.recordings.layouts._columns import Columns
+from har.recordings.layouts._layout import Clock, RawRecording, Signal, Source, sample_times
+from har.recordings.layouts._sessions import session_bounds, session_name
+from har.recordings.layouts._spool import Spool
 from har.recordings.layouts._text import Rows
 
-OPTIONS = {
-    "time": "column of the stamps; default: recordings.time_column",
-    "time-unit": "iso, s, ms, us, ns, or samples (no stamps; rows are counted at rate); default: recordings.time_unit",
-    "rate": "samples per second, for time-unit=samples; default: sensors.rate_hz",
-    "accelerometer": "its three columns, such as ax,ay,az; default: the channels in har.toml",
-    "gyroscope": "its three columns, such as gx,gy,gz; default: the channels in har.toml",
-    "pattern": "fields in the path, such as {subject}/{session}_{activity}.csv; default: {subject}_{session}.*",
-    **{name: f"column of the {name}" for name in FIELDS},
-    "subject-is": "the subject of all files",
-    "activity-is": "the activity of all files",
-    "placement-is": "the placement of the sensor in all files",
-    "device-is": "the device of all files",
-}
-_UNITS = ("iso", "s", "ms", "us", "ns", "samples")
-_ZERO = "rows with a zero stamp"
+Open = Callable[[Path, Sequence[str], Callable[[Sequence[str]], list[str]]], Iterable[Rows]]
+"""Opens a table: its path, the columns of numbers, and a function from its header to further columns. Yields blocks."""
 
 
-@dataclass(frozen=True)
-class Columns:
-    """Where the values of a generic file come from.
+def recordings(path: Path, source: Source, mapping: Columns, read: Open) -> Iterator[RawRecording]:
+    """One recording per subject, session, placement and device of a table, split where days or long pauses are.
 
-    Attributes:
-        time: column of the stamps; "" if there are none and samples are counted.
-        unit: one of iso, s, ms, us, ns, samples.
-        rate_hz: of counted samples.
-        sensors: columns by kind of sensor, in the project's order.
-        columns: column by field.
-        constants: value for all files by field.
-        pattern: the fields in paths.
-    """
-
-    time: str
-    unit: str
-    rate_hz: float
-    sensors: dict[str, tuple[str, ...]]
-    columns: dict[str, str]
-    constants: dict[str, str]
-    pattern: PathPattern
-
-    @classmethod
-    def of(cls, source: Source) -> Columns:
-        """The mapping given by options and har.toml.
-
-        Raises:
-            SettingsError: an option has an invalid value.
-        """
-        options, settings = source.options, source.settings
-        unit = options.get("time-unit", settings.recordings.time_unit)
-        if unit not in _UNITS:
-            raise option_error("time-unit", ", ".join(_UNITS), unit)
-        columns = {name: options[name] for name in FIELDS if name in options}
-        if "activity" not in columns and "activity-is" not in options:
-            columns["activity"] = settings.recordings.activity_column
-        return cls(
-            time="" if unit == "samples" else options.get("time", settings.recordings.time_column),
-            unit=unit,
-            rate_hz=_rate(options.get("rate", str(settings.sensors.rate_hz))),
-            sensors=_sensors(source),
-            columns=columns,
-            constants={name: options[f"{name}-is"] for name in FIELDS if f"{name}-is" in options},
-            pattern=PathPattern(options.get("pattern", "{subject}_{session}.*")),
-        )
-
-    @property
-    def channels(self) -> list[str]:
-        """All sensors' columns."""
-        return [name for columns in self.sensors.values() for name in columns]
-
-    def texts(self, header: list[str]) -> list[str]:
-        """The columns that are read besides the channels; the column of activities is optional."""
-        wanted = [self.time] if self.time else []
-        for name, column in self.columns.items():
-            if name != "activity" or column in header:
-                wanted.append(column)
-        return [*dict.fromkeys(wanted)]
-
-
-def recordings(path: Path, source: Source, rows: Rows, mapping: Columns) -> Iterator[RawRecording]:
-    """One recording per subject, session, placement and device of a table; rows keep the order of the file.
+    Rows keep the order of the file. The values stay on disk; each recording is loaded when it is asked for.
 
     Raises:
         RecordingError: the path does not match the pattern, a column does not exist, or a stamp is invalid.
     """
-    defaults = {**_from_path(path, source, mapping), **mapping.constants}
-    keys = {name: column for name, column in mapping.columns.items() if column in rows.frame.columns}
-    fields = [name for name in ("subject", "session", "placement", "device") if name in keys]
-    rows = _drop_zero_stamps(rows, mapping)
-    groups = _groups(rows, [keys[name] for name in fields])
-    for values, group in groups:
-        known: dict[str, str] = {**defaults, **dict(zip(fields, values, strict=True))}
-        times_us, clock = _times(group, mapping, source)
-        signals = {
-            kind: Signal(group.xyz(columns), getattr(source.settings.sensors, kind).unit)
-            for kind, columns in mapping.sensors.items()
-        }
-        labels: str | pl.Series | None = known.get("activity") or None
-        if "activity" in keys and "activity" not in mapping.constants:
-            labels = group.frame[keys["activity"]].cast(pl.String)
-        yield RawRecording(
-            where=str(path),
-            subject=_needed(known, "subject", path),
-            session=known.get("session") or path.stem,
-            times_us=times_us,
-            clock=clock,
-            accelerometer=signals.get("accelerometer"),
-            gyroscope=signals.get("gyroscope"),
-            labels=labels,
-            placement=known.get("placement") or "",
-            device=known.get("device") or "",
-            faults=group.faults,
-        )
+    defaults = {**mapping.from_path(path, source), **mapping.constants}
+    with ExitStack() as stack:
+        if mapping.apart is None:
+            main, other = _Table(path, source, mapping, read, tuple(mapping.sensors), stack), None
+        else:
+            partner = source.opens(mapping.apart.gyroscope_of(path))
+            main = _Table(path, source, mapping, read, ("accelerometer",), stack)
+            other = _Table(partner, source, mapping, read, ("gyroscope",), stack)
+            if main.clock != other.clock:
+                raise _two_clocks(path, partner)
+            defaults = {"session": mapping.apart.session(path), **defaults}
+        faults = main.faults + (other.faults if other else Counter())
+        for known, rows in main.groups(defaults):
+            _require_subject(known, path, mapping)
+            bounds = session_bounds(main.times_us[rows], main.clock, source.settings.project.timezone)
+            for number, (first, last) in enumerate(pairwise(bounds), 1):
+                piece = slice(first, last) if isinstance(rows, slice) else rows[first:last]
+                yield _recording(main, other, piece, known, number, faults)
+                faults = Counter()  # count the file's faults once only
 
 
-def _sensors(source: Source) -> dict[str, tuple[str, ...]]:
-    sensors: dict[str, tuple[str, ...]] = {}
-    for kind in ("accelerometer", "gyroscope"):
-        sensor = getattr(source.settings.sensors, kind)
-        if sensor is None:
-            continue
-        columns = sensor.channels
-        if kind in source.options:
-            columns = tuple(name.strip() for name in source.options[kind].split(","))
-        if len(columns) != 3 or len(set(columns)) != 3:
-            raise option_error(kind, "three columns, such as ax,ay,az", ",".join(columns))
-        sensors[kind] = columns
-    return sensors
-
-
-def _from_path(path: Path, source: Source, mapping: Columns) -> dict[str, str]:
-    # The path must match only if the subject comes from nowhere else, or a pattern was given.
-    known = {*mapping.columns, *mapping.constants}
-    if "pattern" not in source.options and "subject" in known:
-        return {}
-    return mapping.pattern.parse(path)
-
-
-def _drop_zero_stamps(rows: Rows, mapping: Columns) -> Rows:
-    if not mapping.time or mapping.unit == "iso":
-        return rows
-    stamps = rows.frame[mapping.time]
-    if isinstance(stamps.dtype, pl.Datetime):
-        return rows
-    zero = (stamps.cast(pl.Float64, strict=False) == 0).fill_null(False)
-    return rows.keep(~zero.to_numpy(), _ZERO)
-
-
-def _groups(rows: Rows, columns: list[str]) -> Iterator[tuple[tuple[str, ...], Rows]]:
-    if not columns:
-        yield (), rows
-        return
-    numbered = rows.frame.with_row_index("\0row")
-    first = True
-    for values, group in numbered.group_by(columns, maintain_order=True):
-        faults = rows.faults if first else type(rows.faults)()
-        first = False
-        text = tuple("" if value is None else str(value) for value in values)
-        yield text, Rows(rows.where, group.drop("\0row"), rows.numbers[group["\0row"].to_numpy()], faults)
-
-
-def _times(rows: Rows, mapping: Columns, source: Source) -> tuple[NDArray[np.int64], Clock]:
-    if not mapping.time:
-        numbers = rows.numbers - rows.numbers[0] if len(rows.numbers) else rows.numbers
-        return sample_times(numbers, mapping.rate_hz), "counted"
-    stamps = rows.frame[mapping.time]
-    parsed = Parsed(rows.where, "line", rows.numbers + 2, stamps, (), None)
-    return utc_microseconds(parsed, mapping.unit, source.settings.project.timezone), "utc"
-
-
-def _needed(known: dict[str, str], name: Literal["subject"], path: Path) -> str:
-    value = known.get(name)
-    if not value:
+def _require_subject(known: dict[str, str], path: Path, mapping: Columns) -> None:
+    if not known.get("subject", "").strip():
         raise MissingColumnError(
             where=str(path),
-            expected=f"a {name}",
-            got="none in the path, and no column for it",
-            remedy=f"Add -o {name}=COLUMN, -o {name}-is=s01, or -o 'pattern={{subject}}/…'.",
+            expected=f"a subject in every row of the column {mapping.columns.get('subject')!r}",
+            got="an empty field",
+            remedy="Fill it, or delete those rows.",
         )
-    return value
 
 
-def _rate(text: str) -> float:
-    try:
-        rate = float(text)
-    except ValueError:
-        rate = 0.0
-    if not 0 < rate < 1e5:
-        raise option_error("rate", "samples per second", text)
-    return rate
+def _recording(
+    main: _Table, other: _Table | None, rows: slice | NDArray[np.int64], known: dict[str, str], number: int,
+    faults: Counter[str],
+) -> RawRecording:
+    times_us = main.times_us[rows]
+    signals = {kind: Signal(spool.take(rows), main.unit(kind)) for kind, spool in main.spools.items()}
+    labels: str | pl.Series | None = known.get("activity") or None
+    if main.labels is not None:
+        labels = main.labels[rows].cast(pl.String)
+    if other is not None:
+        rotation, valid = other.rotation_at(times_us, main.source.settings.recordings.max_gap_s)
+        if not valid.any():
+            raise _no_overlap(main, other)
+        times_us = times_us[valid]
+        signals = {kind: Signal(signal.values[valid], signal.unit) for kind, signal in signals.items()}
+        signals["gyroscope"] = Signal(rotation[valid], other.unit("gyroscope"))
+        labels = labels.filter(pl.Series(valid)) if isinstance(labels, pl.Series) else labels
+        faults = faults + Counter(
+            {"samples without a matching sample of the other sensor, left out": int((~valid).sum())}
+        )
+    return RawRecording(
+        where=str(main.path),
+        subject=known["subject"],
+        session=session_name(known.get("session") or main.path.stem, number),
+        times_us=times_us,
+        clock=main.clock,
+        accelerometer=signals.get("accelerometer"),
+        gyroscope=signals.get("gyroscope"),
+        labels=labels,
+        placement=known.get("placement") or "",
+        device=known.get("device") or "",
+        faults=faults,
+    )
+
+
+class _Table:
+    """One table: its values on disk, its stamps, labels and fields in memory.
+
+    Attributes:
+        times_us: int64 (n,), µs.
+        clock: what the stamps count.
+        spools: the values by kind of sensor.
+        labels: Categorical (n,), or None without a column of activities.
+        faults: number of rows left out, by reason.
+    """
+
+    def __init__(
+        self, path: Path, source: Source, mapping: Columns, read: Open, kinds: Sequence[str], stack: ExitStack
+    ) -> None:
+        self.path = path
+        self.source = source
+        self.mapping = mapping
+        self._stack = stack
+        self.spools = {kind: stack.enter_context(Spool(3)) for kind in kinds}
+        self.faults: Counter[str] = Counter()
+        self._header: Sequence[str] = ()
+        texts: dict[str, list[pl.Series]] = {}
+        numbers: list[NDArray[np.int64]] = []
+        stamps = Stamps(str(path), mapping.clock, source.settings.project.timezone)
+        for rows in read(path, mapping.channels(kinds), self._further):
+            rows = self._add_stamps(rows, stamps)
+            self.faults += rows.faults
+            numbers.append(rows.numbers)
+            for kind, spool in self.spools.items():
+                spool.append(rows.xyz(mapping.sensors[kind]))
+            for name, column in mapping.fields(self._header).items():
+                text = rows.frame[column].cast(pl.String).cast(pl.Categorical)
+                texts.setdefault(name, []).append(text)
+        self.times_us, self.clock = self._times(stamps, numbers)
+        columns = {name: pl.concat(parts) for name, parts in texts.items()}
+        if self.clock == "utc" and mapping.time and (zero := self.times_us == 0).any():
+            columns = self._drop_zero(zero, columns)
+        self.labels = columns.pop("activity", None) if "activity" not in mapping.constants else None
+        columns.pop("activity", None)
+        self._keys = pl.DataFrame({name: column for name, column in columns.items() if name not in mapping.constants})
+        if not len(self.times_us):
+            raise EmptyRecordingError(
+                where=str(path), expected="samples", got="no complete row", remedy="Export it again."
+            )
+
+    def unit(self, kind: str) -> str:
+        """The unit that har.toml gives; `--unit` names another."""
+        unit: str = getattr(self.source.settings.sensors, kind).unit
+        return unit
+
+    def groups(self, defaults: dict[str, str]) -> Iterator[tuple[dict[str, str], slice | NDArray[np.int64]]]:
+        """The fields and rows of each recording, in the order of the file."""
+        if not self._keys.width:
+            yield defaults, slice(0, len(self.times_us))
+            return
+        numbered = self._keys.with_row_index("\0row").group_by(self._keys.columns, maintain_order=True)
+        for values, group in numbered:
+            texts = ["" if value is None else str(value) for value in values]
+            rows = group["\0row"].to_numpy().astype(np.int64)
+            yield {**defaults, **dict(zip(self._keys.columns, texts, strict=True))}, rows
+
+    def rotation_at(
+        self, times_us: NDArray[np.int64], max_gap_s: float
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """The gyroscope's values at the stamps of the other sensor, and where they are valid."""
+        order = np.argsort(times_us, kind="stable")
+        margin = round(max_gap_s * 1e6)
+        near = (self.times_us >= times_us.min() - margin) & (self.times_us <= times_us.max() + margin)
+        rows = np.flatnonzero(near)
+        values, valid = np.empty((len(times_us), 3)), np.empty(len(times_us), np.bool_)
+        values[order], valid[order] = on_stamps_of(
+            times_us[order], self.times_us[rows], self.spools["gyroscope"].take(rows), max_gap_s
+        )
+        return values, valid
+
+    def _further(self, header: Sequence[str]) -> list[str]:
+        self._header = header
+        return [*self.mapping.times(header), *self.mapping.fields(header).values()]
+
+    def _add_stamps(self, rows: Rows, stamps: Stamps) -> Rows:
+        columns = self.mapping.times(self._header)
+        if not columns:
+            return rows
+        for name in columns:
+            rows = rows.keep(rows.frame[name].is_not_null().to_numpy(), "rows without a stamp")
+        text = rows.frame[columns[0]]
+        if len(columns) > 1:
+            text = rows.frame.select(pl.concat_str(pl.col(columns).cast(pl.String), separator=" ")).to_series()
+        stamps.add(text, rows.numbers + rows.first_line)
+        return rows
+
+    def _times(self, stamps: Stamps, numbers: list[NDArray[np.int64]]) -> tuple[NDArray[np.int64], Clock]:
+        if self.mapping.time:
+            return stamps.result()
+        return sample_times(np.concatenate(numbers), self.mapping.rate_hz), "counted"
+
+    def _drop_zero(self, zero: NDArray[np.bool_], columns: dict[str, pl.Series]) -> dict[str, pl.Series]:
+        """Leave out rows whose stamp is zero in a file of dates: the device had no time for them."""
+        kept = np.flatnonzero(~zero)
+        self.faults += Counter({"rows with a zero stamp": int(zero.sum())})
+        self.times_us = self.times_us[kept]
+        for kind, spool in self.spools.items():
+            self.spools[kind] = self._stack.enter_context(Spool(3))
+            for part in np.array_split(kept, max(1, len(kept) // 100_000)):
+                self.spools[kind].append(spool.take(part))
+        return {name: column[kept] for name, column in columns.items()}
+
+
+def _two_clocks(path: Path, other: Path) -> RecordingTimeError:
+    return RecordingTimeError(
+        where=str(path),
+        expected=f"stamps of the same kind as in {other.name}",
+        got="dates in one file, counts from an unknown start in the other",
+        remedy="Name a column of stamps that both files have, with -o time=….",
+    )
+
+
+def _no_overlap(main: _Table, other: _Table) -> RecordingTimeError:
+    return RecordingTimeError(
+        where=str(main.path),
+        expected=f"samples of {other.path.name} at the same time",
+        got="none: the files cover different times",
+        remedy="Check that both files are of one recording, and the options time and time-unit.",
+    )
