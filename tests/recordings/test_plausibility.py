@@ -74,5 +74,4 @@ def test_gravity_removed_from_a_vigorous_movement(read) -> None:
     """At rest such a file is refused; here its median lies where that of a recording with gravity may."""
     values = turning()
     values[:3] = np.random.default_rng(1).normal(0, 0.6, (3, COUNT))
-    (note,) = notes(read, values)
-    assert "gravity seems to be removed" in note
+    assert any("gravity seems to be removed" in note for note in notes(read, values))

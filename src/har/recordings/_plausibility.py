@@ -11,27 +11,33 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from har.plausibility import GRAVITY, Doubts
 from har.recordings._cleaning import Samples
-from har.settings import STANDARD_GRAVITY, Sensor, Settings
+from har.schema import FLAGS
+from har.settings import Sensor, Settings
 
 _LEAST = 50
 """Samples; a shorter recording tells nothing."""
+_WINDOW_S = 4.0
 _BLOCK_S = 0.5
 _TURN = 0.15
 """Radians; how far gravity must turn within a block for the turn to be measured."""
 _BLOCKS = 8
-_RATIOS = 1 / 25, 8.0
-"""Degrees and radians are 57 apart. Jerks turn the measured acceleration more than the sensor, by up to 20 times."""
-_NO_GRAVITY = 0.3 * STANDARD_GRAVITY
+_TOO_LITTLE = 1 / 25
+"""Radians and degrees are 57 apart. Jerks turn the measured acceleration more than the sensor, by up to 20 times."""
+_SENTENCES = {
+    "gravity": "the acceleration averages out: gravity seems to be removed; export the total acceleration",
+    "gyroscope_unit": "the gyroscope turns much further than gravity does: the angular rate looks like deg/s "
+    "(sensors.gyroscope.unit is {unit})",
+}
 
 
-def oddities(samples: Samples, settings: Settings, rate_hz: float) -> list[str]:
+def oddities(samples: Samples, settings: Settings) -> list[str]:
     """Sentences about the values of a recording, without a final stop; empty if nothing is odd.
 
     Args:
-        samples: cleaned, before resampling.
+        samples: at the project's rate, in SI units.
         settings: name the channels and units.
-        rate_hz: the measured rate.
     """
     if samples.values.shape[1] < _LEAST:
         return []
@@ -40,14 +46,15 @@ def oddities(samples: Samples, settings: Settings, rate_hz: float) -> list[str]:
     for sensor, first in _sensors(settings):
         notes += _dead(samples.values, names, sensor, first)
     notes += _equal(samples.values, names)
-    accelerometer, gyroscope = settings.sensors.accelerometer, settings.sensors.gyroscope
-    if accelerometer is not None and len(accelerometer.channels) == 3 and rate_hz > 0:
-        size = max(2, round(_BLOCK_S * rate_hz))
-        mean = _block_means(samples.values[:3], samples.segments, size)
-        notes += _gravity(mean)
-        if gyroscope is not None and len(gyroscope.channels) == 3:
-            turned = _block_means(samples.values[3:6], samples.segments, size) * (size / rate_hz)
-            notes += _rate_unit(mean, turned, gyroscope)
+    gyroscope = settings.sensors.gyroscope
+    unit = gyroscope.unit if gyroscope is not None else ""
+    windows = _blocks(samples, round(_WINDOW_S * settings.sensors.rate_hz))
+    judge = Doubts(units=settings.sensors.units, rate_hz=settings.sensors.rate_hz, length=max(1, windows.shape[1]))
+    codes = [doubt.code for doubt in judge.of(windows)]
+    notes += [_SENTENCES[code].format(unit=unit) for code in codes if code in _SENTENCES]
+    axes = [len(sensor.channels) for sensor in (settings.sensors.accelerometer, gyroscope) if sensor is not None]
+    if unit == "deg/s" and axes == [3, 3] and not notes:
+        notes += _turns_too_little(samples, settings.sensors.rate_hz)
     return notes
 
 
@@ -69,7 +76,7 @@ def _dead(values: NDArray[np.float32], names: tuple[str, ...], sensor: Sensor, f
     if len(constant) == len(sensor.channels):
         return [f"{', '.join(sensor.channels)} do not change: the sensor was off, or was not worn"]
     return [
-        f"{names[place]} is {values[place, 0]:g} throughout while other axes move: the axis is dead, or its column wrong"
+        f"{names[place]} is {values[place, 0]:g} throughout while other axes move: dead, or the wrong column"
         for place in constant
     ]
 
@@ -86,44 +93,32 @@ def _equal(values: NDArray[np.float32], names: tuple[str, ...]) -> list[str]:
     ]
 
 
-def _block_means(values: NDArray[np.float32], segments: NDArray[np.int32], size: int) -> NDArray[np.float64]:
-    """Means of (C, n) over full blocks of `size` samples within a segment, (blocks, C); NaN between segments."""
-    count = values.shape[1] // size
-    blocks = values[:, : count * size].astype(np.float64).reshape(len(values), count, size).mean(axis=2).T
-    ends = segments[: count * size].reshape(count, size)
-    blocks[ends[:, 0] != ends[:, -1]] = np.nan
-    return np.asarray(blocks, np.float64)
+def _blocks(samples: Samples, size: int) -> NDArray[np.float32]:
+    """Blocks of `size` samples within a segment and without a stuck sample, float32 (N, size, C)."""
+    count = samples.values.shape[1] // size
+    blocks = samples.values[:, : count * size].reshape(len(samples.values), count, size).transpose(1, 2, 0)
+    segments = samples.segments[: count * size].reshape(count, size)
+    stuck = (samples.flags[: count * size].reshape(count, size) & FLAGS["stuck"]).any(axis=1)
+    return np.ascontiguousarray(blocks[(segments[:, 0] == segments[:, -1]) & ~stuck])
 
 
-def _gravity(mean: NDArray[np.float64]) -> list[str]:
-    """Movement averages out over half a second, and gravity does not."""
-    lengths = np.linalg.norm(mean, axis=1)
-    lengths = lengths[np.isfinite(lengths)]
-    if len(lengths) < _BLOCKS or np.median(lengths) >= _NO_GRAVITY:
+def _turns_too_little(samples: Samples, rate_hz: float) -> list[str]:
+    """Radians read as degrees: the gyroscope turns a small part of the way that the direction of gravity does."""
+    size = max(2, round(_BLOCK_S * rate_hz))
+    means = _blocks(samples, size).astype(np.float64).mean(axis=1)
+    if len(means) < 2:
         return []
-    return [
-        f"the acceleration averages to {np.median(lengths):.2g} m/s² over half a second: gravity seems to be removed; "
-        "export the total acceleration"
-    ]
-
-
-def _rate_unit(gravity: NDArray[np.float64], turned: NDArray[np.float64], gyroscope: Sensor) -> list[str]:
-    """Compare how far the direction of gravity turns between blocks with the turn that the gyroscope measured."""
+    gravity, turned = means[:, :3], means[:, 3:6] * (size / rate_hz)
     length = np.linalg.norm(gravity, axis=1)
-    steady = (length > 0.8 * STANDARD_GRAVITY) & (length < 1.2 * STANDARD_GRAVITY)
+    steady = (length > 0.8 * GRAVITY) & (length < 1.2 * GRAVITY)
     direction = gravity / np.maximum(length, 1e-9)[:, None]
     angle = np.arccos(np.clip((direction[1:] * direction[:-1]).sum(axis=1), -1, 1))
     # Between the middles of two blocks lies half of each; only the turn across gravity changes its direction.
-    between = (turned[1:] + turned[:-1]) / 2
-    measured = np.linalg.norm(np.cross(between, direction[:-1]), axis=1)
-    clear = steady[1:] & steady[:-1] & (angle > _TURN) & np.isfinite(measured)
-    if clear.sum() < _BLOCKS:
+    measured = np.linalg.norm(np.cross((turned[1:] + turned[:-1]) / 2, direction[:-1]), axis=1)
+    clear = steady[1:] & steady[:-1] & (angle > _TURN)
+    if clear.sum() < _BLOCKS or np.median(measured[clear] / angle[clear]) >= _TOO_LITTLE:
         return []
-    ratio = float(np.median(measured[clear] / angle[clear]))
-    other = next((unit for unit in gyroscope.factors if unit != gyroscope.unit), "")
-    if _RATIOS[0] <= ratio <= _RATIOS[1]:
-        return []
-    how = f"{ratio:.0f} times as far" if ratio > 1 else f"{ratio:.2g} of the way"
-    fits = (ratio > 1) == (gyroscope.factors[other] < gyroscope.to_si) and 1 / 200 < ratio < 200
-    likely = f"the angular rate looks like {other}" if fits else "unit or columns of the gyroscope are wrong"
-    return [f"the gyroscope turned {how} as gravity did: {likely} (sensors.gyroscope.unit is {gyroscope.unit})"]
+    return [
+        "the gyroscope turns a small part of the way that gravity does: the angular rate looks like rad/s "
+        "(sensors.gyroscope.unit is deg/s)"
+    ]
