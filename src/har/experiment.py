@@ -432,7 +432,7 @@ def challenge(
 def main(arguments: list[str]) -> None:
     """Run one recipe from a file for its figures; monitoring is off, so whylogs need not be installed."""
     recipe, folder = arguments
-    recorded = Recipe.from_json(json.loads(Path(recipe).read_text(encoding="utf-8")), where=recipe)
+    recorded = Recipe.from_json(json.loads(Path(recipe).read_text(encoding="utf-8-sig")), where=recipe)
     run(recorded, Path(folder), monitoring=Monitoring(enabled=False))
 
 

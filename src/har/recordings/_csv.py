@@ -102,8 +102,7 @@ def _drop_blank_lines(layout: CsvLayout, frame: pl.DataFrame, settings: Settings
 def _line_numbers(layout: CsvLayout, rows: int) -> NDArray[np.int64]:
     if layout.quotes:  # a quoted field may hold line breaks
         try:
-            # Columns that are not needed may be in any encoding.
-            numbers = np.fromiter((number for number, _ in _rows(layout, errors="replace")), np.int64)
+            numbers = np.fromiter((number for number, _ in _rows(layout)), np.int64)
         except csv.Error:
             numbers = np.empty(0, np.int64)
         if len(numbers) == rows:
@@ -111,9 +110,9 @@ def _line_numbers(layout: CsvLayout, rows: int) -> NDArray[np.int64]:
     return np.arange(layout.above + 1, layout.above + 1 + rows)
 
 
-def _rows(layout: CsvLayout, errors: str = "strict") -> Iterator[tuple[int, list[str]]]:
+def _rows(layout: CsvLayout) -> Iterator[tuple[int, list[str]]]:
     """Each row below the header with the number of its last line."""
-    with layout.path.open("r", encoding="utf-8-sig", errors=errors, newline="") as file:
+    with layout.path.open("r", encoding="utf-8-sig", newline="") as file:
         for _ in range(layout.above):
             next(file)
         for row in (reader := csv.reader(file, delimiter=layout.separator)):

@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from har.errors import LakeError, RangeError, RecordingError, UnitError
+from har.plausibility import RANGE_SLACK
 from har.recordings._cleaning import (
     Samples,
     coverage,
@@ -21,12 +22,13 @@ from har.recordings._csv import read_csv
 from har.recordings._inbox import InboxFile
 from har.recordings._order import order_rows
 from har.recordings._parquet import read_parquet
+from har.recordings._plausibility import oddities
 from har.recordings._resampling import resample
 from har.recordings._spreading import spread
 from har.recordings._stamps import utc_microseconds
 from har.recordings._table import Parsed, activity_codes, channel_values, one_value
 from har.recordings._timing import check_date, check_interpolated, check_rate
-from har.schema import FLAGS, RANGE_SLACK, canonical_schema
+from har.schema import FLAGS, canonical_schema
 from har.settings import Sensor, Settings
 
 _STRAY_VALUES = 3
@@ -144,7 +146,7 @@ def read_recording(file: InboxFile, settings: Settings) -> Recording:
         unlabelled=int((cleaned.labels < 0).sum()),
         interpolated=interpolated,
         stamps_spread=spaced.moved,
-        notes=(spaced.note,) if spaced.note else (),
+        notes=(*([spaced.note] if spaced.note else []), *oddities(regular, settings)),
     )
     return Recording(frame, quality, placement, device)
 

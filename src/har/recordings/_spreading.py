@@ -336,7 +336,7 @@ def _note(groups: _Groups, moved: int, rate: float) -> str:
     shared = groups.sizes[groups.sizes > 1]
     low, high = int(np.quantile(shared, 0.05)), int(np.quantile(shared, 0.95))
     each = f"{low}" if low == high else f"{low} to {high}"
-    return f"{moved:,} rows share their stamp with others ({each} per stamp): they were spread over {rate:.4g} Hz"
+    return f"rows share their stamp with others ({each} per stamp): they were spread over {rate:.4g} Hz"
 
 
 def _refuse(parsed: Parsed, rows: NDArray[np.int64], groups: _Groups, got: str, remedy: str = "") -> None:

@@ -42,6 +42,7 @@ def utc_microseconds(parsed: Parsed, unit: str, zone: str) -> NDArray[np.int64]:
     if stamps.null_count():
         _refuse(parsed, int(stamps.is_null().arg_max() or 0), "a stamp", "an empty field", "Delete that line.")
     if isinstance(stamps.dtype, pl.Datetime):
+        _refuse_far_dates(parsed, stamps)
         times = _datetimes(parsed, stamps.dt.cast_time_unit("us"), zone)
     elif stamps.dtype.is_numeric() and unit != "iso":
         times = _epoch(parsed, stamps, unit)
@@ -128,12 +129,18 @@ def _epoch(parsed: Parsed, counts: pl.Series, unit: str) -> NDArray[np.int64]:
     return whole * (1_000_000 // per_second) if per_second <= 1_000_000 else (whole + 500) // 1_000
 
 
-def _datetimes(parsed: Parsed, stamps: pl.Series, zone: str) -> NDArray[np.int64]:
-    times = stamps.to_physical()
-    far = times.abs() > _LAST_SECOND * 1_000_000
+def _refuse_far_dates(parsed: Parsed, stamps: pl.Series) -> None:
+    """Refuse dates that no calendar of Python's holds; polars panics at them."""
+    per_second = TICKS_PER_SECOND[stamps.dtype.time_unit]  # type: ignore[attr-defined]
+    counts = stamps.to_physical()
+    far = (counts // per_second).abs() > _LAST_SECOND
     if far.any():
         row = int(far.arg_max() or 0)
-        _refuse(parsed, row, "a date before the year 9999", iso(times[row]), "Fix the stamp, or delete that line.")
+        year = 1970 + counts[row] // (31_556_952 * per_second)
+        _refuse(parsed, row, "a date before the year 9999", f"one in the year {year:,}", "Fix the stamp.")
+
+
+def _datetimes(parsed: Parsed, stamps: pl.Series, zone: str) -> NDArray[np.int64]:
     if stamps.dtype.time_zone is not None:  # type: ignore[attr-defined]
         return stamps.to_physical().to_numpy()
     if zone == "UTC":
@@ -175,7 +182,4 @@ def _refuse(parsed: Parsed, row: int, expected: str, got: str, remedy: str) -> N
 
 def iso(time_us: int | np.int64) -> str:
     """A stamp in UTC, formatted for messages."""
-    try:
-        return (dt.datetime(1970, 1, 1) + dt.timedelta(microseconds=int(time_us))).isoformat() + "Z"
-    except OverflowError:
-        return f"a stamp in the year {1970 + int(time_us) // 31_556_952_000_000:,}"
+    return (dt.datetime(1970, 1, 1) + dt.timedelta(microseconds=int(time_us))).isoformat() + "Z"

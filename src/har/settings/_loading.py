@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import tomllib
 from collections.abc import Iterator
@@ -10,9 +11,8 @@ from typing import Any
 
 from pydantic import ValidationError
 from pydantic_settings import SettingsError as SourceError
-from pydantic_settings import TomlConfigSettingsSource
 
-from har.errors import SettingsError, did_you_mean
+from har.errors import SettingsError, did_you_mean, reason
 from har.settings._settings import Settings
 
 FILE_NAME = "har.toml"
@@ -27,12 +27,7 @@ def load_settings(start: Path | str | None = None) -> Settings:
         SettingsError: no file, invalid TOML, an unknown key or an invalid value.
     """
     path = _find(Path(start) if start is not None else Path(os.environ.get("HAR_ROOT") or Path.cwd()))
-    try:
-        content = TomlConfigSettingsSource(Settings, path)()
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(
-            where=str(path), expected="valid TOML", got=str(error), remedy="Fix the line; strings need quotes."
-        ) from error
+    content = read_toml(path)
     _refuse_unknown_variables()
     try:
         settings = Settings(**content)
@@ -40,6 +35,44 @@ def load_settings(start: Path | str | None = None) -> Settings:
         raise _explain(path, error) from error
     # Set last: as an ordinary value, `root` would be overridden by HAR_ROOT, which may be a folder below it.
     return settings.model_copy(update={"root": path.parent.resolve()})
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The content of a TOML file in UTF-8, with or without a byte-order mark.
+
+    Raises:
+        SettingsError: it cannot be read, is not in UTF-8, or is no TOML; with the line.
+    """
+    try:
+        raw = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+    except OSError as error:
+        raise SettingsError(
+            where=str(path),
+            expected="a file that can be read",
+            got=reason(error),
+            remedy="Check that you may read it, then run the same command again.",
+        ) from error
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\x00" in raw:
+        raise _not_utf8(path, "UTF-16 text, or binary content")
+    try:
+        return tomllib.loads(raw.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start)
+        shown = raw.splitlines()[line].decode("cp1252", errors="replace").strip()
+        raise _not_utf8(path, f"another encoding in line {line + 1}: {shown}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(
+            where=str(path), expected="valid TOML", got=str(error), remedy="Fix the line; strings need quotes."
+        ) from error
+
+
+def _not_utf8(path: Path, got: str) -> SettingsError:
+    return SettingsError(
+        where=str(path),
+        expected="text in UTF-8",
+        got=got,
+        remedy="Save the file as UTF-8; editors name it in the dialog to save, or at the bottom of the window.",
+    )
 
 
 def _find(start: Path) -> Path:
