@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from har.errors import LakeError, RangeError, RecordingError, UnitError
+from har.plausibility import RANGE_SLACK
 from har.recordings._cleaning import (
     Samples,
     check_date,
@@ -26,7 +27,7 @@ from har.recordings._parquet import read_parquet
 from har.recordings._resampling import resample
 from har.recordings._stamps import utc_microseconds
 from har.recordings._table import Parsed, activity_codes, channel_values, one_value
-from har.schema import FLAGS, RANGE_SLACK, canonical_schema
+from har.schema import FLAGS, canonical_schema
 from har.settings import Settings
 
 
