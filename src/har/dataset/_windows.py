@@ -75,7 +75,8 @@ def placements(lake: Lake, windows: WindowSet, *, version: int | None = None) ->
         windows: from `load_windows`, all or some of them.
         version: of `samples`, the one of the windows; None: the newest.
     """
-    recorded = lake.recordings.read(columns=[*RECORDING, "placement"]).unique(RECORDING, keep="last")
+    every = lake.recordings.read(columns=[*RECORDING, "placement", "ingested_at", "file"]).sort("ingested_at", "file")
+    recorded = every.select(*RECORDING, "placement").unique(RECORDING, keep="last", maintain_order=True)
     order = lake.samples.scan(version).select(RECORDING).unique().collect().sort(RECORDING)
     names = order.join(recorded, on=RECORDING, how="left", maintain_order="left")["placement"].fill_null("")
     placements: NDArray[np.str_] = names.to_numpy().astype(str)[windows.recordings]
