@@ -207,6 +207,7 @@ def test_faults_of_rows_are_counted(tmp_path: Path, settings: Settings, signal: 
     assert any("2 g" in name for name in clip)
     rest = {name: count for name, count in result.faults.items() if name not in clip}
     assert rest.pop("samples of a stuck sensor") > 100
+    assert rest.pop("windows without a signal (a sensor off, stuck or at its limit)") > 0
     assert rest == {
         "rows with an extra separator at the end": 2,
         "rows cut short": 1,
@@ -296,3 +297,28 @@ def test_invalid_options_are_refused(tmp_path: Path, signal: np.ndarray, look: L
         find_layout("motion-sense")
     with pytest.raises(SettingsError, match="files of the layout motionsense"):
         look("motionsense")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "line"),
+    [
+        ([1, 1, 1, 0, 0, 0], "recordings whose gyroscope is zero while the device moves"),
+        ([1, 1, 1, 1, 0, 1], "recordings whose gyro_y never changes"),
+        ([1, 0, 1, 1, 1, 1], "recordings whose accel_y never changes"),
+        ([1, 1, 1, 12, 12, 12], "recordings whose gyroscope seems to be in another unit; see --unit gyroscope=…"),
+    ],
+    ids=["gyroscope off", "dead gyroscope axis", "dead accelerometer axis", "unit"],
+)
+def test_a_sensor_that_is_off_dead_or_in_another_unit_has_a_line(
+    tmp_path: Path, signal: np.ndarray, change: Callable[..., Settings], look: Look, spoil: list[float], line: str
+) -> None:
+    wide = change(sensors={"gyroscope": {"full_scale": 400.0}})
+    _put(tmp_path, _rows(signal * spoil))
+    assert look(using=wide).faults[line] == 1
+
+
+def test_a_sensor_that_slept_is_counted_in_windows(tmp_path: Path, signal: np.ndarray, look: Look) -> None:
+    slept = signal.copy()
+    slept[300:700] = 0
+    _put(tmp_path, _rows(slept))
+    assert look().faults["windows without a signal (a sensor off, stuck or at its limit)"] == 5  # from 4, 6, … 12 s

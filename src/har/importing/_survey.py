@@ -11,6 +11,7 @@ from pathlib import Path
 from har.errors import ConflictingRecordingError, LakeError, RecordingError, SettingsError, UnitError
 from har.importing._checks import clipped, refuse_mixed_rates, refuse_non_recording, repeated
 from har.importing._labels import Labels
+from har.importing._plausible import implausible
 from har.importing._table import inbox_table, parts
 from har.recordings import InboxFile, Quality, read_recording
 from har.recordings.layouts import Layout, RawRecording, Source
@@ -189,7 +190,7 @@ class _Run:
         table.write_parquet(path, compression="zstd")
         file = InboxFile(path, date, subject, session)
         try:
-            quality = read_recording(file, settings).quality
+            recording = read_recording(file, settings)
         except UnitError as error:
             path.unlink()
             raise UnitError(
@@ -201,13 +202,14 @@ class _Run:
         except RecordingError:
             path.unlink()
             raise
+        self.result.faults.update(implausible(recording, settings))
         self._count(
             Staged(
                 file,
                 raw.where,
                 raw.clock,
                 _seconds(raw),
-                quality,
+                recording.quality,
                 self._sensors(raw),
                 raw.placement,
                 raw.device,
