@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -254,3 +255,21 @@ def test_invalid_options_are_refused(tmp_path: Path, signal: np.ndarray, look: L
         find_layout("motion-sense")
     with pytest.raises(SettingsError, match="files of the layout motionsense"):
         look("motionsense")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "note"),
+    [
+        ([1, 1, 1, 0, 0, 0], "gyro_x, gyro_y, gyro_z do not change: the sensor was off"),
+        ([1, 1, 1, 1, 0, 1], "gyro_y is 0 throughout while other axes move"),
+        ([1, 0, 1, 1, 1, 1], "accel_y is 0 throughout while other axes move"),
+        ([1, 1, 1, 12, 12, 12], "the angular rate looks like deg/s"),
+    ],
+    ids=["gyroscope off", "dead gyroscope axis", "dead accelerometer axis", "unit"],
+)
+def test_a_sensor_that_is_off_dead_or_in_another_unit_has_a_line(
+    tmp_path: Path, signal: np.ndarray, change: Callable[..., Settings], look: Look, spoil: list[float], note: str
+) -> None:
+    wide = change(sensors={"gyroscope": {"full_scale": 400.0}})
+    put(tmp_path, rows_of(signal * spoil))
+    assert [count for name, count in look(using=wide).faults.items() if note in name] == [1]

@@ -66,7 +66,8 @@ def placements(lake: Lake, windows: WindowSet, *, version: int | None = None) ->
         windows: from `load_windows`, all or some of them.
         version: of `samples`, the one of the windows; None: the newest.
     """
-    recorded = lake.recordings.read(columns=[*RECORDING, "placement"]).unique(RECORDING, keep="last")
+    every = lake.recordings.read(columns=[*RECORDING, "placement", "ingested_at", "file"]).sort("ingested_at", "file")
+    recorded = every.select(*RECORDING, "placement").unique(RECORDING, keep="last", maintain_order=True)
     found = _recordings(lake, version).join(recorded, on=RECORDING, how="left", maintain_order="left")
     placements: NDArray[np.str_] = found["placement"].fill_null("").to_numpy().astype(str)[windows.recordings]
     return placements

@@ -18,10 +18,10 @@ def predictions_counted_once(lake: Lake, first: dt.date, last: dt.date) -> pl.Da
     """Predictions of these dates, each movement once: the nightly job's, or else the online service's.
 
     Windows without a signal are left out: they are neither right nor wrong, and nobody can label them. Rows are sorted
-    by date, subject, session and start.
+    by date, subject, session and start, requests of one time by their id.
     """
     found = lake.predictions.collect(lake.predictions.scan().filter(pl.col("date").is_between(first, last)))
-    return with_signal(counted_once(found)).sort(_KEY)
+    return with_signal(counted_once(found)).sort(*_KEY, "request_id")
 
 
 def join_labels(predictions: pl.DataFrame, lake: Lake, settings: Settings) -> pl.DataFrame:
