@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,7 +15,7 @@ import polars as pl
 
 from har.cutting import run_ids
 from har.errors import LakeError
-from har.files import replacing
+from har.files import replacing, temporary_folder
 from har.inference import Classifier, ModelMetadata, Package, granted_cores
 from har.lake import Partition
 from har.predictions import FEATURES, feature_indices, predict
@@ -98,8 +97,8 @@ class Scorer:
         done = Scored(0, 0)
         running: deque[tuple[int, Future[pl.DataFrame]]] = deque()
         try:
-            with tempfile.TemporaryDirectory(prefix="har-batch-") as folder:
-                parts = _Parts(Path(folder), schema)
+            with temporary_folder("batch") as folder:
+                parts = _Parts(folder, schema)
 
                 def finish_oldest() -> Scored:
                     rows, future = running.popleft()

@@ -20,6 +20,7 @@ from rich.table import Table
 
 from har.errors import HarError
 from har.project import use_tracking
+from har.registry import artifact_location, local_database
 from har.settings import Settings, load_settings
 from infra.local.child import Child
 from infra.local.environment import quiet_environment
@@ -78,7 +79,7 @@ def _start(root: Path, prefect_port: int, mlflow_port: int, stack: ExitStack, co
     stack.enter_context(hold_home(home))
     use_tracking(settings.tracking.uri)
     tracking = os.environ.get("MLFLOW_TRACKING_URI", "")
-    database = tracking or f"sqlite:///{(settings.path('mlflow') / 'mlflow.db').as_posix()}"
+    database = tracking or local_database(settings.path("mlflow"))
     page = not tracking.startswith(("http://", "https://"))  # an MLflow server has its own page
     if page:
         require_free(mlflow_port, "Choose another one: `har up --mlflow-port 5001`.")
@@ -112,7 +113,7 @@ def _start_mlflow(settings: Settings, database: str, port: int, log: Path) -> Ch
     folder = settings.path("mlflow")
     folder.mkdir(parents=True, exist_ok=True)
     address = [f"--host={HOST}", f"--port={port}", "--workers=1"]
-    stores = [f"--default-artifact-root={folder / 'artifacts'}", "--no-serve-artifacts"]
+    stores = [f"--default-artifact-root={artifact_location(folder)}", "--no-serve-artifacts"]
     environment = {
         **quiet_environment(),
         **os.environ,
