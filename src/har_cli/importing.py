@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import shlex
-import tempfile
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from har.errors import NotEnoughDataError, SettingsError
+from har.files import temporary_folder
 from har.settings import load_settings
 
 if TYPE_CHECKING:
@@ -69,13 +69,13 @@ def import_recordings(
 
     settings = load_settings()
     reader = find_layout(layout)
-    with tempfile.TemporaryDirectory(prefix="har-import-") as folder:
+    with temporary_folder("import") as folder:
         with out.status(f"Reading {path} …"):
             found = survey(
                 reader,
                 path,
                 settings,
-                Path(folder),
+                folder,
                 options=_pairs(option, "--option"),
                 names=_pairs(activities, "--map"),
                 units=_pairs(unit, "--unit"),

@@ -38,7 +38,9 @@ def load_windows(
 
     Raises:
         NotEnoughDataError: the lake holds no samples.
+        LakeDamageError: a file of the samples is missing or damaged.
     """
+    lake.samples.require_intact(version)
     columns = ["date", "subject", "session", "segment", "time", "activity", *lake.channels]
     frame = lake.samples.collect(lake.samples.scan(version).select(columns).sort(ORDER), version)
     if frame.is_empty():

@@ -19,6 +19,7 @@ from urllib.parse import unquote
 
 from har.errors import LakeDamageError, LakeError, reason
 from har.files import write_atomically
+from har.lake._sums import Sums
 from har.lake._where import Partition
 
 _KEPT = 20
@@ -46,6 +47,7 @@ class Commits:
     def __init__(self, table: Path) -> None:
         self._table = table
         self.path = table.parent / f".{table.name}.commits"
+        self.sums = Sums(table)
 
     @property
     def exists(self) -> bool:
@@ -127,8 +129,10 @@ class Commits:
         return self._table / "_delta_log" / f"{version:020}.json"
 
     def _sync(self, file: Path, content: bytes) -> None:
-        added = [action["add"]["path"] for line in content.splitlines() if "add" in (action := json.loads(line))]
-        for path in (*(self._table / unquote(name) for name in added), file, file.parent):
+        names = [action["add"]["path"] for line in content.splitlines() if "add" in (action := json.loads(line))]
+        added = [self._table / unquote(name) for name in names]
+        self.sums.add(path for path in added if self.sums.expected(path) is None)
+        for path in (*added, file, file.parent):
             handle = os.open(path, os.O_RDONLY)
             try:
                 os.fsync(handle)

@@ -100,15 +100,26 @@ class Table:
         return self.collect(frame if columns is None else frame.select(list(columns)), version)
 
     def each(
-        self, version: int | None, partitions: Iterable[Partition], columns: Iterable[str]
+        self, version: int | None, partitions: Iterable[Partition], columns: Iterable[str], *, verify: bool = False
     ) -> Iterator[tuple[Partition, pl.DataFrame]]:
         """One partition at a time, in the given order; `columns` must not name date and subject, the partition itself.
 
         Reads the files that the log lists: takes half the time of a scan, and memory for one partition.
+
+        Args:
+            version: of the table; None: the newest.
+            partitions: to read.
+            columns: to return.
+            verify: compare the files' checksums first, which reads whole files.
+
+        Raises:
+            LakeDamageError: a file is missing or damaged; names its partition.
         """
         wanted, columns = list(partitions), list(columns)
         files = self._reader.files(self._open(version))
         for partition in wanted:
+            if verify:
+                self._reader.require_intact({partition: files.get(partition, [])})
             yield partition, self._reader.read(files.get(partition, []), columns, partition)
 
     def partitions(self, version: int | None = None) -> list[Partition]:
@@ -158,6 +169,14 @@ class Table:
         lost = self._commits.lost(-1 if table is None else table.version())
         return {partition for partitions in lost.values() for partition in partitions}
 
+    def require_intact(self, version: int | None = None) -> None:
+        """Compare the checksums of all files of a version (None: the newest).
+
+        Raises:
+            LakeDamageError: a file is missing or damaged; names its partition.
+        """
+        self._reader.require_intact(self._reader.files(self._open(version)))
+
     def require_all_commits(self) -> None:
         """Refuse to use a table whose lost rows no command makes again: later commits would hide the loss.
 
@@ -169,7 +188,7 @@ class Table:
             raise self._commits.error(lost)
 
     def damaged(self, *, content: bool = False) -> dict[Partition, dict[str, str]]:
-        """Files that the log names and that are missing, cut short or, with `content`, cannot be decoded.
+        """Files that the log names and that are missing, cut short or, with `content`, not as they were written.
 
         Returns:
             By partition, the path of each file and what is wrong with it.
@@ -336,7 +355,9 @@ class Table:
         with self.lock():
             table = self._open()
             try:
-                return 0 if table is None else len(table.vacuum(dry_run=False))
+                removed = 0 if table is None else len(table.vacuum(dry_run=False))
+                self._reader.sums.forget_removed()
+                return removed
             except (OSError, DeltaError) as error:
                 raise LakeError.refused(self.path, error) from error
 

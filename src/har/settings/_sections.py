@@ -31,6 +31,7 @@ class Project(_Section):
 
     name: str = Field(min_length=1)
     timezone: str = "UTC"
+    share_with_group: bool = False
 
     @field_validator("timezone")
     @classmethod
