@@ -8,7 +8,7 @@ since 1970 in UTC. Only the standard library is imported here, so that the servi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Literal, NotRequired, TypedDict
 
 SUBJECT = r"^[A-Za-z0-9.-]{1,64}$"
 """What a subject may be called, in file names, requests and log lines: the lake has a folder of this name."""
@@ -20,6 +20,7 @@ REQUEST_ID = r"^[A-Za-z0-9._-]{1,64}$"
 FIRST_STAMP_US, END_STAMP_US = -62_135_596_800_000_000, 253_402_300_800_000_000
 """Times from the start of year 1 to before the start of year 10000, as Python's `datetime` has them."""
 DAY_US = 86_400_000_000
+"""Also the longest interval of a feedback, whatever a service allows."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,10 @@ class ShadowLine(TypedDict):
 
 
 class FeedbackLine(TypedDict):
-    """The true activity of a request's windows, or of a subject's interval."""
+    """The true activity of a request's windows, or of a subject's interval.
+
+    `source` is who said so, as the service saw it; lines of releases without it are read, too.
+    """
 
     kind: Literal["feedback"]
     feedback_id: Name
@@ -94,3 +98,4 @@ class FeedbackLine(TypedDict):
     subject: Subject | None
     start_us: Stamp | None
     end_us: Stamp | None
+    source: NotRequired[Name | None]

@@ -113,6 +113,17 @@ class Table:
         files = {} if table is None else self._files(table)
         return sum(file["num_records"] for group in files.values() for file in group)
 
+    def partitions_with_nulls(self, column: str) -> list[Partition]:
+        """Partitions that may have a null in this column, sorted; read from the statistics in the log."""
+        table = self._open()
+        files = {} if table is None else self._files(table)
+        nulls = f"null_count.{column}"
+
+        def may_have(file: dict[str, Any]) -> bool:
+            return file.get(nulls) is None or bool(file[nulls])
+
+        return sorted(partition for partition, group in files.items() if any(map(may_have, group)))
+
     def changed_since(self, version: int) -> list[Partition]:
         """Partitions whose files differ from those at `version`, sorted; read from the log, not from the data."""
         new, old = (
