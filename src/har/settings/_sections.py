@@ -234,6 +234,9 @@ class Serving(_Section):
     log_queue: int = Field(default=4096, ge=1)
     log_rotate_mb: float = Field(default=16.0, gt=0)
     log_rotate_s: float = Field(default=60.0, gt=0)
+    feedback_max_s: float = Field(default=3600.0, gt=0, le=86_400)
+    feedback_per_minute: int = Field(default=60, ge=1)
+    feedback_token_always: bool = False
 
 
 class Monitoring(_Section):
@@ -297,3 +300,4 @@ class Paths(_Section):
     mlflow: Path = Path("mlruns")
     bentoml: Path = Path(".bentoml")
     journal: Path = Path("data/journal")
+    feedback_token: Path = Path("data/feedback-token")
