@@ -17,7 +17,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from filelock import FileLock, Timeout
 
 from har.errors import LakeBusyError, LakeError, reason
-from har.lake._where import Partition, either, ordered, partitions_of, ranges, sql
+from har.lake._where import Partition, either, in_order, ordered, partitions_of, ranges, sql
 
 _LOCK_TIMEOUT_S = 60.0
 _COMMIT_ATTEMPTS = 5
@@ -105,7 +105,7 @@ class Table:
         table = self._open(version)
         if table is None:
             return []
-        return sorted((dt.date.fromisoformat(part["date"]), part["subject"]) for part in table.partitions())
+        return in_order((dt.date.fromisoformat(part["date"]), part["subject"]) for part in table.partitions())
 
     def count(self) -> int:
         """Number of rows, from the statistics in the log, not from the data."""
@@ -122,7 +122,7 @@ class Table:
         def may_have(file: dict[str, Any]) -> bool:
             return file.get(nulls) is None or bool(file[nulls])
 
-        return sorted(partition for partition, group in files.items() if any(map(may_have, group)))
+        return in_order(partition for partition, group in files.items() if any(map(may_have, group)))
 
     def changed_since(self, version: int) -> list[Partition]:
         """Partitions whose files differ from those at `version`, sorted; read from the log, not from the data."""
@@ -133,7 +133,7 @@ class Table:
             }
             for table in (self._open(), self._open(version))
         )
-        return sorted(partition for partition in {*new, *old} if new.get(partition) != old.get(partition))
+        return in_order(partition for partition in {*new, *old} if new.get(partition) != old.get(partition))
 
     def written_at(self) -> dict[Partition, float]:
         """When each partition's newest file was written, in seconds since 1970; read from the log."""
@@ -164,8 +164,8 @@ class Table:
             LakeBusyError: another writer has locked the table for a minute.
             LakeError: the disk refuses.
         """
-        wanted = sorted(set(partitions))
-        frame = frame.cast(self.schema).select(self.schema.names())
+        wanted = in_order(partitions)
+        frame = self._whole(frame)
         outside = frame.filter(~either(wanted))
         if len(outside):
             raise ValueError(f"rows of {outside.row(0)[:2]}, which is not among the partitions to replace")
@@ -196,7 +196,7 @@ class Table:
             LakeError: the disk refuses.
         """
         names = ["date", "subject", *key]
-        frame = frame.cast(self.schema).select(self.schema.names())
+        frame = self._whole(frame)
         with self.lock():
             keys = frame.select(names).with_row_index("row").unique(names, keep="first", maintain_order=True)
             known = self.scan(partitions=partitions_of(keys)).filter(ranges(keys, key)).select(names).collect()
@@ -256,7 +256,7 @@ class Table:
         with self.lock():
             table = self._open()
             files = {} if table is None else self._files(table)
-            many = [one for one in sorted(set(partitions)) if len(files.get(one, [])) >= _SMALL_FILES]
+            many = [one for one in in_order(partitions) if len(files.get(one, [])) >= _SMALL_FILES]
             for date, subject in many:
                 chosen = [("date", "=", date.isoformat()), ("subject", "=", subject)]
                 self._commit(partial(_merge_files, chosen=chosen, properties=self._properties))
@@ -278,6 +278,19 @@ class Table:
         except OSError as error:
             raise LakeError.refused(self.path, error) from error
         return _TableLock(self)
+
+    def _whole(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """All columns of the schema, in their order; a row without date or subject would spoil the whole table."""
+        frame = frame.cast(self.schema).select(self.schema.names())
+        nowhere = frame.filter(pl.col("date").is_null() | (pl.col("subject").fill_null("") == ""))
+        if len(nowhere):
+            raise LakeError(
+                where=str(self.path),
+                expected="rows with a date and a subject",
+                got=f"{len(nowhere)} without, of {len(frame)}; the first: {nowhere.head(1).to_dicts()[0]}",
+                remedy="Nothing was written. Find out where these rows come from.",
+            )
+        return frame
 
     def _commit(self, write: Callable[[DeltaTable | None], object]) -> int:
         for attempt in range(_COMMIT_ATTEMPTS):

@@ -7,6 +7,7 @@ from har.monitoring.decisions._log import DecisionLog, DecisionRow
 from har.monitoring.decisions._performance import measure_performance
 from har.monitoring.decisions._policy import STARTS_TRAINING, Facts, decide
 from har.monitoring.decisions._probation import LAKE_TO, ProbationVerdict, watch_probation
+from har.monitoring.decisions._truth import confident_answers
 
 __all__ = [
     "LAKE_TO",
@@ -17,6 +18,7 @@ __all__ = [
     "DecisionRow",
     "Facts",
     "ProbationVerdict",
+    "confident_answers",
     "decide",
     "gather_facts",
     "measure_performance",
