@@ -210,6 +210,9 @@ class Gates(_Section):
     reference_ratio: float = Field(default=10.0, gt=0)
     latency_ms: float = Field(default=10.0, gt=0)
     old_margin: float = Field(default=0.05, ge=0, lt=1)
+    champion_drop: float = Field(default=0.2, gt=0, le=1)
+    mix_change: float = Field(default=0.3, gt=0, le=1)
+    denied_share: float = Field(default=0.5, gt=0, le=1)
 
 
 class Scoring(_Section):

@@ -1,6 +1,7 @@
 """Decisions: what is done about a day, the facts it rests on, and the log of what came of it."""
 
 from har.monitoring.decisions._decision import Action, Decision
+from har.monitoring.decisions._evidence import gather_evidence
 from har.monitoring.decisions._facts import gather_facts
 from har.monitoring.decisions._label_requests import request_labels
 from har.monitoring.decisions._log import DecisionLog, DecisionRow
@@ -20,6 +21,7 @@ __all__ = [
     "ProbationVerdict",
     "confident_answers",
     "decide",
+    "gather_evidence",
     "gather_facts",
     "measure_performance",
     "request_labels",
