@@ -14,6 +14,7 @@ import numpy as np
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from bentos.online._contract import Contract, Feedback, Windows
+from bentos.online._door import Door
 from bentos.online._guard import Guard
 from bentos.online._journal import Journal
 from bentos.online._metrics import Metrics
@@ -51,6 +52,7 @@ class Answering:
         full_scales = settings.sensors.full_scales
         self.contract = Contract(metadata, max_windows=serving.max_windows, full_scales=full_scales)
         self.description = describe_models(models, max_windows=serving.max_windows)
+        self.door = Door(settings)
         self.metrics = Metrics(metadata.activities, registry)
         for role, model in models.items():
             described = model.classifier.metadata
@@ -101,6 +103,7 @@ class Answering:
             ModelError: a model fails.
         """
         self._guard.warm_up()
+        self.door.prepare()
         self._journal.start()
         gc.collect()
         gc.freeze()
@@ -188,12 +191,13 @@ class Answering:
             "warnings": [{"code": doubt.code, "text": doubt.text} for doubt in doubts],
         }
 
-    def record(self, feedback: Feedback) -> str:
-        """Write feedback to the prediction log; its id.
+    def record(self, feedback: Feedback, source: str) -> str:
+        """Write feedback of this source, which `door` let in, to the prediction log; its id.
 
         Raises:
-            RequestError: the log has no room.
+            RequestError: the feedback is too much, or about too long an interval; or the log has no room.
         """
+        self.door.admit(feedback, source)
         feedback_id = self.new_id()  # a client may give several feedbacks the same request id
         line = {
             "kind": "feedback",
@@ -204,6 +208,7 @@ class Answering:
             "subject": feedback.subject,
             "start_us": feedback.start_us,
             "end_us": feedback.end_us,
+            "source": source,
         }
         if not self._journal.append(line):
             raise RequestError(

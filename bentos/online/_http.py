@@ -71,6 +71,8 @@ def refusal(error: RequestError, request_id: str) -> Response:
     response = answer(error.status, orjson.dumps({"error": parts, "request_id": request_id}), request_id)
     if error.status == 405:
         response.headers["allow"] = error.expected
+    if error.status == 401:
+        response.headers["www-authenticate"] = "Bearer"
     return response
 
 

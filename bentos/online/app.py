@@ -113,7 +113,8 @@ class App(Starlette):
 
     async def _feedback(self, body: bytes, request: Request, headers: Headers, request_id: str) -> bytes:
         answering = self.answering
-        return orjson.dumps({"feedback_id": answering.record(answering.contract.feedback(body))})
+        source = answering.door.source(request.scope, headers)
+        return orjson.dumps({"feedback_id": answering.record(answering.contract.feedback(body), source)})
 
     async def _livez(self, request: Request) -> Response:
         return answer(200, b'{"status":"alive"}', self._request_id(request))

@@ -23,6 +23,9 @@ from bentos.online.app import App
 from bentos.origin import SameOrigin
 from har.errors import RequestError
 
+_DEPENDENT = "a service of the same bento"
+"""The source of feedback that another service passes on; over HTTP, `bentos.online.app` answers."""
+
 SETTINGS = _project.settings()
 MODEL = _project.model(SETTINGS)
 
@@ -108,7 +111,7 @@ class Online:
         content = {name: value for name, value in given.items() if value is not None}
         with _refusals():
             found = answering().contract.feedback_fields({"activity": activity, **content})
-            return Accepted(feedback_id=answering().record(found))
+            return Accepted(feedback_id=answering().record(found, _DEPENDENT))
 
 
 @contextlib.contextmanager

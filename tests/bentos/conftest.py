@@ -66,13 +66,13 @@ def _serve(stack: ExitStack, root: Path) -> Serve:
 
     numbers = count()
 
-    def serve(package: Package, *, alone: bool = False, **serving: Any) -> Service:
+    def serve(package: Package, *, alone: bool = False, host: str = "127.0.0.1", **serving: Any) -> Service:
         settings = write_settings(root / f"project{next(numbers)}", **serving)
         registry = CollectorRegistry()
         # In the place of BentoML's own application, which has the pages that the API itself has not.
         behind = None if alone else Starlette(routes=[Mount("/metrics", make_asgi_app(registry))])
         app = App(Answering(package, settings, registry=registry), behind=behind)
-        service = Service(stack.enter_context(listening(app)), package, settings, registry, app)
+        service = Service(stack.enter_context(listening(app, host)), package, settings, registry, app)
         stack.callback(service.client.close)
         return service
 

@@ -22,7 +22,9 @@ NINE = dt.datetime(2024, 1, 1, 9, tzinfo=dt.UTC)
 NAMES = ("PEN", "ABD", "FEL", "IR", "ER", "TRAP", "ROW")
 
 
-def add_feedback(lake: Lake, *rows: tuple[str, float | None, float | None, str], first: int = 0) -> None:
+def add_feedback(
+    lake: Lake, *rows: tuple[str, float | None, float | None, str], first: int = 0, review: str | None = "accepted"
+) -> None:
     """Add feedback in the order of receipt: subject, start and end in seconds after nine, activity."""
     values = [
         {
@@ -34,6 +36,7 @@ def add_feedback(lake: Lake, *rows: tuple[str, float | None, float | None, str],
             "request_id": None,
             "feedback_id": f"f{first + number}",
             "received_at": NINE + dt.timedelta(hours=1, seconds=first + number),
+            "review": review,
         }
         for number, (subject, start, end, activity) in enumerate(rows)
     ]

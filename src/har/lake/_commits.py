@@ -20,7 +20,7 @@ from urllib.parse import unquote
 from har.errors import LakeDamageError, LakeError, reason
 from har.files import write_atomically
 from har.lake._sums import Sums
-from har.lake._where import Partition
+from har.lake._where import Partition, in_order
 
 _KEPT = 20
 """Commits in the record; a crash loses those of its last half minute."""
@@ -99,7 +99,7 @@ class Commits:
         Args:
             lost: of `lost`.
         """
-        partitions = sorted({partition for changed in lost.values() for partition in changed})
+        partitions = in_order(partition for changed in lost.values() for partition in changed)
         some = ", ".join(f"{date} subject {subject}" for date, subject in partitions[:3])
         more = f" and {len(partitions) - 3} more subject-days" if len(partitions) > 3 else ""
         return LakeDamageError(
@@ -168,7 +168,7 @@ class Commits:
 
 
 def _rows(partitions: Iterable[Partition]) -> list[tuple[str, str]]:
-    return [(date.isoformat(), subject) for date, subject in sorted(partitions)]
+    return [(date.isoformat(), subject) for date, subject in in_order(partitions)]
 
 
 def _partitions(rows: Iterable[tuple[str, str]]) -> frozenset[Partition]:

@@ -25,6 +25,8 @@ from har.schema import (
 
 __all__ = ["Lake", "Partition"]
 
+_NEW_IN_LABELS = ("claimed_start", "claimed_end", "source", "batch", "review", "reviewed_by")
+
 
 class Lake:
     """The tables under one folder.
@@ -35,7 +37,7 @@ class Lake:
         predictions: one row per scored window, by the nightly job or online.
         scores: one row per scored partition.
         requests: one row per window that the online service answered.
-        labels: one row per feedback.
+        labels: one row per label that is not in a recording's file.
         profiles: distributions of the model's features per day, subject, placement and device.
         drift: one report per monitored day.
         decisions: the decisions of the monitoring policy, and their outcome.
@@ -55,7 +57,7 @@ class Lake:
         self.predictions = Table(folder / "predictions", PREDICTIONS, added=["request_id"], rebuild="har score")
         self.scores = Table(folder / "scores", SCORES, rebuild="har score")
         self.requests = Table(folder / "requests", REQUESTS, measured=True)
-        self.labels = Table(folder / "labels", LABELS)
+        self.labels = Table(folder / "labels", LABELS, added=_NEW_IN_LABELS)
         self.profiles = Table(
             folder / "profiles",
             PROFILES,

@@ -15,7 +15,7 @@ from polars.exceptions import PanicException, PolarsError
 
 from har.errors import LakeDamageError, LakeError, reason
 from har.lake._sums import Sums, crc32
-from har.lake._where import Partition
+from har.lake._where import Partition, in_order
 
 File = dict[str, Any]
 """The log's entry for a file: path (absolute), size_bytes, modification_time, num_records, null_count.…, min.…"""
@@ -136,7 +136,7 @@ class Reader:
         self.absent(table)
         files = self.files(table)
         chosen = files if partitions is None else set(partitions).intersection(files)
-        paths = {file["path"]: partition for partition in sorted(chosen) for file in files[partition]}
+        paths = {file["path"]: partition for partition in in_order(chosen) for file in files[partition]}
         if not paths:
             return pl.LazyFrame(schema=self.schema)
         stored = pl.Schema({name: dtype for name, dtype in self.schema.items() if name not in _PARTITION})

@@ -18,7 +18,7 @@ from har.errors import LakeDamageError, LakeError
 from har.lake._commits import Commits
 from har.lake._lock import TableLock
 from har.lake._reader import File, Reader
-from har.lake._where import Partition, either, ordered, partitions_of, ranges, sql
+from har.lake._where import Partition, either, in_order, ordered, partitions_of, ranges, sql
 
 _LOCK_TIMEOUT_S = 60.0
 _COMMIT_ATTEMPTS = 5
@@ -127,7 +127,7 @@ class Table:
         table = self._open(version)
         if table is None:
             return []
-        return sorted((dt.date.fromisoformat(part["date"]), part["subject"]) for part in table.partitions())
+        return in_order((dt.date.fromisoformat(part["date"]), part["subject"]) for part in table.partitions())
 
     def count(self) -> int:
         """Number of rows, from the statistics in the log, not from the data."""
@@ -148,13 +148,23 @@ class Table:
             for partition, group in self._reader.files(table).items()
         }
 
+    def partitions_with_nulls(self, column: str) -> list[Partition]:
+        """Partitions that may have a null in this column, sorted; read from the statistics in the log."""
+        files = self._reader.files(self._open())
+        nulls = f"null_count.{column}"
+
+        def may_have(file: File) -> bool:
+            return file.get(nulls) is None or bool(file[nulls])
+
+        return in_order(partition for partition, group in files.items() if any(map(may_have, group)))
+
     def changed_since(self, version: int) -> list[Partition]:
         """Partitions whose files differ from those at `version`, sorted; read from the log, not from the data."""
         new, old = (
             {partition: {file["path"] for file in files} for partition, files in self._reader.files(table).items()}
             for table in (self._open(), self._open(version))
         )
-        return sorted(partition for partition in {*new, *old} if new.get(partition) != old.get(partition))
+        return in_order(partition for partition in {*new, *old} if new.get(partition) != old.get(partition))
 
     def written_at(self) -> dict[Partition, float]:
         """When each partition's newest file was written, in seconds since 1970; read from the log."""
@@ -240,8 +250,8 @@ class Table:
             LakeBusyError: another writer has locked the table for a minute.
             LakeError: the disk refuses.
         """
-        wanted = sorted(set(partitions))
-        frame = frame.cast(self.schema).select(self.schema.names())
+        wanted = in_order(partitions)
+        frame = self._whole(frame)
         outside = frame.filter(~either(wanted))
         if len(outside):
             raise ValueError(f"rows of {outside.row(0)[:2]}, which is not among the partitions to replace")
@@ -279,7 +289,7 @@ class Table:
             LakeError: the disk refuses.
         """
         names = ["date", "subject", *key]
-        frame = frame.cast(self.schema).select(self.schema.names())
+        frame = self._whole(frame)
         with self.lock():
             self.require_all_commits()
             keys = frame.select(names).with_row_index("row").unique(names, keep="first", maintain_order=True)
@@ -343,7 +353,7 @@ class Table:
         """Merge the files of those partitions that have many; the rows do not change. Returns how many were merged."""
         with self.lock():
             files = self._reader.files(self._open())
-            many = [one for one in sorted(set(partitions)) if len(files.get(one, [])) >= _SMALL_FILES]
+            many = [one for one in in_order(partitions) if len(files.get(one, [])) >= _SMALL_FILES]
             for date, subject in many:
                 chosen = [("date", "=", date.isoformat()), ("subject", "=", subject)]
                 version = self._commit(partial(_merge_files, chosen=chosen, properties=self._properties))
@@ -372,6 +382,19 @@ class Table:
     def _lost_versions(self) -> dict[int, frozenset[Partition]]:
         table = self._open()
         return self._commits.lost(-1 if table is None else table.version())
+
+    def _whole(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """All columns of the schema, in their order; a row without date or subject would spoil the whole table."""
+        frame = frame.cast(self.schema).select(self.schema.names())
+        nowhere = frame.filter(pl.col("date").is_null() | (pl.col("subject").fill_null("") == ""))
+        if len(nowhere):
+            raise LakeError(
+                where=str(self.path),
+                expected="rows with a date and a subject",
+                got=f"{len(nowhere)} without, of {len(frame)}; the first: {nowhere.head(1).to_dicts()[0]}",
+                remedy="Nothing was written. Find out where these rows come from.",
+            )
+        return frame
 
     def _commit(self, write: Callable[[DeltaTable | None], object]) -> int:
         for attempt in range(_COMMIT_ATTEMPTS):
