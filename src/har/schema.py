@@ -58,9 +58,15 @@ RECORDINGS = pl.Schema(
         "notes": pl.List(pl.String()),
         "placement": pl.String(),
         "device": pl.String(),
+        "overlapping": pl.Int64(),
     }
 )
-"""One row per ingested file: the source of its samples, and their quality."""
+"""One row per ingested file and date: the source of its samples, and their quality.
+
+`samples` is the number of rows in the sample table. A file that was cut at midnight has a row for each of its dates,
+with the same `file` and `sha256`. `overlapping` counts samples that were left out because another session of the
+subject and placement has them.
+"""
 
 PREDICTIONS = pl.Schema(
     {

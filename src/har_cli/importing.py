@@ -16,6 +16,7 @@ from rich.table import Table
 from har.errors import NotEnoughDataError, SettingsError
 from har.files import temporary_folder
 from har.settings import load_settings
+from har_cli._shared import end_unless
 
 if TYPE_CHECKING:
     from har.importing import Labels, Staged, Survey
@@ -99,6 +100,7 @@ def import_recordings(
     refused = f", {len(found.refused)} recordings refused" if found.refused else ""
     passed = f", {sum(one.count for one in found.passed)} entries passed over" if found.passed else ""
     out.print(f"{written.new} files written, {written.present} there already{refused}{passed}: {escape(str(inbox))}")
+    end_unless(not found.refused and not written.conflicts)
 
 
 def _pairs(given: list[str] | None, flag: str) -> dict[str, str]:

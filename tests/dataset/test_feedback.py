@@ -107,7 +107,7 @@ def test_last_cover_equals_a_plain_loop(intervals: list[tuple[int, int]]) -> Non
 def recorded(put, lake: Lake, settings: Settings) -> Lake:
     """s01: 30 s of PEN and 30 s without a label on one day; s02: 30 s of ROW on the next."""
     put("2024-01-01", "s01", "a", "PEN")
-    put("2024-01-01", "s01", "b")
+    put("2024-01-01", "s01", "b", seed=1)
     put("2024-01-02", "s02", "a", "ROW")
     for chunk in inbox_chunks(settings)[0]:
         ingest_files(lake, settings, chunk)

@@ -173,6 +173,7 @@ def test_faults_of_rows_are_counted(tmp_path: Path, settings: Settings, signal: 
         "rows with a value that is not a number": 1,
         "samples without a label": 10,
         "gaps longer than 0.5 s": 1,
+        "samples to interpolate": 3,
         "samples that repeat the previous values": 2,
     }
     assert result.staged[0].quality.samples_kept == 900 - 100 - 3
@@ -272,4 +273,21 @@ def test_a_sensor_that_is_off_dead_or_in_another_unit_has_a_line(
 ) -> None:
     wide = change(sensors={"gyroscope": {"full_scale": 400.0}})
     put(tmp_path, rows_of(signal * spoil))
-    assert [count for name, count in look(using=wide).faults.items() if note in name] == [1]
+    faults = look(using=wide).faults
+    assert [count for name, count in faults.items() if note in name] == [1], faults
+
+
+@pytest.mark.parametrize("name", ["2024-05-06", "2024-05-06/s01_a.parquet"])
+def test_nothing_is_written_through_a_link_in_the_inbox(
+    tmp_path: Path, settings: Settings, signal: np.ndarray, look: Look, name: str
+) -> None:
+    put(tmp_path, rows_of(signal))
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    link = settings.path("inbox") / name
+    link.parent.mkdir(parents=True)
+    link.symlink_to(outside if name == "2024-05-06" else outside / "mine.parquet")
+    done = write(look(), settings.path("inbox"))
+    assert (done.new, done.present) == (0, 0)
+    assert "a symbolic link" in str(done.conflicts[0].error)
+    assert list(outside.iterdir()) == []

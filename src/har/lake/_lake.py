@@ -33,7 +33,7 @@ class Lake:
 
     Attributes:
         samples: canonical samples, see `har.recordings`.
-        recordings: one row per ingested file.
+        recordings: one row per ingested file and date.
         predictions: one row per scored window, by the nightly job or online.
         scores: one row per scored partition.
         requests: one row per window that the online service answered.
@@ -51,7 +51,7 @@ class Lake:
         self.recordings = Table(
             folder / "recordings",
             RECORDINGS,
-            added=["interpolated", "stamps_spread", "notes", "placement", "device"],
+            added=["interpolated", "stamps_spread", "notes", "placement", "device", "overlapping"],
             rebuild="har ingest",
         )
         self.predictions = Table(folder / "predictions", PREDICTIONS, added=["request_id"], rebuild="har score")

@@ -20,6 +20,8 @@ from har.lake._lock import TableLock
 from har.lake._reader import File, Reader
 from har.lake._where import Partition, either, in_order, ordered, partitions_of, ranges, sql
 
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MICROSECOND = dt.timedelta(microseconds=1)
 _LOCK_TIMEOUT_S = 60.0
 _COMMIT_ATTEMPTS = 5
 _SMALL_FILES = 32
@@ -228,6 +230,21 @@ class Table:
         """Forget which commits there should be."""
         with self.lock():
             self._commits.forget()
+
+    def spans(self, column: str) -> dict[Partition, tuple[int, int]]:
+        """First and last time in a column of each partition, in µs since 1970; read from the log, not from the data.
+
+        The log has milliseconds: the last time is rounded up. Partitions with a file without statistics are left out.
+        """
+        found: dict[Partition, tuple[int, int]] = {}
+        for partition, files in self._reader.files(self._open()).items():
+            ends = [(file.get(f"min.{column}"), file.get(f"max.{column}")) for file in files]
+            if all(first is not None and last is not None for first, last in ends):
+                found[partition] = (
+                    min((first - _EPOCH) // _MICROSECOND for first, _ in ends),
+                    max((last - _EPOCH) // _MICROSECOND for _, last in ends) + 1_000,
+                )
+        return found
 
     def replace(
         self, frame: pl.DataFrame, partitions: Iterable[Partition], *, keep: str | pl.Expr | None = None
