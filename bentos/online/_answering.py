@@ -22,7 +22,10 @@ from har.inference import Package, granted_cores
 from har.settings import Settings
 
 _INLINE_WINDOWS = 16
-"""Up to this many windows, a hop to a thread takes longer than the inference, which would not run beside it anyway."""
+"""Up to this many windows, a hop to a thread takes longer than the inference, which would not run beside it anyway.
+
+A model that is slow or fails is called in a thread all the same: it must not hold up health and the end of the service.
+"""
 
 
 class Answering:
@@ -115,7 +118,7 @@ class Answering:
         """Classify windows; the answer has the fields of `_schema.Answer`."""
         received_us = time.time_ns() // 1000
         values = windows.values
-        if len(values) <= _INLINE_WINDOWS:
+        if len(values) <= _INLINE_WINDOWS and self._guard.is_quick:
             found = self._guard.classify(values)
         else:
             found = await asyncio.get_running_loop().run_in_executor(self._pool, self._guard.classify, values)

@@ -181,7 +181,9 @@ def make_rule() -> MagnitudeRule:
 @contextmanager
 def listening(app: Any) -> Iterator[str]:
     """Serve an ASGI application on a free port of this machine; gives its address."""
-    config = uvicorn.Config(app, log_config=None, ws="none", lifespan="on", timeout_graceful_shutdown=3)
+    from bentos._connection import Connection
+
+    config = uvicorn.Config(app, http=Connection, log_config=None, lifespan="on", timeout_graceful_shutdown=3)
     server = uvicorn.Server(config)
     frozen, thresholds = gc.get_freeze_count(), gc.get_threshold()
     with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:

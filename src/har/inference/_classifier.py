@@ -19,7 +19,6 @@ from har.errors import DeadlineError, ModelError, WindowError
 from har.inference._deadline import Watchdog
 from har.inference._metadata import ModelMetadata
 
-
 _EXTERNAL = b"\x0a\x08location"
 """How ONNX writes the key of a tensor's external path; ten bytes that weights do not hold by chance."""
 

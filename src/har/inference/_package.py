@@ -112,7 +112,7 @@ class Package:
                 raise ModelError(
                     where=str(source), expected="a model file", got="none", remedy="Fetch it from the registry again."
                 ) from error
-        manifest = {
+        manifest: dict[str, Any] = {
             "format": FORMAT,
             "version": version,
             **{name: None if pair is None else pair[1] for name, pair in optional.items()},
