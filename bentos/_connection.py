@@ -70,9 +70,8 @@ class Connection(HttpToolsProtocol):
         super().connection_made(transport)
         self._drain: Drain | None = self.app_state.get(STATE)
         self.flow: _Flow = _Flow(transport)
-        self._in_head, self._heads, self._size = True, 0, 0
-        self._received = True
-        self._parts = self._body_bytes = 0
+        self._in_head, self._received, self._is_over, self._heads = True, True, False, 0
+        self._size = self._unfinished = self._parts = self._body_bytes = 0
         self._refused: tuple[int, str, str] | None = None
         self._rest = b""
         self._since = self.loop.time()
@@ -83,8 +82,16 @@ class Connection(HttpToolsProtocol):
         if len(self.connections) > _most_connections():
             self._make_room()
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget what waits: its references back to this connection would keep both until a garbage collection."""
+        super().connection_lost(exc)
+        self.pipeline.clear()
+        self._rest = b""
+
     def data_received(self, data: bytes) -> None:
         """Parse what arrived; no further than to the first request that must wait."""
+        if self._is_over:
+            return
         if self._rest:
             self._rest += data
         elif len(data) <= _SLICE and not self.pipeline:
@@ -94,7 +101,7 @@ class Connection(HttpToolsProtocol):
             self._parse_rest()
 
     def _parse_rest(self) -> None:
-        while self._rest and not self.pipeline and not self.transport.is_closing():
+        while self._rest and not self.pipeline and not self._is_over and not self.transport.is_closing():
             part, self._rest = self._rest[:_SLICE], self._rest[_SLICE:]
             self._parse(part)
         self.flow.held = bool(self._rest)
@@ -108,8 +115,8 @@ class Connection(HttpToolsProtocol):
         super().data_received(data)
         if self._in_head and heads == self._heads:
             # The parser joins the parts of an unfinished line: ever longer copies.
-            self._size += len(data)
-            if self._size > HEAD_BYTES:
+            self._unfinished += len(data)
+            if self._unfinished > HEAD_BYTES:
                 self._refuse(*_TOO_LARGE)
 
     def on_message_begin(self) -> None:
@@ -117,7 +124,7 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
         self._in_head, self._received = True, False
         self._heads += 1
-        self._size = self._parts = self._body_bytes = 0
+        self._size = self._unfinished = self._parts = self._body_bytes = 0
         self._since = self.loop.time()
 
     def on_url(self, url: bytes) -> None:
@@ -192,7 +199,7 @@ class Connection(HttpToolsProtocol):
                 self._since = -math.inf  # its client has until the next call
         elif not self.is_waiting():
             return
-        elif not self._in_head and not self._received:
+        elif self._is_over or (not self._in_head and not self._received):
             if now - self._since > REST_S:
                 self.transport.close()
         elif now - self._since > (REST_S / 2 if stopping else HEAD_S):
@@ -215,15 +222,20 @@ class Connection(HttpToolsProtocol):
             oldest.transport.close()
 
     def _refuse(self, status: int, expected: str, got: str) -> None:
-        if self.transport.is_closing():
+        if self._is_over or self.transport.is_closing():
             return
         error = {"field": "request", "expected": expected, "got": got, "remedy": "See /docs.json."}
         body = json.dumps({"error": error}).encode()
         line = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
         head = f"{line}content-type: application/json\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
         self.transport.write(head.encode() + body)
-        self.transport.close()
         self._rest, self._since = b"", self.loop.time()
+        if self.is_waiting() and self.transport.can_write_eof():
+            # Closed while its client still sends, it would be reset, and the client would not see the answer.
+            self.transport.write_eof()
+            self._is_over = True
+        else:
+            self.transport.close()
 
 
 _TOO_LARGE = (431, f"a request line and headers of at most {HEAD_BYTES} bytes", "more")
