@@ -26,7 +26,10 @@ from har.plausibility import NO_SIGNAL, Doubt, Doubts, SignalRule
 from har.settings import Settings
 
 _INLINE_WINDOWS = 16
-"""Up to this many windows, a hop to a thread takes longer than the inference, which would not run beside it anyway."""
+"""Up to this many windows, a hop to a thread takes longer than the inference, which would not run beside it anyway.
+
+A model that is slow or fails is called in a thread all the same: it must not hold up health and the end of the service.
+"""
 
 
 class Answering:
@@ -138,7 +141,7 @@ class Answering:
         self.metrics.warned([doubt.code for doubt in doubts])
         if doubts and self.serving.strict:
             raise _refusal(doubts[0])
-        if len(values) <= _INLINE_WINDOWS:
+        if len(values) <= _INLINE_WINDOWS and self._guard.is_quick:
             found = self._guard.classify(values)
         else:
             found = await asyncio.get_running_loop().run_in_executor(self._pool, self._guard.classify, values)

@@ -61,6 +61,7 @@ def model_store(package: Package, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 def _serve(stack: ExitStack, root: Path) -> Serve:
+    from bentos._front import Front
     from bentos.online._answering import Answering
     from bentos.online.app import App
 
@@ -72,7 +73,7 @@ def _serve(stack: ExitStack, root: Path) -> Serve:
         # In the place of BentoML's own application, which has the pages that the API itself has not.
         behind = None if alone else Starlette(routes=[Mount("/metrics", make_asgi_app(registry))])
         app = App(Answering(package, settings, registry=registry), behind=behind)
-        service = Service(stack.enter_context(listening(app, host)), package, settings, registry, app)
+        service = Service(stack.enter_context(listening(Front(app), host)), package, settings, registry, app)
         stack.callback(service.client.close)
         return service
 

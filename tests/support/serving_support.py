@@ -180,8 +180,10 @@ def make_rule() -> MagnitudeRule:
 
 @contextmanager
 def listening(app: Any, host: str = "127.0.0.1") -> Iterator[str]:
-    """Serve an ASGI application on a free port; gives its address on this machine."""
-    config = uvicorn.Config(app, log_config=None, ws="none", lifespan="on", timeout_graceful_shutdown=3)
+    """Serve an ASGI application on a free port of this machine; gives its address."""
+    from bentos._connection import Connection
+
+    config = uvicorn.Config(app, http=Connection, log_config=None, lifespan="on", timeout_graceful_shutdown=3)
     server = uvicorn.Server(config)
     frozen, thresholds = gc.get_freeze_count(), gc.get_threshold()
     with socket.create_server((host, 0), backlog=512) as listener:
