@@ -94,7 +94,7 @@ def settings_page() -> str:
 
 def cli_page() -> str:
     """Every `har` command with its arguments and options."""
-    from har_cli import app
+    from har_cli._app import app
 
     command = typer.main.get_command(app)
     text = get_docs_for_click(obj=command, ctx=typer.Context(command), name="har", title="Commands")
@@ -124,7 +124,9 @@ def flows_page() -> str:
 
 def online_page() -> str:
     """The routes of the online service with their fields, from the OpenAPI document of a model of this project."""
-    document = describe(Contract(_metadata(load_settings(ROOT)), max_windows=256), version=1)
+    settings = load_settings(ROOT)
+    contract = Contract(_metadata(settings), max_windows=256, full_scales=settings.sensors.full_scales)
+    document = describe(contract, version=1)
     parts = [
         "# Online service\n\n`GET /docs.json` has this as OpenAPI for the served model, with examples and limits. "
         "BentoML's clients, which read `/schema.json`, have `predict` and `feedback` as methods: see"

@@ -100,6 +100,8 @@ def _run(source: Path, target: Path, settings: Settings, package: Package) -> No
 
     samples = delta_samples(source, settings) if source.is_dir() else parquet_samples(source, settings)
     done = Scorer(package, settings).score(samples, target, progress=report)
+    for text in done.warnings.values():
+        print(f"warning: {text}", file=sys.stderr)
     print(
         f"{done.samples:,} samples, {done.windows:,} windows by model version {package.version} "
         f"in {time.monotonic() - began:.1f} s: {target}",

@@ -18,7 +18,7 @@ from har.errors import (
     RecordingError,
     RecordingTimeError,
 )
-from har.schema import RANGE_SLACK
+from har.plausibility import RANGE_SLACK
 from har.settings import Settings
 
 _SESSION = ("date", "subject", "session")

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
-import tempfile
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from bentos.batch._plausible import Found, Plausibility, Warnings
 from har.cutting import run_ids
 from har.errors import LakeError
-from har.files import replacing
+from har.files import replacing, temporary_folder
 from har.inference import Classifier, ModelMetadata, Package, granted_cores
 from har.lake import Partition
 from har.predictions import FEATURES, feature_indices, predict
@@ -28,10 +28,17 @@ Piece = tuple[Partition, pl.DataFrame]
 
 @dataclass(frozen=True)
 class Scored:
-    """How much was scored."""
+    """How much was scored.
+
+    Attributes:
+        samples: of the input.
+        windows: that the samples were cut into.
+        warnings: per code of `har.plausibility`, which sessions are implausible in their unit, and why.
+    """
 
     samples: int
     windows: int
+    warnings: Mapping[str, str] = field(default_factory=dict)
 
 
 class Scorer:
@@ -50,6 +57,7 @@ class Scorer:
         self._classifier = Classifier(package.model, threads=1, arena=True)
         self.metadata: ModelMetadata = self._classifier.metadata
         self.metadata.require(where=f"model version {package.version}", **settings.model_input)
+        self._plausibility = Plausibility(settings)
         self._cores = granted_cores()
         self._pool = ThreadPoolExecutor(self._cores, thread_name_prefix="score")
         self._classifier.predict(np.zeros((1, settings.length, len(settings.sensors.channels)), np.float32))
@@ -90,21 +98,24 @@ class Scorer:
         Raises:
             ModelError: the model has no such feature.
             LakeError: the file cannot be written.
+            RequestError: samples are implausible in their unit, and `serving.strict` is set.
             HarError: from `samples`.
         """
         feature_indices(self.metadata, features)
         columns = {FEATURES: pl.Array(pl.Float32, len(features))} if features else {}
         schema = pl.Schema({**PREDICTIONS, **columns})
         done = Scored(0, 0)
-        running: deque[tuple[int, Future[pl.DataFrame]]] = deque()
+        warnings = Warnings()
+        running: deque[tuple[int, Future[tuple[pl.DataFrame, Found]]]] = deque()
         try:
-            with tempfile.TemporaryDirectory(prefix="har-batch-") as folder:
-                parts = _Parts(Path(folder), schema)
+            with temporary_folder("batch") as folder:
+                parts = _Parts(folder, schema)
 
                 def finish_oldest() -> Scored:
                     rows, future = running.popleft()
-                    predictions = future.result()
+                    predictions, found = future.result()
                     parts.add(predictions)
+                    warnings.add(found)
                     return Scored(done.samples + rows, done.windows + len(predictions))
 
                 for rows, pieces in _pieces(samples, self.settings.length, self.settings.stride):
@@ -128,13 +139,14 @@ class Scorer:
         finally:
             for _, future in running:
                 future.cancel()
-        return done
+        return replace(done, warnings=warnings.by_code())
 
-    def _predict(self, pieces: list[Piece], features: Sequence[str], schema: pl.Schema) -> pl.DataFrame:
+    def _predict(self, pieces: list[Piece], features: Sequence[str], schema: pl.Schema) -> tuple[pl.DataFrame, Found]:
         if not pieces:
-            return pl.DataFrame(schema=schema)
+            return pl.DataFrame(schema=schema), []
+        doubtful = self._plausibility.check(pieces)
         found = predict(pieces, self.settings, self._classifier, self.version, features=features)
-        return found.select(schema.names()).cast(schema)
+        return found.select(schema.names()).cast(schema), doubtful
 
 
 def _pieces(samples: Iterable[pl.DataFrame], length: int, stride: int) -> Iterator[tuple[int, list[Piece]]]:

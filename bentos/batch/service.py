@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import functools
+import logging
 import os
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -19,13 +20,19 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
-from bentos import _image, _project
+from bentos import _connection, _image, _project
+from bentos._drain import Drain, listener_of_worker
+from bentos._front import BENTOML_PATHS, Front
 from bentos._page import PAGE
 from bentos.batch import Scored, Scorer, delta_samples, parquet_samples
-from bentos.batch._headers import FEATURES_HEADER, PARQUET, VERSION_HEADER
+from bentos.batch._headers import FEATURES_HEADER, PARQUET, VERSION_HEADER, WARNINGS_HEADER
 from bentos.batch._http import inside, read_table_request, receive, refusal
+from bentos.origin import SameOrigin
 from har.errors import HarError
+
+logger = logging.getLogger("bentoml.har.batch")
 
 SETTINGS = _project.settings()
 MODEL = _project.model(SETTINGS)
@@ -67,6 +74,17 @@ class TableRequest(bentoml.IODescriptor):
         return Unread(request=request)
 
 
+class Service(bentoml.Service[Any]):
+    """A BentoML service behind limits of its connections and a list of its paths, for pages of its own origin only."""
+
+    def to_asgi(self, is_main: bool = True) -> ASGIApp:
+        """The application of a worker process."""
+        _connection.install()
+        paths = {*BENTOML_PATHS, "/score", "/score/table", "/model", "/"}
+        own = SameOrigin(super().to_asgi(is_main), SETTINGS.serving.hosts, short_names=True)
+        return Front(own, paths=paths, drain=Drain(listener_of_worker()))
+
+
 def _documented() -> Parquet:
     """The output that the API methods document; they return responses."""
     raise NotImplementedError
@@ -89,6 +107,7 @@ def data_folder() -> Path:
 @bentoml.service(
     name=f"{SETTINGS.project.name}-batch",
     image=_image.image(),
+    service_class=Service,
     workers=1,
     traffic={"timeout": TIMEOUT_S, "max_concurrency": MAX_CONCURRENCY},
     http={"host": "127.0.0.1"},
@@ -111,8 +130,10 @@ class Batch:
 
         Columns: subject and session (text), time (timestamp), the channels in m/s² and rad/s; date and segment may be
         absent, others are ignored. Rows of a session follow one another in order of time, at the model's rate. Values
-        in a wrong unit are refused only if they exceed the sensor's full scale. The header X-Features, names of the
-        model's features, percent-encoded, with commas between them, adds a column `features`.
+        beyond the sensor's full scale are refused; sessions that are implausible in their unit are named in the header
+        X-Warnings by a code, and refused with serving.strict. Windows of which a sensor was off, stuck or at its limit
+        are answered "no signal". The header X-Features, names of the model's features, percent-encoded, with commas
+        between them, adds a column `features`.
         """
         return await _answer(_score_upload(request))
 
@@ -169,13 +190,16 @@ async def _scored(samples: Callable[[], Iterator[pl.DataFrame]], features: Seque
         asyncio.to_thread(lambda: scorer().score(samples(), target, features=features, progress=check))
     )
     try:
-        await asyncio.shield(work)
+        done = await asyncio.shield(work)
     except asyncio.CancelledError:
         abandoned.set()
         # The temporary folder is removed with the request: the thread must have ended before.
         await asyncio.wait([work])
         raise
-    return FileResponse(target, media_type=PARQUET, filename=target.name)
+    for text in done.warnings.values():
+        logger.warning("%s", text)
+    headers = {WARNINGS_HEADER: ",".join(done.warnings)} if done.warnings else {}
+    return FileResponse(target, media_type=PARQUET, filename=target.name, headers=headers)
 
 
 def _temporary_folder() -> Path:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from bentos.online._contract import Contract, Feedback, Windows
+from bentos.online._door import Door
 from bentos.online._guard import Guard
 from bentos.online._journal import Journal
 from bentos.online._metrics import Metrics
@@ -19,10 +22,14 @@ from bentos.online._models import describe_models, load
 from bentos.online._shadow import Shadow
 from har.errors import RequestError
 from har.inference import Package, granted_cores
+from har.plausibility import NO_SIGNAL, Doubt, Doubts, SignalRule
 from har.settings import Settings
 
 _INLINE_WINDOWS = 16
-"""Up to this many windows, a hop to a thread takes longer than the inference, which would not run beside it anyway."""
+"""Up to this many windows, a hop to a thread takes longer than the inference, which would not run beside it anyway.
+
+A model that is slow or fails is called in a thread all the same: it must not hold up health and the end of the service.
+"""
 
 
 class Answering:
@@ -45,8 +52,10 @@ class Answering:
         metadata = champion.classifier.metadata
         self.serving = serving
         self.version = package.version
-        self.contract = Contract(metadata, max_windows=serving.max_windows)
+        full_scales = settings.sensors.full_scales
+        self.contract = Contract(metadata, max_windows=serving.max_windows, full_scales=full_scales)
         self.description = describe_models(models, max_windows=serving.max_windows)
+        self.door = Door(settings)
         self.metrics = Metrics(metadata.activities, registry)
         for role, model in models.items():
             described = model.classifier.metadata
@@ -76,6 +85,12 @@ class Answering:
                 journal=self._journal,
                 metrics=self.metrics,
             )
+        shape: dict[str, Any] = {"units": metadata.units, "rate_hz": metadata.rate_hz, "length": metadata.length}
+        # The same rule as in the nightly job and in training: a window gets the same answer everywhere.
+        self._signal = SignalRule(
+            **shape, full_scales=[full_scales.get(channel, math.inf) for channel in metadata.channels]
+        )
+        self._doubts = Doubts(**shape)
         self._activities, self._abstain_below = metadata.activities, metadata.abstain_below
         self._length_us, self._stride_us = (
             round(1e6 * samples / metadata.rate_hz) for samples in (metadata.length, metadata.stride)
@@ -91,6 +106,7 @@ class Answering:
             ModelError: a model fails.
         """
         self._guard.warm_up()
+        self.door.prepare()
         self._journal.start()
         gc.collect()
         gc.freeze()
@@ -112,10 +128,20 @@ class Answering:
         return f"{self._prefix}-{self._count:x}"
 
     async def classify(self, windows: Windows, request_id: str) -> dict[str, Any]:
-        """Classify windows; the answer has the fields of `_schema.Answer`."""
+        """Classify windows; the answer has the fields of `_schema.Answer`.
+
+        Raises:
+            RequestError: the values are implausible, and `serving.strict` is set.
+        """
         received_us = time.time_ns() // 1000
         values = windows.values
-        if len(values) <= _INLINE_WINDOWS:
+        absent = self._signal.absent(values)
+        silent = np.flatnonzero(absent).tolist()
+        doubts = self._doubts.of(values[~absent] if silent else values)
+        self.metrics.warned([doubt.code for doubt in doubts])
+        if doubts and self.serving.strict:
+            raise _refusal(doubts[0])
+        if len(values) <= _INLINE_WINDOWS and self._guard.is_quick:
             found = self._guard.classify(values)
         else:
             found = await asyncio.get_running_loop().run_in_executor(self._pool, self._guard.classify, values)
@@ -123,7 +149,10 @@ class Answering:
         confidence = [max(row) for row in rows]
         activities = [names[row.index(value)] for row, value in zip(rows, confidence, strict=True)]
         abstained = [value < self._abstain_below for value in confidence]
-        self.metrics.windows(activities, confidence, sum(abstained))
+        for index in silent:
+            activities[index], confidence[index], abstained[index] = NO_SIGNAL, 0.0, True
+            rows[index] = [0.0] * len(names)
+        self.metrics.windows(activities, confidence, abstained)
         start_us = windows.start_us
         if start_us is None:
             # Where the client does not say, the last window has just ended.
@@ -162,14 +191,16 @@ class Answering:
                 }
                 for activity, value, unsure, row in zip(activities, confidence, abstained, rows, strict=True)
             ],
+            "warnings": [{"code": doubt.code, "text": doubt.text} for doubt in doubts],
         }
 
-    def record(self, feedback: Feedback) -> str:
-        """Write feedback to the prediction log; its id.
+    def record(self, feedback: Feedback, source: str) -> str:
+        """Write feedback of this source, which `door` let in, to the prediction log; its id.
 
         Raises:
-            RequestError: the log has no room.
+            RequestError: the feedback is too much, or about too long an interval; or the log has no room.
         """
+        self.door.admit(feedback, source)
         feedback_id = self.new_id()  # a client may give several feedbacks the same request id
         line = {
             "kind": "feedback",
@@ -180,6 +211,7 @@ class Answering:
             "subject": feedback.subject,
             "start_us": feedback.start_us,
             "end_us": feedback.end_us,
+            "source": source,
         }
         if not self._journal.append(line):
             raise RequestError(
@@ -190,3 +222,7 @@ class Answering:
                 status=503,
             )
         return feedback_id
+
+
+def _refusal(doubt: Doubt) -> RequestError:
+    return RequestError(where=doubt.where, expected=doubt.expected, got=doubt.got, remedy=doubt.remedy)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import re
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 from typing import Any, TypeVar
@@ -17,14 +18,14 @@ import orjson
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
+from bentos.online._limits import Limits
 from bentos.online._schema import (
-    LARGEST,
+    NAME_RULE,
     REQUEST_ID,
-    SESSION,
-    SUBJECT,
     TIME,
     Place,
     feedback_requests,
+    place,
     predict_request,
 )
 from har.errors import RequestError
@@ -62,27 +63,34 @@ class Contract:
     Args:
         metadata: the model's.
         max_windows: per request.
+        full_scales: largest value by channel, SI; a value beyond it is refused.
     """
 
-    def __init__(self, metadata: ModelMetadata, *, max_windows: int) -> None:
+    def __init__(self, metadata: ModelMetadata, *, max_windows: int, full_scales: Mapping[str, float]) -> None:
         self.metadata = metadata
+        self._limits = Limits(metadata, full_scales)
         self.max_windows = max_windows
         self.length, self.channels = metadata.length, len(metadata.channels)
         self.raw_bytes = 4 * max_windows * self.length * self.channels
         self.json_bytes = 64 * 1024 + 32 * max_windows * self.length * self.channels
         """Largest JSON body: 32 characters per value leave room for any notation."""
-        self.predict_request = predict_request(metadata, max_windows=max_windows)
+        self.predict_request = predict_request(metadata, max_windows=max_windows, limits=self._limits.by_channel)
+        self.place = place(metadata)
         self.by_request, self.by_interval = feedback_requests(metadata)
         self._predict_fields = frozenset(self.predict_request.model_fields)
         self._feedback_fields = frozenset(self.by_request.model_fields) | frozenset(self.by_interval.model_fields)
         times = (TIME, "Write it in ISO 8601; Z for UTC.")
         self._fields = {
-            "subject": (f"a string that matches {SUBJECT}", "Use the name that the recordings have."),
-            "session": (f"a string that matches {SESSION}", "Use the name that the recordings have."),
+            "subject": (NAME_RULE, "Use the name that the recordings have."),
+            "session": (f"{NAME_RULE}; or '_'", "Use the name that the recordings have."),
             "request_id": (f"a string that matches {REQUEST_ID}", "Use the request_id of the answer."),
             "activity": (f"one of {', '.join(metadata.activities)}", "GET /model lists the activities."),
             "start": times,
             "end": times,
+            "rate_hz": (
+                f"{metadata.rate_hz:g}, the rate of the model's windows",
+                f"Resample to {metadata.rate_hz:g} Hz before cutting windows. {_SEE_MODEL}",
+            ),
         }
         """What is expected of a field's value, and what to do about another one."""
         self._read_query = functools.lru_cache(maxsize=256)(self._query)
@@ -98,22 +106,23 @@ class Contract:
         # Arrays would take true and false for numbers; a body without these words needs no closer look.
         boolean = (b"u" in body and b"true" in body) or (b"l" in body and b"false" in body)
         values = None if boolean else self._fast(windows)
-        if values is None or not _plausible(values):
+        if values is None or not self._limits.hold(values):
             if isinstance(windows, list):
                 self._require_count(len(windows))
             self._validate(self.predict_request, content)
             values = np.array(windows, np.float32)
+            self._limits.require(values)
         self._require_count(len(values))
         if len(content) == 1:
             return Windows(values)
         del content["windows"]
-        return _placed(values, self._validate(Place, content))
+        return _placed(values, self._validate(self.place, content))
 
     def raw(self, body: bytes, query: bytes, shape: bytes | None) -> Windows:
         """The body of `/predict/raw`: float32, little-endian, in C order; `shape` is the header X-Shape.
 
         Raises:
-            RequestError: no shape, another size, or a value that is not finite.
+            RequestError: no shape, another size, another byte order, or a value that no sensor measures.
         """
         count, place = self._read_query(query, shape)
         size = 4 * count * self.length * self.channels
@@ -125,12 +134,10 @@ class Contract:
                 remedy="Send the array's bytes in C order: np.asarray(windows, '<f4').tobytes().",
             )
         values = np.frombuffer(body, "<f4").reshape(count, self.length, self.channels)
-        if not _plausible(values):
-            for w, s, c in np.argwhere(~(np.abs(values) <= LARGEST)).tolist():
-                raise self._bad_value(w, s, c, float(values[w, s, c]))
+        self._limits.require_bytes(values)
         return _placed(values, place)
 
-    def array(self, values: NDArray[Any], **place: str | None) -> Windows:
+    def array(self, values: NDArray[Any], **place: str | float | None) -> Windows:
         """Windows that come as an array, (N, T, C), of any numeric type.
 
         Raises:
@@ -143,7 +150,7 @@ class Contract:
         given = {name: value for name, value in place.items() if value is not None}
         shape = ",".join(map(str, values.shape)).encode()
         found = self.raw(np.asarray(values, "<f4").tobytes(), b"", shape)
-        return _placed(found.values, self._validate(Place, given))
+        return _placed(found.values, self._validate(self.place, given))
 
     def feedback(self, body: bytes) -> Feedback:
         """The body of `/feedback`.
@@ -192,7 +199,7 @@ class Contract:
 
     def _query(self, query: bytes, header: bytes | None) -> tuple[int, Place]:
         """Number of windows, and where they belong; clients often repeat a query, and a lookup saves 5 µs."""
-        content = _query_fields(query, {"shape", *Place.model_fields})
+        content: dict[str, Any] = dict(_query_fields(query, {"shape", *Place.model_fields}))
         shape = content.pop("shape", None if header is None else header.decode("latin-1"))
         expected = f"N,{self.length},{self.channels} with N from 1 to {self.max_windows}"
         if shape is None:
@@ -212,7 +219,9 @@ class Contract:
         if (length, channels) != (self.length, self.channels) or count < 1:
             raise RequestError(where="shape", expected=expected, got=shape, remedy=_SEE_MODEL)
         self._require_count(count)
-        return count, self._validate(Place, content)
+        with contextlib.suppress(ValueError):  # what is no number is refused below, by its name
+            content.update({name: float(value) for name, value in content.items() if name == "rate_hz"})
+        return count, self._validate(self.place, content)
 
     def _require_count(self, count: int) -> None:
         if count > self.max_windows:
@@ -225,7 +234,7 @@ class Contract:
             )
 
     def _validate(self, model: type[_Model], content: dict[str, Any]) -> _Model:
-        _require_fields(content, set(), self._predict_fields if model is Place else model.model_fields)
+        _require_fields(content, set(), self._predict_fields if model is self.place else model.model_fields)
         try:
             return model.model_validate(content)
         except ValidationError as error:
@@ -255,24 +264,14 @@ class Contract:
         return self._bad_value(window, sample, channel, value)
 
     def _bad_value(self, window: int, sample: int, channel: int, value: Any) -> RequestError:
-        unit = self.metadata.units[channel]
-        return RequestError(
-            where=f"windows[{window}][{sample}][{channel}] ({self.metadata.channels[channel]})",
-            expected=f"a finite number within ±{LARGEST:g} {unit}",
-            got=str(value) if isinstance(value, float) else _describe(value),
-            remedy="Drop or repair the sample before cutting windows.",
+        number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
+        return self._limits.refusal(
+            window, sample, channel, number, None if isinstance(value, float) else _describe(value)
         )
 
 
 def _placed(values: NDArray[np.float32], place: Place) -> Windows:
     return Windows(values, place.subject, place.session, place.start)
-
-
-def _plausible(values: NDArray[np.float32]) -> bool:
-    """Whether no value is NaN, infinite or too large, by the sum of their squares; if False, one may be."""
-    flat = values.reshape(-1)
-    with np.errstate(over="ignore", invalid="ignore"):
-        return bool(np.dot(flat, flat) <= LARGEST**2)
 
 
 def _json_object(body: bytes, known: Iterable[str]) -> dict[str, Any]:

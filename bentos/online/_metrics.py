@@ -10,11 +10,15 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
+from collections.abc import Iterable
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.multiprocess import mark_process_dead
+
+from har.plausibility import CODES, NO_SIGNAL
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _CONFIDENCE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
@@ -42,8 +46,9 @@ class Metrics:
         )
         self._windows = counter("windows", "Windows classified")
         self._abstained = counter("abstained", "Windows with a confidence below abstain_below")
-        by_activity = counter("predictions", "Windows by predicted activity", "activity")
-        self._by_activity = {activity: by_activity.labels(activity) for activity in activities}
+        by_activity = counter("predictions", "Windows by predicted activity, or no signal", "activity")
+        self._by_activity = {activity: by_activity.labels(activity) for activity in (*activities, NO_SIGNAL)}
+        self._warnings = counter("warnings", "Requests with values that are implausible in their unit", "code")
         self._confidence = Histogram(
             "har_confidence", "Largest probability of a window", buckets=_CONFIDENCE, registry=registry
         )
@@ -79,6 +84,8 @@ class Metrics:
             self._shadow.labels(agrees)
         for why in ("busy", "error"):
             self._shadow_failed.labels(why)
+        for code in CODES:
+            self._warnings.labels(code)
         self._noted = _Notes()
 
     def model(self, role: str, version: int, data_version: str, trained_at: str) -> None:
@@ -90,12 +97,23 @@ class Metrics:
         self._noted.answered[route, status] += 1
         self._noted.seconds[route].append(seconds)
 
-    def windows(self, activities: list[str], confidence: list[float], abstained: int) -> None:
-        """Note classified windows: each one's activity and its probability, and how many abstained."""
+    def windows(self, activities: list[str], confidence: list[float], abstained: list[bool]) -> None:
+        """Note classified windows: each one's activity, its probability, and whether it was abstained.
+
+        Windows without a signal are counted as such: no model was unsure of them.
+        """
         for activity in activities:
             self._noted.activities[activity] += 1
+        if NO_SIGNAL in activities:
+            measured = [activity != NO_SIGNAL for activity in activities]
+            confidence, abstained = list(compress(confidence, measured)), list(compress(abstained, measured))
         self._noted.confidence += confidence
-        self._noted.abstained += abstained
+        self._noted.abstained += sum(abstained)
+
+    def warned(self, codes: Iterable[str]) -> None:
+        """Count a request whose values are implausible, by the codes of its warnings."""
+        for code in codes:
+            self._warnings.labels(code).inc()
 
     def flush(self) -> None:
         """Write the noted requests to the metrics."""
@@ -104,8 +122,9 @@ class Metrics:
             self._requests.labels(route, str(status)).inc(count)
         for route, seconds in noted.seconds.items():
             observe_all(self._seconds.labels(route), seconds)
+        if noted.activities:
+            self._windows.inc(sum(noted.activities.values()))
         if noted.confidence:
-            self._windows.inc(len(noted.confidence))
             self._abstained.inc(noted.abstained)
             observe_all(self._confidence, noted.confidence)
         for activity, count in noted.activities.items():

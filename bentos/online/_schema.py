@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, PlainValidator, WithJsonSchema, create_model
 
 from har.inference import ModelMetadata
+from har.plausibility import CODES, NO_SIGNAL
 
-LARGEST = 1e6
-"""Largest magnitude of a sample, m/s² or rad/s: beyond any sensor, and far from where float32 sums overflow."""
-SUBJECT = r"^[A-Za-z0-9.-]{1,64}$"
-SESSION = r"^[A-Za-z0-9._-]{1,64}$"
+# As `har.log_lines` has them, which is no part of the service's image.
+_LETTERS = (
+    "\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u02ff\u0370-\u037d\u037f-\u061b\u0620-\u10ff\u1200-\u167f\u1681-\u17b3"
+    "\u17b6-\u180a\u1810-\u1fff\u2c00-\u2dff\u3005-\u3007\u3041-\u3096\u309d-\u3163\u3165-\ud7fb"
+)
+_RARE = "\U00010000-\U0001dfff\U00020000-\U0003ffff"
+SUBJECT = rf"^(?:[A-Za-z0-9.-]{{1,64}}|[A-Za-z0-9.{_LETTERS}-]{{1,27}}|[A-Za-z0-9.{_LETTERS}{_RARE}-]{{1,20}})$"
+SESSION = rf"^(?:[A-Za-z0-9._-]{{1,64}}|[A-Za-z0-9._{_LETTERS}-]{{1,27}}|[A-Za-z0-9._{_LETTERS}{_RARE}-]{{1,20}})$"
+NAME_RULE = "letters, digits, '.' and '-', at most 64 (27 with letters other than a-z)"
+RATE_TOLERANCE = 0.02
+"""As in the batch service: it allows for inaccurate clocks."""
 REQUEST_ID = r"^[A-Za-z0-9._-]{1,64}$"
 TIME = "a time from 1970 to 2199 with its zone, such as 2026-01-31T09:00:00.250Z"
 
@@ -70,6 +79,7 @@ class Place(_Request):
     subject: Subject = _optional("Whose windows; recorded in the prediction log")
     session: Session = _optional("Of which session; recorded in the prediction log")
     start: Time = _optional("Time of the first window's first sample; the others follow at the model's stride")
+    rate_hz: float = _optional("The rate at which the windows were sampled; refused unless it is the model's")
 
 
 class FeedbackByRequest(_Request):
@@ -91,10 +101,19 @@ class FeedbackByInterval(_Request):
 class Prediction(BaseModel):
     """One window's activity."""
 
-    activity: str = Field(description="The most probable activity")
-    confidence: float = Field(description="Its probability", ge=0, le=1.00001)
-    abstained: bool = Field(description="Confidence below the model's `abstain_below`: ask, do not act")
-    probabilities: dict[str, float] = Field(description="Of every activity")
+    activity: str = Field(
+        description=f"The most probable activity; `{NO_SIGNAL}` where a sensor was off, stuck or at its limit"
+    )
+    confidence: float = Field(description="Its probability; 0 without a signal", ge=0, le=1.00001)
+    abstained: bool = Field(description="Confidence below the model's `abstain_below`, or no signal: ask, do not act")
+    probabilities: dict[str, float] = Field(description="Of every activity; all 0 without a signal")
+
+
+class RequestWarning(BaseModel):
+    """Something implausible about all windows of a request; their answers may be wrong."""
+
+    code: Literal[CODES] = Field(description="What is implausible")  # type: ignore[valid-type]
+    text: str = Field(description="What was expected, what came, and what to change")
 
 
 class Answer(BaseModel):
@@ -104,6 +123,9 @@ class Answer(BaseModel):
     model_version: int = Field(description="The version that answered; the champion's where the rule did")
     fallback: bool = Field(description="The champion failed: the previous version answered, or the rule")
     predictions: list[Prediction] = Field(description="One per window, in their order")
+    warnings: list[RequestWarning] = Field(
+        description="Why the values are implausible in the model's units; with `serving.strict` they are refused"
+    )
 
 
 class Accepted(BaseModel):
@@ -128,22 +150,43 @@ class Refusal(BaseModel):
     request_id: str
 
 
-def predict_request(metadata: ModelMetadata, *, max_windows: int) -> type[Place]:
-    """The body of `/predict` for one model: `windows`, and a `Place`."""
+def place(metadata: ModelMetadata) -> type[Place]:
+    """A `Place` whose rate is the one of the model."""
+    slack = RATE_TOLERANCE * metadata.rate_hz
+    rate: Any = Annotated[float, Field(ge=metadata.rate_hz - slack, le=metadata.rate_hz + slack)]
+    field = _optional(str(Place.model_fields["rate_hz"].description))
+    return create_model("Place", __base__=Place, __doc__=Place.__doc__, rate_hz=(rate, field))
+
+
+def predict_request(metadata: ModelMetadata, *, max_windows: int, limits: Sequence[float]) -> type[Place]:
+    """The body of `/predict` for one model: `windows`, whose values lie within ± `limits` by channel, and a `Place`.
+
+    The description of the API has the limit of every channel; validation only the largest of them.
+    """
     length, channels = metadata.length, len(metadata.channels)
+    within = ", ".join(f"±{limit:.4g}" for limit in limits)
     units = ", ".join(f"{name} {unit}" for name, unit in zip(metadata.channels, metadata.units, strict=True))
-    value = Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)]
-    sample = Annotated[list[value], FailFast(), Field(min_length=channels, max_length=channels)]
+    largest = max(limits)
+    value = Annotated[float, Field(ge=-largest, le=largest, allow_inf_nan=False)]
+    each = [{"type": "number", "minimum": -limit, "maximum": limit} for limit in limits]
+    sample = Annotated[
+        list[value],
+        FailFast(),
+        Field(min_length=channels, max_length=channels),
+        WithJsonSchema({"type": "array", "prefixItems": each, "minItems": channels, "maxItems": channels}),
+    ]
     window = Annotated[list[sample], FailFast(), Field(min_length=length, max_length=length)]
     windows = Annotated[
         list[window],
         FailFast(),
         Field(
-            min_length=1, max_length=max_windows, description=f"One window or many, each {samples(metadata)}; {units}."
+            min_length=1,
+            max_length=max_windows,
+            description=f"One window or many, each {samples(metadata)}; {units}; values within {within}.",
         ),
     ]
     about = "Windows to classify, and where they belong."
-    return create_model("PredictRequest", __base__=Place, __doc__=about, windows=(windows, ...))
+    return create_model("PredictRequest", __base__=place(metadata), __doc__=about, windows=(windows, ...))
 
 
 def feedback_requests(metadata: ModelMetadata) -> tuple[type[FeedbackByRequest], type[FeedbackByInterval]]:
@@ -153,16 +196,16 @@ def feedback_requests(metadata: ModelMetadata) -> tuple[type[FeedbackByRequest],
 
 def answer(metadata: ModelMetadata) -> type[Answer]:
     """The answer of one model, which has its activities alone."""
-    prediction = _with_activities(Prediction, metadata)
+    prediction = _with_activities(Prediction, metadata, NO_SIGNAL)
     one_each = Field(description="One per window, in their order")
     predictions: Any = (list[prediction], one_each)  # type: ignore[valid-type]
     return create_model("Answer", __base__=Answer, __doc__=Answer.__doc__, predictions=predictions)
 
 
-def _with_activities(model: type[_Model], metadata: ModelMetadata) -> type[_Model]:
-    """The model with the names of activities as the type of its field `activity`."""
+def _with_activities(model: type[_Model], metadata: ModelMetadata, *others: str) -> type[_Model]:
+    """The model with the names of activities, and these others, as the type of its field `activity`."""
     description = model.model_fields["activity"].description
-    activity: Any = (Literal[metadata.activities], Field(description=description))
+    activity: Any = (Literal[*metadata.activities, *others], Field(description=description))
     return create_model(model.__name__, __base__=model, __doc__=model.__doc__, activity=activity)
 
 

@@ -15,6 +15,7 @@ from bentos.online._journal import Journal
 from bentos.online._metrics import Metrics
 from bentos.online._models import Model
 from har.errors import HarError
+from har.plausibility import NO_SIGNAL
 
 logger = logging.getLogger("bentoml.har.shadow")
 
@@ -74,8 +75,12 @@ class Shadow:
         seconds = time.perf_counter() - began
         names = self._classifier.metadata.activities
         predicted = [names[index] for index in probabilities.argmax(axis=1).tolist()]
-        agreeing = sum(shadow == champion for shadow, champion in zip(predicted, activities, strict=True))
-        self._metrics.shadow(agreeing, len(predicted), seconds)
+        confidence = [round(value, 6) for value in probabilities.max(axis=1).tolist()]
+        for index, activity in enumerate(activities):
+            if activity == NO_SIGNAL:  # whatever model answers
+                predicted[index], confidence[index] = NO_SIGNAL, 0.0
+        pairs = [pair for pair in zip(predicted, activities, strict=True) if pair[1] != NO_SIGNAL]
+        self._metrics.shadow(sum(shadow == champion for shadow, champion in pairs), len(pairs), seconds)
         self._journal.append(
             {
                 "kind": "shadow",
@@ -84,6 +89,6 @@ class Shadow:
                 "model_version": self._version,
                 "ms": round(1000 * seconds, 3),
                 "activity": predicted,
-                "confidence": [round(value, 6) for value in probabilities.max(axis=1).tolist()],
+                "confidence": confidence,
             }
         )

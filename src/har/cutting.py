@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from har.lake import Partition
+from har.plausibility import SignalRule
 from har.settings import Settings
 from har.windows import WindowSet, cut
 
@@ -20,6 +21,17 @@ RECORDING = ("date", "subject", "session")
 
 SEGMENT = (*RECORDING, "segment")
 """The columns that identify a segment, a gap-free run of samples."""
+
+
+def signal_rule(settings: Settings) -> SignalRule:
+    """The rule that says which of the project's windows have no signal."""
+    sensors = settings.sensors
+    return SignalRule(
+        units=sensors.units,
+        rate_hz=sensors.rate_hz,
+        length=settings.length,
+        full_scales=[sensors.full_scales[channel] for channel in sensors.channels],
+    )
 
 
 def matrix(frame: pl.DataFrame, channels: Sequence[str]) -> NDArray[np.float32]:

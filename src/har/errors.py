@@ -18,7 +18,8 @@
     │   ├── OddEntryError                         a link, pipe or unreadable name in the inbox; it stays there
     │   └── UnexpectedError                       the program itself failed on the file
     ├── LakeError (OSError)                       the tables cannot be read or written
-    │   └── LakeBusyError (TimeoutError)          another writer holds the table
+    │   ├── LakeBusyError (TimeoutError)          another writer holds the table
+    │   └── LakeDamageError                       commits, files or rows are missing or damaged
     ├── ServerError (RuntimeError)                a part of the local stack that does not start, or ended by itself
     ├── ServiceError (OSError)                    a service that scores for this project cannot be reached, or fails
     ├── NotEnoughDataError (LookupError)          no samples, no labels or too few subjects
@@ -202,7 +203,7 @@ class MissingColumnError(RecordingError):
     """A time or sensor column is absent."""
 
     @classmethod
-    def of(cls, where: str, column: str, header: Iterable[str], remedy: str) -> MissingColumnError:
+    def of(cls, where: str, column: str, header: Iterable[str], remedy: str, line: int = 1) -> MissingColumnError:
         """A file with the columns `header` lacks `column`."""
         present = ", ".join(name or "(unnamed)" for name in [*header][:30])
         return cls(
@@ -210,7 +211,7 @@ class MissingColumnError(RecordingError):
             expected=f"a column {column!r}",
             got=f"the columns {present or '(none)'}",
             remedy=f"{did_you_mean(column, header)} {remedy}".strip(),
-            line=1,
+            line=line,
         )
 
 
@@ -302,6 +303,10 @@ class LakeBusyError(LakeError, TimeoutError):
     """Another writer holds the table."""
 
 
+class LakeDamageError(LakeError):
+    """Commits, files or rows that a table should hold are missing or damaged; trying again does not help."""
+
+
 class ServerError(HarError, RuntimeError):
     """A part of the local stack does not start, or ended by itself."""
 
@@ -312,6 +317,16 @@ class ServiceError(HarError, OSError):
 
 class NotEnoughDataError(HarError, LookupError):
     """No samples, no labels or too few subjects for what was asked."""
+
+    @classmethod
+    def no_samples(cls, where: object) -> NotEnoughDataError:
+        """The lake's table of samples is empty."""
+        return cls(
+            where=str(where),
+            expected="ingested samples",
+            got="an empty table",
+            remedy="Put recordings into the inbox and run `har ingest`; `har replay` provides sample recordings.",
+        )
 
 
 class TrainingError(HarError, RuntimeError):

@@ -8,11 +8,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from har.cutting import cut_day
+from har.cutting import cut_day, signal_rule
 from har.errors import ModelError, did_you_mean
 from har.inference import Classifier, ModelMetadata
 from har.lake import Partition
+from har.plausibility import NO_SIGNAL
 from har.settings import Settings
+
+UNCERTAIN = "uncertain"
+"""What `activity_minutes` calls the time for which the model abstained."""
 
 Parts = Iterable[tuple[Partition, pl.DataFrame]]
 """Partitions, each with the columns session, segment, time and the channels in SI units."""
@@ -25,6 +29,9 @@ def predict(
     parts: Parts, settings: Settings, classifier: Classifier, model_version: int, *, features: Sequence[str] = ()
 ) -> pl.DataFrame:
     """Predictions, one row per window, sorted by date, subject, session and start.
+
+    A window without a signal (see `har.plausibility.SignalRule`) is answered by no model: its activity is `NO_SIGNAL`,
+    its confidence 0, and it is abstained. Its features, on request, are those that the model computed.
 
     Args:
         parts: the partitions to score.
@@ -39,24 +46,32 @@ def predict(
     indices = feature_indices(classifier.metadata, features)
     activities = pl.Series(classifier.metadata.activities, dtype=pl.String)
     period_us = 1e6 / settings.sensors.rate_hz
+    rule = signal_rule(settings)
     rows: list[pl.DataFrame] = []
+    silent: list[NDArray[np.bool_]] = [np.empty(0, np.bool_)]
 
     def batches() -> Iterator[NDArray[np.float32]]:
         for partition, frame in parts:
             windows, places = cut_day(partition, frame, settings, settings.sensors.channels)
-            yield from windows.batches(settings.scoring.batch_size)
+            for batch in windows.batches(settings.scoring.batch_size):
+                silent.append(rule.absent(batch))
+                yield batch
             rows.append(places)
 
     probabilities, values = classifier.predict_each(batches(), features=indices)
-    confidence = probabilities.max(axis=1, initial=0)
+    absent = np.concatenate(silent)
+    confidence = np.where(absent, np.float32(0), probabilities.max(axis=1, initial=0))
     feature_column = []
     if len(indices):
         feature_column = [pl.Series(FEATURES, values, pl.Array(pl.Float32, len(features)))]
     predictions = pl.concat(rows).with_columns(
         (pl.col("start") + pl.duration(microseconds=round(settings.length * period_us))).alias("end"),
-        activities.gather(probabilities.argmax(axis=1)).alias("activity"),
+        pl.when(pl.Series(absent))
+        .then(pl.lit(NO_SIGNAL))
+        .otherwise(activities.gather(probabilities.argmax(axis=1)))
+        .alias("activity"),
         pl.Series("confidence", confidence, pl.Float32),
-        pl.Series("abstained", confidence < classifier.metadata.abstain_below),
+        pl.Series("abstained", absent | (confidence < classifier.metadata.abstain_below)),
         pl.lit(model_version, pl.Int32).alias("model_version"),
         pl.lit(None, pl.String).alias("request_id"),
         *feature_column,
@@ -94,18 +109,29 @@ def activity_minutes(predictions: pl.DataFrame) -> pl.DataFrame:
         predictions: without duplicates, see `counted_once`.
 
     Returns:
-        date, subject, activity ("uncertain" where the model abstained), minutes and windows.
+        date, subject, activity ("uncertain" where the model abstained, `NO_SIGNAL` where nothing was measured), minutes
+        and windows.
     """
     ordered = predictions.sort("date", "subject", "session", "start")
     following = pl.col("start").shift(-1).over("date", "subject", "session")
     span = pl.min_horizontal(following, "end")
     return (
         ordered.with_columns((span - pl.col("start")).dt.total_microseconds().alias("us"))
-        .with_columns(pl.when("abstained").then(pl.lit("uncertain")).otherwise("activity").alias("activity"))
+        .with_columns(
+            pl.when(pl.col("abstained") & (pl.col("activity") != NO_SIGNAL))
+            .then(pl.lit(UNCERTAIN))
+            .otherwise("activity")
+            .alias("activity")
+        )
         .group_by("date", "subject", "activity")
         .agg((pl.col("us").sum() / 60e6).round(3).alias("minutes"), pl.len().cast(pl.Int64).alias("windows"))
         .sort("date", "subject", "activity")
     )
+
+
+def with_signal(predictions: pl.DataFrame) -> pl.DataFrame:
+    """The predictions that a model made: without the windows that have no signal."""
+    return predictions.filter(pl.col("activity") != NO_SIGNAL)
 
 
 def counted_once(predictions: pl.DataFrame) -> pl.DataFrame:

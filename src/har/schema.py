@@ -16,10 +16,6 @@ interpolated: there is no measured sample within 0.6 of an interval (half an int
 TIME = pl.Datetime("us", "UTC")
 
 
-RANGE_SLACK = 1.1
-"""Sensors overshoot their nominal full scale a little: a sample may reach this multiple of it."""
-
-
 def canonical_schema(channels: Iterable[str]) -> pl.Schema:
     """Columns and types of the sample table: channels in m/s² or rad/s, `activity` null where unlabelled."""
     return pl.Schema(
@@ -57,6 +53,9 @@ RECORDINGS = pl.Schema(
         "saturated": pl.Int64(),
         "stuck": pl.Int64(),
         "unlabelled": pl.Int64(),
+        "interpolated": pl.Int64(),
+        "stamps_spread": pl.Int64(),
+        "notes": pl.List(pl.String()),
         "placement": pl.String(),
         "device": pl.String(),
         "overlapping": pl.Int64(),
@@ -84,6 +83,9 @@ PREDICTIONS = pl.Schema(
     }
 )
 """One row per window; `end` is the stamp of the first sample after it.
+
+`activity` is `har.plausibility.NO_SIGNAL`, with confidence 0 and abstained, where a sensor was off, stuck or at its
+limit.
 
 `request_id` is null in rows of the nightly job; in rows of the online service it is the id of the request. A subject's
 day can have both.
@@ -121,13 +123,29 @@ LABELS = pl.Schema(
         "request_id": pl.String(),
         "feedback_id": pl.String(),
         "received_at": TIME,
+        "claimed_start": TIME,
+        "claimed_end": TIME,
+        "source": pl.String(),
+        "batch": pl.String(),
+        "review": pl.String(),
+        "reviewed_by": pl.String(),
     }
 )
-"""One row per feedback: the true activity of an interval; where intervals overlap, the last received one counts.
+"""One row per label that is not in a recording's file: the true activity of an interval, from a person or as feedback.
 
-A row whose request is not in `requests` yet has no `start` and no `end`, the date on which it was received, and the
-subject `UNKNOWN_SUBJECT`. All four are set when the request arrives.
+`review` is "imported" (`har labels FILE`), "accepted" or "rejected" (a person's word about feedback), or null: feedback
+that nobody has reviewed. `source` says where it came from, `batch` names the import, `reviewed_by` the person.
+
+Feedback about an interval claims it in `claimed_start` and `claimed_end`; `start` and `end` are the part of it in which
+the subject has predictions. A row whose request or predictions are not in the lake yet has no `start` and no `end`; one
+about a request also has the date of its receipt, and the subject `UNKNOWN_SUBJECT`, until the request arrives.
 """
+
+IMPORTED, ACCEPTED, REJECTED = "imported", "accepted", "rejected"
+"""What `review` in the table `labels` can be, besides null."""
+
+IMPORTED_ID = "table-"
+"""How the `feedback_id` of an imported label begins; releases without the column `review` tell imports by it."""
 
 UNKNOWN_SUBJECT = "unknown"
 """The subject of requests without one."""
@@ -163,6 +181,8 @@ PROFILES = pl.Schema(
     }
 )
 """One row per date, subject, placement and device, online windows separately: distributions of the model's features.
+
+`windows` counts those without a signal, too; the profile holds the others, and the share without one per recording.
 
 `profile` is a `har.monitoring.profiles.Profile`; rows older than `monitoring.keep_days` are deleted. `placement` and
 `device` are "" where unknown.

@@ -29,10 +29,22 @@ def score(
         return score(date=day(date), rescore=rescore)
 
     report = run(job, flow, via_prefect=via_prefect)
+    if not report.partitions:
+        of = f" of {day(date)}" if date else ""
+        out.print(f"Nothing to score: the lake has no recordings{of} that were not scored before.")
+        if not rescore:
+            out.print("To score the others again with this champion: har score --rescore.")
+        return
     out.print(
         f"{report.windows} windows of {report.partitions} subject-days scored by version {report.model_version} "
         f"in {report.seconds:.1f} s."
     )
+    if report.without_signal:
+        out.print(
+            f"[yellow]{report.without_signal} windows have no signal:[/] a sensor was off, stuck or at its limit. "
+            "They are no activity.",
+            highlight=False,
+        )
 
 
 def collect(via_prefect: ViaPrefect = False) -> None:

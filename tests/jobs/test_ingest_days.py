@@ -249,7 +249,13 @@ def test_what_an_older_release_ingested_is_cut_when_it_is_read_again(
     older = lake.recordings.read().with_columns(pl.lit(None, pl.Int64).alias("overlapping"))
     partition = (dt.date(2024, 5, 6), "s01")
     lake.recordings.replace(older, [partition])
-    scored = {"date": partition[0], "subject": "s01", "model_version": 1, "content": lake.contents()[partition]}
+    scored = {
+        "date": partition[0],
+        "subject": "s01",
+        "model_version": 1,
+        "windows": 0,
+        "content": lake.contents()[partition],
+    }
     lake.scores.replace(pl.DataFrame([scored], lake.scores.schema), [partition])
     assert ingest(lake, settings).known == ["2024-05-06/s01_night.parquet"]
     assert (len(counts(lake)), pending(lake, 1)) == (1, {})

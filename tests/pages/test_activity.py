@@ -9,6 +9,7 @@ import polars as pl
 from page_support import Page
 
 from har.pages import render_activity
+from har.plausibility import NO_SIGNAL
 from har.settings import Settings
 
 DATE = dt.date(2026, 1, 5)
@@ -20,7 +21,14 @@ def page(settings: Settings, rows: list[tuple[str, str, float]], versions: tuple
         schema=["date", "subject", "activity", "minutes", "windows"],
         orient="row",
     )
-    predictions = pl.DataFrame({"model_version": list(versions), "confidence": [0.9] * len(versions)})
+    predictions = pl.DataFrame(
+        {"model_version": list(versions), "confidence": [0.9] * len(versions), "activity": "PEN"}
+    ).vstack(
+        pl.DataFrame(
+            {"model_version": versions[0], "confidence": 0.0, "activity": [name for _, name, _ in rows]},
+            schema={"model_version": pl.Int64, "confidence": pl.Float64, "activity": pl.String},
+        ).filter(pl.col("activity") == NO_SIGNAL)
+    )
     return Page(render_activity(summary, settings, DATE, predictions))
 
 
@@ -41,11 +49,18 @@ def test_one_subject_is_singular(settings: Settings) -> None:
 def test_each_subject_has_a_row_with_times_and_total(settings: Settings) -> None:
     text = page(settings, [("s01", "PEN", 1.5), ("s01", "uncertain", 0.5), ("s02", "PEN", 62.0)]).words
     head, first, second, total = (
-        text.index(part) for part in ("Subject PEN", "s01 1 min 30 s", "s02 1 h", "All subjects")
+        text.index(part) for part in ("Subject Total PEN", "s01 2 min", "s02 1 h", "All subjects")
     )
     assert head < first < second < total
-    assert "s01 1 min 30 s 30 s 2 min" in text
-    assert "All subjects 1 h 4 min 30 s 1 h 4 min" in text
+    assert "s01 2 min 1 min 30 s 30 s" in text
+    assert "All subjects 1 h 4 min 1 h 4 min 30 s" in text
+
+
+def test_on_a_phone_every_time_stands_beside_its_activity(settings: Settings) -> None:
+    """There the header of the table is hidden, because the columns of long names do not fit beside each other."""
+    shown = page(settings, [("s01", "PEN", 1.5), ("s02", "ROW", 62.0)])
+    names = [attributes.get("data-activity") for tag, attributes in shown.tags if tag == "td"]
+    assert names == ["Total", *settings.activities.all, "uncertain"] * 3
 
 
 def test_bars_are_shares_of_the_longest_subject(settings: Settings) -> None:
@@ -57,3 +72,19 @@ def test_bars_are_shares_of_the_longest_subject(settings: Settings) -> None:
 def test_activities_of_another_model_come_after_the_settings(settings: Settings) -> None:
     text = page(settings, [("s01", "SOMETHING_ELSE", 1.0)]).words
     assert text.index("ROW") < text.index("SOMETHING_ ELSE") < text.index("uncertain", text.index("Subject"))
+
+
+def test_time_without_a_signal_is_apart_and_in_no_total(settings: Settings) -> None:
+    rows = [("s01", "PEN", 6.0), ("s01", NO_SIGNAL, 4.0), ("s02", "PEN", 1.0), ("s02", "uncertain", 1.0)]
+    text = page(settings, rows).words
+    assert "8 min recorded from 2 subjects" in text
+    assert "For a further 4 min a sensor gave no signal." in text
+    assert "in 1 window a sensor was off, stuck or at its limit" in text
+    assert "mean confidence 90.0 %" in text
+    assert "s01 6 min 6 min 4 min" in text
+    assert "All subjects 7 min 1 min 8 min 4 min" in text
+
+
+def test_a_day_of_a_sensor_that_was_off_has_no_activity(settings: Settings) -> None:
+    text = page(settings, [("s01", NO_SIGNAL, 4.0)]).words
+    assert "No activity on this day: for 4 min a sensor gave no signal." in text

@@ -35,7 +35,7 @@ ACTIVITIES = ("SIT", "WALK", "RUN")
 LENGTH, CHANNELS, STRIDE = 16, 6, 8
 SHAPE = (LENGTH, CHANNELS)
 
-SLOW, FAILS, NOT_A_NUMBER = 75.0, 150.0, 300.0
+SLOW, FAILS, NOT_A_NUMBER = 75.0, 125.0, 165.0
 """A trapped model falls into its traps where the very first value of the windows is one of these (m/s²)."""
 
 
@@ -43,7 +43,7 @@ def write_settings(root: Path, **serving: float) -> Settings:
     """A project whose windows are 16 samples of 6 channels, with these keys of `[serving]`."""
     text = HAR_TOML.replace("length_s = 4.0", "length_s = 0.32")
     text = text.replace('"PEN", "ABD", "FEL", "IR", "ER", "TRAP", "ROW"', ", ".join(f'"{name}"' for name in ACTIVITIES))
-    text += "\n[serving]\n" + "".join(f"{name} = {value}\n" for name, value in serving.items())
+    text += "\n[serving]\n" + "".join(f"{name} = {str(value).lower()}\n" for name, value in serving.items())
     root.mkdir(parents=True, exist_ok=True)
     (root / "har.toml").write_text(text)
     return load_settings(root)
@@ -136,13 +136,13 @@ def set_traps(source: Path, target: Path) -> Path:
     )
     above_50 = node("Greater", first, constant("50", 50), to="trap.above_50")
     above_100 = node("Greater", first, constant("100", 100), to="trap.above_100")
-    above_200 = node("Greater", first, constant("200", 200), to="trap.above_200")
+    above_150 = node("Greater", first, constant("150", 150), to="trap.above_150")
     slow = node("Xor", above_50, above_100, to="trap.slow")
-    fails = node("Xor", above_100, above_200, to="trap.fails")
+    fails = node("Xor", above_100, above_150, to="trap.fails")
     index = node("Where", fails, constant("seven", 7, np.int64), "trap.zero", to="trap.index")
     outside = node("Gather", constant("single", [0.0]), index, to="trap.outside")
     nothing = constant("nothing", 0)
-    bad = node("Where", above_200, constant("nan", np.nan), nothing, to="trap.bad")
+    bad = node("Where", above_150, constant("nan", np.nan), nothing, to="trap.bad")
     rounds = node("Where", slow, constant("many", 10**9, np.int64), "trap.zero", to="trap.rounds")
     table = [None, None]
     body = helper.make_graph(
@@ -179,12 +179,14 @@ def make_rule() -> MagnitudeRule:
 
 
 @contextmanager
-def listening(app: Any) -> Iterator[str]:
+def listening(app: Any, host: str = "127.0.0.1") -> Iterator[str]:
     """Serve an ASGI application on a free port of this machine; gives its address."""
-    config = uvicorn.Config(app, log_config=None, ws="none", lifespan="on", timeout_graceful_shutdown=3)
+    from bentos._connection import Connection
+
+    config = uvicorn.Config(app, http=Connection, log_config=None, lifespan="on", timeout_graceful_shutdown=3)
     server = uvicorn.Server(config)
     frozen, thresholds = gc.get_freeze_count(), gc.get_threshold()
-    with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
+    with socket.create_server((host, 0), backlog=512) as listener:
         thread = threading.Thread(target=_run, args=(server, listener), daemon=True)
         thread.start()
         try:

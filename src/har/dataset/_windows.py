@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from har.cutting import ORDER, RECORDING, cut_day, matrix, run_ids
+from har.cutting import ORDER, RECORDING, cut_day, matrix, run_ids, signal_rule
 from har.dataset._feedback import Feedback
 from har.errors import NotEnoughDataError
 from har.lake import Lake, Partition
@@ -17,48 +18,55 @@ from har.settings import Settings
 from har.windows import WindowSet, cut
 
 _LABEL_COLUMNS = ("date", "subject", "session", "start", "activity")
+_BATCH = 1024
 
 
 def load_windows(
-    lake: Lake, settings: Settings, *, version: int | None = None, labels_version: int | None = None
+    lake: Lake,
+    settings: Settings,
+    *,
+    version: int | None = None,
+    labels_version: int | None = None,
+    unreviewed_of: Collection[str] = (),
 ) -> WindowSet:
-    """All windows of the lake at one version, with label, subject, recording and date.
+    """All windows with a signal of the lake at one version, with label, subject, recording and date.
 
-    A sample's activity comes from feedback or, where there is none, from its file.
+    Windows of which a sensor was off, stuck or at its limit (see `har.plausibility.SignalRule`) are left out and
+    counted: nothing can be learned from them, and no model can name them rightly. A sample's activity comes from a
+    person (imported labels, accepted feedback) or, where there is none, from its file.
 
     Args:
         lake: the tables.
         settings: length, stride and purity of windows, and the activities.
         version: of `samples`; None: the newest.
-        labels_version: of `labels`; None: the newest, -1: no feedback.
+        labels_version: of `labels`; None: the newest, -1: the files alone.
+        unreviewed_of: subjects for whom feedback that nobody has reviewed counts, too, where nothing else does. They
+            must not judge a model.
 
     Raises:
         NotEnoughDataError: the lake holds no samples.
+        LakeDamageError: a file of the samples is missing or damaged.
     """
-    frame = (
-        lake.samples.scan(version)
-        .select("date", "subject", "session", "segment", "time", "activity", *lake.channels)
-        .sort(ORDER)
-        .collect()
-    )
+    lake.samples.require_intact(version)
+    columns = ["date", "subject", "session", "segment", "time", "activity", *lake.channels]
+    frame = lake.samples.collect(lake.samples.scan(version).select(columns).sort(ORDER), version)
     if frame.is_empty():
-        raise NotEnoughDataError(
-            where=str(lake.samples.path),
-            expected="ingested samples",
-            got="an empty table",
-            remedy="Put recordings into the inbox and run `har ingest`; `har replay` provides sample recordings.",
-        )
-    return cut(
+        raise NotEnoughDataError.no_samples(lake.samples.path)
+    windows = cut(
         matrix(frame, lake.channels),
         run_ids(frame),
         length=settings.length,
         stride=settings.stride,
-        labels=_labels(frame, settings, Feedback(lake, settings.activities.all, labels_version)),
+        labels=_labels(
+            frame, settings, Feedback(lake, settings.activities.all, labels_version, unreviewed_of=unreviewed_of)
+        ),
         purity=settings.windows.purity,
         subjects=frame["subject"].to_numpy().astype(str),
         recordings=_numbers(frame),
         dates=frame["date"].to_numpy().astype("datetime64[D]"),
     )
+    absent = _absent(windows, settings)
+    return replace(windows.select(~absent), without_signal=int(absent.sum()))
 
 
 def placements(lake: Lake, windows: WindowSet, *, version: int | None = None) -> NDArray[np.str_]:
@@ -69,11 +77,23 @@ def placements(lake: Lake, windows: WindowSet, *, version: int | None = None) ->
         windows: from `load_windows`, all or some of them.
         version: of `samples`, the one of the windows; None: the newest.
     """
-    recorded = lake.recordings.read(columns=[*RECORDING, "placement"]).unique(RECORDING, keep="last")
-    order = lake.samples.scan(version).select(RECORDING).unique().collect().sort(RECORDING)
-    names = order.join(recorded, on=RECORDING, how="left", maintain_order="left")["placement"].fill_null("")
-    placements: NDArray[np.str_] = names.to_numpy().astype(str)[windows.recordings]
+    every = lake.recordings.read(columns=[*RECORDING, "placement", "ingested_at", "file"]).sort("ingested_at", "file")
+    recorded = every.select(*RECORDING, "placement").unique(RECORDING, keep="last", maintain_order=True)
+    found = _recordings(lake, version).join(recorded, on=RECORDING, how="left", maintain_order="left")
+    placements: NDArray[np.str_] = found["placement"].fill_null("").to_numpy().astype(str)[windows.recordings]
     return placements
+
+
+def recording_names(lake: Lake, *, version: int | None = None) -> NDArray[np.str_]:
+    """Date, subject and session of each recording, str; `WindowSet.recordings` are indices into it.
+
+    Args:
+        lake: the tables.
+        version: of `samples`, the one of the windows; None: the newest.
+    """
+    found = _recordings(lake, version).select(pl.format("{} {} {}", *RECORDING).alias("name"))
+    names: NDArray[np.str_] = found["name"].to_numpy().astype(str)
+    return names
 
 
 def window_labels(
@@ -83,47 +103,57 @@ def window_labels(
     version: int | None = None,
     labels_version: int | None = None,
     partitions: Collection[Partition] | None = None,
+    unreviewed_of: Collection[str] | None = (),
 ) -> pl.DataFrame:
-    """The labelled windows that `load_windows` would return, without reading sensor values.
+    """The labelled windows that `load_windows` would return; sensor values are read only where samples were flagged.
 
     Args:
         lake: the tables.
         settings: length, stride and purity of windows, and the activities.
         version: of `samples`; None: the newest.
-        labels_version: of `labels`; None: the newest, -1: no feedback.
+        labels_version: of `labels`; None: the newest, -1: the files alone.
         partitions: only these subject-days; None: all.
+        unreviewed_of: subjects for whom unreviewed feedback counts, too; None: everybody.
 
     Returns:
         date, subject, session, start and activity, one row per window.
     """
-    feedback = Feedback(lake, settings.activities.all, labels_version)
+    feedback = Feedback(lake, settings.activities.all, labels_version, unreviewed_of=unreviewed_of)
     parts = [pl.DataFrame(schema={name: lake.predictions.schema[name] for name in _LABEL_COLUMNS})]
-    columns = ["session", "segment", "time", "activity"]
-    for partition, frame in lake.samples.each(version, _may_have_labels(lake, feedback, version, partitions), columns):
+    wanted = _may_have_labels(lake, feedback, version, partitions)
+    for partition, frame in _samples_for_labels(lake, version, wanted):
+        channels = lake.channels if lake.channels[0] in frame.columns else ()
         subject = pl.lit(partition[1]).alias("subject")
 
         def labels(ordered: pl.DataFrame, subject: pl.Expr = subject) -> NDArray[np.int16]:
             return _labels(ordered.with_columns(subject), settings, feedback)
 
-        windows, places = cut_day(partition, frame, settings, (), labels=labels)
+        windows, places = cut_day(partition, frame, settings, channels, labels=labels)
         labelled = windows.labels >= 0
+        if channels:
+            labelled[labelled] = ~_absent(windows.select(labelled), settings)
         activities = _names(windows.select(labelled), settings)
         parts.append(places.filter(labelled).with_columns(activities).select(_LABEL_COLUMNS))
-    return pl.concat(parts)
+    return pl.concat(parts).sort("date", "subject", maintain_order=True)
 
 
-def labels_from_feedback(windows: pl.DataFrame, lake: Lake, settings: Settings) -> pl.DataFrame:
-    """Label windows from feedback alone, such as windows of the online service, whose samples are not in the lake.
+def labels_from_feedback(
+    windows: pl.DataFrame, lake: Lake, settings: Settings, *, unreviewed_of: Collection[str] | None = ()
+) -> pl.DataFrame:
+    """Label windows from the table `labels` alone, such as those of the online service: the lake has no samples of it.
 
     Args:
         windows: date, subject, session and start of each.
-        lake: the feedback.
+        lake: the labels.
         settings: length and purity of windows, and the activities.
+        unreviewed_of: subjects for whom unreviewed feedback counts, too; None: everybody.
 
     Returns:
-        As `window_labels`, for the windows that feedback labels.
+        As `window_labels`, for the windows that the table labels.
     """
-    feedback = Feedback(lake, settings.activities.all, subjects=windows["subject"].unique())
+    feedback = Feedback(
+        lake, settings.activities.all, subjects=windows["subject"].unique(), unreviewed_of=unreviewed_of
+    )
     length_us = round(1e6 * settings.length / settings.sensors.rate_hz)
     intervals = feedback.rows.select("subject", pl.col("start").alias("from"), pl.col("end").alias("to")).unique()
     ends = windows.select("date", "subject", "session", "start").with_columns(
@@ -161,17 +191,45 @@ def labels_from_feedback(windows: pl.DataFrame, lake: Lake, settings: Settings) 
     return overlapping[labelled.segments].with_columns(_names(labelled, settings)).select(_LABEL_COLUMNS)
 
 
+def _absent(windows: WindowSet, settings: Settings) -> NDArray[np.bool_]:
+    """Which windows have no signal, bool (N,)."""
+    rule = signal_rule(settings)
+    return np.concatenate([np.empty(0, np.bool_), *(rule.absent(batch) for batch in windows.batches(_BATCH))])
+
+
+def _samples_for_labels(
+    lake: Lake, version: int | None, partitions: Collection[Partition]
+) -> Iterator[tuple[Partition, pl.DataFrame]]:
+    """Samples of these subject-days, with the channels only where a window may have no signal.
+
+    The rule finds no window without a signal where no sample is stuck or saturated, and those are counted per file.
+    """
+    flagged = (pl.col("stuck") > 0) | (pl.col("saturated") > 0)
+    flagged_files = lake.recordings.scan(partitions=partitions).filter(flagged).select("date", "subject")
+    found = lake.recordings.collect(flagged_files)
+    doubtful = set(found.iter_rows()) & set(partitions)
+    columns = ["session", "segment", "time", "activity"]
+    yield from lake.samples.each(version, sorted(set(partitions) - doubtful), columns)
+    yield from lake.samples.each(version, sorted(doubtful), [*columns, *lake.channels])
+
+
 def _may_have_labels(
     lake: Lake, feedback: Feedback, version: int | None, partitions: Collection[Partition] | None
 ) -> list[Partition]:
     """Subject-days that may have labelled windows: those with labels in their files, and those with feedback."""
-    files = lake.recordings.scan(partitions=partitions).filter(pl.col("unlabelled") < pl.col("samples"))
+    rows = lake.recordings.read(partitions=partitions, columns=["date", "subject", "unlabelled", "samples"])
+    files = rows.filter(pl.col("unlabelled") < pl.col("samples"))
     # Dates of recordings are in the project's time zone, dates of feedback in UTC.
     days = (feedback.rows["date"] + dt.timedelta(days=shift) for shift in (-1, 0, 1))
     with_feedback = [feedback.rows.select(day.alias("date"), "subject") for day in days]
-    wanted = set(pl.concat([files.select("date", "subject").collect(), *with_feedback]).rows())
+    wanted = set(pl.concat([files.select("date", "subject"), *with_feedback]).rows())
     existing = wanted & set(lake.samples.partitions(version))
     return sorted(existing if partitions is None else existing & set(partitions))
+
+
+def _recordings(lake: Lake, version: int | None) -> pl.DataFrame:
+    """Date, subject and session of the recordings, in the order of their numbers."""
+    return lake.samples.collect(lake.samples.scan(version).select(RECORDING).unique(), version).sort(RECORDING)
 
 
 def _names(windows: WindowSet, settings: Settings) -> pl.Series:

@@ -9,7 +9,7 @@ import polars as pl
 
 from har.errors import ConflictingRecordingError, LakeError, OddEntryError
 from har.files import write_atomically
-from har.importing._survey import Refused, Survey
+from har.importing._staged import Refused, Survey
 from har.recordings import require_plain
 
 

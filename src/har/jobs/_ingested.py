@@ -139,10 +139,10 @@ def commit(lake: Lake, landed: Sequence[Landed]) -> None:
     partitions = sorted({key[:2] for key in keys})
     fresh = pl.DataFrame(sorted(keys), {name: lake.recordings.schema[name] for name in _KEY}, orient="row")
     frames = [part.part.recording.frame for one in landed for part in one.parts]
-    samples = pl.concat([_without(lake.samples.read(partitions=partitions), fresh), *frames])
+    samples = pl.concat([_without(lake.samples.readable(partitions), fresh), *frames])
     lake.samples.replace(samples.sort(*_KEY, "time"), partitions)
     written = pl.DataFrame(rows, dict(lake.recordings.schema), orient="row")
-    recordings = pl.concat([_without(lake.recordings.read(partitions=partitions), fresh), written])
+    recordings = pl.concat([_without(lake.recordings.readable(partitions), fresh), written])
     _forget(lake, set(partitions) - set(recordings.select("date", "subject").iter_rows()))
     # The id of a subject-day's content is made of its files' hashes, which do not change where a file is read again.
     _unscore(lake, {key[:2] for one in landed if one.again for key in (*one.replaced, *_keys(one))})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,10 +75,18 @@ class Sessions:
         lake: its samples; a session that is not in `placements` is not looked at.
         settings: the rate.
         placements: the placement by session, for each partition of the lake.
+        lost: partitions with missing samples; of these, what can be read is compared.
     """
 
-    def __init__(self, lake: Lake, settings: Settings, placements: Mapping[Partition, Mapping[str, str]]) -> None:
+    def __init__(
+        self,
+        lake: Lake,
+        settings: Settings,
+        placements: Mapping[Partition, Mapping[str, str]],
+        lost: Collection[Partition] = (),
+    ) -> None:
         self._lake = lake
+        self._lost = frozenset(lost)
         self._interval_us = 1e6 / settings.sensors.rate_hz
         self._placements = placements
         self._by_subject: dict[str, list[Session]] = {}
@@ -133,7 +141,7 @@ class Sessions:
                 wanted.append(partition)
         if not wanted:
             return
-        for partition, frame in self._lake.samples.each(None, wanted, ["session", "segment", "time"]):
+        for partition, frame in self._samples(wanted, ["session", "segment", "time"]):
             self._read.add(partition)
             placements = self._placements[partition]
             for (name,), samples in frame.partition_by("session", as_dict=True, maintain_order=True).items():
@@ -142,12 +150,20 @@ class Sessions:
                     session = Session((*partition, name), placements[name], begins, ends, True)
                     self._by_subject.setdefault(subject, []).append(session)
 
+    def _samples(self, partitions: Sequence[Partition], columns: list[str]) -> Iterator[tuple[Partition, pl.DataFrame]]:
+        """The samples of each partition; of a damaged one those that can be read."""
+        samples = self._lake.samples
+        yield from samples.each(None, [one for one in partitions if one not in self._lost], columns)
+        for one in partitions:
+            if one in self._lost:
+                yield one, samples.readable([one]).select(columns)
+
     def _with_samples(self, sessions: list[Session]) -> list[Session]:
         unread = {session.key[:2] for session in sessions if session.frame is None}
         if not unread:
             return sessions
         columns = ["session", "time", "activity", *self._lake.channels]
-        frames = dict(self._lake.samples.each(None, sorted(unread), columns))
+        frames = dict(self._samples(sorted(unread), columns))
         return [
             session
             if session.frame is not None

@@ -1,7 +1,8 @@
 """Read the inbox into the lake; files that cannot be ingested go to quarantine.
 
 Samples are committed first, then the files' rows in `recordings`. After a run that was killed between the two, the next
-one reads the same files again and writes the same partitions. Ingested files stay in the inbox as the raw data.
+one reads the same files again and writes the same partitions. Ingested files stay in the inbox as the raw data: if the
+lake has lost samples, the files of those subject-days are read again.
 
 Whatever is wrong with one file is that file's: it goes to quarantine or, if it must not or cannot be touched, is left
 where it is and named; the others are ingested. Only a disk or a lake that fails ends the job.
@@ -10,7 +11,7 @@ where it is and named; the others are ingested. Only a disk or a lake that fails
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from har.jobs._each import Each, in_turn, once
 from har.jobs._ingested import Ingested, Landed, commit
 from har.jobs._isolation import fault_of, set_aside_or_leave
 from har.jobs._overlaps import Key, Sessions, Trimmed, counted_once
-from har.lake import Lake, Partition
+from har.lake import Lake, Partition, to_load_again
 from har.project import Project
 from har.recordings import InboxFile, Part, Recording, StrayFile, cut_at_midnight, inbox_files, read_recording
 from har.schema import FLAGS
@@ -55,6 +56,7 @@ class IngestReport:
 
     Attributes:
         landed: files that were ingested.
+        restored: those of them that had been ingested before, and of whose dates the lake has lost samples.
         unfinished: files that changed while they were read; they wait for the next run.
         known: files that were ingested before.
         quarantined: files that went to quarantine.
@@ -71,6 +73,7 @@ class IngestReport:
     unfinished: list[str] = field(default_factory=list)
     known: list[str] = field(default_factory=list)
     quarantined: list[Quarantined] = field(default_factory=list)
+    restored: list[str] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     samples: int = 0
     rows_read: int = 0
@@ -93,21 +96,27 @@ class IngestReport:
     def summary(self) -> str:
         """Files and rows in one line."""
         waiting = f", {len(self.unfinished)} still being uploaded" if self.unfinished else ""
+        restored = f" ({len(self.restored)} of them again, as samples were missing)" if self.restored else ""
         once_only = f", {self.overlapping} in two sessions and counted once" if self.overlapping else ""
         return (
-            f"{len(self.landed)} files ingested, {len(self.known)} known, {len(self.quarantined)} quarantined, "
-            f"{len(self.skipped)} skipped{waiting}; {self.rows_read} rows read, {self.rows_kept} kept, "
-            f"{self.rows_read - self.rows_kept} dropped, {self.interpolated} interpolated{once_only}."
+            f"{len(self.landed)} files ingested{restored}, {len(self.known)} known, "
+            f"{len(self.quarantined)} quarantined, {len(self.skipped)} skipped{waiting}; "
+            f"{self.rows_read} rows read, {self.rows_kept} kept, {self.rows_read - self.rows_kept} dropped, "
+            f"{self.interpolated} interpolated{once_only}."
         )
 
 
 @dataclass(frozen=True)
 class IngestPart:
-    """Files of some subjects of one date; `replace`: also replace sessions that have other content."""
+    """Files of some subjects of one date.
+
+    `replace`: also replace sessions that have other content; `reload`: subject-days of which samples are missing.
+    """
 
     project: Project
     files: tuple[InboxFile, ...]
     replace: bool = False
+    reload: frozenset[Partition] = frozenset()
 
     def __str__(self) -> str:
         return f"{self.files[0].date} ({len(self.files)} files)"
@@ -143,7 +152,8 @@ def ingest(
     report = IngestReport()
     if strays:
         report.add(once(each, set_aside, StrayPart(project, tuple(strays))))
-    parts = [IngestPart(project, tuple(chunk), replace) for chunk in chunks]
+    reload = to_load_again(project.lake)
+    parts = [IngestPart(project, tuple(chunk), replace, reload) for chunk in chunks]
     for done in track(each(ingest_part, parts), "Ingesting", total=len(parts), unit="chunks"):
         report.add(done)
     for word, bad in (("quarantined", report.quarantined), ("skipped", report.skipped)):
@@ -157,7 +167,7 @@ def ingest(
 
 def ingest_part(part: IngestPart) -> IngestReport:
     """Ingest some subjects of one date."""
-    return ingest_files(part.project.lake, part.project.settings, part.files, replace=part.replace)
+    return ingest_files(part.project.lake, part.project.settings, part.files, replace=part.replace, reload=part.reload)
 
 
 def inbox_chunks(settings: Settings, date: dt.date | None = None) -> tuple[list[list[InboxFile]], list[StrayFile]]:
@@ -184,7 +194,14 @@ def inbox_chunks(settings: Settings, date: dt.date | None = None) -> tuple[list[
     return chunks, strays
 
 
-def ingest_files(lake: Lake, settings: Settings, files: Sequence[InboxFile], *, replace: bool = False) -> IngestReport:
+def ingest_files(
+    lake: Lake,
+    settings: Settings,
+    files: Sequence[InboxFile],
+    *,
+    replace: bool = False,
+    reload: frozenset[Partition] | None = None,
+) -> IngestReport:
     """Read, check and commit files of one date.
 
     Args:
@@ -192,12 +209,14 @@ def ingest_files(lake: Lake, settings: Settings, files: Sequence[InboxFile], *, 
         settings: describe the files.
         files: of one date; all files of a subject in the same call.
         replace: replace sessions that have other content, instead of refusing them.
+        reload: subject-days whose files are read again, because samples are missing; None: find them.
 
     Raises:
         LakeError: a table cannot be read or written; none is left incomplete.
     """
     with lake.recordings.lock():
-        intake = _Intake(lake, settings, replace)
+        lost = to_load_again(lake) if reload is None else reload
+        intake = _Intake(lake, settings, replace, lost)
         intake.plan(files)
         for file in files:
             intake.take(file)
@@ -217,32 +236,35 @@ def set_aside(part: StrayPart) -> IngestReport:
 class _Intake:
     """Files of one date on their way into the lake."""
 
-    def __init__(self, lake: Lake, settings: Settings, replace: bool) -> None:
+    def __init__(self, lake: Lake, settings: Settings, replace: bool, lost: Collection[Partition]) -> None:
         self.settings = settings
         self.replace = replace
+        self.lost = lost
         self.report = IngestReport()
         self.landed: list[Landed] = []
         self._known = Ingested(lake)
-        self._sessions = Sessions(lake, settings, self._known.placements)
+        self._sessions = Sessions(lake, settings, self._known.placements, lost)
         self._renewed: set[str] = set()
         self._replaced: set[Key] = set()
 
     def plan(self, files: Sequence[InboxFile]) -> None:
         """Find the subjects of whom a file is replaced: what their other files share with it is decided again.
 
-        Files that an older release ingested, which neither cut nor compared them, are read again, too.
+        Files that an older release ingested, which neither cut nor compared them, are read again, too, and so are those
+        of subjects of whom the lake has lost samples.
         """
-        if not self.replace:
-            return
         for file in files:
             try:
-                if self._known.to_renew(file):
+                if self._is_lost(file) or (self.replace and self._known.to_renew(file)):
                     self._renewed.add(file.subject)
             except OSError:  # `take` meets it again, and reports it
                 continue
         for file in files:
             if file.subject in self._renewed:
                 self._replaced.update(self._known.keys(file))
+
+    def _is_lost(self, file: InboxFile) -> bool:
+        return any(key[:2] in self.lost for key in self._known.keys(file))
 
     def take(self, file: InboxFile) -> None:
         """Read a file and keep it for the commit, or report why not."""
@@ -272,10 +294,11 @@ class _Intake:
 
     def _land(self, file: InboxFile, recording: Recording, trimmed: Sequence[Trimmed], *, is_known: bool) -> None:
         parts = [one.part for one in trimmed]
+        restored = is_known and self._is_lost(file)
         self.landed.append(Landed(file, trimmed, self._known.keys(file), again=is_known))
         self._known.add(file, parts)
         self._sessions.add(file.subject, parts)
-        if is_known:
+        if is_known and not restored:
             self.report.known.append(file.where)
             return
         quality = recording.quality
@@ -283,6 +306,7 @@ class _Intake:
         self.report.add(
             IngestReport(
                 landed=[file.where],
+                restored=[file.where] if restored else [],
                 samples=sum(map(len, frames)),
                 rows_read=quality.samples_read,
                 rows_kept=quality.samples_kept,

@@ -8,9 +8,9 @@ import datetime as dt
 import polars as pl
 
 from har.pages._render import render
+from har.plausibility import NO_SIGNAL
+from har.predictions import UNCERTAIN, with_signal
 from har.settings import Settings
-
-_UNCERTAIN = "uncertain"
 
 
 def render_activity(summary: pl.DataFrame, settings: Settings, date: dt.date, predictions: pl.DataFrame) -> str:
@@ -24,12 +24,15 @@ def render_activity(summary: pl.DataFrame, settings: Settings, date: dt.date, pr
     """
     known = settings.activities.all
     # Another model may have answered online, with activities that the settings do not name.
-    others = sorted(set(summary["activity"]) - {*known, _UNCERTAIN})
-    activities = [*known, *others, _UNCERTAIN]
+    others = sorted(set(summary["activity"]) - {*known, UNCERTAIN, NO_SIGNAL})
+    activities = [*known, *others, UNCERTAIN]
     minutes = {(subject, activity): value for _, subject, activity, value, _ in summary.iter_rows()}
     subjects = summary["subject"].unique().sort().to_list()
     by_activity = {a: sum(minutes.get((s, a), 0.0) for s in subjects) for a in activities}
+    # Time without a signal is no time of an activity: it has a column of its own, and counts towards no total.
     by_subject = {s: sum(minutes.get((s, a), 0.0) for a in activities) for s in subjects}
+    silent = {s: minutes[s, NO_SIGNAL] for s in subjects if (s, NO_SIGNAL) in minutes}
+    answered = with_signal(predictions)
     return render(
         "activity.html.j2",
         title=settings.project.name,
@@ -43,8 +46,10 @@ def render_activity(summary: pl.DataFrame, settings: Settings, date: dt.date, pr
         longest=max(by_subject.values(), default=0.0) or 1.0,
         versions=predictions["model_version"].unique().sort().to_list(),
         windows=len(predictions),
-        confidence=predictions["confidence"].mean(),
-        uncertain=_UNCERTAIN,
+        silent=silent,
+        windows_without_signal=len(predictions) - len(answered),
+        confidence=answered["confidence"].mean(),
+        uncertain=UNCERTAIN,
     )
 
 

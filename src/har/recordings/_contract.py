@@ -7,22 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from har.schema import FLAGS, RANGE_SLACK, canonical_schema
-from har.settings import STANDARD_GRAVITY, Accelerometer, Settings
+from har.plausibility import MOVING, QUIET_SECONDS, QUIET_SPREAD, RANGE_SLACK, RESTING
+from har.schema import FLAGS, canonical_schema
+from har.settings import Accelerometer, Settings
 
 if TYPE_CHECKING:
     from pandera.polars import DataFrameSchema, PolarsData
 
-RESTING = (0.7 * STANDARD_GRAVITY, 1.3 * STANDARD_GRAVITY)
-"""m/s²; plausible |a| of a sensor at rest, allowing for poor calibration."""
-MOVING = (STANDARD_GRAVITY / 3, STANDARD_GRAVITY * 5)
-"""m/s²; plausible median |a| of a recording without rest (vigorous exercise reaches 2.5 g).
-
-Confusing g and m/s² changes |a| by a factor of 9.8.
-"""
-
-_QUIET_SPREAD = 0.03
-_QUIET_SECONDS = 3
 _SESSION = ["date", "subject", "session"]
 
 
@@ -97,11 +88,11 @@ def resting_magnitude(frame: pl.LazyFrame, axes: tuple[str, ...]) -> pl.DataFram
     # Seconds at the edges of a segment have too few samples.
     full = pl.col("count") >= 0.7 * pl.col("count").max().over(_SESSION)
     quiet = (
-        seconds.filter(full & (pl.col("count") >= 5) & (pl.col("std") < _QUIET_SPREAD * pl.col("mean")))
+        seconds.filter(full & (pl.col("count") >= 5) & (pl.col("std") < QUIET_SPREAD * pl.col("mean")))
         .group_by(_SESSION)
         .agg(quiet=pl.len(), resting=pl.col("mean").median())
     )
-    at_rest = pl.col("quiet").fill_null(0) >= _QUIET_SECONDS
+    at_rest = pl.col("quiet").fill_null(0) >= QUIET_SECONDS
     value = pl.when(at_rest).then("resting").otherwise("median")
     low = pl.when(at_rest).then(RESTING[0]).otherwise(MOVING[0])
     high = pl.when(at_rest).then(RESTING[1]).otherwise(MOVING[1])
@@ -119,7 +110,11 @@ def unit_remedy(magnitude: float, accelerometer: Accelerometer) -> str:
     reading = magnitude / accelerometer.to_si
     for unit, factor in Accelerometer.factors.items():
         if unit != accelerometer.unit and RESTING[0] <= reading * factor <= RESTING[1]:
-            return f'The values look like {unit}: set sensors.accelerometer.unit = "{unit}" in har.toml.'
+            full_scale = accelerometer.full_scale * accelerometer.to_si / factor
+            return (
+                f'The values look like {unit}: set sensors.accelerometer.unit = "{unit}" in har.toml, and full_scale '
+                f"in that unit ({accelerometer.full_scale:g} {accelerometer.unit} are {full_scale:.4g} {unit})."
+            )
     if magnitude < MOVING[0]:
         return (
             "Check sensors.accelerometer.unit in har.toml; if gravity was removed from the recording, export the total "

@@ -9,6 +9,7 @@ import datetime as dt
 import os
 import re
 import stat
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,13 +18,13 @@ from typing import NamedTuple
 
 from har.errors import FileNameError, LakeError, NotARecordingError, OddEntryError, RecordingError, reason
 from har.files import file_sha256
-from har.log_lines import SUBJECT
+from har.log_lines import NAME_RULE, SESSION, SUBJECT
 
 SUFFIXES = (".csv", ".parquet")
 _UPLOADING = (".part", ".partial", ".tmp", ".crdownload", ".filepart")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _SUBJECT = re.compile(SUBJECT)
-_SESSION = re.compile(r"[A-Za-z0-9._-]+")
+_SESSION = re.compile(rf"[A-Za-z0-9._-]+|{SESSION}")
 _PATH = "<inbox>/<YYYY-MM-DD>/<subject>_<session>.csv (or .parquet)"
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
@@ -193,13 +194,14 @@ def _parse(path: Path, inbox: Path) -> InboxFile:
             got=repr(path.suffix),
             remedy=f"Export the recording as CSV or Parquet, to {_PATH}.",
         )
-    subject, underscore, session = path.stem.partition("_")
+    # macOS decomposes accented letters in file names; they stay one subject.
+    subject, underscore, session = unicodedata.normalize("NFC", path.stem).partition("_")
     if not underscore:
         raise _misnamed(where, "<subject>_<session> before the extension", f"{path.stem!r} without an underscore")
     if not _SUBJECT.fullmatch(subject) or not _SESSION.fullmatch(session):
         raise _misnamed(
             where,
-            "letters, digits, '.' and '-' in subject (at most 64) and session (and '_' in the session)",
+            f"{NAME_RULE}, in the subject, and in the session (which can have '_')",
             shown(path.with_name(path.stem), path.parent),
         )
     return InboxFile(path, _date(folders[0], where), subject, session)

@@ -28,6 +28,7 @@ class WindowSet:
         subjects: str (N,), the subject of each window.
         recordings: int32 (N,), the recording of each window, which can have several segments.
         dates: datetime64[D] (N,), the date of the recording; NaT if unknown.
+        without_signal: number of windows that were left out because they have no signal.
     """
 
     samples: NDArray[np.float32]
@@ -38,6 +39,7 @@ class WindowSet:
     subjects: NDArray[np.str_]
     recordings: NDArray[np.int32]
     dates: NDArray[np.datetime64]
+    without_signal: int = 0
 
     def __len__(self) -> int:
         return len(self.starts)

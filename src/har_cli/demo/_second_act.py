@@ -26,6 +26,7 @@ from har.jobs.monitor import monitor
 from har.jobs.package import TAGS
 from har.jobs.score import score
 from har.pages import LoopDay, loop_table, render_loop, write_index
+from har.predictions import with_signal
 from har.project import Project
 from har.sample import FIRST_DAY, replay_round
 from har_cli.demo._runs import POLL_S, WAIT_S, worker_log
@@ -214,6 +215,7 @@ class _Simulation:
             .filter(pl.col("request_id").is_null() & pl.col("subject").is_in(self._held_out))
             .filter(pl.col("date").is_in(self.days))
             .collect()
+            .pipe(with_signal)
             .sort("start")
         )
         joined = answers.join_asof(

@@ -145,7 +145,7 @@ def test_online_windows_are_profiled_once_however_often_it_runs(lake: Lake, log:
     assert profile_online(lake, MODELS, keep_days=90) == 0
     (day,) = Profiles(lake).of_day(DAY)
     assert (day.subject, day.online, day.profile.windows) == ("s00", True, 3)
-    assert day.profile.names == (*CHOSEN, "confidence")
+    assert day.profile.names == (*CHOSEN, "confidence", "quality.no_signal")
     # The windows' features count up: 0 … 4 and 5 … 9, then 2 … 6.
     assert day.profile.mean("b.mean") == pytest.approx((1 + 6 + 3) / 3)
     assert day.profile.mean("d.mean") == pytest.approx((3 + 8 + 5) / 3)

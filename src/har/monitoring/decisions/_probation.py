@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from har.cutting import cut_day
+from har.cutting import cut_day, signal_rule
 from har.dataset import window_labels
 from har.errors import RegistryError
 from har.evaluation import bootstrap_mean, percent
@@ -295,21 +295,24 @@ def _batches(windows: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
 
 
 def _windows(lake: Lake, settings: Settings, chosen: Sequence[Partition]) -> tuple[pl.DataFrame, NDArray[np.float32]]:
-    """Each window's date, subject, session and start, and the windows, float32 (N, T, C)."""
+    """Date, subject, session and start of each window with a signal, and the windows, float32 (N, T, C)."""
+    rule = signal_rule(settings)
     places = [pl.DataFrame(schema={name: lake.predictions.schema[name] for name in ("date", "subject")})]
     batches = [np.empty((0, settings.length, len(lake.channels)), np.float32)]
     columns = ["session", "segment", "time", *lake.channels]
     for partition, samples in lake.samples.each(None, chosen, columns):
         found, where = cut_day(partition, samples, settings, lake.channels)
-        batches.append(found.batch())
-        places.append(where)
+        every = found.batch()
+        measured = ~rule.absent(every)
+        batches.append(every[measured])
+        places.append(where.filter(measured))
     return pl.concat(places, how="diagonal"), np.concatenate(batches)
 
 
 def _chosen(lake: Lake, days: Sequence[dt.date], labels: pl.DataFrame, most: int) -> list[Partition]:
     """Subject-days to be answered: those with labels first, then the newest; a date's in a fixed arbitrary order."""
     labelled = set(labels.select("date", "subject").rows())
-    sizes = lake.scores.scan(partitions=_days(lake, days)).select("date", "subject", "windows").collect()
+    sizes = lake.scores.read(partitions=_days(lake, days), columns=["date", "subject", "windows"])
     counts: dict[Partition, int] = {(date, subject): windows for date, subject, windows in sizes.iter_rows()}
 
     def order(partition: Partition) -> tuple[bool, int, str]:

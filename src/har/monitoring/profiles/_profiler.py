@@ -16,7 +16,8 @@ from har.errors import MonitoringError
 from har.lake import Lake, Partition
 from har.monitoring.profiles._profile import Profile, chosen_features, require_whylogs
 from har.monitoring.profiles._profiles import Profiles
-from har.predictions import FEATURES
+from har.plausibility import NO_SIGNAL
+from har.predictions import FEATURES, with_signal
 from har.settings import Settings
 
 _SHORTEST_H = 0.25
@@ -66,20 +67,22 @@ class Profiler:
         features = predictions[FEATURES]
         rows = []
         for where in sorted({*seen, *known}):
-            windows = seen.get(where, placed.clear())
+            every = seen.get(where, placed.clear())
+            windows = with_signal(every)
             index = windows["row"]
-            contiguous = len(index) > 0 and index[-1] - index[0] == len(index) - 1
+            contiguous = len(index) > 0 and index.is_sorted() and index[-1] - index[0] == len(index) - 1
             values = features[index[0] : index[-1] + 1] if contiguous else features[index]
             profile = profile_of_windows(
-                windows.with_columns(values), self.features, known.get(where, recordings.clear())
+                windows.with_columns(values), self.features, _silence(every, known.get(where, recordings.clear()))
             )
-            rows.append(_row(where, profile, online=False, model_version=self._version))
+            rows.append(_row(where, profile, len(every), online=False, model_version=self._version))
         frame = pl.DataFrame(rows, self._lake.profiles.schema)
         self._lake.profiles.replace(frame, partitions, keep=pl.col("online"))
 
     def _recordings(self, partitions: Sequence[Partition]) -> pl.DataFrame:
         """Placement, device and data quality of each session, by date, subject and session."""
-        found = self._lake.recordings.read(partitions=partitions).unique(["date", "subject", "session"], keep="last")
+        every = self._lake.recordings.read(partitions=partitions).sort("ingested_at", "file")
+        found = every.unique(["date", "subject", "session"], keep="last", maintain_order=True)
         hours = pl.col("samples") / (3600 * self._rate_hz) / pl.col("coverage").clip(1e-6)
         return found.sort("date", "subject", "session").select(
             "date",
@@ -93,6 +96,13 @@ class Profiler:
         )
 
 
+def _silence(windows: pl.DataFrame, recordings: pl.DataFrame) -> pl.DataFrame:
+    """The recordings with the share of their windows that have no signal, as `no_signal`."""
+    key = ["date", "subject", "session"]
+    shares = windows.group_by(key).agg((pl.col("activity") == NO_SIGNAL).mean().alias("no_signal"))
+    return recordings.join(shares, on=key, how="left", maintain_order="left")
+
+
 def _share(name: str) -> pl.Expr:
     used = pl.col("samples_read") - pl.col("duplicates") - pl.col("duplicate_stamps")
     return (pl.col(name) / pl.max_horizontal(used, 1)).alias(name)
@@ -101,21 +111,24 @@ def _share(name: str) -> pl.Expr:
 def profile_of_windows(
     windows: pl.DataFrame, features: Sequence[str], recordings: pl.DataFrame | None = None
 ) -> Profile:
-    """Profile some windows.
+    """Profile some windows; those without a signal are left out: a sensor that is off does not show how people move.
 
     Args:
         windows: columns activity, confidence and `FEATURES`, an array or a list of F values.
         features: F names.
-        recordings: columns coverage, gaps_per_h, saturated and stuck, one row per recording; None: none.
+        recordings: some of the columns coverage, gaps_per_h, saturated, stuck and no_signal, one row per recording;
+            None: none.
     """
+    windows = with_signal(windows)
     values = np.empty((0, len(features)), np.float32)
     if len(windows):
         values = np.asarray(windows[FEATURES].cast(pl.Array(pl.Float32, len(features))).to_numpy())
-    counts = windows["activity"].value_counts(sort=True)
+    counts = windows["activity"].value_counts()
     quality = {}
     if recordings is not None:
-        names = ("coverage", "gaps_per_h", "saturated", "stuck")
-        quality = {name: recordings[name].drop_nulls().cast(pl.Float64).to_numpy() for name in names}
+        names = ("coverage", "gaps_per_h", "saturated", "stuck", "no_signal")
+        known = [name for name in names if name in recordings.columns]
+        quality = {name: recordings[name].drop_nulls().cast(pl.Float64).to_numpy() for name in known}
     return Profile.of(
         values,
         features,
@@ -125,7 +138,9 @@ def profile_of_windows(
     )
 
 
-def _row(where: tuple[Any, ...], profile: Profile, *, online: bool, model_version: int) -> dict[str, Any]:
+def _row(
+    where: tuple[Any, ...], profile: Profile, answered: int, *, online: bool, model_version: int
+) -> dict[str, Any]:
     date, subject, placement, device = where
     return {
         "date": date,
@@ -133,7 +148,7 @@ def _row(where: tuple[Any, ...], profile: Profile, *, online: bool, model_versio
         "placement": placement,
         "device": device,
         "online": online,
-        "windows": profile.windows,
+        "windows": answered,
         "model_version": model_version,
         "profile": profile.to_bytes(),
         "made_at": dt.datetime.now(dt.UTC),
@@ -160,8 +175,8 @@ def profile_online(lake: Lake, models: Mapping[int, tuple[Sequence[str], Sequenc
     key = ["date", "subject", "model_version"]
     seen = (pl.col("fallback").is_null() | (pl.col("fallback") != "rule")) & pl.col("model_version").is_in(list(models))
     ours = pl.col("online") & pl.col("model_version").is_in(list(models))
-    answered = lake.requests.scan().filter(seen).group_by(key).len().collect()
-    known = lake.profiles.scan().filter(ours).select(*key, "windows").collect()
+    answered = lake.requests.collect(lake.requests.scan().filter(seen).group_by(key).len())
+    known = lake.profiles.collect(lake.profiles.scan().filter(ours).select(*key, "windows"))
     late = answered.join(known, on=key, how="left").filter(pl.col("len") > pl.col("windows").fill_null(0))
     oldest = Profiles(lake).oldest_kept(keep_days)
     outdated = sorted({one for one in late.select("date", "subject").iter_rows() if oldest is None or one[0] >= oldest})
@@ -169,14 +184,19 @@ def profile_online(lake: Lake, models: Mapping[int, tuple[Sequence[str], Sequenc
     for partition in outdated:
         requests = lake.requests.scan(partitions=[partition]).filter(seen).select("request_id", "start", *key, FEATURES)
         predictions = lake.predictions.scan(partitions=[partition]).select(
-            "request_id", "start", "activity", "confidence"
+            "request_id", "start", "session", "activity", "confidence"
         )
-        windows = requests.join(predictions, on=["request_id", "start"], how="inner").collect()
+        windows = lake.requests.collect(requests).join(
+            lake.predictions.collect(predictions), on=["request_id", "start"], how="inner"
+        )
         rows = []
-        for (version,), group in windows.sort("start").partition_by("model_version", as_dict=True).items():
+        for (version,), group in (
+            windows.sort("start", "request_id").partition_by("model_version", as_dict=True).items()
+        ):
             names, features = models[version]
-            profile = profile_of_windows(_with_features(group, names, features), features)
-            rows.append(_row((*partition, "", ""), profile, online=True, model_version=version))
+            silence = _silence(group, group.select("date", "subject", "session").unique(maintain_order=True))
+            profile = profile_of_windows(_with_features(group, names, features), features, silence)
+            rows.append(_row((*partition, "", ""), profile, len(group), online=True, model_version=version))
         frame = pl.DataFrame(rows, lake.profiles.schema)
         lake.profiles.replace(frame, [partition], keep=~ours)
         written += len(frame)
