@@ -79,7 +79,7 @@ def _share(quality: Quality, rows: NDArray[np.bool_], frame: pl.DataFrame, setti
         "coverage": round(quality.coverage * coverage(times, settings.sensors.rate_hz), 6)
         if quality.resampled
         else coverage(times, quality.measured_rate_hz),
-        **{name: int(((flags & FLAGS[name]) > 0).sum()) for name in ("saturated", "stuck")},
+        **{name: int(((flags & FLAGS[name]) > 0).sum()) for name in ("saturated", "stuck", "interpolated")},
         "unlabelled": frame["activity"].null_count(),
     }
     shares: dict[str, Any] = {
