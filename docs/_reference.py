@@ -124,7 +124,9 @@ def flows_page() -> str:
 
 def online_page() -> str:
     """The routes of the online service with their fields, from the OpenAPI document of a model of this project."""
-    document = describe(Contract(_metadata(load_settings(ROOT)), max_windows=256), version=1)
+    settings = load_settings(ROOT)
+    contract = Contract(_metadata(settings), max_windows=256, full_scales=settings.sensors.full_scales)
+    document = describe(contract, version=1)
     parts = [
         "# Online service\n\n`GET /docs.json` has this as OpenAPI for the served model, with examples and limits. "
         "BentoML's clients, which read `/schema.json`, have `predict` and `feedback` as methods: see"

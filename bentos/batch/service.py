@@ -22,7 +22,9 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Respon
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from bentos import _image, _project
+from bentos import _connection, _image, _project
+from bentos._drain import Drain, listener_of_worker
+from bentos._front import BENTOML_PATHS, Front
 from bentos._page import PAGE
 from bentos.batch import Scored, Scorer, delta_samples, parquet_samples
 from bentos.batch._headers import FEATURES_HEADER, PARQUET, VERSION_HEADER, WARNINGS_HEADER
@@ -72,6 +74,17 @@ class TableRequest(bentoml.IODescriptor):
         return Unread(request=request)
 
 
+class Service(bentoml.Service[Any]):
+    """A BentoML service behind limits of its connections and a list of its paths, for pages of its own origin only."""
+
+    def to_asgi(self, is_main: bool = True) -> ASGIApp:
+        """The application of a worker process."""
+        _connection.install()
+        paths = {*BENTOML_PATHS, "/score", "/score/table", "/model", "/"}
+        own = SameOrigin(super().to_asgi(is_main), SETTINGS.serving.hosts, short_names=True)
+        return Front(own, paths=paths, drain=Drain(listener_of_worker()))
+
+
 def _documented() -> Parquet:
     """The output that the API methods document; they return responses."""
     raise NotImplementedError
@@ -89,14 +102,6 @@ def scorer() -> Scorer:
 def data_folder() -> Path:
     """The folder that mounted tables are in: HAR_DATA, or the project's lake."""
     return Path(os.environ.get("HAR_DATA") or SETTINGS.path("lake"))
-
-
-class Service(bentoml.Service[Any]):
-    """A BentoML service that answers no web page of another origin."""
-
-    def to_asgi(self, is_main: bool = True) -> ASGIApp:
-        """The application of a worker process."""
-        return SameOrigin(super().to_asgi(is_main), SETTINGS.serving.hosts, short_names=True)
 
 
 @bentoml.service(

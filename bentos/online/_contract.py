@@ -21,19 +21,17 @@ from pydantic import BaseModel, ValidationError
 from bentos.online._limits import Limits
 from bentos.online._schema import (
     NAME_RULE,
-    RATE_HZ,
     REQUEST_ID,
     TIME,
     Place,
     feedback_requests,
+    place,
     predict_request,
 )
 from har.errors import RequestError
 from har.inference import ModelMetadata
 
 _INTERVAL = ("subject", "start", "end")
-_RATE_TOLERANCE = 0.02
-"""As in the batch service: it allows for inaccurate clocks."""
 _SEE_MODEL = "GET /model shows what the model takes."
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -77,6 +75,7 @@ class Contract:
         self.json_bytes = 64 * 1024 + 32 * max_windows * self.length * self.channels
         """Largest JSON body: 32 characters per value leave room for any notation."""
         self.predict_request = predict_request(metadata, max_windows=max_windows, limits=self._limits.by_channel)
+        self.place = place(metadata)
         self.by_request, self.by_interval = feedback_requests(metadata)
         self._predict_fields = frozenset(self.predict_request.model_fields)
         self._feedback_fields = frozenset(self.by_request.model_fields) | frozenset(self.by_interval.model_fields)
@@ -88,7 +87,10 @@ class Contract:
             "activity": (f"one of {', '.join(metadata.activities)}", "GET /model lists the activities."),
             "start": times,
             "end": times,
-            "rate_hz": (RATE_HZ, f"The model takes {metadata.rate_hz:g} Hz."),
+            "rate_hz": (
+                f"{metadata.rate_hz:g}, the rate of the model's windows",
+                f"Resample to {metadata.rate_hz:g} Hz before cutting windows. {_SEE_MODEL}",
+            ),
         }
         """What is expected of a field's value, and what to do about another one."""
         self._read_query = functools.lru_cache(maxsize=256)(self._query)
@@ -104,17 +106,17 @@ class Contract:
         # Arrays would take true and false for numbers; a body without these words needs no closer look.
         boolean = (b"u" in body and b"true" in body) or (b"l" in body and b"false" in body)
         values = None if boolean else self._fast(windows)
-        if values is None:
+        if values is None or not self._limits.hold(values):
             if isinstance(windows, list):
                 self._require_count(len(windows))
             self._validate(self.predict_request, content)
             values = np.array(windows, np.float32)
+            self._limits.require(values)
         self._require_count(len(values))
-        self._limits.require(values)
         if len(content) == 1:
             return Windows(values)
         del content["windows"]
-        return self._placed(values, self._validate(Place, content))
+        return _placed(values, self._validate(self.place, content))
 
     def raw(self, body: bytes, query: bytes, shape: bytes | None) -> Windows:
         """The body of `/predict/raw`: float32, little-endian, in C order; `shape` is the header X-Shape.
@@ -133,7 +135,7 @@ class Contract:
             )
         values = np.frombuffer(body, "<f4").reshape(count, self.length, self.channels)
         self._limits.require_bytes(values)
-        return self._placed(values, place)
+        return _placed(values, place)
 
     def array(self, values: NDArray[Any], **place: str | float | None) -> Windows:
         """Windows that come as an array, (N, T, C), of any numeric type.
@@ -148,7 +150,7 @@ class Contract:
         given = {name: value for name, value in place.items() if value is not None}
         shape = ",".join(map(str, values.shape)).encode()
         found = self.raw(np.asarray(values, "<f4").tobytes(), b"", shape)
-        return self._placed(found.values, self._validate(Place, given))
+        return _placed(found.values, self._validate(self.place, given))
 
     def feedback(self, body: bytes) -> Feedback:
         """The body of `/feedback`.
@@ -219,18 +221,7 @@ class Contract:
         self._require_count(count)
         with contextlib.suppress(ValueError):  # what is no number is refused below, by its name
             content.update({name: float(value) for name, value in content.items() if name == "rate_hz"})
-        return count, self._validate(Place, content)
-
-    def _placed(self, values: NDArray[np.float32], place: Place) -> Windows:
-        rate_hz, given_hz = self.metadata.rate_hz, place.rate_hz
-        if given_hz is not None and abs(given_hz - rate_hz) > _RATE_TOLERANCE * rate_hz:
-            raise RequestError(
-                where="rate_hz",
-                expected=f"{rate_hz:g}, the rate of the model's windows",
-                got=f"{given_hz:g}",
-                remedy=f"Resample to {rate_hz:g} Hz before cutting windows. {_SEE_MODEL}",
-            )
-        return Windows(values, place.subject, place.session, place.start)
+        return count, self._validate(self.place, content)
 
     def _require_count(self, count: int) -> None:
         if count > self.max_windows:
@@ -243,7 +234,7 @@ class Contract:
             )
 
     def _validate(self, model: type[_Model], content: dict[str, Any]) -> _Model:
-        _require_fields(content, set(), self._predict_fields if model is Place else model.model_fields)
+        _require_fields(content, set(), self._predict_fields if model is self.place else model.model_fields)
         try:
             return model.model_validate(content)
         except ValidationError as error:
@@ -277,6 +268,10 @@ class Contract:
         return self._limits.refusal(
             window, sample, channel, number, None if isinstance(value, float) else _describe(value)
         )
+
+
+def _placed(values: NDArray[np.float32], place: Place) -> Windows:
+    return Windows(values, place.subject, place.session, place.start)
 
 
 def _json_object(body: bytes, known: Iterable[str]) -> dict[str, Any]:

@@ -36,15 +36,19 @@ class Limits:
         )
         self._limits = np.array(self.by_channel, np.float32)
 
+    def hold(self, values: NDArray[np.float32]) -> bool:
+        """Whether every value of windows (N, T, C) is finite and within its channel's limit."""
+        return bool((np.abs(values) <= self._limits).all())
+
     def require(self, values: NDArray[np.float32]) -> None:
         """Check windows (N, T, C).
 
         Raises:
             RequestError: a value is not finite, or beyond its channel's limit; names the first one.
         """
-        within = np.abs(values) <= self._limits
-        if within.all():
+        if self.hold(values):
             return
+        within = np.abs(values) <= self._limits
         window, sample, channel = (int(place) for place in np.argwhere(~within)[0])
         raise self.refusal(window, sample, channel, float(values[window, sample, channel]))
 
@@ -57,16 +61,16 @@ class Limits:
         flat = values.reshape(-1)
         with np.errstate(over="ignore", invalid="ignore"):
             vanishing = not np.dot(flat, flat) and values.any()
-        if vanishing or not (np.abs(values) <= self._limits).all():
-            swapped = np.abs(values.byteswap())
-            if (swapped <= self._limits).all() and swapped.max() > _NOT_ROUNDING:
+        if vanishing or not self.hold(values):
+            swapped = values.byteswap()
+            if self.hold(swapped) and np.abs(swapped).max() > _NOT_ROUNDING:
                 raise RequestError(
                     where="body",
                     expected="float32, little-endian",
                     got="bytes that are plausible values in the other order",
                     remedy="Send np.asarray(windows, '<f4').tobytes().",
                 )
-        self.require(values)
+            self.require(values)
 
     def refusal(self, window: int, sample: int, channel: int, value: float, shown: str | None = None) -> RequestError:
         """The refusal of a value; `shown`: how to describe it."""

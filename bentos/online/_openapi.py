@@ -9,7 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from bentos.online._contract import Contract
 from bentos.online._http import JSON
-from bentos.online._schema import REQUEST_ID, Accepted, Place, Refusal, answer, samples
+from bentos.online._schema import REQUEST_ID, Accepted, Refusal, answer, samples
 
 _REF = "#/components/schemas/{model}"
 _REFUSALS = {
@@ -34,7 +34,7 @@ def describe(contract: Contract, *, version: int) -> dict[str, Any]:
     metadata = contract.metadata
     length, channels = contract.length, contract.channels
     shape = f"N,{length},{channels}"
-    place = Place.model_json_schema()["properties"]
+    place = contract.place.model_json_schema()["properties"]
     examples = _examples(contract)
     activities = {"200": ("The activities", "Answer")}
     raw = [
@@ -67,9 +67,15 @@ def describe(contract: Contract, *, version: int) -> dict[str, Any]:
             ),
             "/feedback": _post(
                 "feedback",
-                "Report the true activity, of a request or of a subject during an interval",
+                "Report the true activity, of a request or of a subject during an interval; from other machines, with the "
+                "service's token: `Authorization: Bearer TOKEN`",
                 _json(feedback, examples["/feedback"]),
-                {"202": ("Queued for the prediction log", "Accepted"), "503": ("The log is full", "Refusal")},
+                {
+                    "202": ("Queued for the prediction log", "Accepted"),
+                    "401": ("From outside of the service's machine, and without its token", "Refusal"),
+                    "403": ("From outside of the service's machine, and the service has no token", "Refusal"),
+                    "503": ("The log is full", "Refusal"),
+                },
             ),
             **{path: _get(path, name, summary) for path, (name, summary) in _GETS.items()},
         },
@@ -85,7 +91,7 @@ def _examples(contract: Contract) -> dict[str, dict[str, Any]]:
     return {
         "/predict": {
             "one": {"windows": [window]},
-            "placed": {"windows": [window], "subject": "s01", "start": begin},
+            "placed": {"windows": [window], "subject": "s01", "start": begin, "rate_hz": contract.metadata.rate_hz},
         },
         "/feedback": {
             "request": {"activity": activity, "request_id": "0a1b2c3d4e5f-1"},

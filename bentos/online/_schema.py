@@ -21,7 +21,8 @@ _RARE = "\U00010000-\U0001dfff\U00020000-\U0003ffff"
 SUBJECT = rf"^(?:[A-Za-z0-9.-]{{1,64}}|[A-Za-z0-9.{_LETTERS}-]{{1,27}}|[A-Za-z0-9.{_LETTERS}{_RARE}-]{{1,20}})$"
 SESSION = rf"^(?:[A-Za-z0-9._-]{{1,64}}|[A-Za-z0-9._{_LETTERS}-]{{1,27}}|[A-Za-z0-9._{_LETTERS}{_RARE}-]{{1,20}})$"
 NAME_RULE = "letters, digits, '.' and '-', at most 64 (27 with letters other than a-z)"
-RATE_HZ = "a number of samples per second, above 0"
+RATE_TOLERANCE = 0.02
+"""As in the batch service: it allows for inaccurate clocks."""
 REQUEST_ID = r"^[A-Za-z0-9._-]{1,64}$"
 TIME = "a time from 1970 to 2199 with its zone, such as 2026-01-31T09:00:00.250Z"
 
@@ -78,9 +79,7 @@ class Place(_Request):
     subject: Subject = _optional("Whose windows; recorded in the prediction log")
     session: Session = _optional("Of which session; recorded in the prediction log")
     start: Time = _optional("Time of the first window's first sample; the others follow at the model's stride")
-    rate_hz: Annotated[float, Field(gt=0, allow_inf_nan=False)] = _optional(
-        "The rate at which the windows were sampled; refused unless it is the model's"
-    )
+    rate_hz: float = _optional("The rate at which the windows were sampled; refused unless it is the model's")
 
 
 class FeedbackByRequest(_Request):
@@ -151,14 +150,31 @@ class Refusal(BaseModel):
     request_id: str
 
 
+def place(metadata: ModelMetadata) -> type[Place]:
+    """A `Place` whose rate is the one of the model."""
+    slack = RATE_TOLERANCE * metadata.rate_hz
+    rate: Any = Annotated[float, Field(ge=metadata.rate_hz - slack, le=metadata.rate_hz + slack)]
+    field = _optional(str(Place.model_fields["rate_hz"].description))
+    return create_model("Place", __base__=Place, __doc__=Place.__doc__, rate_hz=(rate, field))
+
+
 def predict_request(metadata: ModelMetadata, *, max_windows: int, limits: Sequence[float]) -> type[Place]:
-    """The body of `/predict` for one model: `windows`, whose values lie within ± `limits` by channel, and a `Place`."""
+    """The body of `/predict` for one model: `windows`, whose values lie within ± `limits` by channel, and a `Place`.
+
+    The description of the API has the limit of every channel; validation only the largest of them.
+    """
     length, channels = metadata.length, len(metadata.channels)
     within = ", ".join(f"±{limit:.4g}" for limit in limits)
     units = ", ".join(f"{name} {unit}" for name, unit in zip(metadata.channels, metadata.units, strict=True))
     largest = max(limits)
     value = Annotated[float, Field(ge=-largest, le=largest, allow_inf_nan=False)]
-    sample = Annotated[list[value], FailFast(), Field(min_length=channels, max_length=channels)]
+    each = [{"type": "number", "minimum": -limit, "maximum": limit} for limit in limits]
+    sample = Annotated[
+        list[value],
+        FailFast(),
+        Field(min_length=channels, max_length=channels),
+        WithJsonSchema({"type": "array", "prefixItems": each, "minItems": channels, "maxItems": channels}),
+    ]
     window = Annotated[list[sample], FailFast(), Field(min_length=length, max_length=length)]
     windows = Annotated[
         list[window],
@@ -170,7 +186,7 @@ def predict_request(metadata: ModelMetadata, *, max_windows: int, limits: Sequen
         ),
     ]
     about = "Windows to classify, and where they belong."
-    return create_model("PredictRequest", __base__=Place, __doc__=about, windows=(windows, ...))
+    return create_model("PredictRequest", __base__=place(metadata), __doc__=about, windows=(windows, ...))
 
 
 def feedback_requests(metadata: ModelMetadata) -> tuple[type[FeedbackByRequest], type[FeedbackByInterval]]:

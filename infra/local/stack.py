@@ -21,6 +21,7 @@ from rich.table import Table
 
 from har.errors import HarError
 from har.project import use_tracking
+from har.registry import artifact_location, local_database
 from har.settings import Settings, load_settings
 from infra.local.child import Child
 from infra.local.environment import quiet_environment
@@ -84,7 +85,7 @@ def _start(root: Path, prefect_port: int, mlflow_port: int, stack: ExitStack, co
     stack.enter_context(hold_home(home))
     use_tracking(settings.tracking.uri)
     tracking = os.environ.get("MLFLOW_TRACKING_URI", "")
-    database = tracking or f"sqlite:///{(settings.path('mlflow') / 'mlflow.db').as_posix()}"
+    database = tracking or local_database(settings.path("mlflow"))
     page = not tracking.startswith(("http://", "https://"))  # an MLflow server has its own page
     if page:
         require_free(mlflow_port, _OTHER_MLFLOW_PORT)
@@ -127,7 +128,8 @@ def _start_mlflow(settings: Settings, home: Path, database: str, port: int) -> t
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             LOGIN_VARIABLE: login(home),
         }
-        arguments = ["infra.local.serve_mlflow", f"--socket={page.fileno()}", f"--artifacts={folder / 'artifacts'}"]
+        artifacts = f"--artifacts={artifact_location(folder)}"
+        arguments = ["infra.local.serve_mlflow", f"--socket={page.fileno()}", artifacts]
         child = Child(
             "MLflow",
             [*arguments, *(f"--host={name}" for name in settings.serving.hosts)],

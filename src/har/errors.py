@@ -13,8 +13,10 @@
     │   ├── UnitError                             the values cannot be in the declared unit
     │   ├── RangeError                            the values exceed the sensor's full scale
     │   ├── UnknownActivityError                  a label har.toml does not list
-    │   ├── DuplicateRecordingError               the same bytes as another session
-    │   └── ConflictingRecordingError             the same session with other content
+    │   ├── DuplicateRecordingError               the same bytes, or samples, as another session
+    │   ├── ConflictingRecordingError             the same session with other content
+    │   ├── OddEntryError                         a link, pipe or unreadable name in the inbox; it stays there
+    │   └── UnexpectedError                       the program itself failed on the file
     ├── LakeError (OSError)                       the tables cannot be read or written
     │   ├── LakeBusyError (TimeoutError)          another writer holds the table
     │   └── LakeDamageError                       commits, files or rows are missing or damaged
@@ -46,10 +48,14 @@ from __future__ import annotations
 
 import difflib
 import re
+import traceback
 from collections.abc import Callable, Iterable
 from functools import partial
+from pathlib import Path
 from typing import Any, overload
 
+_LONGEST = 1000
+"""A message quotes at most so many letters of a file."""
 _PASSWORD = re.compile(r"(://[^:/@\s]*):\S*@")
 
 
@@ -66,7 +72,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return "" if match is None else f"Did you mean {match!r}?"
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """Why another library or the operating system refused, in one line of 200 characters at most."""
     text = (error.strerror if isinstance(error, OSError) else None) or str(error).strip()
     return text.splitlines()[0][:200] if text else type(error).__name__
@@ -121,6 +127,8 @@ class RecordingError(HarError, ValueError):
 
     def __init__(self, *, expected: str, got: str, remedy: str, where: str = "", line: int = 0) -> None:
         self.line = line
+        # A file may have a header of megabytes.
+        got = got if len(got) <= _LONGEST else f"{got[:_LONGEST]}…"
         super().__init__(expected=expected, got=got, remedy=remedy, where=where)
 
     def parts(self) -> dict[str, Any]:
@@ -232,11 +240,39 @@ class UnknownActivityError(RecordingError):
 
 
 class DuplicateRecordingError(RecordingError):
-    """The same bytes were ingested under another session."""
+    """The same bytes, or the same samples, were ingested under another session."""
 
 
 class ConflictingRecordingError(RecordingError):
-    """The same session was ingested before with other content."""
+    """The same session, or other samples of the same time and placement, were ingested before."""
+
+
+class OddEntryError(RecordingError):
+    """An entry of the inbox that is never opened, moved or followed, or a file that cannot be read or moved."""
+
+    @classmethod
+    def left(cls, where: str, expected: str, got: str, remedy: str) -> OddEntryError:
+        """The entry stays where it is."""
+        return cls(where=where, expected=expected, got=got, remedy=f"It was left as it is. {remedy}")
+
+
+class UnexpectedError(RecordingError):
+    """The program itself failed on the file, with an error that it does not expect: a bug."""
+
+    @classmethod
+    def of(cls, where: str, error: BaseException) -> UnexpectedError:
+        """Name the type of the error and the line of code at which it was raised."""
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [frame for frame in frames if "site-packages" not in frame.filename] or frames
+        at = f" (at {Path(own[-1].filename).name}, line {own[-1].lineno}, in {own[-1].name})" if own else ""
+        return cls(
+            where=where,
+            expected="a file that can be read, or a refusal that names its line",
+            got=f"{type(error).__name__}: {reason(error)}{at}",
+            remedy="There is not enough memory for it: split the file, or close other programs, and put it back."
+            if isinstance(error, MemoryError)
+            else "This is a bug in the program: please report it with the file. Other files are not affected.",
+        )
 
 
 class LakeError(HarError, OSError):

@@ -8,7 +8,7 @@ since 1970 in UTC. Only the standard library is imported here, so that the servi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Literal, NotRequired, TypedDict
 
 # Letters and digits of all scripts, with the marks that Indic and other scripts need. Marks that Unicode composes with
 # a Latin letter (NFC), blanks and invisible characters are no part: names that look the same are the same.
@@ -30,6 +30,7 @@ REQUEST_ID = r"^[A-Za-z0-9._-]{1,64}$"
 FIRST_STAMP_US, END_STAMP_US = -62_135_596_800_000_000, 253_402_300_800_000_000
 """Times from the start of year 1 to before the start of year 10000, as Python's `datetime` has them."""
 DAY_US = 86_400_000_000
+"""Also the longest interval of a feedback, whatever a service allows."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,10 @@ class ShadowLine(TypedDict):
 
 
 class FeedbackLine(TypedDict):
-    """The true activity of a request's windows, or of a subject's interval."""
+    """The true activity of a request's windows, or of a subject's interval.
+
+    `source` is who said so, as the service saw it; lines of releases without it are read, too.
+    """
 
     kind: Literal["feedback"]
     feedback_id: Name
@@ -104,3 +108,4 @@ class FeedbackLine(TypedDict):
     subject: Subject | None
     start_us: Stamp | None
     end_us: Stamp | None
+    source: NotRequired[Name | None]

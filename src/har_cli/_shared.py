@@ -18,6 +18,9 @@ from har.settings import Settings, check_network, load_settings, network_names
 
 out = Console()
 
+DONE_IN_PART = 3
+"""Exit code of a command that did its work, but set aside or left out some of its input; see the handbook."""
+
 Date = Annotated[dt.datetime | None, typer.Option(formats=["%Y-%m-%d"], help="This date only; by default all.")]
 Network = Annotated[
     str | None,
@@ -30,6 +33,12 @@ ViaPrefect = Annotated[
     bool,
     typer.Option("--via-prefect", help="Run the flow on the Prefect server of PREFECT_API_URL or of `make up`."),
 ]
+
+
+def end_unless(complete: bool) -> None:
+    """End the command with `DONE_IN_PART` if some of its input was set aside or left out."""
+    if not complete:
+        raise typer.Exit(DONE_IN_PART)
 
 
 def day(date: dt.datetime | None) -> dt.date | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import shlex
-import tempfile
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +14,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from har.errors import NotEnoughDataError, SettingsError
+from har.files import temporary_folder
 from har.settings import load_settings
+from har_cli._shared import end_unless
 
 if TYPE_CHECKING:
     from har.importing import Labels, Staged, Survey
@@ -69,13 +70,13 @@ def import_recordings(
 
     settings = load_settings()
     reader = find_layout(layout)
-    with tempfile.TemporaryDirectory(prefix="har-import-") as folder:
+    with temporary_folder("import") as folder:
         with out.status(f"Reading {path} …"):
             found = survey(
                 reader,
                 path,
                 settings,
-                Path(folder),
+                folder,
                 options=_pairs(option, "--option"),
                 names=_pairs(activities, "--map"),
                 units=_pairs(unit, "--unit"),
@@ -99,6 +100,7 @@ def import_recordings(
     refused = f", {len(found.refused)} recordings refused" if found.refused else ""
     passed = f", {sum(one.count for one in found.passed)} entries passed over" if found.passed else ""
     out.print(f"{written.new} files written, {written.present} there already{refused}{passed}: {escape(str(inbox))}")
+    end_unless(not found.refused and not written.conflicts)
 
 
 def _pairs(given: list[str] | None, flag: str) -> dict[str, str]:

@@ -120,12 +120,22 @@ def package(
 
 
 def list_models(
-    verify: Annotated[bool, typer.Option("--verify", help="Check that the promotion log was not edited.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Check that the promotion log was not edited and agrees with MLflow.")
+    ] = False,
+    accept: Annotated[
+        str, typer.Option(help="After a loss, take versions and log as they are; the reason, for the new log.")
+    ] = "",
 ) -> None:
     """List the registered versions and the promotion log."""
     from har.project import open_project
 
     registry = open_project().registry
+    if accept:
+        from har.registry import whoami
+
+        old = registry.accept(reason=accept, who=whoami())
+        out.print(f"The promotion log begins anew{f'; the old one: {old}' if old else ''}.", highlight=False)
     if verify:
         lines = registry.verify_log()
         out.print(f"The promotion log was not edited: {lines} lines.")
@@ -146,6 +156,7 @@ def list_models(
     for move in registry.log():
         log.add_row(str(move.when)[:16], move.who, move.action, str(move.version), move.reason)
     out.print(log)
+    registry.require_agreement()
 
 
 def promote(version: int, reason: Reason) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from har_cli._shared import Date, ViaPrefect, day, out, run
+from har_cli._shared import Date, ViaPrefect, day, end_unless, out, run
 
 
 def score(
@@ -72,3 +72,4 @@ def collect(via_prefect: ViaPrefect = False) -> None:
         out.print(f"{report.waiting} labels wait for their requests.")
     if report.unmatched:
         out.print(f"[yellow]{report.unmatched} answers of the shadow model[/] have no request in the lake.")
+    end_unless(not report.bad)

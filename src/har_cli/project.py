@@ -25,6 +25,7 @@ def demo(
 
 def status() -> None:
     """Show the content of the lake and the registry."""
+    from har.jobs.label import without_subject
     from har.jobs.package import TAGS
     from har.project import open_project
 
@@ -36,6 +37,8 @@ def status() -> None:
         shown = "none yet" if version < 0 else str(version)
         table.add_row(name, shown, str(len(part.partitions())), f"{part.count():,}")
     out.print(table)
+    for batch in without_subject(project.lake):
+        out.print(f"[yellow]Labels without a subject[/]; take them out: har labels --undo {batch}", highlight=False)
     champion = project.champion
     out.print(f"Champion: {f'version {champion.number}' if champion else 'none yet; train one: har train'}")
     if champion:

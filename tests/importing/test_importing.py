@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -172,6 +173,7 @@ def test_faults_of_rows_are_counted(tmp_path: Path, settings: Settings, signal: 
         "rows with a value that is not a number": 1,
         "samples without a label": 10,
         "gaps longer than 0.5 s": 1,
+        "samples to interpolate": 3,
         "samples that repeat the previous values": 2,
         "samples to interpolate": 3,
     }
@@ -255,3 +257,38 @@ def test_invalid_options_are_refused(tmp_path: Path, signal: np.ndarray, look: L
         find_layout("motion-sense")
     with pytest.raises(SettingsError, match="files of the layout motionsense"):
         look("motionsense")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "note"),
+    [
+        ([1, 1, 1, 0, 0, 0], "gyro_x, gyro_y, gyro_z do not change: the sensor was off"),
+        ([1, 1, 1, 1, 0, 1], "gyro_y is 0 throughout while other axes move"),
+        ([1, 0, 1, 1, 1, 1], "accel_y is 0 throughout while other axes move"),
+        ([1, 1, 1, 12, 12, 12], "the angular rate looks like deg/s"),
+    ],
+    ids=["gyroscope off", "dead gyroscope axis", "dead accelerometer axis", "unit"],
+)
+def test_a_sensor_that_is_off_dead_or_in_another_unit_has_a_line(
+    tmp_path: Path, signal: np.ndarray, change: Callable[..., Settings], look: Look, spoil: list[float], note: str
+) -> None:
+    wide = change(sensors={"gyroscope": {"full_scale": 400.0}})
+    put(tmp_path, rows_of(signal * spoil))
+    faults = look(using=wide).faults
+    assert [count for name, count in faults.items() if note in name] == [1], faults
+
+
+@pytest.mark.parametrize("name", ["2024-05-06", "2024-05-06/s01_a.parquet"])
+def test_nothing_is_written_through_a_link_in_the_inbox(
+    tmp_path: Path, settings: Settings, signal: np.ndarray, look: Look, name: str
+) -> None:
+    put(tmp_path, rows_of(signal))
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    link = settings.path("inbox") / name
+    link.parent.mkdir(parents=True)
+    link.symlink_to(outside if name == "2024-05-06" else outside / "mine.parquet")
+    done = write(look(), settings.path("inbox"))
+    assert (done.new, done.present) == (0, 0)
+    assert "a symbolic link" in str(done.conflicts[0].error)
+    assert list(outside.iterdir()) == []

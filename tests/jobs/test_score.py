@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -135,6 +136,32 @@ def test_without_monitoring_nothing_is_profiled(scored: tuple[Lake, Settings, Cl
     assert len(rows(lake)) > 0
     assert lake.profiles.version() == -1
     assert "features" not in lake.predictions.read().columns
+
+
+@pytest.mark.parametrize("moment", ["version", "replace"])
+def test_what_is_ingested_during_scoring_is_scored_by_the_next_run(
+    scored: tuple[Lake, Settings, Classifier], monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """A late file lands after the partitions were chosen: before their samples are read, or before they are written."""
+    lake, settings, classifier = scored
+    table = lake.samples if moment == "version" else lake.predictions
+    real = getattr(table, moment)
+
+    def late(*arguments: Any, **options: Any) -> Any:
+        monkeypatch.undo()
+        write_recording(
+            settings.path("inbox"), DAYS[0], "s01", "late", "ROW", seconds=40, seed=5, at=dt.time(23, 59, 45)
+        )
+        ingest(lake, settings)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(table, moment, late)
+    score(lake, settings, classifier)
+    assert set(scoring.pending(lake, 1)) == {(dt.date.fromisoformat(day), "s01") for day in DAYS}
+    score(lake, settings, classifier)
+    assert scoring.pending(lake, 1) == {}
+    assert len(rows(lake)) == len(load_windows(lake, settings))
+    assert {"late", "late-2024-01-01"} < set(rows(lake)["session"])
 
 
 def test_what_is_scored_is_not_pending(scored: tuple[Lake, Settings, Classifier]) -> None:
@@ -440,3 +467,62 @@ def test_unlabelled_recordings_cannot_be_trained_on(put, lake: Lake, settings: S
     ingest(lake, settings)
     with pytest.raises(NotEnoughDataError, match="labelled windows"):
         make_recipe(settings, lake)
+
+
+_WATCH = """
+import datetime as dt, hashlib, random, sys
+from pathlib import Path
+import numpy as np
+from har.dataset import load_windows, placements
+from har.inference import Classifier
+from har.jobs.score import Chunk, score_chunk
+from har.lake import Lake
+from har.monitoring import Profiler, Profiles
+from har.monitoring.drift import reference_of, watch_day
+from har.monitoring.profiles import quality_alarms
+from har.settings import load_settings
+
+root, order = Path(sys.argv[1]), random.Random(int(sys.argv[2]))
+settings = load_settings(root)
+lake = Lake(root / "lake", settings.sensors.channels)
+partitions = lake.samples.partitions()
+order.shuffle(partitions)
+for partition in partitions:
+    rows = lake.samples.read(partitions=[partition])
+    lake.samples.replace(rows.sample(fraction=1, shuffle=True, seed=order.randrange(99)), [partition])
+    files = lake.recordings.read(partitions=[partition])
+    lake.recordings.replace(files.sample(fraction=1, shuffle=True, seed=order.randrange(99)), [partition])
+classifier = Classifier(root / "run" / "model.onnx", threads=1)
+observer = Profiler(lake, settings, classifier.metadata.feature_names, 1)
+half = len(partitions) // 2
+for part in (partitions[:half], partitions[half:]):
+    score_chunk(lake, settings, classifier, 1, Chunk(tuple(part), ("x",) * len(part), 1), observer=observer)
+windows = load_windows(lake, settings)
+windows = windows.select(windows.dates == np.datetime64("2024-01-01"))
+worn = placements(lake, windows)
+reference, profile = reference_of(classifier, windows, settings.monitoring, placements=worn, most=100)
+days = Profiles(lake).of_day(dt.date(2024, 1, 2))
+report = watch_day(
+    dt.date(2024, 1, 2), 1, reference, days, [], settings.drift, quality=quality_alarms(days)
+)
+assert report.judged and report.score > 0
+parts = [profile.to_bytes(), *(day.profile.to_bytes() for day in days)]
+digest = hashlib.sha256(b"".join(parts)).hexdigest()
+print(digest, repr(report.score), hashlib.sha256((reference.to_json() + report.to_json()).encode()).hexdigest())
+"""
+
+
+def test_drift_is_bit_equal_whatever_the_order_of_the_data(trained: tuple[Path, Experiment], tmp_path: Path) -> None:
+    found = []
+    for seed in ("1", "2"):
+        shutil.copytree(trained[0], tmp_path / seed)
+        done = subprocess.run(
+            [sys.executable, "-c", _WATCH, str(tmp_path / seed), seed],
+            env={**os.environ, "PYTHONHASHSEED": seed, "POLARS_MAX_THREADS": seed},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        found.append(done.stdout)
+    assert found[0] == found[1]

@@ -22,23 +22,32 @@ _BATCH = 1024
 
 
 def load_windows(
-    lake: Lake, settings: Settings, *, version: int | None = None, labels_version: int | None = None
+    lake: Lake,
+    settings: Settings,
+    *,
+    version: int | None = None,
+    labels_version: int | None = None,
+    unreviewed_of: Collection[str] = (),
 ) -> WindowSet:
     """All windows with a signal of the lake at one version, with label, subject, recording and date.
 
     Windows of which a sensor was off, stuck or at its limit (see `har.plausibility.SignalRule`) are left out and
-    counted: nothing can be learned from them, and no model can name them rightly. A sample's activity comes from
-    feedback or, where there is none, from its file.
+    counted: nothing can be learned from them, and no model can name them rightly. A sample's activity comes from a
+    person (imported labels, accepted feedback) or, where there is none, from its file.
 
     Args:
         lake: the tables.
         settings: length, stride and purity of windows, and the activities.
         version: of `samples`; None: the newest.
-        labels_version: of `labels`; None: the newest, -1: no feedback.
+        labels_version: of `labels`; None: the newest, -1: the files alone.
+        unreviewed_of: subjects for whom feedback that nobody has reviewed counts, too, where nothing else does. They
+            must not judge a model.
 
     Raises:
         NotEnoughDataError: the lake holds no samples.
+        LakeDamageError: a file of the samples is missing or damaged.
     """
+    lake.samples.require_intact(version)
     columns = ["date", "subject", "session", "segment", "time", "activity", *lake.channels]
     frame = lake.samples.collect(lake.samples.scan(version).select(columns).sort(ORDER), version)
     if frame.is_empty():
@@ -48,7 +57,9 @@ def load_windows(
         run_ids(frame),
         length=settings.length,
         stride=settings.stride,
-        labels=_labels(frame, settings, Feedback(lake, settings.activities.all, labels_version)),
+        labels=_labels(
+            frame, settings, Feedback(lake, settings.activities.all, labels_version, unreviewed_of=unreviewed_of)
+        ),
         purity=settings.windows.purity,
         subjects=frame["subject"].to_numpy().astype(str),
         recordings=_numbers(frame),
@@ -66,7 +77,8 @@ def placements(lake: Lake, windows: WindowSet, *, version: int | None = None) ->
         windows: from `load_windows`, all or some of them.
         version: of `samples`, the one of the windows; None: the newest.
     """
-    recorded = lake.recordings.read(columns=[*RECORDING, "placement"]).unique(RECORDING, keep="last")
+    every = lake.recordings.read(columns=[*RECORDING, "placement", "ingested_at", "file"]).sort("ingested_at", "file")
+    recorded = every.select(*RECORDING, "placement").unique(RECORDING, keep="last", maintain_order=True)
     found = _recordings(lake, version).join(recorded, on=RECORDING, how="left", maintain_order="left")
     placements: NDArray[np.str_] = found["placement"].fill_null("").to_numpy().astype(str)[windows.recordings]
     return placements
@@ -91,6 +103,7 @@ def window_labels(
     version: int | None = None,
     labels_version: int | None = None,
     partitions: Collection[Partition] | None = None,
+    unreviewed_of: Collection[str] | None = (),
 ) -> pl.DataFrame:
     """The labelled windows that `load_windows` would return; sensor values are read only where samples were flagged.
 
@@ -98,13 +111,14 @@ def window_labels(
         lake: the tables.
         settings: length, stride and purity of windows, and the activities.
         version: of `samples`; None: the newest.
-        labels_version: of `labels`; None: the newest, -1: no feedback.
+        labels_version: of `labels`; None: the newest, -1: the files alone.
         partitions: only these subject-days; None: all.
+        unreviewed_of: subjects for whom unreviewed feedback counts, too; None: everybody.
 
     Returns:
         date, subject, session, start and activity, one row per window.
     """
-    feedback = Feedback(lake, settings.activities.all, labels_version)
+    feedback = Feedback(lake, settings.activities.all, labels_version, unreviewed_of=unreviewed_of)
     parts = [pl.DataFrame(schema={name: lake.predictions.schema[name] for name in _LABEL_COLUMNS})]
     wanted = _may_have_labels(lake, feedback, version, partitions)
     for partition, frame in _samples_for_labels(lake, version, wanted):
@@ -123,18 +137,23 @@ def window_labels(
     return pl.concat(parts).sort("date", "subject", maintain_order=True)
 
 
-def labels_from_feedback(windows: pl.DataFrame, lake: Lake, settings: Settings) -> pl.DataFrame:
-    """Label windows from feedback alone, such as windows of the online service, whose samples are not in the lake.
+def labels_from_feedback(
+    windows: pl.DataFrame, lake: Lake, settings: Settings, *, unreviewed_of: Collection[str] | None = ()
+) -> pl.DataFrame:
+    """Label windows from the table `labels` alone, such as those of the online service: the lake has no samples of it.
 
     Args:
         windows: date, subject, session and start of each.
-        lake: the feedback.
+        lake: the labels.
         settings: length and purity of windows, and the activities.
+        unreviewed_of: subjects for whom unreviewed feedback counts, too; None: everybody.
 
     Returns:
-        As `window_labels`, for the windows that feedback labels.
+        As `window_labels`, for the windows that the table labels.
     """
-    feedback = Feedback(lake, settings.activities.all, subjects=windows["subject"].unique())
+    feedback = Feedback(
+        lake, settings.activities.all, subjects=windows["subject"].unique(), unreviewed_of=unreviewed_of
+    )
     length_us = round(1e6 * settings.length / settings.sensors.rate_hz)
     intervals = feedback.rows.select("subject", pl.col("start").alias("from"), pl.col("end").alias("to")).unique()
     ends = windows.select("date", "subject", "session", "start").with_columns(
@@ -186,7 +205,8 @@ def _samples_for_labels(
     The rule finds no window without a signal where no sample is stuck or saturated, and those are counted per file.
     """
     flagged = (pl.col("stuck") > 0) | (pl.col("saturated") > 0)
-    found = lake.recordings.scan(partitions=partitions).filter(flagged).select("date", "subject").collect()
+    flagged_files = lake.recordings.scan(partitions=partitions).filter(flagged).select("date", "subject")
+    found = lake.recordings.collect(flagged_files)
     doubtful = set(found.iter_rows()) & set(partitions)
     columns = ["session", "segment", "time", "activity"]
     yield from lake.samples.each(version, sorted(set(partitions) - doubtful), columns)

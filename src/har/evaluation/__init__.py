@@ -1,6 +1,7 @@
 """A model's answers for labelled windows in; figures and the gate's verdict out."""
 
 from har.evaluation._bootstrap import bootstrap_mean
+from har.evaluation._doubts import LabelEvidence, LabelLimits, doubts, is_left_to_a_person, leave_to_a_person
 from har.evaluation._evaluation import (
     AbstentionPoint,
     ClassFigures,
@@ -20,6 +21,8 @@ __all__ = [
     "AbstentionPoint",
     "ClassFigures",
     "Evaluation",
+    "LabelEvidence",
+    "LabelLimits",
     "Latency",
     "LatencyRatio",
     "Outcome",
@@ -31,9 +34,12 @@ __all__ = [
     "bootstrap_mean",
     "compare",
     "compare_after_drift",
+    "doubts",
     "evaluate",
+    "is_left_to_a_person",
     "latency",
     "latency_ratio",
+    "leave_to_a_person",
     "percent",
     "points",
     "reference_classifier",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +18,6 @@ MOST_LOST = 0.05
 _BLOCK_US = 2_000_000
 _RATES_APART = 2.0
 _CLIPPED_RUNS = 3
-_BLOCK_SAMPLES = 100
-FASTEST_RAD_S = 17.0
-"""95 % of a person's angular rates are below it."""
 
 
 def refuse_implausible(raw: RawRecording, max_gap_s: float) -> None:
@@ -95,27 +91,6 @@ def clipped(raw: RawRecording) -> Counter[str]:
             if _long_runs(at) >= _CLIPPED_RUNS:
                 name = f"samples clipped at {sign * extreme:.4g} {signal.unit}; see sensors.accelerometer.full_scale"
                 faults[name] += int(at.sum())
-    return faults
-
-
-def doubtful(raw: RawRecording, units: Mapping[str, str]) -> Counter[str]:
-    """Number of samples by doubt about a sensor: an axis that never changes, or a gyroscope that is probably in deg/s.
-
-    Args:
-        raw: the recording.
-        units: unit by sensor, where it is not the reader's.
-    """
-    faults: Counter[str] = Counter()
-    for kind, signal in (("accelerometer", raw.accelerometer), ("gyroscope", raw.gyroscope)):
-        if signal is None or len(signal.values) < _BLOCK_SAMPLES:
-            continue
-        for axis, channel in zip("xyz", signal.values.T, strict=True):
-            if channel.min() == channel.max():
-                faults[f"samples of a dead axis: {axis} of the {kind} never changes"] += len(channel)
-        if kind == "gyroscope" and units.get(kind, signal.unit) == "rad/s":
-            fast = np.quantile(np.linalg.norm(signal.values, axis=1), 0.95)
-            if fast > FASTEST_RAD_S:
-                faults["samples of a gyroscope that is probably in deg/s: --unit gyroscope=deg/s"] += len(signal.values)
     return faults
 
 

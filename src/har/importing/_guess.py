@@ -11,7 +11,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from har.importing._checks import FASTEST_RAD_S
 from har.recordings.layouts._plausible import is_count, rate_hz, wrong_date, wrong_rate
 from har.recordings.layouts._tables.clock import ISO, guess_formats
 from har.settings import TICKS_PER_SECOND, Settings
@@ -21,6 +20,8 @@ _ACCELEROMETER = re.compile(r"acc|^a#$|^a_#$|force")
 _GYROSCOPE = re.compile(r"gyr|rot|ang|omega|^[gw]#$|^[gw]_#$|dps|rad|deg")
 _OTHER = re.compile(r"lin|user|mag|grav|orient|euler|quat|roll|pitch|yaw")
 _ACTIVITY = re.compile(r"label|activit|class|annot|task|exercise|motion|gt$|target")
+_FASTEST_RAD_S = 17.0
+"""95 % of a person's angular rates are below it."""
 _SUBJECT = re.compile(r"subject|user|participant|person|proband|pid|patient|^id$|who|name")
 _AT_REST = {"m/s^2": 9.81, "g": 1.0, "mg": 1000.0}
 
@@ -118,7 +119,7 @@ def _accelerometer_unit(norms: NDArray[np.float64]) -> str:
 def _gyroscope_unit(form: str, norms: NDArray[np.float64]) -> str:
     if re.search(r"deg|dps|°", form):
         return "deg/s"
-    return "deg/s" if "rad" not in form and np.quantile(norms, 0.95) > FASTEST_RAD_S else "rad/s"
+    return "deg/s" if "rad" not in form and np.quantile(norms, 0.95) > _FASTEST_RAD_S else "rad/s"
 
 
 def _time(

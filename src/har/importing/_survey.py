@@ -11,7 +11,7 @@ import polars as pl
 
 from har.errors import RecordingError
 from har.importing._arguments import check_arguments
-from har.importing._checks import clipped, doubtful, refuse_implausible, refuse_loss, refuse_mixed_rates, repeated
+from har.importing._checks import clipped, refuse_implausible, refuse_loss, refuse_mixed_rates, repeated
 from har.importing._kinds import refuse_other_kinds
 from har.importing._labels import Labels
 from har.importing._messages import as_refusal, nothing_found, of_source, two_sessions
@@ -157,7 +157,7 @@ class _Run:
             raise two_sessions(raw.where, earlier, subject, session, date)
         path.parent.mkdir(parents=True, exist_ok=True)
         table.write_parquet(path, compression="zstd")
-        faults = clipped(raw) + doubtful(raw, self.units)
+        faults = clipped(raw)
         faults += Counter({"samples that repeat the previous values": repeated(raw)})
         return Draft(
             InboxFile(path, date, subject, session),

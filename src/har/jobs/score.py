@@ -277,7 +277,7 @@ def score_chunk(
     began = time.perf_counter()
     samples_version = lake.samples.version()
     columns = ["session", "segment", "time", *lake.channels]
-    parts = lake.samples.each(samples_version, chunk.partitions, columns)
+    parts = lake.samples.each(samples_version, chunk.partitions, columns, verify=True)
     features = observer.features if observer else ()
     if predictor is None:
         answers = predict(parts, settings, classifier, model_version, features=features)

@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from har.console import bar, console
 from har.errors import MonitoringError
+from har.evaluation import is_left_to_a_person
 from har.experiment import Champion, challenge, make_recipe, run
 from har.files import write_atomically
 from har.jobs._due import FAILED
@@ -265,7 +266,8 @@ def _train_for(row: DecisionRow, order: Order, each: Each, send: Send) -> TrainR
     except Exception as error:
         DecisionLog(project.lake).mark([row], outcome=f"{FAILED}{type(error).__name__}: {error}")
         raise
-    outcome = "promoted" if report.promoted else f"rejected: {' '.join(report.reasons)}"
+    word = "left to a person" if is_left_to_a_person(report.reasons) else "rejected"
+    outcome = "promoted" if report.promoted else f"{word}: {' '.join(report.reasons)}"
     _handled(project, row, f"version {report.version} {outcome}")
     return report
 
@@ -316,7 +318,7 @@ def _champion(project: Project) -> Champion | None:
     if version is None:
         return None
     number = version.number
-    return Champion(number, registry.model_path(number), registry.recipe(number))
+    return Champion(number, registry.model_path(number), registry.recipe(number), version.metrics.get("accuracy"))
 
 
 def _page(project: Project, version: int) -> Path:

@@ -19,7 +19,8 @@ from urllib.parse import unquote
 
 from har.errors import LakeDamageError, LakeError, reason
 from har.files import write_atomically
-from har.lake._where import Partition
+from har.lake._sums import Sums
+from har.lake._where import Partition, in_order
 
 _KEPT = 20
 """Commits in the record; a crash loses those of its last half minute."""
@@ -46,6 +47,7 @@ class Commits:
     def __init__(self, table: Path) -> None:
         self._table = table
         self.path = table.parent / f".{table.name}.commits"
+        self.sums = Sums(table)
 
     @property
     def exists(self) -> bool:
@@ -97,7 +99,7 @@ class Commits:
         Args:
             lost: of `lost`.
         """
-        partitions = sorted({partition for changed in lost.values() for partition in changed})
+        partitions = in_order(partition for changed in lost.values() for partition in changed)
         some = ", ".join(f"{date} subject {subject}" for date, subject in partitions[:3])
         more = f" and {len(partitions) - 3} more subject-days" if len(partitions) > 3 else ""
         return LakeDamageError(
@@ -127,8 +129,10 @@ class Commits:
         return self._table / "_delta_log" / f"{version:020}.json"
 
     def _sync(self, file: Path, content: bytes) -> None:
-        added = [action["add"]["path"] for line in content.splitlines() if "add" in (action := json.loads(line))]
-        for path in (*(self._table / unquote(name) for name in added), file, file.parent):
+        names = [action["add"]["path"] for line in content.splitlines() if "add" in (action := json.loads(line))]
+        added = [self._table / unquote(name) for name in names]
+        self.sums.add(path for path in added if self.sums.expected(path) is None)
+        for path in (*added, file, file.parent):
             handle = os.open(path, os.O_RDONLY)
             try:
                 os.fsync(handle)
@@ -164,7 +168,7 @@ class Commits:
 
 
 def _rows(partitions: Iterable[Partition]) -> list[tuple[str, str]]:
-    return [(date.isoformat(), subject) for date, subject in sorted(partitions)]
+    return [(date.isoformat(), subject) for date, subject in in_order(partitions)]
 
 
 def _partitions(rows: Iterable[tuple[str, str]]) -> frozenset[Partition]:

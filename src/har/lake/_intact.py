@@ -15,7 +15,7 @@ import polars as pl
 from har.errors import LakeDamageError
 from har.lake._lake import Lake
 from har.lake._table import Table
-from har.lake._where import Partition
+from har.lake._where import Partition, in_order
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def _counts(table: Table, off: dict[Partition, tuple[int, int]], what: str, othe
 
 
 def _commits(table: Table) -> Loss | None:
-    lost = tuple(sorted(table.lost()))
+    lost = tuple(in_order(table.lost()))
     if not lost:
         return None
     remedy = f"Make the rows again: `{table.rebuild}`." if table.rebuild else _BACKUP.format(table=table.name)
@@ -163,7 +163,7 @@ def _files(table: Table) -> Loss | None:
     damaged = table.damaged()
     if not damaged:
         return None
-    partitions = tuple(sorted(damaged))
+    partitions = tuple(in_order(damaged))
     path, why = next(iter(damaged[partitions[0]].items()))
     again = f", then make them again: `{table.rebuild}`" if table.rebuild else ""
     remedy = f"Restore the file from a backup; or give its rows up: `har check --repair`{again}."

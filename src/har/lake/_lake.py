@@ -25,17 +25,19 @@ from har.schema import (
 
 __all__ = ["Lake", "Partition"]
 
+_NEW_IN_LABELS = ("claimed_start", "claimed_end", "source", "batch", "review", "reviewed_by")
+
 
 class Lake:
     """The tables under one folder.
 
     Attributes:
         samples: canonical samples, see `har.recordings`.
-        recordings: one row per ingested file.
+        recordings: one row per ingested file and date.
         predictions: one row per scored window, by the nightly job or online.
         scores: one row per scored partition.
         requests: one row per window that the online service answered.
-        labels: one row per feedback.
+        labels: one row per label that is not in a recording's file.
         profiles: distributions of the model's features per day, subject, placement and device.
         drift: one report per monitored day.
         decisions: the decisions of the monitoring policy, and their outcome.
@@ -49,13 +51,13 @@ class Lake:
         self.recordings = Table(
             folder / "recordings",
             RECORDINGS,
-            added=["interpolated", "stamps_spread", "notes", "placement", "device"],
+            added=["interpolated", "stamps_spread", "notes", "placement", "device", "overlapping"],
             rebuild="har ingest",
         )
         self.predictions = Table(folder / "predictions", PREDICTIONS, added=["request_id"], rebuild="har score")
         self.scores = Table(folder / "scores", SCORES, rebuild="har score")
         self.requests = Table(folder / "requests", REQUESTS, measured=True)
-        self.labels = Table(folder / "labels", LABELS)
+        self.labels = Table(folder / "labels", LABELS, added=_NEW_IN_LABELS)
         self.profiles = Table(
             folder / "profiles",
             PROFILES,

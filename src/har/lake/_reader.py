@@ -14,7 +14,8 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from polars.exceptions import PanicException, PolarsError
 
 from har.errors import LakeDamageError, LakeError, reason
-from har.lake._where import Partition
+from har.lake._sums import Sums, crc32
+from har.lake._where import Partition, in_order
 
 File = dict[str, Any]
 """The log's entry for a file: path (absolute), size_bytes, modification_time, num_records, null_count.…, min.…"""
@@ -63,6 +64,7 @@ class Reader:
         self.schema = schema
         self._added = added
         self._rebuild = rebuild
+        self.sums = Sums(path)
 
     def open(self, version: int | None = None) -> DeltaTable | None:
         """The table at a version (None: the newest); None before its first write.
@@ -134,7 +136,7 @@ class Reader:
         self.absent(table)
         files = self.files(table)
         chosen = files if partitions is None else set(partitions).intersection(files)
-        paths = {file["path"]: partition for partition in sorted(chosen) for file in files[partition]}
+        paths = {file["path"]: partition for partition in in_order(chosen) for file in files[partition]}
         if not paths:
             return pl.LazyFrame(schema=self.schema)
         stored = pl.Schema({name: dtype for name, dtype in self.schema.items() if name not in _PARTITION})
@@ -173,6 +175,16 @@ class Reader:
             self.explain(self.files(table or self.open()), error)
             raise
 
+    def require_intact(self, files: dict[Partition, list[File]]) -> None:
+        """Compare the checksums of files.
+
+        Raises:
+            LakeDamageError: a file is missing or damaged; names its partition.
+        """
+        damaged = self.damaged(files, content=True)
+        if damaged:
+            raise damage(self.path, damaged, self._rebuild)
+
     def read(self, files: Iterable[File], columns: list[str], partition: Partition) -> pl.DataFrame:
         """These columns of a partition's files, in the order of the files; date and subject are not among them.
 
@@ -208,8 +220,7 @@ class Reader:
 
         Args:
             files: the log's entries.
-            content: read all columns, too, which finds most other damage (Parquet written by delta-rs has no
-                checksums).
+            content: read them, too, and compare checksums; a file of an older release has none and is only decoded.
         """
         found: dict[Partition, dict[str, str]] = {}
         for partition, group in files.items():
@@ -224,6 +235,9 @@ class Reader:
             size = path.stat().st_size
             if size != file["size_bytes"]:
                 return f"{size} bytes instead of {file['size_bytes']}"
+            expected = self.sums.expected(path) if content else None
+            if expected is not None:
+                return "" if crc32(path) == expected else "other bytes than were written (CRC-32)"
             if content:
                 rows = len(pl.read_parquet(path, hive_partitioning=False, glob=False))
                 if rows != file["num_records"]:

@@ -18,8 +18,10 @@ from har.errors import LakeDamageError, LakeError
 from har.lake._commits import Commits
 from har.lake._lock import TableLock
 from har.lake._reader import File, Reader
-from har.lake._where import Partition, either, ordered, partitions_of, ranges, sql
+from har.lake._where import Partition, either, in_order, ordered, partitions_of, ranges, sql
 
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MICROSECOND = dt.timedelta(microseconds=1)
 _LOCK_TIMEOUT_S = 60.0
 _COMMIT_ATTEMPTS = 5
 _SMALL_FILES = 32
@@ -100,15 +102,26 @@ class Table:
         return self.collect(frame if columns is None else frame.select(list(columns)), version)
 
     def each(
-        self, version: int | None, partitions: Iterable[Partition], columns: Iterable[str]
+        self, version: int | None, partitions: Iterable[Partition], columns: Iterable[str], *, verify: bool = False
     ) -> Iterator[tuple[Partition, pl.DataFrame]]:
         """One partition at a time, in the given order; `columns` must not name date and subject, the partition itself.
 
         Reads the files that the log lists: takes half the time of a scan, and memory for one partition.
+
+        Args:
+            version: of the table; None: the newest.
+            partitions: to read.
+            columns: to return.
+            verify: compare the files' checksums first, which reads whole files.
+
+        Raises:
+            LakeDamageError: a file is missing or damaged; names its partition.
         """
         wanted, columns = list(partitions), list(columns)
         files = self._reader.files(self._open(version))
         for partition in wanted:
+            if verify:
+                self._reader.require_intact({partition: files.get(partition, [])})
             yield partition, self._reader.read(files.get(partition, []), columns, partition)
 
     def partitions(self, version: int | None = None) -> list[Partition]:
@@ -116,7 +129,7 @@ class Table:
         table = self._open(version)
         if table is None:
             return []
-        return sorted((dt.date.fromisoformat(part["date"]), part["subject"]) for part in table.partitions())
+        return in_order((dt.date.fromisoformat(part["date"]), part["subject"]) for part in table.partitions())
 
     def count(self) -> int:
         """Number of rows, from the statistics in the log, not from the data."""
@@ -137,13 +150,23 @@ class Table:
             for partition, group in self._reader.files(table).items()
         }
 
+    def partitions_with_nulls(self, column: str) -> list[Partition]:
+        """Partitions that may have a null in this column, sorted; read from the statistics in the log."""
+        files = self._reader.files(self._open())
+        nulls = f"null_count.{column}"
+
+        def may_have(file: File) -> bool:
+            return file.get(nulls) is None or bool(file[nulls])
+
+        return in_order(partition for partition, group in files.items() if any(map(may_have, group)))
+
     def changed_since(self, version: int) -> list[Partition]:
         """Partitions whose files differ from those at `version`, sorted; read from the log, not from the data."""
         new, old = (
             {partition: {file["path"] for file in files} for partition, files in self._reader.files(table).items()}
             for table in (self._open(), self._open(version))
         )
-        return sorted(partition for partition in {*new, *old} if new.get(partition) != old.get(partition))
+        return in_order(partition for partition in {*new, *old} if new.get(partition) != old.get(partition))
 
     def written_at(self) -> dict[Partition, float]:
         """When each partition's newest file was written, in seconds since 1970; read from the log."""
@@ -158,6 +181,14 @@ class Table:
         lost = self._commits.lost(-1 if table is None else table.version())
         return {partition for partitions in lost.values() for partition in partitions}
 
+    def require_intact(self, version: int | None = None) -> None:
+        """Compare the checksums of all files of a version (None: the newest).
+
+        Raises:
+            LakeDamageError: a file is missing or damaged; names its partition.
+        """
+        self._reader.require_intact(self._reader.files(self._open(version)))
+
     def require_all_commits(self) -> None:
         """Refuse to use a table whose lost rows no command makes again: later commits would hide the loss.
 
@@ -169,7 +200,7 @@ class Table:
             raise self._commits.error(lost)
 
     def damaged(self, *, content: bool = False) -> dict[Partition, dict[str, str]]:
-        """Files that the log names and that are missing, cut short or, with `content`, cannot be decoded.
+        """Files that the log names and that are missing, cut short or, with `content`, not as they were written.
 
         Returns:
             By partition, the path of each file and what is wrong with it.
@@ -200,6 +231,21 @@ class Table:
         with self.lock():
             self._commits.forget()
 
+    def spans(self, column: str) -> dict[Partition, tuple[int, int]]:
+        """First and last time in a column of each partition, in µs since 1970; read from the log, not from the data.
+
+        The log has milliseconds: the last time is rounded up. Partitions with a file without statistics are left out.
+        """
+        found: dict[Partition, tuple[int, int]] = {}
+        for partition, files in self._reader.files(self._open()).items():
+            ends = [(file.get(f"min.{column}"), file.get(f"max.{column}")) for file in files]
+            if all(first is not None and last is not None for first, last in ends):
+                found[partition] = (
+                    min((first - _EPOCH) // _MICROSECOND for first, _ in ends),
+                    max((last - _EPOCH) // _MICROSECOND for _, last in ends) + 1_000,
+                )
+        return found
+
     def replace(
         self, frame: pl.DataFrame, partitions: Iterable[Partition], *, keep: str | pl.Expr | None = None
     ) -> int:
@@ -221,8 +267,8 @@ class Table:
             LakeBusyError: another writer has locked the table for a minute.
             LakeError: the disk refuses.
         """
-        wanted = sorted(set(partitions))
-        frame = frame.cast(self.schema).select(self.schema.names())
+        wanted = in_order(partitions)
+        frame = self._whole(frame)
         outside = frame.filter(~either(wanted))
         if len(outside):
             raise ValueError(f"rows of {outside.row(0)[:2]}, which is not among the partitions to replace")
@@ -260,7 +306,7 @@ class Table:
             LakeError: the disk refuses.
         """
         names = ["date", "subject", *key]
-        frame = frame.cast(self.schema).select(self.schema.names())
+        frame = self._whole(frame)
         with self.lock():
             self.require_all_commits()
             keys = frame.select(names).with_row_index("row").unique(names, keep="first", maintain_order=True)
@@ -324,7 +370,7 @@ class Table:
         """Merge the files of those partitions that have many; the rows do not change. Returns how many were merged."""
         with self.lock():
             files = self._reader.files(self._open())
-            many = [one for one in sorted(set(partitions)) if len(files.get(one, [])) >= _SMALL_FILES]
+            many = [one for one in in_order(partitions) if len(files.get(one, [])) >= _SMALL_FILES]
             for date, subject in many:
                 chosen = [("date", "=", date.isoformat()), ("subject", "=", subject)]
                 version = self._commit(partial(_merge_files, chosen=chosen, properties=self._properties))
@@ -336,7 +382,9 @@ class Table:
         with self.lock():
             table = self._open()
             try:
-                return 0 if table is None else len(table.vacuum(dry_run=False))
+                removed = 0 if table is None else len(table.vacuum(dry_run=False))
+                self._reader.sums.forget_removed()
+                return removed
             except (OSError, DeltaError) as error:
                 raise LakeError.refused(self.path, error) from error
 
@@ -351,6 +399,19 @@ class Table:
     def _lost_versions(self) -> dict[int, frozenset[Partition]]:
         table = self._open()
         return self._commits.lost(-1 if table is None else table.version())
+
+    def _whole(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """All columns of the schema, in their order; a row without date or subject would spoil the whole table."""
+        frame = frame.cast(self.schema).select(self.schema.names())
+        nowhere = frame.filter(pl.col("date").is_null() | (pl.col("subject").fill_null("") == ""))
+        if len(nowhere):
+            raise LakeError(
+                where=str(self.path),
+                expected="rows with a date and a subject",
+                got=f"{len(nowhere)} without, of {len(frame)}; the first: {nowhere.head(1).to_dicts()[0]}",
+                remedy="Nothing was written. Find out where these rows come from.",
+            )
+        return frame
 
     def _commit(self, write: Callable[[DeltaTable | None], object]) -> int:
         for attempt in range(_COMMIT_ATTEMPTS):

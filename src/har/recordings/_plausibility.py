@@ -80,7 +80,7 @@ def _dead(values: NDArray[np.float32], names: tuple[str, ...], sensor: Sensor, f
     if len(constant) == len(sensor.channels):
         return [f"{', '.join(sensor.channels)} do not change: the sensor was off, or was not worn"]
     return [
-        f"{names[place]} is {values[place, 0]:g} throughout while other axes move: dead, or the wrong column"
+        f"{names[place]} is {values[place, 0] + 0.0:g} throughout while other axes move: dead, or the wrong column"
         for place in constant
     ]
 

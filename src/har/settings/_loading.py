@@ -23,6 +23,9 @@ _NO_SETTINGS = ("HAR_ROOT", "HAR_DATA")
 def load_settings(start: Path | str | None = None) -> Settings:
     """Read `har.toml` from `start` (a folder or the file itself; default: here or the nearest folder above).
 
+    Whatever this process and the ones that it starts write afterwards can be read by its user alone, or with
+    `project.share_with_group` by the user's group as well: movement data is health data.
+
     Raises:
         SettingsError: no file, invalid TOML, an unknown key or an invalid value.
     """
@@ -33,6 +36,7 @@ def load_settings(start: Path | str | None = None) -> Settings:
         settings = Settings(**content)
     except (ValidationError, SourceError) as error:
         raise _explain(path, error) from error
+    narrow_umask(share_with_group=settings.project.share_with_group)
     # Set last: as an ordinary value, `root` would be overridden by HAR_ROOT, which may be a folder below it.
     return settings.model_copy(update={"root": path.parent.resolve()})
 
@@ -73,6 +77,12 @@ def _not_utf8(path: Path, got: str) -> SettingsError:
         got=got,
         remedy="Save the file as UTF-8; editors name it in the dialog to save, or at the bottom of the window.",
     )
+
+
+def narrow_umask(*, share_with_group: bool) -> None:
+    """Keep others, and by default also the group, out of new files and folders; a narrower umask stays as it is."""
+    before = os.umask(0o077)
+    os.umask(before | (0o027 if share_with_group else 0o077))
 
 
 def _find(start: Path) -> Path:

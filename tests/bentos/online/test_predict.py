@@ -38,7 +38,7 @@ def test_equals_the_classifier(service: Service, classifier: Classifier, count: 
         assert list(one["probabilities"]) == list(ACTIVITIES)
     assert answer["model_version"] == 7
     assert answer["fallback"] is False
-    assert answer.keys() == {"request_id", "model_version", "fallback", "predictions"}
+    assert answer.keys() == {"request_id", "model_version", "fallback", "predictions", "warnings"}
 
 
 def test_the_model_has_learnt_and_some_windows_are_abstained(service: Service) -> None:

@@ -44,7 +44,7 @@ def request_labels(
     found = predictions_counted_once(lake, *dates)
     if len(found):
         found = found.join(join_labels(found, lake, settings), on=_KEY, how="anti", maintain_order="left")
-    by_confidence = ["confidence", "date", "subject", "session", "start"]
+    by_confidence = ["confidence", *_KEY, "request_id"]
     chosen = (
         found.sort(by_confidence)
         .with_columns(pl.col("start").dt.truncate(_NEIGHBOURS).alias("place"))
@@ -74,7 +74,7 @@ def _alternate(frame: pl.DataFrame, group: list[str]) -> pl.DataFrame:
     """The first row of every group, then the second of every group, and so on; the least confident of these first."""
     return (
         frame.with_columns(pl.int_range(pl.len()).over(group).alias("turn"))
-        .sort("turn", "confidence", *_KEY)
+        .sort("turn", "confidence", *_KEY, "request_id")
         .drop("turn")
     )
 

@@ -60,7 +60,7 @@ class Profile:
         activities: Mapping[str, int],
         quality: Mapping[str, NDArray[np.float64]] | None = None,
     ) -> Profile:
-        """Profile N windows; the same windows give the same bytes.
+        """Profile N windows; the same windows give the same bytes, in whatever order.
 
         Args:
             features: float32 (N, F), the features that are profiled; values that are not finite are left out.
@@ -249,7 +249,7 @@ _LG_ITEMS = 7
 def _activity_column(logs: SimpleNamespace, counts: Mapping[str, int]) -> Any:
     """The column of predicted activities as whylogs stores it."""
     sketch = logs.frequent_strings_sketch(_LG_ITEMS)
-    for item, count in counts.items():
+    for item, count in sorted(counts.items()):
         if count:
             sketch.update(item, count)
     metric = logs.FrequentItemsMetric(frequent_strings=logs.FrequentStringsComponent(sketch))

@@ -70,7 +70,7 @@ class Profiler:
             every = seen.get(where, placed.clear())
             windows = with_signal(every)
             index = windows["row"]
-            contiguous = len(index) > 0 and index[-1] - index[0] == len(index) - 1
+            contiguous = len(index) > 0 and index.is_sorted() and index[-1] - index[0] == len(index) - 1
             values = features[index[0] : index[-1] + 1] if contiguous else features[index]
             profile = profile_of_windows(
                 windows.with_columns(values), self.features, _silence(every, known.get(where, recordings.clear()))
@@ -81,7 +81,8 @@ class Profiler:
 
     def _recordings(self, partitions: Sequence[Partition]) -> pl.DataFrame:
         """Placement, device and data quality of each session, by date, subject and session."""
-        found = self._lake.recordings.read(partitions=partitions).unique(["date", "subject", "session"], keep="last")
+        every = self._lake.recordings.read(partitions=partitions).sort("ingested_at", "file")
+        found = every.unique(["date", "subject", "session"], keep="last", maintain_order=True)
         hours = pl.col("samples") / (3600 * self._rate_hz) / pl.col("coverage").clip(1e-6)
         return found.sort("date", "subject", "session").select(
             "date",
@@ -122,7 +123,7 @@ def profile_of_windows(
     values = np.empty((0, len(features)), np.float32)
     if len(windows):
         values = np.asarray(windows[FEATURES].cast(pl.Array(pl.Float32, len(features))).to_numpy())
-    counts = windows["activity"].value_counts(sort=True)
+    counts = windows["activity"].value_counts()
     quality = {}
     if recordings is not None:
         names = ("coverage", "gaps_per_h", "saturated", "stuck", "no_signal")
@@ -189,7 +190,9 @@ def profile_online(lake: Lake, models: Mapping[int, tuple[Sequence[str], Sequenc
             lake.predictions.collect(predictions), on=["request_id", "start"], how="inner"
         )
         rows = []
-        for (version,), group in windows.sort("start").partition_by("model_version", as_dict=True).items():
+        for (version,), group in (
+            windows.sort("start", "request_id").partition_by("model_version", as_dict=True).items()
+        ):
             names, features = models[version]
             silence = _silence(group, group.select("date", "subject", "session").unique(maintain_order=True))
             profile = profile_of_windows(_with_features(group, names, features), features, silence)

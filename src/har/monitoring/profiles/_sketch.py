@@ -48,9 +48,10 @@ def columns_of(values: NDArray[np.floating], empty: bytes) -> list[Column]:
             Column(empty, 0.0, 0.0, 0) if not known.any() else columns_of(row[None, known], empty)[0]
             for row, known in zip(values, finite, strict=True)
         ]
+    # Sorted first: sums round differently in another order, and equal values must give equal bytes.
+    values.sort(axis=1)
     means = values.mean(axis=1, dtype=np.float64)
     squares = values.var(axis=1, dtype=np.float64) * values.shape[1]
-    values.sort(axis=1)
     sketches = _sketches(values)
     return [
         Column(sketch, float(mean), float(square), values.shape[1])
