@@ -128,7 +128,7 @@ def test_json_that_is_no_object(service: Service, body: Any) -> None:
         ({"windows": GOOD, "subject": "s 01"}, "subject"),
         ({"windows": GOOD, "subject": "s01\n"}, "subject"),
         ({"windows": GOOD, "subject": "s" * 65}, "subject"),
-        ({"windows": GOOD, "session": "ä"}, "session"),
+        ({"windows": GOOD, "session": "a b"}, "session"),
         ({"windows": GOOD, "session": []}, "session"),
         ({"windows": GOOD, "start": "yesterday"}, "start"),
         ({"windows": GOOD, "start": "2026-01-31T09:00:00"}, "start"),
