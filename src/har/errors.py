@@ -15,6 +15,7 @@
     │   ├── UnknownActivityError                  a label har.toml does not list
     │   ├── DuplicateRecordingError               the same bytes as another session
     │   └── ConflictingRecordingError             the same session with other content
+    ├── StorageError (OSError)                    a file or folder cannot be written
     ├── LakeError (OSError)                       the tables cannot be read or written
     │   ├── LakeBusyError (TimeoutError)          another writer holds the table
     │   └── LakeDamageError                       commits, files or rows are missing or damaged
@@ -68,6 +69,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 def reason(error: Exception) -> str:
     """Why another library or the operating system refused, in one line of 200 characters at most."""
+    if isinstance(error, HarError):
+        return error.got or error.problem
     text = (error.strerror if isinstance(error, OSError) else None) or str(error).strip()
     return text.splitlines()[0][:200] if text else type(error).__name__
 
@@ -237,6 +240,20 @@ class DuplicateRecordingError(RecordingError):
 
 class ConflictingRecordingError(RecordingError):
     """The same session was ingested before with other content."""
+
+
+class StorageError(HarError, OSError):
+    """A file or folder cannot be written: no space, no access, a read-only disk."""
+
+    @classmethod
+    def refused(cls, path: object, error: OSError) -> StorageError:
+        """The disk refuses to write `path`."""
+        return cls(
+            where=str(path),
+            expected="a path that can be written",
+            got=reason(error),
+            remedy="Free space or grant write access, then run the same command again: nothing was left half-written.",
+        )
 
 
 class LakeError(HarError, OSError):
