@@ -9,6 +9,7 @@
     monitor    write drift reports and decide what to do
     label      import labels from a CSV
     package    build the champion's two bentos and test them
+    check      find rows, files and versions that are missing
     reproduce  train a registered version again and compare its metrics
 
 A job takes a `har.project.Project`, its parameters and, if it has independent parts, a function that runs them
