@@ -66,7 +66,7 @@ def delta_samples(
         RecordingError: the table does not exist, or a column or value is refused.
     """
     table, files = _open(folder, within)
-    schema = pl.Schema(table.schema())  # type: ignore[arg-type]  it has the interface of an Arrow schema
+    schema = pl.Schema(table.schema())
     columns = _columns(schema, settings)
     partitions = sorted({(when, subject) for when, subject in files.iter_rows() if date is None or when == date})
     if not partitions:

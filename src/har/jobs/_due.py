@@ -16,7 +16,7 @@ from har.registry import Version
 FAILED = "failed: "
 """Prefix of the outcome of a decision whose training failed and can be repeated."""
 RESEND_AFTER = dt.timedelta(hours=1)
-"""Send an event again after this time if nobody has handled it."""
+"""Send an event again after this time if nobody has handled it; a time ahead of the clock, which was set back, too."""
 ATTEMPTS = 3
 """Give up after this many failed trainings."""
 RETRAINING_FAILED = "har.retraining.failed"
@@ -135,7 +135,7 @@ def to_send(project: Project, champion: Version) -> tuple[list[DecisionRow], lis
             alert = _give_up(project, row)
             rows[alert.decision_id] = alert
             notes.append(f"The training that was decided on {row.date} is given up: {row.outcome}")
-        elif row.emitted_at is None or row.outcome.startswith(FAILED) or now - row.emitted_at > RESEND_AFTER:
+        elif row.emitted_at is None or row.outcome.startswith(FAILED) or abs(now - row.emitted_at) > RESEND_AFTER:
             rows[row.decision_id] = row
     return list(rows.values()), notes
 
