@@ -103,6 +103,7 @@ def test_an_online_bento_holds_its_own_code_and_nothing_of_the_project(online: P
     code = {f"bentos/{path.name}" for path in (ROOT / "bentos").glob("*.py")}
     code |= {f"bentos/online/{path.name}" for path in (ROOT / "bentos" / "online").glob("*.py")}
     code |= {f"src/har/inference/{path.name}" for path in (ROOT / "src" / "har" / "inference").glob("*.py")}
+    code |= {f"src/har/plausibility/{path.name}" for path in (ROOT / "src" / "har" / "plausibility").glob("*.py")}
     code |= {f"src/har/settings/{path.name}" for path in (ROOT / "src" / "har" / "settings").glob("*.py")}
     code |= {f"src/har/{name}.py" for name in ("__init__", "errors")}
     assert files_in(online / "src") == code | {"har.toml", "bentofile.yaml"}
