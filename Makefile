@@ -4,7 +4,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 PINS := --quiet --no-annotate --no-header --python-version 3.11
 
-.PHONY: help setup demo check test test-release coverage lint docs format up lock clean
+.PHONY: help setup demo check test test-release coverage lint docs format up lock clean clean-data
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 13
@@ -52,8 +52,13 @@ lock: setup  ## compile the pinned requirements
 	  $(BIN)/uv pip compile --group $$box --constraints requirements/dev.txt $(PINS) --output-file requirements/$$box.txt || exit; done
 	@echo copier | $(BIN)/uv pip compile - $(PINS) --output-file requirements/copier.txt
 
-clean:  ## remove what demo and tests made: lake, registry, bentos, reports, replayed files
-	rm -rf demo site lake mlruns .bentoml reports runs data/inbox data/quarantine data/journal .prefect prefect.toml
+clean:  ## remove what can be made again: the demo's folder, the handbook, caches, files of finished trainings
+	rm -rf site build dist htmlcov runs .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -path ./.venv -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
+	@! grep -qs '^name = ".*-demo"' demo/har.toml || { echo rm -rf demo; rm -rf demo; }
+
+clean-data: setup  ## delete recordings, lake, models, log and reports, after listing them and a typed "yes"
+	@$(BIN)/python -m infra.local.clean
 
 # The benchmarks, in a project that contains them.
 -include tests/bench/targets.mk

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import attrs
 import yaml
 from bentoml import Model
 from bentoml._internal.configuration.containers import BentoMLContainer
@@ -21,15 +22,17 @@ from har.settings import FILE_NAME, Settings, load_settings
 _CODE = Path(__file__).resolve().parents[1]
 _BENTO = _CODE.parent / "bento.yaml"
 """The manifest of the bento that this code is in; absent in a project."""
+_RECORDED = "package_sha256"
 
 
 class PackagedModel(BentoModel):
     """A reference to a package in the project's store; without one, BentoML's commands tell how to make it."""
 
     def to_info(self, alias: str | None = None) -> Any:
-        """The model as a bento records it."""
+        """The model as a bento records it: with the hash of its package, which must be the same when it is served."""
         self._require()
-        return super().to_info(alias)
+        recorded = {_RECORDED: Package.read(Path(self.stored.path)).sha256}
+        return attrs.evolve(super().to_info(alias), metadata=recorded)
 
     def resolve(self, base_path: str | Path | None = None) -> Model:
         """The package, copied to `base_path` if given."""
@@ -65,22 +68,42 @@ def model(project: Settings) -> BentoModel:
     _set_metrics_folder()
     if not _BENTO.exists():
         return PackagedModel(f"{project.project.name}:latest")
-    models = yaml.safe_load(_BENTO.read_text(encoding="utf-8"))["services"][0]["models"]
-    if not models:
-        raise SettingsError(where=str(_BENTO), expected="a model", got="none", remedy="Build it again: har package.")
-    return PackagedModel(models[0]["tag"])
+    return PackagedModel(_recorded_model()["tag"])
 
 
 def package(reference: BentoModel) -> Package:
     """The package that `har package` put into the model store.
 
     Raises:
-        ModelError: there is none, or it is no package.
+        ModelError: there is none, it is no package, one of its files was changed, or it is not the package that this
+            bento was built with.
     """
     stored = reference.stored
     if stored is None:
         raise _no_package(reference)
-    return Package.read(Path(stored.path))
+    found = Package.read(Path(stored.path))
+    if _BENTO.exists():
+        recorded = (_recorded_model().get("metadata") or {}).get(_RECORDED)
+        if recorded != found.sha256:
+            raise ModelError(
+                where=stored.path,
+                expected=f"the package that {_BENTO} was built with, SHA-256 {recorded}",
+                got=f"version {found.version}, SHA-256 {found.sha256}",
+                remedy="Package the champion again: har package.",
+            )
+    return found
+
+
+def _recorded_model() -> dict[str, Any]:
+    """What this bento's manifest says about its model.
+
+    Raises:
+        SettingsError: nothing.
+    """
+    models: list[dict[str, Any]] = yaml.safe_load(_BENTO.read_text(encoding="utf-8"))["services"][0]["models"]
+    if not models:
+        raise SettingsError(where=str(_BENTO), expected="a model", got="none", remedy="Build it again: har package.")
+    return models[0]
 
 
 def _no_package(reference: BentoModel) -> ModelError:

@@ -95,7 +95,7 @@ def settings_page() -> str:
 
 def cli_page() -> str:
     """Every `har` command with its arguments and options."""
-    from har_cli import app
+    from har_cli._app import app
 
     command = typer.main.get_command(app)
     text = get_docs_for_click(obj=command, ctx=typer.Context(command), name="har", title="Commands")

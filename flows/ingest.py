@@ -19,7 +19,7 @@ from har.project import open_project
 def ingest(date: dt.date | None = None, replace: bool = False) -> State[Any]:
     """Read the inbox into the lake; files already ingested are skipped.
 
-    The run ends as `Completed`, or as `CompletedWithWarnings` if files went to quarantine.
+    The run ends as `Completed`, or as `CompletedWithWarnings` if files went to quarantine or entries were skipped.
 
     Args:
         date: this date only; by default all.
@@ -30,27 +30,43 @@ def ingest(date: dt.date | None = None, replace: bool = False) -> State[Any]:
     create_table_artifact(
         key="ingest-run",
         table=[
-            {"files": "ingested", "count": len(report.landed)},
-            {"files": "ingested before", "count": len(report.known)},
-            {"files": "quarantined", "count": len(report.quarantined)},
+            {"what": "files ingested", "count": len(report.landed)},
+            {"what": "files known", "count": len(report.known)},
+            {"what": "files quarantined", "count": len(report.quarantined)},
+            {"what": "entries skipped", "count": len(report.skipped)},
+            {"what": "files still being uploaded", "count": len(report.unfinished)},
+            {"what": "rows read", "count": report.rows_read},
+            {"what": "rows kept", "count": report.rows_kept},
+            {"what": "rows dropped", "count": report.rows_read - report.rows_kept},
+            {"what": "samples interpolated", "count": report.interpolated},
+            {"what": "samples in two sessions, counted once", "count": report.overlapping},
         ],
-        description=f"{report.samples} new samples; the lake is at samples@{project.lake.samples.version()}.",
+        description="\n\n".join(
+            [
+                f"{report.samples} new samples; the lake is at samples@{project.lake.samples.version()}.",
+                *report.notes,
+            ]
+        ),
     )
-    if not report.quarantined:
-        return Completed(
-            message=f"{len(report.landed)} files ingested, {len(report.known)} ingested before.", data=report
-        )
+    if report.complete:
+        return Completed(message=report.summary, data=report)
     create_table_artifact(
         key="quarantine",
         table=[
-            {"file": bad.file, "line": bad.error.line or "", "reason": str(bad.error), "now at": str(bad.now_at)}
-            for bad in report.quarantined
+            *(
+                {"file": bad.file, "line": bad.error.line or "", "reason": str(bad.error), "now at": str(bad.now_at)}
+                for bad in report.quarantined
+            ),
+            *(
+                {"file": left.file, "line": "", "reason": str(left.error), "now at": "in the inbox"}
+                for left in report.skipped
+            ),
         ],
-        description="Files that could not be ingested; each has a JSON beside it.",
+        description="What could not be ingested; each file in quarantine has a JSON beside it.",
     )
+    bad_ones = [one.file for one in (*report.quarantined, *report.skipped)]
     return Completed(
         name="CompletedWithWarnings",
-        message=f"{len(report.quarantined)} files went to {project.settings.paths.quarantine}: "
-        + ", ".join(bad.file for bad in report.quarantined[:5]),
+        message=f"{report.summary} Not ingested: {', '.join(bad_ones[:5])}{', …' if len(bad_ones) > 5 else ''}",
         data=report,
     )

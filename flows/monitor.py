@@ -47,7 +47,8 @@ def monitor(date: dt.date | None = None, again: bool = False) -> State[Any]:
     if report.notes:
         return Completed(name="CompletedWithWarnings", message=" ".join(report.notes), data=report)
     decided = "; ".join(f"{row.date}: {row.action}" for row in report.decisions)
-    return Completed(message=f"{len(report.days)} days. {decided}".strip(), data=report)
+    message = f"Nothing to monitor: {report.idle}" if report.idle else f"{len(report.days)} days. {decided}"
+    return Completed(message=message.strip(), data=report)
 
 
 def _show(report: MonitorReport) -> None:

@@ -49,3 +49,18 @@ def test_a_password_in_an_address_is_not_repeated() -> None:
     assert str(error).count("postgresql+psycopg://har:…@db.example.org:5432/har") == 2
     plain = errors.HarError(where="http://127.0.0.1:5000", expected="x", got="a@b and http://[::1]:80/", remedy="Y.")
     assert str(plain) == "http://127.0.0.1:5000: expected x, but got a@b and http://[::1]:80/. Y."
+
+
+def test_a_message_quotes_no_megabytes_of_a_file() -> None:
+    error = errors.MissingColumnError.of("a.csv", "time", ["x" * 1_000_000], "Rename it.")
+    assert len(str(error)) < 1_200
+    assert str(error).endswith("x…. Rename it.")
+
+
+def test_a_fault_of_the_program_names_its_line() -> None:
+    try:
+        {}["absent"]
+    except KeyError as fault:
+        error = errors.UnexpectedError.of("a.csv", fault)
+    assert "got KeyError: 'absent' (at test_errors.py, line " in str(error)
+    assert "please report it" in str(error)

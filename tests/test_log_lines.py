@@ -27,10 +27,25 @@ def test_the_reader_takes_lines_with_exactly_these_keys(line: dict[str, object],
     assert set(line) == set(kind.__annotations__)
     assert Reader().read([json.dumps(line).encode()]) == []
     for name in line:
-        if name != "kind":
+        if name not in ("kind", "source"):  # lines of earlier releases have no source
             without = {key: value for key, value in line.items() if key != name}
             (fault,) = Reader().read([json.dumps(without).encode()])
             assert fault.reason == f"{name}: Field required"
+
+
+def test_feedback_of_a_release_that_kept_no_source_is_read() -> None:
+    line = feedback("f", **INTERVAL)
+    del line["source"]
+    reader = Reader()
+    assert reader.read([json.dumps(line).encode()]) == []
+    assert reader.tables().feedback["source"].to_list() == [None]
+
+
+def test_an_interval_without_bound_is_a_bad_line() -> None:
+    day_us = 86_400_000_000
+    lines = [feedback("f", subject="s01", start_us=0, end_us=day_us + more) for more in (0, 1)]
+    (fault,) = Reader().read([json.dumps(line).encode() for line in lines])
+    assert (fault.line, "an interval of a day at most" in fault.reason) == (2, True)
 
 
 @pytest.mark.parametrize(("subject", "good"), [("s" * 64, True), ("s" * 65, False), ("s_1", False), ("", False)])

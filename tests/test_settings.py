@@ -8,14 +8,15 @@ import pytest
 
 from har.errors import SettingsError
 from har.settings import Settings, load_settings
+from infra.bentoml.command import project_store
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def edit(project: Path, old: str, new: str) -> None:
-    text = (project / "har.toml").read_text()
+    text = (project / "har.toml").read_text(encoding="utf-8")
     assert old in text
-    (project / "har.toml").write_text(text.replace(old, new, 1))
+    (project / "har.toml").write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
 def test_reads_the_projects_own_file() -> None:
@@ -101,6 +102,39 @@ def test_unknown_variable_is_named(project: Path, monkeypatch: pytest.MonkeyPatc
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"a har.toml here or in a folder above.*HAR_ROOT"):
         load_settings(tmp_path)
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_a_byte_order_mark_is_no_error(project: Path, ends: str) -> None:
+    edit(project, "[recordings]", '[recordings]\ndevice = "Gerät"')
+    text = (project / "har.toml").read_text(encoding="utf-8").replace("\n", ends)
+    (project / "har.toml").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert load_settings(project).recordings.device == "Gerät"
+    assert project_store(project) == project / ".bentoml"
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "utf-16", "utf-16-le", "utf-32"])
+def test_another_encoding_is_named_with_its_line(project: Path, encoding: str) -> None:
+    edit(project, "[recordings]", '[recordings]\ndevice = "Gerät"')
+    text = (project / "har.toml").read_text(encoding="utf-8")
+    (project / "har.toml").write_bytes(text.encode(encoding))
+    line = text.splitlines().index('device = "Gerät"') + 1
+    with pytest.raises(SettingsError, match="Save the file as UTF-8") as caught:
+        load_settings(project)
+    assert ("UTF-16" if "utf" in encoding else f'line {line}: device = "Gerät"') in caught.value.got
+    assert caught.value.where == str(project / "har.toml")
+    if "utf" not in encoding:
+        with pytest.raises(SystemExit, match="Save the file as UTF-8"):
+            project_store(project)
+
+
+def test_a_file_that_cannot_be_read_is_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(SettingsError, match=r"har\.toml.*Permission denied"):
+        load_settings(project)
 
 
 @pytest.mark.parametrize("said", ["", ".", "reports/activity", "har.toml"])

@@ -17,7 +17,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from bentos.batch._checks import Checks
 from har.errors import EmptyRecordingError, MalformedRowError, MissingColumnError, NotARecordingError
-from har.lake import Table
+from har.lake import Table, check_path
 from har.settings import Settings
 
 BATCH_ROWS = 250_000
@@ -66,7 +66,7 @@ def delta_samples(
         RecordingError: the table does not exist, or a column or value is refused.
     """
     table, files = _open(folder, within)
-    schema = pl.scan_delta(table).collect_schema()
+    schema = pl.Schema(table.schema())  # type: ignore[arg-type]  it has the interface of an Arrow schema
     columns = _columns(schema, settings)
     partitions = sorted({(when, subject) for when, subject in files.iter_rows() if date is None or when == date})
     if not partitions:
@@ -181,6 +181,7 @@ def _require_parquet(path: Path) -> None:
 def _open(folder: Path, within: Path | None) -> tuple[DeltaTable, pl.DataFrame]:
     """The table, with date and subject of each of its files."""
     try:
+        check_path(folder)
         table = DeltaTable(str(folder))
         actions = pl.DataFrame(table.get_add_actions(flatten=True))
     except (TableNotFoundError, FileNotFoundError, NotADirectoryError) as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,7 +16,7 @@ import polars as pl
 from bentos.batch._plausible import Found, Plausibility, Warnings
 from har.cutting import run_ids
 from har.errors import LakeError
-from har.files import replacing
+from har.files import replacing, temporary_folder
 from har.inference import Classifier, ModelMetadata, Package, granted_cores
 from har.lake import Partition
 from har.predictions import FEATURES, feature_indices, predict
@@ -109,8 +108,8 @@ class Scorer:
         warnings = Warnings()
         running: deque[tuple[int, Future[tuple[pl.DataFrame, Found]]]] = deque()
         try:
-            with tempfile.TemporaryDirectory(prefix="har-batch-") as folder:
-                parts = _Parts(Path(folder), schema)
+            with temporary_folder("batch") as folder:
+                parts = _Parts(folder, schema)
 
                 def finish_oldest() -> Scored:
                     rows, future = running.popleft()

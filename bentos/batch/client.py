@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import polars as pl
 
 from bentos.batch._headers import FEATURES_HEADER, PARQUET, VERSION_HEADER
 from har.errors import HarError, ModelMismatchError, RequestError, ServiceError
+from har.files import temporary_folder
 from har.predictions import FEATURES, Parts
 from har.schema import PREDICTIONS
 from har.settings import Settings
@@ -89,8 +89,8 @@ class BatchService:
             RequestError: the service refuses the samples.
         """
         columns = {FEATURES: pl.Array(pl.Float32, len(self.features))} if self.features else {}
-        with tempfile.TemporaryDirectory(prefix="har-score-") as folder:
-            samples, predictions = Path(folder, "samples.parquet"), Path(folder, "predictions.parquet")
+        with temporary_folder("score") as folder:
+            samples, predictions = folder / "samples.parquet", folder / "predictions.parquet"
             if not self._write(parts, samples):
                 return pl.DataFrame(schema={**PREDICTIONS, **columns})
             with (

@@ -20,12 +20,16 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
-from bentos import _image, _project
+from bentos import _connection, _image, _project
+from bentos._drain import Drain, listener_of_worker
+from bentos._front import BENTOML_PATHS, Front
 from bentos._page import PAGE
 from bentos.batch import Scored, Scorer, delta_samples, parquet_samples
 from bentos.batch._headers import FEATURES_HEADER, PARQUET, VERSION_HEADER, WARNINGS_HEADER
 from bentos.batch._http import inside, read_table_request, receive, refusal
+from bentos.origin import SameOrigin
 from har.errors import HarError
 
 logger = logging.getLogger("bentoml.har.batch")
@@ -70,6 +74,17 @@ class TableRequest(bentoml.IODescriptor):
         return Unread(request=request)
 
 
+class Service(bentoml.Service[Any]):
+    """A BentoML service behind limits of its connections and a list of its paths, for pages of its own origin only."""
+
+    def to_asgi(self, is_main: bool = True) -> ASGIApp:
+        """The application of a worker process."""
+        _connection.install()
+        paths = {*BENTOML_PATHS, "/score", "/score/table", "/model", "/"}
+        own = SameOrigin(super().to_asgi(is_main), SETTINGS.serving.hosts, short_names=True)
+        return Front(own, paths=paths, drain=Drain(listener_of_worker()))
+
+
 def _documented() -> Parquet:
     """The output that the API methods document; they return responses."""
     raise NotImplementedError
@@ -92,6 +107,7 @@ def data_folder() -> Path:
 @bentoml.service(
     name=f"{SETTINGS.project.name}-batch",
     image=_image.image(),
+    service_class=Service,
     workers=1,
     traffic={"timeout": TIMEOUT_S, "max_concurrency": MAX_CONCURRENCY},
     http={"host": "127.0.0.1"},

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from bentos.online._contract import Contract, Feedback, Windows
+from bentos.online._door import Door
 from bentos.online._guard import Guard
 from bentos.online._journal import Journal
 from bentos.online._metrics import Metrics
@@ -26,7 +27,10 @@ from har.plausibility import NO_SIGNAL, Doubt, Doubts, SignalRule
 from har.settings import Settings
 
 _INLINE_WINDOWS = 16
-"""Up to this many windows, a hop to a thread takes longer than the inference, which would not run beside it anyway."""
+"""Up to this many windows, a hop to a thread takes longer than the inference, which would not run beside it anyway.
+
+A model that is slow or fails is called in a thread all the same: it must not hold up health and the end of the service.
+"""
 
 
 class Answering:
@@ -52,6 +56,7 @@ class Answering:
         full_scales = settings.sensors.full_scales
         self.contract = Contract(metadata, max_windows=serving.max_windows, full_scales=full_scales)
         self.description = describe_models(models, max_windows=serving.max_windows)
+        self.door = Door(settings)
         self.metrics = Metrics(metadata.activities, registry)
         for role, model in models.items():
             described = model.classifier.metadata
@@ -102,6 +107,7 @@ class Answering:
             ModelError: a model fails.
         """
         self._guard.warm_up()
+        self.door.prepare()
         self._journal.start()
         gc.collect()
         gc.freeze()
@@ -137,7 +143,7 @@ class Answering:
         self.metrics.warned([doubt.code for doubt in doubts])
         if doubts and self.serving.strict:
             raise _refusal(doubts[0])
-        if len(values) <= _INLINE_WINDOWS:
+        if len(values) <= _INLINE_WINDOWS and self._guard.is_quick:
             found = self._guard.classify(values)
         else:
             found = await asyncio.get_running_loop().run_in_executor(self._pool, self._guard.classify, values)
@@ -196,12 +202,13 @@ class Answering:
         silent: list[int] = np.flatnonzero(absent).tolist()
         return silent, self._doubts.of(values[~absent] if silent else values)
 
-    def record(self, feedback: Feedback) -> str:
-        """Write feedback to the prediction log; its id.
+    def record(self, feedback: Feedback, source: str) -> str:
+        """Write feedback of this source, which `door` let in, to the prediction log; its id.
 
         Raises:
-            RequestError: the log has no room.
+            RequestError: the feedback is too much, or about too long an interval; or the log has no room.
         """
+        self.door.admit(feedback, source)
         feedback_id = self.new_id()  # a client may give several feedbacks the same request id
         line = {
             "kind": "feedback",
@@ -212,6 +219,7 @@ class Answering:
             "subject": feedback.subject,
             "start_us": feedback.start_us,
             "end_us": feedback.end_us,
+            "source": source,
         }
         if not self._journal.append(line):
             raise RequestError(

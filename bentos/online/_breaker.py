@@ -23,6 +23,11 @@ class Breaker:
         self._lock = threading.Lock()
         self._state, self._failures, self._opened = CLOSED, 0, 0.0
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether it is closed and the last call did not fail."""
+        return self._state == CLOSED and self._failures == 0
+
     def permits(self) -> bool:
         """Whether a call may be made; its caller must report the outcome."""
         if self._state == CLOSED:

@@ -20,9 +20,8 @@ from pydantic import BaseModel, ValidationError
 
 from bentos.online._limits import Limits
 from bentos.online._schema import (
+    NAME_RULE,
     REQUEST_ID,
-    SESSION,
-    SUBJECT,
     TIME,
     Place,
     feedback_requests,
@@ -82,8 +81,8 @@ class Contract:
         self._feedback_fields = frozenset(self.by_request.model_fields) | frozenset(self.by_interval.model_fields)
         times = (TIME, "Write it in ISO 8601; Z for UTC.")
         self._fields = {
-            "subject": (f"a string that matches {SUBJECT}", "Use the name that the recordings have."),
-            "session": (f"a string that matches {SESSION}", "Use the name that the recordings have."),
+            "subject": (NAME_RULE, "Use the name that the recordings have."),
+            "session": (f"{NAME_RULE}; or '_'", "Use the name that the recordings have."),
             "request_id": (f"a string that matches {REQUEST_ID}", "Use the request_id of the answer."),
             "activity": (f"one of {', '.join(metadata.activities)}", "GET /model lists the activities."),
             "start": times,

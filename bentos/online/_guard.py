@@ -19,6 +19,9 @@ from har.inference import MagnitudeRule
 logger = logging.getLogger("bentoml.har.guard")
 
 
+_QUICK_MS = 20.0
+
+
 class Classified(NamedTuple):
     """Classified windows: N rows of K probabilities, and who computed them in what time.
 
@@ -59,6 +62,7 @@ class Guard:
         self._champion, self._previous, self._rule = champion, previous, rule
         self._deadline_s = deadline_s
         self._metrics = metrics
+        self._last_ms = 0.0
         self._breaker = Breaker(failures=failures, pause_s=pause_s, on_change=self._breaker_changed)
 
     def warm_up(self) -> None:
@@ -73,6 +77,11 @@ class Guard:
             if model is not None:
                 model.classifier.predict(window)
         self._rule.predict(window)
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether the last call was in time and short, so that the next one may be made in the event loop's thread."""
+        return self._breaker.is_sound and self._last_ms < _QUICK_MS
 
     def classify(self, windows: NDArray[np.float32]) -> Classified:
         """Classify windows, float32 (N, T, C), finite."""
@@ -92,6 +101,7 @@ class Guard:
             self._breaker.failed()
             raise
         self._breaker.succeeded()
+        self._last_ms = answer.ms
         return answer
 
     def _fall_back(self, windows: NDArray[np.float32], reason: str, began: float) -> Classified:

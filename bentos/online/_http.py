@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import orjson
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -13,8 +15,12 @@ JSON = "application/json"
 _RETRY_AFTER = (b"retry-after", b"1")
 
 
-async def read_body(request: Request, headers: dict[bytes, bytes], *, limit: int, media: str) -> bytes:
+async def read_body(
+    request: Request, headers: dict[bytes, bytes], *, limit: int, media: str, received: Callable[[int], None]
+) -> bytes:
     """The whole body, if it has this media type and is no larger than the limit; never more than that is held.
+
+    `received` is called with the size of every part.
 
     Raises:
         RequestError: another type, or too large.
@@ -30,17 +36,17 @@ async def read_body(request: Request, headers: dict[bytes, bytes], *, limit: int
             status=415,
         )
     announced = headers.get(b"content-length", b"0")
-    size = int(announced) if announced.isdigit() else 0
-    _require_size(size, limit)
+    _require_size(int(announced) if announced.isdigit() else 0, limit)
     # Not `request.stream()`: the event loop registers every asynchronous generator, which costs 10 µs per request.
-    parts, received, more = [], 0, True
+    parts, size, more = [], 0, True
     while more:
         message = await request.receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         parts.append(message.get("body", b""))
-        received += len(parts[-1])
-        _require_size(received, limit)
+        size += len(parts[-1])
+        _require_size(size, limit)
+        received(len(parts[-1]))
         more = message.get("more_body", False)
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
@@ -71,6 +77,8 @@ def refusal(error: RequestError, request_id: str) -> Response:
     response = answer(error.status, orjson.dumps({"error": parts, "request_id": request_id}), request_id)
     if error.status == 405:
         response.headers["allow"] = error.expected
+    if error.status == 401:
+        response.headers["www-authenticate"] = "Bearer"
     return response
 
 

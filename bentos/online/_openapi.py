@@ -67,9 +67,15 @@ def describe(contract: Contract, *, version: int) -> dict[str, Any]:
             ),
             "/feedback": _post(
                 "feedback",
-                "Report the true activity, of a request or of a subject during an interval",
+                "Report the true activity, of a request or of a subject during an interval; from other machines, with the "
+                "service's token: `Authorization: Bearer TOKEN`",
                 _json(feedback, examples["/feedback"]),
-                {"202": ("Queued for the prediction log", "Accepted"), "503": ("The log is full", "Refusal")},
+                {
+                    "202": ("Queued for the prediction log", "Accepted"),
+                    "401": ("From outside of the service's machine, and without its token", "Refusal"),
+                    "403": ("From outside of the service's machine, and the service has no token", "Refusal"),
+                    "503": ("The log is full", "Refusal"),
+                },
             ),
             **{path: _get(path, name, summary) for path, (name, summary) in _GETS.items()},
         },

@@ -16,9 +16,15 @@ from starlette.types import Receive, Scope, Send
 from bentos.online._answering import Answering
 from bentos.online._http import answer, read_body, refusal, wrong_method
 from bentos.online._schema import REQUEST_ID
+from bentos.online._turns import REFUSALS_S, WORK_S, Turns
+from bentos.online._uploads import Uploads
 from har.errors import RequestError
 
 logger = logging.getLogger("bentoml.har")
+
+_UPLOADS_PER_PLACE = 4
+"""Bodies that may be on their way, per request that may be worked on."""
+_UPLOAD_BYTES = 64 * 2**20
 
 _REQUEST_ID = re.compile(REQUEST_ID.encode())
 
@@ -53,6 +59,8 @@ class Posts:
     def __init__(self, answering: Answering) -> None:
         self._answering, self._serving = answering, answering.serving
         self._active = 0
+        self._uploads = Uploads(_UPLOADS_PER_PLACE * self._serving.max_concurrency, _UPLOAD_BYTES)
+        self._work, self._refusals = Turns(WORK_S), Turns(REFUSALS_S)
 
     async def answer(self, route: Post, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the answer or a refusal; nothing if the client has closed the connection."""
@@ -75,33 +83,69 @@ class Posts:
     async def _within_limits(self, route: Post, request: Request, headers: Headers, request_id: str) -> Response:
         if request.method != "POST":
             raise wrong_method(request, "POST")
-        serving = self._serving
-        if self._active >= serving.max_concurrency:
-            raise RequestError(
-                where="requests",
-                expected=f"at most {serving.max_concurrency} at once (serving.max_concurrency)",
-                got="one more",
-                remedy="Retry after the seconds in Retry-After, or raise serving.workers.",
-                status=429,
-            )
+        timeout_s = self._serving.timeout_s
+        began = asyncio.get_running_loop().time()
+        await self._require_place()
+        body = await self._body(route, request, headers)
+        await self._require_place()
         self._active += 1
         try:
-            async with asyncio.timeout(serving.timeout_s):
-                # Requests that arrived together are counted before the first of them is worked on: the limit would
-                # never be reached otherwise, because the model runs in the event loop's own thread.
-                await asyncio.sleep(0)
-                body = await read_body(request, headers, limit=route.limit, media=route.media)
+            # Requests that arrived together are counted before the first of them is worked on: the limit would never be
+            # reached otherwise, because the model runs in the event loop's own thread.
+            await asyncio.sleep(0)
+            await self._work.take()
+            async with asyncio.timeout_at(began + timeout_s):
                 return answer(route.status, await route.handler(body, request, headers, request_id), request_id)
         except TimeoutError as error:
             raise RequestError(
                 where="request",
-                expected=f"an answer within {serving.timeout_s:g} s (serving.timeout_s), receiving the body included",
+                expected=f"an answer within {timeout_s:g} s (serving.timeout_s), receiving the body included",
                 got="a timeout",
                 remedy="Send fewer windows at once, or raise serving.timeout_s.",
                 status=504,
             ) from error
         finally:
             self._active -= 1
+
+    async def _body(self, route: Post, request: Request, headers: Headers) -> bytes:
+        """The request's body, which holds no place while it is on its way."""
+        timeout_s = self._serving.timeout_s
+        dropped = False
+        try:
+            async with asyncio.timeout(timeout_s) as timeout:
+                with self._uploads.one(timeout) as upload:
+                    try:
+                        return await read_body(
+                            request,
+                            headers,
+                            limit=route.limit,
+                            media=route.media,
+                            received=lambda size: self._uploads.received(upload, size),
+                        )
+                    finally:
+                        dropped = upload.dropped
+        except TimeoutError as error:
+            if dropped:
+                raise self._uploads.refusal() from error
+            raise RequestError(
+                where="body",
+                expected=f"the whole body within {timeout_s:g} s (serving.timeout_s)",
+                got="a part of it",
+                remedy="Send fewer windows at once, or raise serving.timeout_s.",
+                status=408,
+            ) from error
+
+    async def _require_place(self) -> None:
+        most = self._serving.max_concurrency
+        if self._active >= most:
+            await self._refusals.take()
+            raise RequestError(
+                where="requests",
+                expected=f"at most {most} at once (serving.max_concurrency)",
+                got="one more",
+                remedy="Retry after the seconds in Retry-After, or raise serving.workers.",
+                status=429,
+            )
 
 
 def request_id_of(headers: Headers, answering: Answering) -> str:

@@ -2,7 +2,7 @@
 
 BentoML's layers cost more than the model does: a schema rebuilt per request, spans, and a timeout whose timers keep
 every request alive. So this application answers windows and feedback itself, with request ids, limits, log and metrics
-of its own; it passes everything else (`/schema.json`, `/metrics`, `/healthz`, static files) on to BentoML's.
+of its own; it passes a few paths (`/schema.json`, `/metrics`, `/healthz`, the page's files) on to BentoML's.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from bentos._front import BENTOML_PATHS
 from bentos._page import PAGE
 from bentos.online._answering import Answering
 from bentos.online._http import JSON, answer, refusal, wrong_method
@@ -31,6 +32,7 @@ logger = logging.getLogger("bentoml.har")
 
 _FLUSH_S = 0.25
 _FEEDBACK_BYTES = 16 * 1024
+_METRICS = ("/metrics", "/metrics/")
 _HTML = "text/html; charset=utf-8"
 _OCTETS = "application/octet-stream"
 
@@ -40,9 +42,9 @@ class App(Starlette):
 
     Args:
         answering: its models, log and metrics; they start and stop with the application.
-        behind: answers every path that this application does not; None: they are 404.
+        behind: answers the paths of BentoML; None: they are 404 as all other unknown ones.
         internal: only another service of the same bento calls this one. BentoML then pickles windows and feedback, so
-            `behind` answers them too.
+            `behind` answers them too, and all unknown paths.
     """
 
     def __init__(self, answering: Answering, *, behind: Starlette | None = None, internal: bool = False) -> None:
@@ -63,12 +65,14 @@ class App(Starlette):
         ]
         if behind is not None:
             page = _MetricsPage(answering, behind)
-            routes += [Route(path, page, methods=["GET"]) for path in ("/metrics", "/metrics/")]
+            routes += [Route(path, page, methods=["GET"]) for path in _METRICS]
+            own = {route.path for route in routes}
+            routes += [Route(path, behind, methods=["GET"]) for path in sorted(BENTOML_PATHS - own)]
         super().__init__(
             routes=routes, exception_handlers={HTTPException: self._refuse_route}, lifespan=self._start_and_stop
         )
         self.router.redirect_slashes = False
-        if behind is not None:
+        if behind is not None and internal:
             self.router.default = behind
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -113,7 +117,8 @@ class App(Starlette):
 
     async def _feedback(self, body: bytes, request: Request, headers: Headers, request_id: str) -> bytes:
         answering = self.answering
-        return orjson.dumps({"feedback_id": answering.record(answering.contract.feedback(body))})
+        source = answering.door.source(request.scope, headers)
+        return orjson.dumps({"feedback_id": answering.record(answering.contract.feedback(body), source)})
 
     async def _livez(self, request: Request) -> Response:
         return answer(200, b'{"status":"alive"}', self._request_id(request))

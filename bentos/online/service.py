@@ -16,11 +16,17 @@ from bentoml.validators import DType
 from pydantic import Field
 from starlette.types import ASGIApp
 
-from bentos import _image, _project
+from bentos import _connection, _image, _project
+from bentos._drain import Drain, listener_of_worker
+from bentos._front import Front
 from bentos.online._answering import Answering
 from bentos.online._schema import Accepted, Answer, RequestId, Session, Subject
 from bentos.online.app import App
+from bentos.origin import SameOrigin
 from har.errors import RequestError
+
+_DEPENDENT = "a service of the same bento"
+"""The source of feedback that another service passes on; over HTTP, `bentos.online.app` answers."""
 
 SETTINGS = _project.settings()
 MODEL = _project.model(SETTINGS)
@@ -43,7 +49,10 @@ class Service(bentoml.Service[Any]):
         """The application of a worker process."""
         # uvicorn would compose a line per request for BentoML's handler, whose level drops it: 50 µs each.
         logging.getLogger("uvicorn.access").propagate = False
-        return App(answering(), behind=super().to_asgi(is_main), internal=not is_main)
+        _connection.install()
+        app = App(answering(), behind=super().to_asgi(is_main), internal=not is_main)
+        own = SameOrigin(app, SETTINGS.serving.hosts, short_names=True)
+        return Front(own, drain=Drain(listener_of_worker()))
 
 
 # No Shape: with it, BentoML's client would reshape nested lists of another shape, such as N × C × T, in silence.
@@ -106,7 +115,7 @@ class Online:
         content = {name: value for name, value in given.items() if value is not None}
         with _refusals():
             found = answering().contract.feedback_fields({"activity": activity, **content})
-            return Accepted(feedback_id=answering().record(found))
+            return Accepted(feedback_id=answering().record(found, _DEPENDENT))
 
 
 @contextlib.contextmanager

@@ -75,7 +75,8 @@ class ProjectBentos:
         child = Child(
             "building the bentos",
             ["infra.bentoml.build", name, version, str(folder), str(self.root), str(result), *bentofiles],
-            environment={**os.environ, **environment(self.store)},
+            # BentoML's own temporary files as well: what a killed build leaves is removed with the folder.
+            environment={**os.environ, **environment(self.store), "TMPDIR": str(folder.parent)},
             log=self.store / "logs" / "build.log",
             folder=self.root,
         )

@@ -26,7 +26,9 @@ def project_store(start: Path) -> Path | None:
         return None
     path = root / _SETTINGS
     try:
-        written: str = tomllib.loads(path.read_text(encoding="utf-8")).get("paths", {}).get("bentoml", _DEFAULT)
+        written: str = tomllib.loads(path.read_text(encoding="utf-8-sig")).get("paths", {}).get("bentoml", _DEFAULT)
+    except UnicodeDecodeError:
+        sys.exit(f"{path}: expected text in UTF-8, but got another encoding. Save the file as UTF-8.")
     except tomllib.TOMLDecodeError as error:
         sys.exit(f"{path}: expected TOML, but got {error}. Fix the line; strings need quotes.")
     return (root / os.environ.get("HAR_PATHS__BENTOML", written)).resolve()

@@ -11,18 +11,27 @@ import socket
 import uvicorn
 from prefect.server.api.server import create_app
 
+from bentos.origin import SameOrigin
+from infra.local.pages import OwnSite
+
 
 def _serve(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--socket", type=int, required=True)
     parser.add_argument("--full", action="store_true", help="also the pages, the scheduler and the other services")
+    parser.add_argument("--host", action="append", default=[], help="a further name that browsers may use")
     options = parser.parse_args(arguments)
-    application = create_app(ephemeral=not options.full, final=True)
+    # Prefect itself checks neither Host nor Origin; its login is set by the variables of `start_server`.
+    own = socket.socket(fileno=options.socket)
+    names = [f"{name}:{own.getsockname()[1]}" for name in ("127.0.0.1", "localhost")] + options.host
+    api = [f"{scheme}://{name}" for name in names for scheme in ("http", "https", "ws", "wss")]
+    pages = OwnSite(create_app(ephemeral=not options.full, final=True), api)
+    application = SameOrigin(pages, options.host)
     configuration = uvicorn.Config(
         application, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=2
     )
     # The parent has bound the socket, so that no other process can take the port meanwhile.
-    uvicorn.Server(configuration).run(sockets=[socket.socket(fileno=options.socket)])
+    uvicorn.Server(configuration).run(sockets=[own])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Run a Prefect server on this machine during a block, for this process and all that it starts.
 
-A folder has one server at a time. A second process that needs a server for the same folder uses the first one.
+A folder has one server at a time. It asks for the login in its folder (see `infra.local.login`), and answers no page of
+another origin (see `bentos.origin`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -23,11 +24,16 @@ from har.errors import ServerError
 from har.files import write_atomically
 from infra.local.child import Child
 from infra.local.environment import quiet_environment
+from infra.local.login import login, renew_login
 
 HOST = "127.0.0.1"
 START_TIMEOUT_S = 180.0
 """A first start migrates the database, which takes 12 s on an idle core and longer on a busy one."""
 
+AUTH_VARIABLE = "PREFECT_API_AUTH_STRING"
+"""Prefect's clients read the server's login from this variable."""
+
+_PATIENCE = ("PREFECT_CLIENT_MAX_RETRIES", "PREFECT_API_REQUEST_TIMEOUT")
 _DRAIN_TIMEOUT_S = 10.0
 _NOTE = "server.json"
 _LOCK = "server.lock"
@@ -43,7 +49,8 @@ def local_server(home: Path, *, port: int = 0, log: Path | None = None) -> Itera
         log: by default `home/logs/server.log`.
 
     Raises:
-        ServerError: the port is in use, or the server stopped or hung during its start.
+        ServerError: the port is in use, another server runs on this folder, or the server stopped or hung during its
+            start.
     """
     with starting_server(home, port=port, log=log) as ready:
         yield ready()
@@ -56,38 +63,42 @@ def starting_server(
     """Like `local_server`, but yields at once a function that waits for the server and returns its URL.
 
     `full` also starts the pages, the scheduler and the triggers, which deployments need. The start uses one core, so
-    that the caller can do other work meanwhile.
+    that the caller can do other work meanwhile. A server of another process is not used: it would end with its owner.
     """
     with contextlib.ExitStack() as stack:
-        found = _lock_or_find(home)
-        if isinstance(found, str):
-            url = found
-            ready = partial(str, url)
-        else:
-            stack.callback(found.release)
-            stack.enter_context(sigterm_ends_blocks())
-            server, url = start_server(home, port=port, log=log, full=full)
-            stack.callback(server.stop)
-            stack.callback((home / _NOTE).unlink, missing_ok=True)
-            ready = partial(_await_server, server, url, home)
+        stack.enter_context(hold_home(home))
+        stack.enter_context(sigterm_ends_blocks())
+        server, url = start_server(home, port=port, log=log, full=full)
+        stack.callback(server.stop)
         # Importing Prefect takes two seconds, during which the server starts.
         stack.enter_context(using_server(home, url))
-        yield ready
+        yield partial(_await_server, server, url, home)
 
 
 @contextlib.contextmanager
-def using_server(home: Path, url: str) -> Iterator[None]:
-    """Let Prefect, in this process and its children, use the server at `url`; queued events are sent at the end."""
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(_variables(server_environment(home, url)))
-        from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+def using_server(home: Path, url: str, *, own: bool = True) -> Iterator[None]:
+    """Let Prefect, in this process and its children, use the server at `url`; queued events are sent at the end.
 
-        stack.enter_context(temporary_settings({PREFECT_API_URL: url, PREFECT_HOME: home}))
+    Args:
+        home: the folder of the project's server.
+        url: of the API.
+        own: it is the server on `home`, and gets its login; another server never does.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(variables(server_environment(home, url, own=own)))
+        from prefect import settings
+
+        # A Prefect that was imported before has read the variables already.
+        names = ("PREFECT_API_URL", "PREFECT_HOME", AUTH_VARIABLE, *_PATIENCE)
+        given = {getattr(settings, name): os.environ[name] for name in names if name in os.environ}
+        stack.enter_context(settings.temporary_settings(given))
         stack.callback(_send_queued)
         yield
 
 
-def start_server(home: Path, *, port: int = 0, log: Path | None = None, full: bool = False) -> tuple[Child, str]:
+def start_server(
+    home: Path, *, port: int = 0, log: Path | None = None, full: bool = False, hosts: Sequence[str] = ()
+) -> tuple[Child, str]:
     """Start the server process; the caller must hold the lock, wait for the server and stop it.
 
     Args:
@@ -95,36 +106,44 @@ def start_server(home: Path, *, port: int = 0, log: Path | None = None, full: bo
         port: 0: any free port.
         log: by default `home/logs/server.log`.
         full: also the pages, the scheduler and the other services.
+        hosts: further names that browsers may use.
 
     Raises:
         ServerError: the port is in use.
     """
-    with _bound(port) as bound:
-        url = f"http://{HOST}:{bound.getsockname()[1]}/api"
+    with bound(port) as door:
+        port = door.getsockname()[1]
+        url = f"http://{HOST}:{port}/api"
+        pages = [f"http://{name}:{port}" for name in (HOST, "localhost")]
+        pages += [f"{scheme}://{name}" for name in hosts for scheme in ("http", "https")]
         environment = {
             **quiet_environment(),
             **os.environ,
             **server_environment(home, url),
+            "PREFECT_SERVER_API_AUTH_STRING": login(home),
+            "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(pages),
             "PREFECT_UI_API_URL": url,
             "PREFECT_UI_STATIC_DIRECTORY": str(home / "ui"),
         }
-        arguments = ["infra.local.serve", "--socket", str(bound.fileno()), *(["--full"] if full else [])]
+        arguments = ["infra.local.serve", "--socket", str(door.fileno()), *(["--full"] if full else [])]
+        arguments += [f"--host={name}" for name in hosts]
         server = Child(
             "Prefect server",
             arguments,
             environment=environment,
             log=log or home / "logs" / "server.log",
-            sockets=[bound.fileno()],
+            sockets=[door.fileno()],
         )
     return server, url
 
 
-def server_environment(home: Path, url: str) -> dict[str, str]:
-    """Environment variables for a process that uses the server at `url`."""
+def server_environment(home: Path, url: str, *, own: bool = True) -> dict[str, str]:
+    """Environment variables for a process that uses the server at `url`; with the login if it is the one on `home`."""
     direct = [entry for entry in os.environ.get("NO_PROXY", "").split(",") if entry]
     return {
         "PREFECT_HOME": str(home),
         "PREFECT_API_URL": url,
+        **({AUTH_VARIABLE: login(home)} if own else {}),
         "NO_PROXY": ",".join(dict.fromkeys([*direct, HOST, "localhost"])),
     }
 
@@ -151,8 +170,11 @@ def hold_home(home: Path) -> Iterator[None]:
         raise ServerError(
             where=str(home),
             problem=f"a Prefect server runs on this folder already{f' at {url}' if url else ''}",
-            remedy="Use it, or stop it first: Ctrl-C where `make up` or `make demo` runs.",
+            remedy="Stop it first: Ctrl-C where `make up` or `make demo` runs; or wait until the demo ends.",
         )
+    if (home / _NOTE).exists():
+        # The last server was killed. Whoever has its port now may have got the login from a `prefect` command.
+        renew_login(home)
     try:
         yield
     finally:
@@ -161,7 +183,7 @@ def hold_home(home: Path) -> Iterator[None]:
 
 
 def note_server(home: Path, url: str) -> None:
-    """Write the server's address for other processes that need a server on the folder `home`."""
+    """Write the server's address for commands that use the server on the folder `home`."""
     write_atomically(home / _NOTE, json.dumps({"url": url, "pid": os.getpid()}))
 
 
@@ -207,7 +229,7 @@ def require_free(port: int, remedy: str = "Choose another port, or 0 for any fre
     Raises:
         ServerError: it is in use.
     """
-    _bound(port, remedy).close()
+    bound(port, remedy).close()
 
 
 @contextlib.contextmanager
@@ -232,7 +254,12 @@ def _with_log(child: Child, remedy: str) -> str:
     return f"{remedy}. {child.log} ends:\n{tail}" if tail else f"{remedy}. {child.log} is empty."
 
 
-def _bound(port: int, remedy: str = "Choose another port, or 0 for any free one.") -> socket.socket:
+def bound(port: int, remedy: str = "Choose another port, or 0 for any free one.") -> socket.socket:
+    """A socket that listens on `port`.
+
+    Raises:
+        ServerError: the port is in use, or may not be used.
+    """
     result = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     # Without it, a port stays in use for a minute after its server ended.
     result.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -247,6 +274,8 @@ def _bound(port: int, remedy: str = "Choose another port, or 0 for any free one.
 
 def _try_lock(home: Path, timeout_s: float = 0) -> FileLock | None:
     home.mkdir(parents=True, exist_ok=True)
+    if home.stat().st_mode & 0o077:
+        home.chmod(0o700)  # its database has the parameters and logs of all runs
     lock = FileLock(home / _LOCK, timeout=timeout_s, thread_local=False)
     try:
         lock.acquire()
@@ -267,26 +296,8 @@ def _send_queued() -> None:
 def _read_note(home: Path) -> str | None:
     try:
         return str(json.loads((home / _NOTE).read_text(encoding="utf-8"))["url"])
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError, KeyError, TypeError):  # none, or not one that we wrote
         return None
-
-
-def _lock_or_find(home: Path) -> FileLock | str:
-    """The lock for starting a server on `home`, or the URL of the server that another process runs on it."""
-    began = time.monotonic()
-    while time.monotonic() - began < START_TIMEOUT_S:
-        lock = _try_lock(home)
-        if lock is not None:
-            return lock
-        url = _read_note(home)
-        if url is not None:
-            return url
-        time.sleep(0.1)
-    raise ServerError(
-        where=str(home),
-        problem=f"another process has not started its Prefect server within {START_TIMEOUT_S:g} s",
-        remedy="End that process, then try again.",
-    )
 
 
 def _await_server(server: Child, url: str, home: Path) -> str:
@@ -296,7 +307,8 @@ def _await_server(server: Child, url: str, home: Path) -> str:
 
 
 @contextlib.contextmanager
-def _variables(values: dict[str, str]) -> Iterator[None]:
+def variables(values: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables during the block."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

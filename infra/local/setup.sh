@@ -63,3 +63,4 @@ if [ "$torch" = cpu ] && [ "$(uname -s)" = Linux ] && ! .venv/bin/python -c 'imp
     exit 1
 fi
 echo "$wanted" >"$stamp"
+echo "setup: done. Once per shell: source .venv/bin/activate; then 'har --help' lists the commands"

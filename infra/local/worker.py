@@ -13,6 +13,7 @@ import yaml
 from har.errors import ServerError
 from infra.local.child import Child
 from infra.local.environment import quiet_environment
+from infra.local.login import login
 from infra.local.server import ended, server_environment
 
 WORK_POOL = "local"
@@ -40,7 +41,7 @@ def worker_of_deployments(root: Path, home: Path, api: str) -> Iterator[Child]:
     Raises:
         ServerError: Prefect fails or does not finish in time.
     """
-    _create_work_pool(api)
+    _create_work_pool(home, api)
     environment = _environment(root, home, api)
     worker = Child(
         "worker",
@@ -68,11 +69,11 @@ def _environment(root: Path, home: Path, api: str) -> dict[str, str]:
     }
 
 
-def _create_work_pool(api: str) -> None:
+def _create_work_pool(home: Path, api: str) -> None:
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.exceptions import ObjectAlreadyExists
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
     from prefect.workers.process import ProcessWorker
 
     pool = WorkPoolCreate(
@@ -81,7 +82,8 @@ def _create_work_pool(api: str) -> None:
         description="Processes on this machine.",
         base_job_template=ProcessWorker.get_default_base_job_template(),
     )
-    with temporary_settings({PREFECT_API_URL: api}), get_client(sync_client=True) as client:
+    settings = {PREFECT_API_URL: api, PREFECT_API_AUTH_STRING: login(home)}
+    with temporary_settings(settings), get_client(sync_client=True) as client:
         try:
             client.create_work_pool(pool)
         except ObjectAlreadyExists:

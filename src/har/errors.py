@@ -13,10 +13,13 @@
     │   ├── UnitError                             the values cannot be in the declared unit
     │   ├── RangeError                            the values exceed the sensor's full scale
     │   ├── UnknownActivityError                  a label har.toml does not list
-    │   ├── DuplicateRecordingError               the same bytes as another session
-    │   └── ConflictingRecordingError             the same session with other content
+    │   ├── DuplicateRecordingError               the same bytes, or samples, as another session
+    │   ├── ConflictingRecordingError             the same session with other content
+    │   ├── OddEntryError                         a link, pipe or unreadable name in the inbox; it stays there
+    │   └── UnexpectedError                       the program itself failed on the file
     ├── LakeError (OSError)                       the tables cannot be read or written
-    │   └── LakeBusyError (TimeoutError)          another writer holds the table
+    │   ├── LakeBusyError (TimeoutError)          another writer holds the table
+    │   └── LakeDamageError                       commits, files or rows are missing or damaged
     ├── ServerError (RuntimeError)                a part of the local stack that does not start, or ended by itself
     ├── ServiceError (OSError)                    a service that scores for this project cannot be reached, or fails
     ├── NotEnoughDataError (LookupError)          no samples, no labels or too few subjects
@@ -45,10 +48,14 @@ from __future__ import annotations
 
 import difflib
 import re
+import traceback
 from collections.abc import Callable, Iterable
 from functools import partial
+from pathlib import Path
 from typing import Any, overload
 
+_LONGEST = 1000
+"""A message quotes at most so many letters of a file."""
 _PASSWORD = re.compile(r"(://[^:/@\s]*):\S*@")
 
 
@@ -65,7 +72,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return "" if match is None else f"Did you mean {match!r}?"
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """Why another library or the operating system refused, in one line of 200 characters at most."""
     text = (error.strerror if isinstance(error, OSError) else None) or str(error).strip()
     return text.splitlines()[0][:200] if text else type(error).__name__
@@ -120,6 +127,8 @@ class RecordingError(HarError, ValueError):
 
     def __init__(self, *, expected: str, got: str, remedy: str, where: str = "", line: int = 0) -> None:
         self.line = line
+        # A file may have a header of megabytes.
+        got = got if len(got) <= _LONGEST else f"{got[:_LONGEST]}…"
         super().__init__(expected=expected, got=got, remedy=remedy, where=where)
 
     def parts(self) -> dict[str, Any]:
@@ -194,7 +203,7 @@ class MissingColumnError(RecordingError):
     """A time or sensor column is absent."""
 
     @classmethod
-    def of(cls, where: str, column: str, header: Iterable[str], remedy: str) -> MissingColumnError:
+    def of(cls, where: str, column: str, header: Iterable[str], remedy: str, line: int = 1) -> MissingColumnError:
         """A file with the columns `header` lacks `column`."""
         present = ", ".join(name or "(unnamed)" for name in [*header][:30])
         return cls(
@@ -202,7 +211,7 @@ class MissingColumnError(RecordingError):
             expected=f"a column {column!r}",
             got=f"the columns {present or '(none)'}",
             remedy=f"{did_you_mean(column, header)} {remedy}".strip(),
-            line=1,
+            line=line,
         )
 
 
@@ -231,11 +240,39 @@ class UnknownActivityError(RecordingError):
 
 
 class DuplicateRecordingError(RecordingError):
-    """The same bytes were ingested under another session."""
+    """The same bytes, or the same samples, were ingested under another session."""
 
 
 class ConflictingRecordingError(RecordingError):
-    """The same session was ingested before with other content."""
+    """The same session, or other samples of the same time and placement, were ingested before."""
+
+
+class OddEntryError(RecordingError):
+    """An entry of the inbox that is never opened, moved or followed, or a file that cannot be read or moved."""
+
+    @classmethod
+    def left(cls, where: str, expected: str, got: str, remedy: str) -> OddEntryError:
+        """The entry stays where it is."""
+        return cls(where=where, expected=expected, got=got, remedy=f"It was left as it is. {remedy}")
+
+
+class UnexpectedError(RecordingError):
+    """The program itself failed on the file, with an error that it does not expect: a bug."""
+
+    @classmethod
+    def of(cls, where: str, error: BaseException) -> UnexpectedError:
+        """Name the type of the error and the line of code at which it was raised."""
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [frame for frame in frames if "site-packages" not in frame.filename] or frames
+        at = f" (at {Path(own[-1].filename).name}, line {own[-1].lineno}, in {own[-1].name})" if own else ""
+        return cls(
+            where=where,
+            expected="a file that can be read, or a refusal that names its line",
+            got=f"{type(error).__name__}: {reason(error)}{at}",
+            remedy="There is not enough memory for it: split the file, or close other programs, and put it back."
+            if isinstance(error, MemoryError)
+            else "This is a bug in the program: please report it with the file. Other files are not affected.",
+        )
 
 
 class LakeError(HarError, OSError):
@@ -266,6 +303,10 @@ class LakeBusyError(LakeError, TimeoutError):
     """Another writer holds the table."""
 
 
+class LakeDamageError(LakeError):
+    """Commits, files or rows that a table should hold are missing or damaged; trying again does not help."""
+
+
 class ServerError(HarError, RuntimeError):
     """A part of the local stack does not start, or ended by itself."""
 
@@ -276,6 +317,16 @@ class ServiceError(HarError, OSError):
 
 class NotEnoughDataError(HarError, LookupError):
     """No samples, no labels or too few subjects for what was asked."""
+
+    @classmethod
+    def no_samples(cls, where: object) -> NotEnoughDataError:
+        """The lake's table of samples is empty."""
+        return cls(
+            where=str(where),
+            expected="ingested samples",
+            got="an empty table",
+            remedy="Put recordings into the inbox and run `har ingest`; `har replay` provides sample recordings.",
+        )
 
 
 class TrainingError(HarError, RuntimeError):

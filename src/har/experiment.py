@@ -13,26 +13,31 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from har.dataset import load_windows, placements
+from har.dataset import load_windows, placements, recording_names
 from har.errors import NotEnoughDataError
 from har.evaluation import (
     Evaluation,
+    LabelLimits,
     Latency,
     Outcome,
     OwnLimits,
     Verdict,
     compare,
     compare_after_drift,
+    doubts,
     evaluate,
     latency,
     latency_ratio,
+    leave_to_a_person,
     reference_classifier,
     refuse_to_compare,
 )
 from har.files import write_atomically
 from har.inference import Classifier, ModelMetadata
 from har.lake import Lake, newest_day
+from har.monitoring.decisions import gather_evidence
 from har.monitoring.drift import REFERENCE, REFERENCE_PROFILE, reference_of
 from har.monitoring.profiles import chosen_features, require_whylogs
 from har.pages import render_report
@@ -50,11 +55,13 @@ class Champion:
         number: its version in the registry.
         model: its model file.
         recipe: names the subjects that it was trained and calibrated on.
+        accuracy: on its held-out subjects when it was registered, 0 … 1; None: not known.
     """
 
     number: int
     model: Path
     recipe: Recipe
+    accuracy: float | None = None
 
     @property
     def trained_on(self) -> frozenset[str]:
@@ -198,9 +205,15 @@ def run(
         require_whylogs()
         chosen_features(feature_names(signal), monitoring)
     lake = Lake(Path(recipe.lake), settings.sensors.channels)
-    every = load_windows(lake, settings, version=recipe.lake_version, labels_version=recipe.labels_version)
-    windows = labelled(every)
     split = recipe.sides
+    every = load_windows(
+        lake,
+        settings,
+        version=recipe.lake_version,
+        labels_version=recipe.labels_version,
+        unreviewed_of=split.train,
+    )
+    windows = labelled(every)
     fitted = fit(
         windows,
         split.train,
@@ -222,7 +235,8 @@ def run(
     folder.mkdir(parents=True, exist_ok=True)
     model = export(fitted, folder / "model.onnx", metadata)
     classifier = Classifier(model, threads=1)
-    outcome = judge(classifier, windows, split.held_out)
+    recordings = recording_names(lake, version=recipe.lake_version)
+    outcome = judge(classifier, windows, split.held_out, recordings=recordings)
     evaluation = evaluate(outcome)
     timing = latency(classifier)
     metrics = {
@@ -325,8 +339,15 @@ def describe(settings: Settings, fitted: Fitted, *, git_commit: str, data_versio
     )
 
 
-def judge(classifier: Classifier, windows: WindowSet, subjects: tuple[str, ...], batch_size: int = 64) -> Outcome:
-    """A model file's probabilities for the labelled windows of these subjects."""
+def judge(
+    classifier: Classifier,
+    windows: WindowSet,
+    subjects: tuple[str, ...],
+    batch_size: int = 64,
+    *,
+    recordings: NDArray[np.str_] | None = None,
+) -> Outcome:
+    """A model file's probabilities for the labelled windows of these subjects; `recordings`: names by number."""
     chosen = windows.for_subjects(subjects)
     chosen = chosen.select(chosen.labels >= 0)
     no_features = np.empty(0, np.intp)
@@ -335,6 +356,7 @@ def judge(classifier: Classifier, windows: WindowSet, subjects: tuple[str, ...],
         probabilities=classifier.predict_each(chosen.batches(batch_size), features=no_features).probabilities,
         subjects=chosen.subjects,
         activities=classifier.metadata.activities,
+        recordings=None if recordings is None else recordings[chosen.recordings],
     )
 
 
@@ -351,7 +373,9 @@ def challenge(
     A challenger that was trained on a distribution which the champion does not know (its recipe has another regime)
     must be no worse on the days before it, within `gates.old_margin`, and better on the days since. Any other must be
     no worse on all of them together, within `gates.margin`. One that was made for other windows or other activities
-    than the champion is left to a person.
+    than the champion is left to a person. So is one whose labels give reason to doubt them: the champion's accuracy on
+    held-out subjects collapsed since its training, the mix of activities jumped, or unreviewed feedback contradicts
+    what models were sure of. Held-out subjects are judged by files and by a person's word alone.
 
     Its processor time for one window is measured here, side by side with the champion's, or with a small reference
     network's where there is no champion that takes the same windows.
@@ -407,22 +431,46 @@ def challenge(
         return compare(outcome, None, limits, margin=gates.margin)
     champion_outcome = judge(champion_model, held_out, judges)
     new = [date for date in recipe.regimes if date not in champion.recipe.regimes]
-    if not new:
-        return compare(outcome, champion_outcome, limits, margin=gates.margin)
-    return compare_after_drift(
-        outcome,
-        champion_outcome,
-        held_out.dates >= np.datetime64(min(new)),
-        limits,
-        old_margin=gates.old_margin,
+    is_new = held_out.dates >= np.datetime64(min(new)) if new else np.zeros(len(held_out), bool)
+    if new:
+        verdict = compare_after_drift(
+            outcome,
+            champion_outcome,
+            is_new,
+            limits,
+            old_margin=gates.old_margin,
+            least_windows=settings.drift.min_windows,
+        )
+    else:
+        verdict = compare(outcome, champion_outcome, limits, margin=gates.margin)
+    return leave_to_a_person(verdict, _doubts(lake, settings, recipe, champion, champion_outcome.select(~is_new)))
+
+
+def _doubts(lake: Lake, settings: Settings, recipe: Recipe, champion: Champion, outcome: Outcome) -> list[str]:
+    """Doubts about the labels; `outcome` is the champion's on held-out subjects, on the days before a new drift."""
+    gates = settings.gates
+    evidence = gather_evidence(
+        lake,
+        Settings.from_values(recipe.settings, root=settings.root),
+        recipe,
+        champion.recipe,
+        accuracy_then=champion.accuracy,
+        accuracy_now=outcome.accuracy if len(outcome) else None,
+        windows_now=len(outcome),
+    )
+    limits = LabelLimits(
+        champion_drop=gates.champion_drop,
+        mix_change=gates.mix_change,
+        denied_share=gates.denied_share,
         least_windows=settings.drift.min_windows,
     )
+    return doubts(evidence, limits)
 
 
 def main(arguments: list[str]) -> None:
     """Run one recipe from a file for its figures; monitoring is off, so whylogs need not be installed."""
     recipe, folder = arguments
-    recorded = Recipe.from_json(json.loads(Path(recipe).read_text(encoding="utf-8")), where=recipe)
+    recorded = Recipe.from_json(json.loads(Path(recipe).read_text(encoding="utf-8-sig")), where=recipe)
     run(recorded, Path(folder), monitoring=Monitoring(enabled=False))
 
 

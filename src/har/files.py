@@ -1,15 +1,26 @@
-"""Write, lock and hash files. A file is replaced in one step: readers see the old content or the new, never a part."""
+"""Write, lock and hash files. A file is replaced in one step: readers see the old content or the new, never a part.
+
+Who may read a file that is written here follows from the process's umask, as for any other file; `har.settings` narrows
+it.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
+import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+_PREFIX = "har-"
+_OWNER = ".owner"
+_umask = threading.Lock()
 
 
 def write_atomically(path: Path, content: str | bytes) -> Path:
@@ -37,10 +48,54 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(handle)
         finally:
             os.close(handle)
-        draft.chmod(0o644)
+        draft.chmod(_mode())
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def temporary_folder(purpose: str) -> Iterator[Path]:
+    """A folder `har-<purpose>-…` in the system's folder for temporary files, removed when the block ends.
+
+    A process that is killed leaves its folder; the next one with the same purpose and user removes it. A lock in the
+    folder, which the system releases when its process ends, shows that nobody uses it any more.
+    """
+    _remove_left_folders(f"{_PREFIX}{purpose}-")
+    with tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{purpose}-") as name:
+        folder = Path(name)
+        handle = os.open(folder / f"{_OWNER}.new", os.O_CREAT | os.O_WRONLY, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            # The file gets its name only once it is locked: whoever finds it unlocked may remove the folder.
+            (folder / f"{_OWNER}.new").rename(folder / _OWNER)
+            yield folder
+        finally:
+            os.close(handle)
+
+
+def _remove_left_folders(prefix: str) -> None:
+    for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+        owner = folder / _OWNER
+        # A folder without a lock is being made at this moment, or is somebody else's.
+        if folder.is_symlink() or not owner.is_file() or folder.lstat().st_uid != os.getuid():
+            continue
+        try:
+            with owner.open("wb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder)
+        except BlockingIOError:
+            continue  # in use
+        except FileNotFoundError:
+            continue  # another process removes it, too
+
+
+def _mode() -> int:
+    """The mode of a new file; the umask can be read only by setting it."""
+    with _umask:
+        mask = os.umask(0o077)
+        os.umask(mask)
+    return 0o666 & ~mask
 
 
 def file_sha256(path: Path) -> str:

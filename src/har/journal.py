@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NotRequired, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 import polars as pl
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from har.log_lines import END_STAMP_US, FeedbackLine, PredictionLine, ShadowLine
+from har.log_lines import DAY_US, END_STAMP_US, FeedbackLine, PredictionLine, ShadowLine
 from har.schema import ONLINE_SESSION, PREDICTIONS, UNKNOWN_SUBJECT
 
 _SHOWN = 60
@@ -32,7 +32,9 @@ def _has_request_or_interval(line: dict[str, Any]) -> dict[str, Any]:
         raise ValueError("a request_id, or subject, start_us and end_us")
     elif line["end_us"] <= line["start_us"]:
         raise ValueError("end_us after start_us")
-    return line
+    elif line["end_us"] - line["start_us"] > DAY_US:
+        raise ValueError("an interval of a day at most")
+    return {"source": None, **line}
 
 
 def _validated(line: type) -> Any:
@@ -47,6 +49,8 @@ def _with_limits(hint: Any) -> Any:
     if origin is Annotated:
         given = {name: value for name, value in vars(parts[1]).items() if value is not None}
         return Annotated[_with_limits(parts[0]), Field(**given)]
+    if origin is NotRequired:
+        return NotRequired[_with_limits(parts[0])]  # type: ignore[valid-type]
     if origin is list:
         return list[_with_limits(parts[0])]  # type: ignore[misc]
     if origin in (Union, UnionType):
@@ -86,6 +90,7 @@ _FEEDBACK: _Columns = {
     "subject": pl.String(),
     "start_us": pl.Int64(),
     "end_us": pl.Int64(),
+    "source": pl.String(),
 }
 _PER_WINDOW: _Columns = {"activity": pl.String(), "confidence": pl.Float32(), "abstained": pl.Boolean()}
 
@@ -122,6 +127,7 @@ FEEDBACK = pl.Schema(
         "subject": pl.String(),
         "start": _TIME,
         "end": _TIME,
+        "source": pl.String(),
     }
 )
 """One row per feedback line."""
@@ -309,7 +315,7 @@ def _shadows(block: _Block) -> pl.DataFrame:
 def _feedback(lines: pl.DataFrame) -> pl.DataFrame:
     times = [pl.col(f"{name}_us").cast(_TIME).alias(name) for name in ("start", "end")]
     received = pl.col("received_us").cast(_TIME).alias("received_at")
-    return lines.select("feedback_id", received, "activity", "request_id", "subject", *times)
+    return lines.select("feedback_id", received, "activity", "request_id", "subject", *times, "source")
 
 
 def _reason(error: ValidationError) -> str:

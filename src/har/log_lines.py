@@ -8,18 +8,29 @@ since 1970 in UTC. Only the standard library is imported here, so that the servi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Literal, NotRequired, TypedDict
 
-SUBJECT = r"^[A-Za-z0-9.-]{1,64}$"
-"""What a subject may be called, in file names, requests and log lines: the lake has a folder of this name."""
-SESSION = r"^[A-Za-z0-9._-]{1,64}$"
+# Letters and digits of all scripts, with the marks that Indic and other scripts need. Marks that Unicode composes with
+# a Latin letter (NFC), blanks and invisible characters are no part: names that look the same are the same.
+LETTERS = (
+    "\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u02ff\u0370-\u037d\u037f-\u061b\u0620-\u10ff\u1200-\u167f\u1681-\u17b3"
+    "\u17b6-\u180a\u1810-\u1fff\u2c00-\u2dff\u3005-\u3007\u3041-\u3096\u309d-\u3163\u3165-\ud7fb"
+)
+RARE_LETTERS = "\U00010000-\U0001dfff\U00020000-\U0003ffff"
+SUBJECT = rf"^(?:[A-Za-z0-9.-]{{1,64}}|[A-Za-z0-9.{LETTERS}-]{{1,27}}|[A-Za-z0-9.{LETTERS}{RARE_LETTERS}-]{{1,20}})$"
+"""What a subject may be called, in file names, requests and log lines: the lake has a folder of this name, in which
+each byte of another letter than a-z becomes three characters, and no folder's name may be longer than 255."""
+SESSION = rf"^(?:[A-Za-z0-9._-]{{1,64}}|[A-Za-z0-9._{LETTERS}-]{{1,27}}|[A-Za-z0-9._{LETTERS}{RARE_LETTERS}-]{{1,20}})$"
 """What requests may call a session."""
+NAME_RULE = "letters, digits, '.' and '-', at most 64 (27 with letters other than a-z)"
+"""`SUBJECT`, in words; a session may have '_', too."""
 REQUEST_ID = r"^[A-Za-z0-9._-]{1,64}$"
 """What clients may call a request."""
 
 FIRST_STAMP_US, END_STAMP_US = -62_135_596_800_000_000, 253_402_300_800_000_000
 """Times from the start of year 1 to before the start of year 10000, as Python's `datetime` has them."""
 DAY_US = 86_400_000_000
+"""Also the longest interval of a feedback, whatever a service allows."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +95,10 @@ class ShadowLine(TypedDict):
 
 
 class FeedbackLine(TypedDict):
-    """The true activity of a request's windows, or of a subject's interval."""
+    """The true activity of a request's windows, or of a subject's interval.
+
+    `source` is who said so, as the service saw it; lines of releases without it are read, too.
+    """
 
     kind: Literal["feedback"]
     feedback_id: Name
@@ -94,3 +108,4 @@ class FeedbackLine(TypedDict):
     subject: Subject | None
     start_us: Stamp | None
     end_us: Stamp | None
+    source: NotRequired[Name | None]

@@ -53,11 +53,20 @@ RECORDINGS = pl.Schema(
         "saturated": pl.Int64(),
         "stuck": pl.Int64(),
         "unlabelled": pl.Int64(),
+        "interpolated": pl.Int64(),
+        "stamps_spread": pl.Int64(),
+        "notes": pl.List(pl.String()),
         "placement": pl.String(),
         "device": pl.String(),
+        "overlapping": pl.Int64(),
     }
 )
-"""One row per ingested file: the source of its samples, and their quality."""
+"""One row per ingested file and date: the source of its samples, and their quality.
+
+`samples` is the number of rows in the sample table. A file that was cut at midnight has a row for each of its dates,
+with the same `file` and `sha256`. `overlapping` counts samples that were left out because another session of the
+subject and placement has them.
+"""
 
 PREDICTIONS = pl.Schema(
     {
@@ -114,13 +123,29 @@ LABELS = pl.Schema(
         "request_id": pl.String(),
         "feedback_id": pl.String(),
         "received_at": TIME,
+        "claimed_start": TIME,
+        "claimed_end": TIME,
+        "source": pl.String(),
+        "batch": pl.String(),
+        "review": pl.String(),
+        "reviewed_by": pl.String(),
     }
 )
-"""One row per feedback: the true activity of an interval; where intervals overlap, the last received one counts.
+"""One row per label that is not in a recording's file: the true activity of an interval, from a person or as feedback.
 
-A row whose request is not in `requests` yet has no `start` and no `end`, the date on which it was received, and the
-subject `UNKNOWN_SUBJECT`. All four are set when the request arrives.
+`review` is "imported" (`har labels FILE`), "accepted" or "rejected" (a person's word about feedback), or null: feedback
+that nobody has reviewed. `source` says where it came from, `batch` names the import, `reviewed_by` the person.
+
+Feedback about an interval claims it in `claimed_start` and `claimed_end`; `start` and `end` are the part of it in which
+the subject has predictions. A row whose request or predictions are not in the lake yet has no `start` and no `end`; one
+about a request also has the date of its receipt, and the subject `UNKNOWN_SUBJECT`, until the request arrives.
 """
+
+IMPORTED, ACCEPTED, REJECTED = "imported", "accepted", "rejected"
+"""What `review` in the table `labels` can be, besides null."""
+
+IMPORTED_ID = "table-"
+"""How the `feedback_id` of an imported label begins; releases without the column `review` tell imports by it."""
 
 UNKNOWN_SUBJECT = "unknown"
 """The subject of requests without one."""

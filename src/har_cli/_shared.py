@@ -18,6 +18,9 @@ from har.settings import Settings, check_network, load_settings, network_names
 
 out = Console()
 
+DONE_IN_PART = 3
+"""Exit code of a command that did its work, but set aside or left out some of its input; see the handbook."""
+
 Date = Annotated[dt.datetime | None, typer.Option(formats=["%Y-%m-%d"], help="This date only; by default all.")]
 Network = Annotated[
     str | None,
@@ -30,6 +33,12 @@ ViaPrefect = Annotated[
     bool,
     typer.Option("--via-prefect", help="Run the flow on the Prefect server of PREFECT_API_URL or of `make up`."),
 ]
+
+
+def end_unless(complete: bool) -> None:
+    """End the command with `DONE_IN_PART` if some of its input was set aside or left out."""
+    if not complete:
+        raise typer.Exit(DONE_IN_PART)
 
 
 def day(date: dt.datetime | None) -> dt.date | None:
@@ -69,7 +78,7 @@ def on_server(settings: Settings) -> Iterator[None]:
     """Let Prefect in this process use the known server.
 
     Raises:
-        ServerError: no server is known.
+        ServerError: no server is known, it cannot be reached, refuses the login, or goes away during the block.
     """
     url = known_server(settings)
     if url is None:
@@ -78,9 +87,9 @@ def on_server(settings: Settings) -> Iterator[None]:
             problem="no Prefect server is known: PREFECT_API_URL is not set, and `make up` does not run here",
             remedy="Start one with `make up` in another terminal, or omit --via-prefect.",
         )
-    from infra.local.server import using_server
+    from infra.local.borrowed import borrowing_server
 
-    with using_server(home(settings), url):
+    with borrowing_server(home(settings), url):
         yield
 
 
@@ -92,10 +101,14 @@ def sender(settings: Settings) -> Callable[[Any], str]:
         return no_receiver
 
     def send(event: Any) -> str:
+        # A job must not fail because its event cannot be sent.
         from flows._events import sender as prefect_sender
 
-        with on_server(settings):
-            return prefect_sender(settings)(event)
+        try:
+            with on_server(settings):
+                return prefect_sender(settings)(event)
+        except ServerError as error:
+            return str(error)
 
     return send
 

@@ -43,8 +43,8 @@ def monitor(
         table.add_row(str(found.date), str(found.subjects), coloured, found.verdict)
     if report.days:
         out.print(table)
-    else:
-        out.print("Nothing to monitor: every scored day has been judged or is not over yet.")
+    elif report.idle:
+        out.print(f"Nothing to monitor: {report.idle}", highlight=False, markup=False)
     for row in report.decisions:
         out.print(f"{row.date}: {row.action}. {' '.join(row.reasons)}", highlight=False, markup=False)
         if row.action == "retrain" and row.handled_at is None:

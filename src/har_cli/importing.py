@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import tempfile
+import shlex
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,12 +14,17 @@ from rich.markup import escape
 from rich.table import Table
 
 from har.errors import NotEnoughDataError, SettingsError
+from har.files import temporary_folder
 from har.settings import load_settings
+from har_cli._shared import end_unless
 
 if TYPE_CHECKING:
     from har.importing import Labels, Staged, Survey
+    from har.recordings.layouts import Layout
+    from har.settings import Settings
 
 _REFUSED_SHOWN = 20
+_NAMES_SHOWN = 10
 out = Console(soft_wrap=True, highlight=False)
 
 
@@ -65,24 +70,26 @@ def import_recordings(
 
     settings = load_settings()
     reader = find_layout(layout)
-    with tempfile.TemporaryDirectory(prefix="har-import-") as folder:
+    with temporary_folder("import") as folder:
         with out.status(f"Reading {path} …"):
             found = survey(
                 reader,
                 path,
                 settings,
-                Path(folder),
+                folder,
                 options=_pairs(option, "--option"),
                 names=_pairs(activities, "--map"),
                 units=_pairs(unit, "--unit"),
                 first_day=first_day.date() if first_day else ASSIGNED_FROM,
             )
-        _print_survey(found)
-        found.labels.require_known()
+        _print_survey(found, path)
+        if found.refused and len(found.refused) >= len(found.staged):
+            _print_proposal(reader, path, settings, _pairs(option, "--option"), _pairs(unit, "--unit"))
         if not found.staged:
             raise NotEnoughDataError(
-                where=str(path), problem="no recording can be imported", remedy="See the reasons above."
+                where=str(path), problem="no recording can be imported", remedy="The reasons are above."
             )
+        found.labels.require_known()
         inbox = settings.path("inbox")
         if dry_run:
             out.print(f"Nothing was written (--dry-run): {len(found.staged)} files would go to {escape(str(inbox))}")
@@ -90,7 +97,10 @@ def import_recordings(
         written = write(found, inbox)
     for conflict in written.conflicts:
         out.print(f"[yellow]not written[/] {escape(str(conflict.error))}")
-    out.print(f"{written.new} files written, {written.present} there already: {escape(str(inbox))}")
+    refused = f", {len(found.refused)} recordings refused" if found.refused else ""
+    passed = f", {sum(one.count for one in found.passed)} entries passed over" if found.passed else ""
+    out.print(f"{written.new} files written, {written.present} there already{refused}{passed}: {escape(str(inbox))}")
+    end_unless(not found.refused and not written.conflicts)
 
 
 def _pairs(given: list[str] | None, flag: str) -> dict[str, str]:
@@ -108,8 +118,29 @@ def _pairs(given: list[str] | None, flag: str) -> dict[str, str]:
     return pairs
 
 
-def _print_survey(found: Survey) -> None:
+def _print_survey(found: Survey, path: Path) -> None:
     """Report on the recordings before anything is written."""
+    if found.staged:
+        _print_found(found)
+        _print_dates(found)
+        longest = max(found.staged, key=lambda one: one.quality.longest_gap_s)
+        out.print(f"Longest time between two samples: {longest.quality.longest_gap_s:g} s, in {escape(longest.source)}")
+        _print_labels(found.labels)
+    if found.renamed:
+        pairs = [f"{old!r} → {new}" for old, new in found.renamed.items()]
+        more = f" and {len(pairs) - _NAMES_SHOWN} more" if len(pairs) > _NAMES_SHOWN else ""
+        out.print(f"Subjects renamed for the inbox: {escape(', '.join(pairs[:_NAMES_SHOWN]))}{more}.")
+    if found.faults and found.staged:
+        faults = Table("fault", "count", title="Faults")
+        for words, count in sorted(found.faults.items()):
+            faults.add_row(escape(words), f"{count:,}")
+        out.print(faults)
+    for passed in found.passed:
+        out.print(f"[yellow]passed over[/] {escape(str(passed))}")
+    _print_refused(found, path)
+
+
+def _print_found(found: Survey) -> None:
     by_kind: defaultdict[tuple[str, str], list[Staged]] = defaultdict(list)
     for one in found.staged:
         by_kind[one.device, one.placement].append(one)
@@ -120,8 +151,8 @@ def _print_survey(found: Survey) -> None:
         rate = f"{rates[0]:.1f}" if f"{rates[0]:.1f}" == f"{rates[-1]:.1f}" else f"{rates[0]:.1f} to {rates[-1]:.1f}"
         units = sorted({f"{sensor} {unit}" for one in group for sensor, unit in one.sensors.items()})
         table.add_row(
-            device or "unknown",
-            placement or "unknown",
+            escape(device) or "unknown",
+            escape(placement) or "unknown",
             str(len({one.file.subject for one in group})),
             str(len(group)),
             f"{sum(one.seconds for one in group) / 3600:.2f}",
@@ -129,24 +160,43 @@ def _print_survey(found: Survey) -> None:
             ", ".join(units),
         )
     out.print(table)
-    _print_dates(found)
-    pauses = {one.quality.longest_gap_s: one.source for one in found.staged}
-    if pauses:
-        out.print(f"Longest time between two samples: {max(pauses):g} s, in {escape(pauses[max(pauses)])}")
-    _print_labels(found.labels)
-    if found.faults:
-        faults = Table("fault", "count", title="Faults")
-        for words, count in sorted(found.faults.items()):
-            faults.add_row(escape(words), f"{count:,}")
-        out.print(faults)
-    for refused in found.refused[:_REFUSED_SHOWN]:
-        out.print(f"[yellow]refused[/] {escape(_named(refused.source, str(refused.error)))}")
-    if len(found.refused) > _REFUSED_SHOWN:
-        out.print(f"… and {len(found.refused) - _REFUSED_SHOWN} more of {len(found.refused)} refused.")
 
 
-def _named(source: str, error: str) -> str:
-    return error if error.startswith(source) else f"{source}: {error}"
+def _print_refused(found: Survey, path: Path) -> None:
+    from har.importing import grouped
+
+    groups = grouped(found.refused)
+    for group in groups[:_REFUSED_SHOWN]:
+        out.print(f"[yellow]refused[/] {escape(group.text(str(path)))}")
+    if len(groups) > _REFUSED_SHOWN:
+        rest = sum(len(group.sources) for group in groups[_REFUSED_SHOWN:])
+        out.print(f"… and {rest} more refused, for {len(groups) - _REFUSED_SHOWN} other reasons.")
+
+
+def _print_proposal(
+    reader: Layout, path: Path, settings: Settings, options: dict[str, str], units: dict[str, str]
+) -> None:
+    """The command that would work, guessed from the files."""
+    from har.importing import propose
+
+    with out.status("Looking for options that fit …"):
+        proposal = propose(reader, path, settings, options, units)
+    if proposal is None:
+        return
+    if proposal.read:
+        tried = f"{proposal.read} of {proposal.tried} files tried" if proposal.tried > 1 else "the file"
+        out.print(f"\n[bold]These options read {tried}; check that they are right:[/]")
+    else:
+        out.print("\n[bold]The columns look as in this command; it does not read the files yet:[/]")
+    out.print(f"  {escape(proposal.command)}")
+    if proposal.why_not and not proposal.read:
+        out.print(f"It fails with: {escape(proposal.why_not)}")
+    if proposal.labels:
+        maps = " ".join(f"--map {shlex.quote(f'{label}=ACTIVITY')}" for label in proposal.labels)
+        out.print(f"Labels that har.toml does not have need {escape(maps)}")
+    for note in proposal.notes:
+        out.print(escape(note))
+    out.print("")
 
 
 def _print_dates(found: Survey) -> None:
@@ -161,7 +211,7 @@ def _print_dates(found: Survey) -> None:
 
 def _print_labels(labels: Labels) -> None:
     if not labels.samples:
-        out.print("Activities: none; the recordings carry no labels.")
+        out.print("Activities: none; the recordings that can be imported carry no labels.")
         return
     table = Table("label", "activity", "samples", title="Activities")
     for label, count in sorted(labels.samples.items()):

@@ -23,10 +23,12 @@ def train(
     """Train a challenger and compare it with the champion."""
 
     def job() -> object:
-        from har.jobs.train import train
         from har.project import open_project
 
         project = open_project()
+        project.lake.require_samples()  # before torch is imported, which takes seconds
+        from har.jobs.train import train
+
         return train(
             project,
             network=network,
@@ -47,7 +49,13 @@ def train(
         f"{'champion' if report.promoted else 'not promoted'}."
     )
     for reason in report.reasons:
-        out.print(f"  {reason}", highlight=False)
+        out.print(f"  {reason}", highlight=False, markup=False)
+    if report.page and not report.promoted:
+        out.print(
+            f"  Look at {report.page}; to promote it all the same: har promote {report.version} --reason WHY",
+            highlight=False,
+            markup=False,
+        )
 
 
 def evaluate(
@@ -59,10 +67,13 @@ def evaluate(
     """Cross-validate by subject on the lake's labelled windows; writes reports/evaluation.json and .html."""
 
     def job() -> object:
-        from har.jobs.evaluate import evaluate
         from har.project import open_project
 
-        return evaluate(open_project(), network=network, folds=folds, seeds=seeds)
+        project = open_project()
+        project.lake.require_samples()  # before torch is imported, which takes seconds
+        from har.jobs.evaluate import evaluate
+
+        return evaluate(project, network=network, folds=folds, seeds=seeds)
 
     def flow() -> object:
         from flows.evaluate import evaluate
@@ -109,15 +120,28 @@ def package(
 
 
 def list_models(
-    verify: Annotated[bool, typer.Option("--verify", help="Check that the promotion log was not edited.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Check that the promotion log was not edited and agrees with MLflow.")
+    ] = False,
+    accept: Annotated[
+        str, typer.Option(help="After a loss, take versions and log as they are; the reason, for the new log.")
+    ] = "",
 ) -> None:
     """List the registered versions and the promotion log."""
     from har.project import open_project
 
     registry = open_project().registry
+    if accept:
+        from har.registry import whoami
+
+        old = registry.accept(reason=accept, who=whoami())
+        out.print(f"The promotion log begins anew{f'; the old one: {old}' if old else ''}.", highlight=False)
     if verify:
         lines = registry.verify_log()
         out.print(f"The promotion log was not edited: {lines} lines.")
+        return
+    if not registry.versions():
+        out.print("No version is registered yet. Train one: har train.")
         return
     table = Table("version", "aliases", "created", "network", "data", "accuracy", "macro-F1", title="Versions")
     for version in registry.versions():
@@ -132,6 +156,7 @@ def list_models(
     for move in registry.log():
         log.add_row(str(move.when)[:16], move.who, move.action, str(move.version), move.reason)
     out.print(log)
+    registry.require_agreement()
 
 
 def promote(version: int, reason: Reason) -> None:

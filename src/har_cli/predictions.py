@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from har_cli._shared import Date, ViaPrefect, day, out, run
+from har_cli._shared import Date, ViaPrefect, day, end_unless, out, run
 
 
 def score(
@@ -29,6 +29,12 @@ def score(
         return score(date=day(date), rescore=rescore)
 
     report = run(job, flow, via_prefect=via_prefect)
+    if not report.partitions:
+        of = f" of {day(date)}" if date else ""
+        out.print(f"Nothing to score: the lake has no recordings{of} that were not scored before.")
+        if not rescore:
+            out.print("To score the others again with this champion: har score --rescore.")
+        return
     out.print(
         f"{report.windows} windows of {report.partitions} subject-days scored by version {report.model_version} "
         f"in {report.seconds:.1f} s."
@@ -66,3 +72,4 @@ def collect(via_prefect: ViaPrefect = False) -> None:
         out.print(f"{report.waiting} labels wait for their requests.")
     if report.unmatched:
         out.print(f"[yellow]{report.unmatched} answers of the shadow model[/] have no request in the lake.")
+    end_unless(not report.bad)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from har.settings import load_settings
@@ -24,6 +25,7 @@ def demo(
 
 def status() -> None:
     """Show the content of the lake and the registry."""
+    from har.jobs.label import without_subject
     from har.jobs.package import TAGS
     from har.project import open_project
 
@@ -31,8 +33,12 @@ def status() -> None:
     table = Table("table", "version", "partitions", "rows")
     for name in _TABLES:
         part = getattr(project.lake, name)
-        table.add_row(name, str(part.version()), str(len(part.partitions())), f"{part.count():,}")
+        version = part.version()
+        shown = "none yet" if version < 0 else str(version)
+        table.add_row(name, shown, str(len(part.partitions())), f"{part.count():,}")
     out.print(table)
+    for batch in without_subject(project.lake):
+        out.print(f"[yellow]Labels without a subject[/]; take them out: har labels --undo {batch}", highlight=False)
     champion = project.champion
     out.print(f"Champion: {f'version {champion.number}' if champion else 'none yet; train one: har train'}")
     if champion:
@@ -54,6 +60,34 @@ def status() -> None:
         out.print(f"{logs} log files of the online service to collect: {journal}")
     if bad:
         out.print(f"[yellow]{bad} files of bad log lines[/]: {journal}")
+
+
+def check(
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Rename unreadable files of logs, and drop data files that cannot be read."),
+    ] = False,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Go on with what is left: forget losses that cannot be made good.")
+    ] = False,
+) -> None:
+    """Check that no rows, files or models are missing: from logs, without reading data. Ends with 1 if any are."""
+    from har.jobs.check import check as job
+    from har.project import open_project
+
+    report = job(open_project(), mend=repair, accept=accept)
+    for line in report.done:
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
+    for finding in report.findings:
+        out.print(f"[red]{escape(finding.problem)}[/]", highlight=False, soft_wrap=True)
+        out.print(f"  {finding.remedy}", highlight=False, markup=False, soft_wrap=True)
+    if report.findings:
+        raise typer.Exit(1)
+    out.print(
+        f"Nothing is missing: {report.partitions} subject-days, {report.versions} registered versions, "
+        f"{report.seconds:.1f} s.",
+        highlight=False,
+    )
 
 
 def up(

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from har.settings import load_settings
-from har_cli._shared import Date, ViaPrefect, day, out, run
+from har_cli._shared import Date, ViaPrefect, day, end_unless, out, run
 
 
 def replay() -> None:
@@ -21,10 +21,15 @@ def replay() -> None:
 
 def ingest(
     date: Date = None,
-    replace: Annotated[bool, typer.Option(help="Replace sessions that were ingested with other content.")] = False,
+    replace: Annotated[
+        bool,
+        typer.Option(
+            help="Replace sessions that were ingested with other content; read again what an older release ingested."
+        ),
+    ] = False,
     via_prefect: ViaPrefect = False,
 ) -> None:
-    """Read the inbox into the lake; bad files go to quarantine."""
+    """Read the inbox into the lake; bad files go to quarantine. Exit code 3: some were quarantined or skipped."""
 
     def job() -> object:
         from har.jobs.ingest import ingest
@@ -38,9 +43,5 @@ def ingest(
         return ingest(date=day(date), replace=replace)
 
     report = run(job, flow, via_prefect=via_prefect)
-    out.print(
-        f"{len(report.landed)} files ingested ({report.samples} samples), {len(report.known)} ingested before, "
-        f"{len(report.quarantined)} quarantined."
-    )
-    if report.unfinished:
-        out.print(f"{len(report.unfinished)} still being uploaded; the next run takes them.")
+    out.print(report.summary, highlight=False, soft_wrap=True)
+    end_unless(report.complete)

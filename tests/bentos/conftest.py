@@ -61,18 +61,19 @@ def model_store(package: Package, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 def _serve(stack: ExitStack, root: Path) -> Serve:
+    from bentos._front import Front
     from bentos.online._answering import Answering
     from bentos.online.app import App
 
     numbers = count()
 
-    def serve(package: Package, *, alone: bool = False, **serving: Any) -> Service:
+    def serve(package: Package, *, alone: bool = False, host: str = "127.0.0.1", **serving: Any) -> Service:
         settings = write_settings(root / f"project{next(numbers)}", **serving)
         registry = CollectorRegistry()
         # In the place of BentoML's own application, which has the pages that the API itself has not.
         behind = None if alone else Starlette(routes=[Mount("/metrics", make_asgi_app(registry))])
         app = App(Answering(package, settings, registry=registry), behind=behind)
-        service = Service(stack.enter_context(listening(app)), package, settings, registry, app)
+        service = Service(stack.enter_context(listening(Front(app), host)), package, settings, registry, app)
         stack.callback(service.client.close)
         return service
 

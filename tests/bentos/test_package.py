@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -133,9 +135,43 @@ def test_a_batch_bento_holds_what_scoring_needs(batch: Path) -> None:
     assert sum(path.stat().st_size for path in batch.rglob("*") if path.is_file()) < 1_000_000
 
 
-def test_a_bento_names_the_package_that_it_was_built_with(root: Path, online: Path, batch: Path) -> None:
+def test_a_bento_names_the_package_that_it_was_built_with(
+    package: Package, root: Path, online: Path, batch: Path
+) -> None:
     for bento in (online, batch):
-        assert "test-project:v7" in (bento / "bento.yaml").read_text()
+        manifest = (bento / "bento.yaml").read_text()
+        assert "test-project:v7" in manifest
+        assert package.sha256 in manifest
+
+
+@pytest.mark.parametrize("box", ["online", "batch"])
+@pytest.mark.parametrize("way", ["flipped", "other"])
+def test_a_bento_refuses_another_package_under_its_name(
+    box: str, way: str, request: pytest.FixtureRequest, make_package: Callable[..., Package], root: Path, tmp_path: Path
+) -> None:
+    bento: Path = request.getfixturevalue(box)
+    home = tmp_path / ".bentoml"
+    shutil.copytree(root / ".bentoml" / "models", home / "models")
+    packaged = home / "models" / "test-project" / "v7"
+    if way == "flipped":
+        content = bytearray((packaged / "model.onnx").read_bytes())
+        content[len(content) // 2] ^= 0x40
+        (packaged / "model.onnx").write_bytes(content)
+    else:  # sound in itself, but not the one
+        for file in make_package("previous").model.parent.iterdir():
+            shutil.copy(file, packaged)
+    command = [sys.executable, "-B", "-c", LISTING, str(bento)]
+    environment = {**by_hand(), "BENTOML_HOME": str(home)}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode != 0
+    words = (
+        r"model\.onnx: expected the content" if way == "flipped" else r"v7.*: expected the package that .*bento\.yaml"
+    )
+    assert re.search(words + ".*, SHA-256 .*, but got .*, SHA-256 .*har package", done.stdout + done.stderr), (
+        done.stderr
+    )
 
 
 @pytest.mark.parametrize("box", ["online", "batch"])
@@ -183,6 +219,8 @@ import importlib.metadata, json, os, sys
 import bentoml
 service = bentoml.load(sys.argv[1])
 service.to_asgi()
+if hasattr(sys.modules[service.inner.__module__], "scorer"):
+    sys.modules[service.inner.__module__].scorer()
 import har
 print(json.dumps({
     "modules": sorted({name.partition(".")[0] for name in sys.modules}),

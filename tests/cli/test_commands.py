@@ -42,6 +42,8 @@ def test_the_jobs_from_the_command_line(two_days: Settings, har: Har) -> None:
     status, text = har("score")
     assert status == 0
     assert "12 subject-days scored by version 1" in text
+    assert "Nothing to score: the lake has no recordings that were not scored before" in har("score")[1]
+    assert "no recordings of 2031-01-01 that" in har("score", "--date", "2031-01-01")[1]
     status, text = har("rollback", "--reason", "because")
     assert status == 2
     assert "previous champion" in text
@@ -57,6 +59,44 @@ def test_the_jobs_from_the_command_line(two_days: Settings, har: Har) -> None:
     status, text = har("models", "--verify")
     assert status == 2
     assert "promotions.jsonl, line 2" in text
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_an_empty_lake_is_refused_before_torch_is_imported(command: str, project: Path) -> None:
+    code = (
+        "import sys; from har_cli import main\n"
+        "try: main()\n"
+        "finally: print([name for name in ('torch', 'mlflow', 'prefect') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, command], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "expected ingested samples" in done.stderr
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_new_project_has_nothing_yet(project: Path, har: Har) -> None:
+    assert "none yet" in har("status")[1]
+    assert har("models") == (0, "No version is registered yet. Train one: har train.\n")
+
+
+def test_ingestion_ends_with_what_became_of_every_file_and_row(two_days: Settings, har: Har) -> None:
+    day = two_days.path("inbox") / "2024-01-01"
+    lines = (day / "s01_pen.csv").read_text().splitlines(keepends=True)
+    (day / "s01_pen.csv").write_text("".join([*lines, lines[-1]]))
+    status, text = har("ingest")
+    assert status == 0
+    assert (
+        "18 files ingested, 0 known, 0 quarantined, 0 skipped; 36001 rows read, 36000 kept, 1 dropped, 0 interpolated."
+    ) in text.splitlines()
+    (day / "s09_a.csv").write_text("time\n")
+    (day / "latest").symlink_to("s01_pen.csv")
+    status, text = har("ingest")
+    assert status == 3
+    assert "quarantined 2024-01-01/s09_a.csv: expected" in text
+    assert "skipped 2024-01-01/latest: expected a file or a folder, but got a symbolic link." in text
+    assert "0 files ingested, 18 known, 1 quarantined, 1 skipped; 0 rows read" in text
+    (day / "latest").unlink()
+    assert har("ingest")[0] == 0
 
 
 def test_a_flow_is_run_only_on_a_server_that_is_there(two_days: Settings, har: Har) -> None:

@@ -16,8 +16,8 @@ from har.errors import SettingsError, UnknownActivityError
 from har.recordings import InboxFile, inbox_files, read_recording
 from har.sample import sample_recordings
 from har.settings import Settings, load_settings
-from har_cli import app
 from har_cli import importing as import_cli
+from har_cli._app import app
 
 GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "new-reader.md"
 

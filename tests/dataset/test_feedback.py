@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from har.dataset import Feedback, labels_from_feedback, load_windows, placements, window_labels
+from har.dataset import Feedback, labels_from_feedback, load_windows, placements, recording_names, window_labels
 from har.dataset._feedback import _last_cover
 from har.jobs.ingest import inbox_chunks, ingest_files
 from har.lake import Lake
@@ -22,7 +22,9 @@ NINE = dt.datetime(2024, 1, 1, 9, tzinfo=dt.UTC)
 NAMES = ("PEN", "ABD", "FEL", "IR", "ER", "TRAP", "ROW")
 
 
-def add_feedback(lake: Lake, *rows: tuple[str, float | None, float | None, str], first: int = 0) -> None:
+def add_feedback(
+    lake: Lake, *rows: tuple[str, float | None, float | None, str], first: int = 0, review: str | None = "accepted"
+) -> None:
     """Add feedback in the order of receipt: subject, start and end in seconds after nine, activity."""
     values = [
         {
@@ -34,6 +36,7 @@ def add_feedback(lake: Lake, *rows: tuple[str, float | None, float | None, str],
             "request_id": None,
             "feedback_id": f"f{first + number}",
             "received_at": NINE + dt.timedelta(hours=1, seconds=first + number),
+            "review": review,
         }
         for number, (subject, start, end, activity) in enumerate(rows)
     ]
@@ -104,7 +107,7 @@ def test_last_cover_equals_a_plain_loop(intervals: list[tuple[int, int]]) -> Non
 def recorded(put, lake: Lake, settings: Settings) -> Lake:
     """s01: 30 s of PEN and 30 s without a label on one day; s02: 30 s of ROW on the next."""
     put("2024-01-01", "s01", "a", "PEN")
-    put("2024-01-01", "s01", "b")
+    put("2024-01-01", "s01", "b", seed=1)
     put("2024-01-02", "s02", "a", "ROW")
     for chunk in inbox_chunks(settings)[0]:
         ingest_files(lake, settings, chunk)
@@ -170,3 +173,4 @@ def test_placements_of_windows(recorded: Lake, settings: Settings) -> None:
     expected = [by_session["2024-01-01s01a"], by_session["2024-01-01s01b"], by_session["2024-01-02s02a"]]
     assert found.tolist() == [expected[number] or "" for number in windows.recordings]
     assert placements(recorded, windows.for_subjects(("s02",))).tolist() == [expected[2] or ""] * 14
+    assert recording_names(recorded).tolist() == ["2024-01-01 s01 a", "2024-01-01 s01 b", "2024-01-02 s02 a"]

@@ -50,7 +50,7 @@ def test_every_setting_is_there(site: Path) -> None:
 
 
 def test_every_command_is_there(site: Path) -> None:
-    from har_cli import app
+    from har_cli._app import app
 
     page = text(site, "reference/cli.html")
     command = typer.main.get_command(app)

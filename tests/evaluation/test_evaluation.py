@@ -62,6 +62,26 @@ def test_class_of_one_subject_only(certain: MakeOutcome) -> None:
     assert judged.classes[1].support == 2
 
 
+def test_the_weakest_recordings_are_named_with_their_most_frequent_error() -> None:
+    """One recording of a good subject was made with the sensor turned."""
+    activities = ("sit", "lie", "walk")
+    labels = np.array([0] * 20 + [2] * 20 + [0] * 20)
+    answers = np.array([0] * 20 + [2] * 20 + [1] * 9 + [2] * 2 + [0] * 9)
+    recordings = np.repeat(["2024-05-06 s01 a", "2024-05-06 s01 b", "2024-05-07 s01 a"], 20)
+    given = Outcome(labels, np.eye(3, dtype=np.float32)[answers], np.repeat(["s01", "s02", "s01"], 20), activities)
+    assert evaluate(given).weakest == ()
+    named = replace(given, recordings=recordings)
+    # Two runs count every window once.
+    first, second, third = evaluate([named, named]).weakest
+    assert (first.recording, first.windows, first.accuracy) == ("2024-05-07 s01 a", 20, 0.45)
+    assert (first.activity, first.answer, first.share) == ("sit", "lie", 0.45)
+    assert [(one.accuracy, one.activity) for one in (second, third)] == [(1.0, None), (1.0, None)]
+    (only,) = evaluate(named.select(recordings == "2024-05-07 s01 a")).weakest
+    assert only == first
+    with pytest.raises(EvaluationError, match="a recording for each of 60 windows"):
+        replace(given, recordings=recordings[:5])
+
+
 def test_interval_of_one_subject_is_the_point(outcome: MakeOutcome) -> None:
     judged = evaluate(outcome(subjects=1, windows=90))
     assert (judged.accuracy_low, judged.accuracy_high) == (judged.accuracy, judged.accuracy)

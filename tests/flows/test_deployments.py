@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import json
 import os
@@ -12,13 +13,14 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 import yaml
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from flows._events import sender
 from har.jobs import PROMOTED, Event, decision_event, promotion_event
@@ -27,6 +29,7 @@ from har.monitoring import DecisionLog
 from har.monitoring.decisions import Decision
 from har.settings import Settings, load_settings
 from har_cli._shared import sender as known_sender
+from infra.local.login import login
 
 pytestmark = pytest.mark.stack
 
@@ -50,9 +53,11 @@ def _free_port() -> int:
 
 
 def _ask(api: str, path: str, body: dict[str, Any]) -> Any:
-    request = urllib.request.Request(  # noqa: S310
-        f"{api}/{path}", data=json.dumps(body).encode(), headers={"Content-Type": "application/json"}
-    )
+    headers = {
+        "Content-Type": "application/json",
+        "Authorization": f"Basic {base64.b64encode(PREFECT_API_AUTH_STRING.value().encode()).decode()}",
+    }
+    request = urllib.request.Request(f"{api}/{path}", data=json.dumps(body).encode(), headers=headers)  # noqa: S310
     with urllib.request.urlopen(request, timeout=90) as answer:  # noqa: S310
         return json.load(answer)
 
@@ -124,9 +129,12 @@ def test_a_project_is_deployed_scheduled_run_and_stopped(
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]), "COLUMNS": "200"}
     command = [sys.executable, "-m", "infra.local.stack", "--root", str(project)]
     command += [f"--prefect-port={port}", f"--mlflow-port={mlflow_port}"]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
-    ) as stack:
+    with (
+        ExitStack() as settings,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+        ) as stack,
+    ):
         try:
             assert stack.stdout is not None
             printed = ""
@@ -136,6 +144,7 @@ def test_a_project_is_deployed_scheduled_run_and_stopped(
                 printed += line
             assert f"export PREFECT_API_URL={api}" in printed
             assert f"http://127.0.0.1:{mlflow_port}" in printed
+            settings.enter_context(temporary_settings({PREFECT_API_AUTH_STRING: login(project / ".prefect")}))
 
             deployments = {
                 f"{_ask(api, 'flows/filter', {'flows': {'id': {'any_': [found['flow_id']]}}})[0]['name']}/"

@@ -118,6 +118,22 @@ def test_broken_file(tmp_path: Path) -> None:
         Classifier(tmp_path / "model.onnx")
 
 
+@pytest.mark.parametrize("place", ["weights.bin", "../weights.bin", "{here}/weights.bin", "/proc/self/environ"])
+def test_weights_in_another_file_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for folder in (tmp_path, tmp_path / "here"):
+        (folder / "weights.bin").write_bytes(bytes(24))
+    model = onnx.load(toy_model(tmp_path / "model.onnx", METADATA.to_properties()))
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=place.format(here=tmp_path / "here"))
+    (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(ModelError, match="expected a model file with its weights inside"):
+        Classifier(tmp_path / "model.onnx")
+
+
 def test_foreign_model(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no har metadata"):
         Classifier(toy_model(tmp_path / "model.onnx", {}))

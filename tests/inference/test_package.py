@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -66,7 +67,19 @@ def test_it_does_not_depend_on_the_files_it_was_made_from(full: Path, models: di
 
 def test_the_manifest_is_as_documented(full: Path, rule: MagnitudeRule) -> None:
     manifest = json.loads((full / "package.json").read_text())
-    assert manifest == {"format": 1, "version": 7, "previous": 6, "shadow": 8, "rule": rule.to_json()}
+    digest = manifest.pop("sha256")
+    assert manifest == {
+        "format": 2,
+        "version": 7,
+        "previous": 6,
+        "shadow": 8,
+        "files": {
+            f"{name}.onnx": hashlib.sha256(content).hexdigest()
+            for name, content in (("model", b"champion"), ("previous", b"before"), ("shadow", b"challenger"))
+        },
+        "rule": rule.to_json(),
+    }
+    assert Package.read(full).sha256 == digest
 
 
 def test_a_folder_in_use_is_not_written_into(full: Path, models: dict[str, Path], rule: MagnitudeRule) -> None:
@@ -113,12 +126,12 @@ def test_no_package(tmp_path: Path) -> None:
         ("\x00\x01", "Expecting value"),
         ("[]", "no JSON object"),
         ("{}", "format None"),
-        ('{"format": 2}', "format 2"),
-        ('{"format": 1}', r"version: expected a version number.*got None"),
-        ('{"format": 1, "version": "7"}', r"version: .*got '7'"),
-        ('{"format": 1, "version": true}', r"version: .*got True"),
-        ('{"format": 1, "version": 7, "shadow": "x"}', r"shadow: .*got 'x'"),
-        ('{"format": 1, "version": 7}', r"rule: expected .*NoneType"),
+        ('{"format": 1}', "format 1"),
+        ('{"format": 2}', r"version: expected a version number.*got None"),
+        ('{"format": 2, "version": "7"}', r"version: .*got '7'"),
+        ('{"format": 2, "version": true}', r"version: .*got True"),
+        ('{"format": 2, "version": 7, "shadow": "x"}', r"shadow: .*got 'x'"),
+        ('{"format": 2, "version": 7}', r"rule: expected .*NoneType"),
     ],
 )
 def test_a_foreign_manifest_is_refused(full: Path, content: str, words: str) -> None:
@@ -130,4 +143,32 @@ def test_a_foreign_manifest_is_refused(full: Path, content: str, words: str) -> 
 def test_a_manifest_that_is_no_text_is_refused(full: Path) -> None:
     (full / "package.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ModelError, match="a package's manifest"):
+        Package.read(full)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "previous.onnx", "shadow.onnx", "package.json"])
+def test_a_flipped_bit_is_refused_by_name(full: Path, name: str) -> None:
+    sound = (full / name).read_bytes()
+    for at in np.random.default_rng(0).integers(8 * len(sound), size=60):
+        flipped = bytearray(sound)
+        flipped[at // 8] ^= 1 << (at % 8)
+        (full / name).write_bytes(flipped)
+        with pytest.raises(ModelError, match=name.replace(".", r"\.")):
+            Package.read(full)
+    (full / name).write_bytes(sound)
+    assert Package.read(full).version == 7
+
+
+def test_another_versions_file_under_its_name_is_refused(full: Path) -> None:
+    (full / "model.onnx").write_bytes((full / "previous.onnx").read_bytes())
+    packaged, found = (hashlib.sha256(content).hexdigest() for content in (b"champion", b"before"))
+    with pytest.raises(ModelError, match=rf"model\.onnx: expected .*{packaged}, but got .*{found}.*har package"):
+        Package.read(full)
+
+
+@pytest.mark.parametrize("version", [6, 70])
+def test_another_number_in_the_manifest_is_refused(full: Path, version: int) -> None:
+    manifest = json.loads((full / "package.json").read_text())
+    (full / "package.json").write_text(json.dumps({**manifest, "version": version}))
+    with pytest.raises(ModelError, match=r"package\.json, sha256: "):
         Package.read(full)

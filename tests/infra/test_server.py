@@ -10,7 +10,9 @@ import subprocess
 import sys
 import textwrap
 import time
+import urllib.error
 import urllib.request
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +21,7 @@ import pytest
 
 from har.errors import ServerError
 from infra.local.child import descendants
+from infra.local.login import login
 from infra.local.server import hold_home, local_server, running_server, starting_server
 
 pytestmark = pytest.mark.stack
@@ -26,10 +29,9 @@ pytestmark = pytest.mark.stack
 AllGone = Callable[..., bool]
 
 
-def _flow_names(url: str) -> list[str]:
-    request = urllib.request.Request(  # noqa: S310
-        f"{url}/flows/filter", data=b"{}", headers={"Content-Type": "application/json"}
-    )
+def _flow_names(url: str, secret: str) -> list[str]:
+    headers = {"Content-Type": "application/json", "Authorization": f"Basic {b64encode(secret.encode()).decode()}"}
+    request = urllib.request.Request(f"{url}/flows/filter", data=b"{}", headers=headers)  # noqa: S310
     with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
         return sorted(flow["name"] for flow in json.load(answer))
 
@@ -55,16 +57,21 @@ def test_two_folders_have_two_servers_and_a_folder_has_one(
         assert urls[0] != urls[1]
         assert (running_server(first), running_server(second)) == urls
         assert here() == urls[1]
-        with local_server(first) as shared:
-            assert shared == urls[0]
-            assert set(descendants(os.getpid())) - before == started
+        # Not shared: the second would lose it when the first ends.
+        with pytest.raises(ServerError, match="a Prefect server runs on this folder already"), local_server(first):
+            pass
+        assert set(descendants(os.getpid())) - before == started
         with pytest.raises(ServerError, match="a Prefect server runs on this folder already"), hold_home(first):
             pass
-        assert (_flow_names(urls[0]), _flow_names(urls[1])) == ([], ["here"])
+        assert login(first) != login(second)
+        assert (_flow_names(urls[0], login(first)), _flow_names(urls[1], login(second))) == ([], ["here"])
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            _flow_names(urls[0], login(second))
     assert all_gone(started, within_s=1)
     assert running_server(first) is None
     assert running_server(second) is None
     assert "PREFECT_API_URL" not in os.environ
+    assert "PREFECT_API_AUTH_STRING" not in os.environ
     assert (first / "prefect.db").exists()
     with hold_home(first):
         pass

@@ -8,6 +8,7 @@ import fcntl
 import json
 
 import numpy as np
+import polars as pl
 import pytest
 from journal_support import (
     FEATURES,
@@ -26,7 +27,7 @@ from journal_support import (
 from har.errors import LakeError
 from har.jobs import collect as collection
 from har.jobs.collect import CollectReport, collect_files, journal_files, log_chunks
-from har.lake import Lake
+from har.lake import Lake, Table
 from har.settings import Settings
 
 
@@ -216,21 +217,61 @@ def test_a_request_id_that_a_client_uses_twice(log: Log, lake: Lake) -> None:
 
 def test_feedback_about_an_interval_and_about_a_request(log: Log, lake: Lake) -> None:
     log.write(
-        feedback("f1", "ROW", subject="s05", start_us=NOON_US, end_us=NOON_US + 9 * SECOND),
-        feedback("f2", "PEN", subject="s05", start_us=NOON_US, end_us=NOON_US + 9 * SECOND, received_us=NOON_US + 1),
+        prediction(1, windows=3, subject="s05", start_us=NOON_US),
+        feedback("f1", "ROW", subject="s05", start_us=NOON_US, end_us=NOON_US + 7 * SECOND),
+        feedback("f2", "PEN", subject="s05", start_us=NOON_US, end_us=NOON_US + 7 * SECOND, received_us=NOON_US + 1),
         prediction(0, windows=2, subject=None),
-        feedback("f3", "ABD", request_id="r0"),
+        feedback("f3", "ABD", request_id="r0", source="10.0.0.9, with token"),
     )
     assert log.collect(lake).labels == 3
     labels = tables(lake)[2]
-    nine, six = (NOON + dt.timedelta(seconds=seconds) for seconds in (9, 6))
+    seven, six = (NOON + dt.timedelta(seconds=seconds) for seconds in (7, 6))
     assert labels.select("date", "subject", "start", "end", "activity", "request_id", "feedback_id").rows() == [
-        (NOON.date(), "s05", NOON, nine, "ROW", None, "f1"),
-        (NOON.date(), "s05", NOON, nine, "PEN", None, "f2"),
+        (NOON.date(), "s05", NOON, seven, "ROW", None, "f1"),
+        (NOON.date(), "s05", NOON, seven, "PEN", None, "f2"),
         (NOON.date(), "unknown", NOON, six, "ABD", "r0", "f3"),
     ]
     # The later one holds; both are there to tell.
     assert labels.sort("received_at")["feedback_id"].to_list()[:2] == ["f2", "f1"]
+    assert labels["source"].to_list() == ["127.0.0.1", "127.0.0.1", "10.0.0.9, with token"]
+    assert labels["review"].to_list() == [None] * 3
+
+
+def test_an_interval_is_bounded_to_what_was_answered(log: Log, lake: Lake) -> None:
+    # From noon on there are three windows of 4 s, 2 s apart; the claim is about a whole day.
+    log.write(
+        prediction(0, windows=3),
+        feedback("f", subject="s00", start_us=NOON_US - 40_000 * SECOND, end_us=NOON_US + 40_000 * SECOND),
+        feedback("nothing", subject="s00", start_us=NOON_US + 8 * SECOND, end_us=NOON_US + 900 * SECOND),
+        feedback("nobody", subject="s77", start_us=NOON_US, end_us=NOON_US + 8 * SECOND),
+    )
+    report = log.collect(lake)
+    assert (report.labels, report.waiting) == (3, 2)
+    rows = {row["feedback_id"]: row for row in tables(lake)[2].iter_rows(named=True)}
+    assert (rows["f"]["start"], rows["f"]["end"]) == (NOON, NOON + dt.timedelta(seconds=8))
+    assert rows["f"]["claimed_start"] == NOON - dt.timedelta(seconds=40_000)
+    assert {name: row["start"] for name, row in rows.items() if name != "f"} == {"nothing": None, "nobody": None}
+
+
+def test_a_claim_waits_for_predictions_however_they_come(log: Log, lake: Lake) -> None:
+    now = round(dt.datetime.now(dt.UTC).timestamp()) * SECOND
+    claim = {"subject": "s00", "start_us": NOON_US, "end_us": NOON_US + 6 * SECOND}
+    log.write(feedback("f", **claim, received_us=now), feedback("old", **claim))
+    assert log.collect(lake).waiting == 2
+    log.write(prediction(0, windows=2))
+    assert log.collect(lake).waiting == 1
+    rows = {row["feedback_id"]: row["start"] for row in tables(lake)[2].iter_rows(named=True)}
+    assert rows == {"f": NOON, "old": None}
+
+
+def test_labels_of_an_earlier_release_get_the_new_columns(log: Log, lake: Lake) -> None:
+    """Its table has eight columns; what it holds stays, and is read as feedback that nobody has reviewed."""
+    old = pl.Schema(list(lake.labels.schema.items())[:8])
+    row = {"date": NOON.date(), "subject": "s00", "start": NOON, "end": NOON, "feedback_id": "x", "received_at": NOON}
+    Table(lake.folder / "labels", old).add(pl.DataFrame([row], old), ["feedback_id"])
+    log.write(prediction(0), feedback("f", request_id="r0"))
+    assert log.collect(lake).labels == 1
+    assert tables(lake)[2].select("feedback_id", "source").rows() == [("f", "127.0.0.1"), ("x", None)]
 
 
 def test_feedback_waits_for_its_request(log: Log, lake: Lake) -> None:

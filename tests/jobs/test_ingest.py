@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import errno
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 from tests_support import run_and_kill, run_until_commit
 
+from har.errors import LakeError
 from har.jobs.ingest import IngestReport, StrayPart, inbox_chunks, ingest_files, set_aside
 from har.lake import Lake
 from har.project import Project
@@ -27,6 +32,14 @@ def ingest(lake: Lake, settings: Settings, *, replace: bool = False) -> IngestRe
     for chunk in chunks:
         report.add(ingest_files(lake, settings, chunk, replace=replace))
     return report
+
+
+def export_again(path: Path) -> Path:
+    """The second half of a file, under another name."""
+    lines = path.read_text().splitlines(keepends=True)
+    other = path.with_name(f"{path.stem}-again.csv")
+    other.write_text("".join([lines[0], *lines[len(lines) // 2 :]]))
+    return other
 
 
 def content(lake: Lake) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -145,6 +158,121 @@ def test_a_file_that_grows_while_it_is_read_waits(
     assert ingest(lake, settings).landed == ["2024-01-01/s01_a.csv"]
 
 
+class PanicException(BaseException):
+    """What a panic in Rust looks like in Python; the real class cannot be made here."""
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (PanicException("index out of bounds"), "PanicException: index out of bounds"),
+        (KeyError("column"), "KeyError: 'column'"),
+        (RecursionError("too deep"), "RecursionError: too deep"),
+        (MemoryError(), "not enough memory"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_fault_of_the_program_is_that_of_one_file(
+    put, lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch, fault: BaseException, words: str
+) -> None:
+    put("2024-01-01", "s01", "a", "PEN")
+    bad = put("2024-01-01", "s02", "a", "PEN")
+    put("2024-01-01", "s03", "a", "PEN")
+
+    def read(file: InboxFile, settings: Settings) -> Recording:
+        if file.subject == "s02":
+            raise fault
+        return read_recording(file, settings)
+
+    monkeypatch.setattr("har.jobs.ingest.read_recording", read)
+    report = ingest(lake, settings)
+    assert report.landed == ["2024-01-01/s01_a.csv", "2024-01-01/s03_a.csv"]
+    [quarantined] = report.quarantined
+    assert type(quarantined.error).__name__ == "UnexpectedError"
+    assert words in str(quarantined.error)
+    assert "test_ingest.py, line" in str(quarantined.error)
+    note = json.loads(quarantined.now_at.with_name("s02_a.csv.json").read_text())
+    assert any("in read" in line for line in note["traceback"])
+    assert not bad.exists()
+
+
+def test_an_interrupt_ends_the_run(put, lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = put("2024-01-01", "s01", "a", "PEN")
+
+    def interrupted(file: InboxFile, settings: Settings) -> Recording:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("har.jobs.ingest.read_recording", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ingest(lake, settings)
+    assert path.exists()
+
+
+def refusing(code: int, when: Callable[[Path], bool], real: Callable[..., Any]) -> Callable[..., Any]:
+    """`real`, but the system refuses some paths."""
+
+    def call(path: Path, *rest: Any, **options: Any) -> Any:
+        if when(path):
+            raise OSError(code, os.strerror(code), str(path))
+        return real(path, *rest, **options)
+
+    return call
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EIO])
+def test_a_file_that_cannot_be_read_is_named_and_stays(
+    put, lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    put("2024-01-01", "s01", "a", "PEN")
+    unreadable = put("2024-01-01", "s02", "a", "PEN")
+    refuses = refusing(code, lambda path: path == unreadable, Path.open)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refuses)
+        report = ingest(lake, settings)
+    assert (report.landed, report.quarantined) == (["2024-01-01/s01_a.csv"], [])
+    assert [one.file for one in report.skipped] == ["2024-01-01/s02_a.csv"]
+    assert os.strerror(code) in str(report.skipped[0].error)
+    assert ingest(lake, settings).landed == ["2024-01-01/s02_a.csv"]
+
+
+def test_a_bad_file_that_cannot_be_moved_is_named_and_stays(
+    put, lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put("2024-01-01", "s01", "a", "PEN")
+    bad = put("2024-01-01", "s02", "a", "PEN")
+    bad.write_text("time\n")
+    monkeypatch.setattr(Path, "replace", refusing(errno.EPERM, lambda path: path == bad, Path.replace))
+    report = ingest(lake, settings)
+    assert (report.landed, report.quarantined) == (["2024-01-01/s01_a.csv"], [])
+    [left] = report.skipped
+    assert "a column" in str(left.error)
+    assert "Operation not permitted" in str(left.error)
+    assert bad.read_text() == "time\n"
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EMFILE])
+def test_a_disk_that_fails_is_no_fault_of_a_file(
+    put, lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    path = put("2024-01-01", "s01", "a", "PEN")
+    monkeypatch.setattr(Path, "open", refusing(code, lambda one: one == path, Path.open))
+    with pytest.raises(LakeError, match=os.strerror(code)):
+        ingest(lake, settings)
+    assert path.exists()
+
+
+def test_an_entry_that_becomes_a_link_after_it_was_listed_is_not_followed(
+    put, lake: Lake, settings: Settings, tmp_path: Path
+) -> None:
+    path = put("2024-01-01", "s01", "a", "PEN")
+    [chunk], _ = inbox_chunks(settings)
+    path.rename(tmp_path / "elsewhere.csv")
+    path.symlink_to(tmp_path / "elsewhere.csv")
+    report = ingest_files(lake, settings, chunk)
+    assert [one.file for one in report.skipped] == ["2024-01-01/s01_a.csv"]
+    assert report.landed == []
+
+
 def test_a_file_that_is_gone_since_it_was_listed_stops_nobody(put, lake: Lake, settings: Settings) -> None:
     put("2024-01-01", "s01", "a", "PEN")
     gone = put("2024-01-01", "s02", "a", "PEN")
@@ -154,6 +282,7 @@ def test_a_file_that_is_gone_since_it_was_listed_stops_nobody(put, lake: Lake, s
 
 
 INGEST = """
+from har.errors import LakeError
 from har.jobs.ingest import ingest_files, inbox_chunks
 from har.lake import Lake
 from har.project import Project
@@ -186,6 +315,8 @@ def test_killed_at_any_moment_and_run_again_gives_the_same_tables(
         for subject in ("s01", "s02", "s03"):
             put(day, subject, "a", "PEN", seconds=60)
             put(day, subject, "b", "ABD", seconds=60)
+            put(day, subject, "night", "ROW", seconds=60, at=dt.time(23, 59, 30))
+        export_again(put(day, "s01", "c", "FEL", seconds=40))
     end(INGEST)
     ingest(lake, settings)
     clean = Lake(project / "clean", settings.sensors.channels)

@@ -66,6 +66,22 @@ def test_good_days_are_quiet_and_days_of_drift_start_one_training(loop: Project,
     assert DecisionLog(loop.lake).rows()[4] == row
 
 
+def test_a_run_without_a_day_to_judge_says_why(loop: Project, live: Live) -> None:
+    trained_to = loop.registry.champion().tags["trained_to"]
+    assert monitor().idle == "no day has been scored yet. Score first: har score."
+    score(rescore=True)
+    idle = monitor().idle
+    assert f"version 1 was trained on recordings up to {trained_to}, and the newest scored day is {trained_to}" in idle
+    assert f"har monitor --date {trained_to}" in idle
+    live(0)
+    assert monitor().idle == ""
+    assert monitor().idle == f"every scored day up to {day(0)} has been judged (again: har monitor --again)."
+    today = dt.datetime.now(loop.settings.project.zone).date()
+    live((today - FIRST).days)
+    # The older days have no profiles any more: monitoring.keep_days counts back from the newest.
+    assert monitor().idle == f"{today} is not over yet in {loop.settings.project.timezone}."
+
+
 def test_labels_that_never_come_start_nothing_and_those_that_come_late_do(loop: Project, live: Live) -> None:
     for number in range(4):
         live(number, tilted=True, labelled=False)

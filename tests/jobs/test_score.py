@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -135,6 +136,32 @@ def test_without_monitoring_nothing_is_profiled(scored: tuple[Lake, Settings, Cl
     assert len(rows(lake)) > 0
     assert lake.profiles.version() == -1
     assert "features" not in lake.predictions.read().columns
+
+
+@pytest.mark.parametrize("moment", ["version", "replace"])
+def test_what_is_ingested_during_scoring_is_scored_by_the_next_run(
+    scored: tuple[Lake, Settings, Classifier], monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """A late file lands after the partitions were chosen: before their samples are read, or before they are written."""
+    lake, settings, classifier = scored
+    table = lake.samples if moment == "version" else lake.predictions
+    real = getattr(table, moment)
+
+    def late(*arguments: Any, **options: Any) -> Any:
+        monkeypatch.undo()
+        write_recording(
+            settings.path("inbox"), DAYS[0], "s01", "late", "ROW", seconds=40, seed=5, at=dt.time(23, 59, 45)
+        )
+        ingest(lake, settings)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(table, moment, late)
+    score(lake, settings, classifier)
+    assert set(scoring.pending(lake, 1)) == {(dt.date.fromisoformat(day), "s01") for day in DAYS}
+    score(lake, settings, classifier)
+    assert scoring.pending(lake, 1) == {}
+    assert len(rows(lake)) == len(load_windows(lake, settings))
+    assert {"late", "late-2024-01-01"} < set(rows(lake)["session"])
 
 
 def test_what_is_scored_is_not_pending(scored: tuple[Lake, Settings, Classifier]) -> None:

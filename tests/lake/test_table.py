@@ -150,6 +150,25 @@ def test_amend_updates_rows_by_key(tmp_path: Path) -> None:
     assert table.read().sort("subject", "value").equals(frame.with_columns(pl.Series("second", [None, "yes", "no"])))
 
 
+def test_spans_of_time_come_from_the_log(tmp_path: Path) -> None:
+    schema = pl.Schema({"date": pl.Date, "subject": pl.String, "time": pl.Datetime("us", "UTC")})
+    table = Table(tmp_path / "things", schema)
+    assert table.spans("time") == {}
+    us = [1_700_000_000_000_123, 1_700_000_005_000_456, 1_700_000_009_999_999]
+
+    def at(subject: str, *times: int) -> pl.DataFrame:
+        stamps = pl.Series("time", times, pl.Int64).cast(pl.Datetime("us", "UTC"))
+        return pl.DataFrame({"date": DAY, "subject": subject, "time": stamps}, schema=schema)
+
+    table.replace(pl.concat([at("a", *us[:2]), at("b", us[2])]), [(DAY, "a"), (DAY, "b")])
+    table.add(at("a", us[2]), ["time"])
+    spans = table.spans("time")
+    assert set(spans) == {(DAY, "a"), (DAY, "b")}
+    first, last = spans[DAY, "a"]
+    assert us[0] - 1_000 < first <= us[0]
+    assert us[2] <= last <= us[2] + 1_000
+
+
 def test_compact_merges_many_small_files(table: Table) -> None:
     for value in range(40):
         table.add(rows(DAY, "a", value), ["value"])

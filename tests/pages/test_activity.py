@@ -49,11 +49,18 @@ def test_one_subject_is_singular(settings: Settings) -> None:
 def test_each_subject_has_a_row_with_times_and_total(settings: Settings) -> None:
     text = page(settings, [("s01", "PEN", 1.5), ("s01", "uncertain", 0.5), ("s02", "PEN", 62.0)]).words
     head, first, second, total = (
-        text.index(part) for part in ("Subject PEN", "s01 1 min 30 s", "s02 1 h", "All subjects")
+        text.index(part) for part in ("Subject Total PEN", "s01 2 min", "s02 1 h", "All subjects")
     )
     assert head < first < second < total
-    assert "s01 1 min 30 s 30 s 2 min" in text
-    assert "All subjects 1 h 4 min 30 s 1 h 4 min" in text
+    assert "s01 2 min 1 min 30 s 30 s" in text
+    assert "All subjects 1 h 4 min 1 h 4 min 30 s" in text
+
+
+def test_on_a_phone_every_time_stands_beside_its_activity(settings: Settings) -> None:
+    """There the header of the table is hidden, because the columns of long names do not fit beside each other."""
+    shown = page(settings, [("s01", "PEN", 1.5), ("s02", "ROW", 62.0)])
+    names = [attributes.get("data-activity") for tag, attributes in shown.tags if tag == "td"]
+    assert names == ["Total", *settings.activities.all, "uncertain"] * 3
 
 
 def test_bars_are_shares_of_the_longest_subject(settings: Settings) -> None:

@@ -185,7 +185,8 @@ def test_names_from_files_do_no_harm(tmp_path: Path) -> None:
     first = dataclasses.replace(loop_days()[0], events=(EVIL,), phase=EVIL)
     after = dataclasses.replace(first, date=first.date + dt.timedelta(days=1), phase=f"more {EVIL}")
     drawn = make_outcome(activities=(EVIL, "a & b", '"$x$"', "_c"), subjects=1)
-    judged = Outcome(drawn.labels, drawn.probabilities, np.full(len(drawn.subjects), EVIL), drawn.activities)
+    evil = np.full(len(drawn.subjects), EVIL)
+    judged = Outcome(drawn.labels, drawn.probabilities, evil, drawn.activities, recordings=evil)
     (tmp_path / "drift").mkdir()
     (tmp_path / "drift" / "2026-01-05.html").touch()
     (tmp_path / "drift" / "2026-01-05.json").write_text(report.to_json())
@@ -193,8 +194,9 @@ def test_names_from_files_do_no_harm(tmp_path: Path) -> None:
         (render_day(report, [row], title=EVIL, previous=None, following=None), 14),
         (render_index([report], [row], [move], title=EVIL), 8),
         (render_loop([first, after], title=EVIL), 8),
-        # Title, heading, tile, fact's name and value, tables of activities and subjects, bars, and beside the matrix.
-        (render_report(evaluate(judged), title=EVIL, facts={EVIL: EVIL}), 9),
+        # Title, heading, tile, fact's name and value, tables of activities, subjects and recordings, bars, and beside
+        # the matrix.
+        (render_report(evaluate(judged), title=EVIL, facts={EVIL: EVIL}), 10),
         (activity(tmp_path, EVIL.replace("_", ""), subject=EVIL), 3),
         (write_index(tmp_path, title=EVIL).read_text(), 3),
     ):

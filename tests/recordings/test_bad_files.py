@@ -77,8 +77,102 @@ def test_binary_named_csv(read) -> None:
     refused(read, b"PK\x03\x04\x00\x00" + bytes(range(256)) * 10, NotARecordingError, 0, "binary")
 
 
-def test_utf_16(read, lines) -> None:
-    refused(read, "\n".join(lines()).encode("utf-16"), NotARecordingError, 0, "UTF-8")
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_utf_16(read, lines, encoding: str) -> None:
+    refused(read, "\n".join(lines()).encode(encoding), NotARecordingError, 0, "UTF-8")
+
+
+@pytest.mark.parametrize("end", ["", "2024-01-01T08:01:00.000Z,0.1,"])
+@pytest.mark.parametrize("zeros", [1, 512, 3_000_000])
+def test_zeros_at_the_end_of_a_cards_file(read, lines, zeros: int, end: str) -> None:
+    content = ("\n".join(lines(200)) + "\n" + end).encode() + bytes(zeros)
+    last = 201 + bool(end)
+    error = refused(
+        read, content, NotARecordingError, last, f"the last {zeros:,} bytes, after line {last}", "Cut them off"
+    )
+    assert "binary" not in str(error)
+
+
+def test_a_file_of_zeros(read) -> None:
+    refused(read, bytes(4096), NotARecordingError, 0, "4,096 zero bytes and nothing else", "copy it again")
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        (b"PK\x03\x04", ["Excel", "CSV"]), (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", ["Excel", "CSV"]),
+        (b"PAR1", ["Rename it to .parquet"]), (b"\x1f\x8b\x08", ["gzip", "Unpack"]),
+    ],
+)  # fmt: skip
+def test_other_formats_named_csv(read, head: bytes, words: list[str]) -> None:
+    refused(read, head + bytes(range(256)) * 3, NotARecordingError, 0, *words)
+
+
+def test_text_named_parquet(read, lines) -> None:
+    refused(read, "\n".join(lines()).encode(), NotARecordingError, 0, "Rename it to .csv", suffix=".parquet")
+
+
+def test_lines_that_end_in_cr_alone(read, lines) -> None:
+    error = refused(read, "\r".join(lines()), NotARecordingError, 1, "CR alone")
+    assert "quotes" not in str(error)
+    assert read("\r".join(lines()).replace("\r", "\n")).quality.samples_kept == 60
+    mixed = lines(20)
+    mixed[7] = f"{mixed[7]}\r{mixed[8]}"
+    refused(read, [*mixed[:8], *mixed[9:], "2024-01-01T08:00:01Z,x,0,0,0,0,0,PEN"], MalformedRowError, 22, "'x'")
+
+
+@pytest.mark.parametrize(("zero", "point"), [("٠", "."), ("٠", "٫"), ("۰", "."), ("०", "."), ("０", "．")])
+def test_digits_of_other_scripts_are_refused_with_the_line(read, lines, zero: str, point: str) -> None:
+    digits = {ord(str(digit)): chr(ord(zero) + digit) for digit in range(10)} | {ord("."): point}
+    content = lines()
+    for line in range(5, 61):
+        stamp, *values, label = content[line - 1].split(",")
+        content[line - 1] = ",".join([stamp, *(value.translate(digits) for value in values), label])
+    shown = content[4].split(",")[1]
+    refused(read, content, MalformedRowError, 5, "'accel_x'", repr(shown), "digits 0 to 9")
+    stamps = [lines()[0], *(f"{line.split(',')[0].translate(digits)},{line.split(',', 1)[1]}" for line in lines()[1:])]
+    error = refused(read, stamps, RecordingTimeError, 2, stamps[1].split(",")[0])
+    if point == ".":
+        assert "digits 0 to 9" in error.remedy
+
+
+@pytest.mark.parametrize("text", ["1_000", "1e", "0x1p3", "1d5", "--1", "1 000", "1\x1f", "\u00a01", "\u2212 1"])
+def test_what_one_parser_takes_and_another_does_not_is_refused(read, lines, text: str) -> None:
+    if text == "\u00a01":  # a blank of another kind is a blank
+        assert read(field(lines(), 12, 3, text)).quality.samples_kept == 60
+        return
+    refused(read, field(lines(), 12, 3, text), MalformedRowError, 12, "'accel_z'", "a number")
+
+
+def test_a_value_that_float64_cannot_hold(read, lines) -> None:
+    refused(read, field(lines(), 12, 3, "1e999"), NonFiniteError, 12)
+
+
+def test_stamps_of_another_form_name_the_import(read, lines) -> None:
+    day_first = [
+        lines()[0],
+        *(f"01/01/2024 08:00:00.{20 * row:03},{line.split(',', 1)[1]}" for row, line in enumerate(lines()[1:50])),
+    ]
+    error = refused(read, day_first, RecordingTimeError, 2, "01/01/2024 08:00:00.000")
+    assert "har import csv" in error.remedy
+    assert "delete" not in error.remedy
+
+
+def test_a_header_below_other_lines_is_named(read, lines) -> None:
+    above = ["------ Data File -----", "Serial, 12", ""]
+    refused(read, [*above, *lines()], MissingColumnError, 4, "line 4", "Delete the 3 lines above")
+
+
+def test_columns_of_another_layout_name_the_import(read, lines) -> None:
+    refused(
+        read,
+        edit(edit(lines(), 1, "time", "t"), 1, "accel_x,accel_y,accel_z,gyro_x,gyro_y,gyro_z", "a,b,c,d,e,f"),
+        MissingColumnError,
+        1,
+        "har import csv",
+    )
+    blanks = [line.replace(",", " ") for line in lines()]
+    refused(read, blanks, MissingColumnError, 1, "separate them by commas")
 
 
 def test_another_encoding_names_the_line(read, lines) -> None:
@@ -225,11 +319,6 @@ def test_a_stray_stamp_far_ahead(read, lines) -> None:
     refused(read, field(lines(), 61, 0, "2024-03-01T08:00:00Z"), RecordingTimeError, 61, "within a day")
 
 
-def test_stamps_in_whole_seconds_are_refused(read, lines) -> None:
-    content = [lines(500)[0], *(field([line], 1, 0, line[:19] + "Z")[0] for line in lines(500)[1:])]
-    refused(read, content, RecordingTimeError, 52, "1 s apart", "milliseconds")
-
-
 def _scaled(lines: list[str], factor: float) -> list[str]:
     scaled = [lines[0]]
     for line in lines[1:]:
@@ -280,7 +369,31 @@ def test_gravity_removed(read, lines) -> None:
 def test_degrees_declared_as_radians(read, lines) -> None:
     content = field(field(lines(), 40, 5, "180.5"), 31, 4, "-120")
     error = refused(read, content, RangeError, 31, "'gyro_x'", "-120", "34.9 rad/s")
-    assert "sensors.gyroscope.unit" in error.remedy
+    assert "[sensors.gyroscope]" in error.remedy
+
+
+def test_a_file_in_degrees_names_settings_that_read_it(read, lines, change) -> None:
+    """The advice is followed, and works."""
+    content = [lines(300)[0]]
+    for row, line in enumerate(lines(300)[1:]):
+        fields = line.split(",")
+        content.append(",".join([*fields[:4], f"{300 * np.sin(row / 9):.3f}", *fields[5:]]))
+    error = refused(read, content, RangeError, 4, "values are beyond it")
+    assert "delete" not in error.remedy
+    assert 'sensors.gyroscope.unit in har.toml to the unit of the files, such as "deg/s"' in error.remedy
+    full_scale = float(error.remedy.split("full_scale = ")[1].split(")")[0])
+    using = change(sensors={"gyroscope": {"unit": "deg/s", "full_scale": full_scale}})
+    assert read(content, using).quality.samples_kept == 300
+
+
+def test_the_advice_about_a_wrong_unit_works(read, lines, change) -> None:
+    """With the unit alone, the full scale of 16 would be one of 16 m/s², and refuse every stronger movement."""
+    content = _scaled(_shaken(lines(300)), 9.80665)
+    content[40] = content[40].replace(content[40].split(",")[1], "50", 1)
+    error = refused(read, content, UnitError, 0, "full_scale in that unit (16 g are 156.9 m/s^2)")
+    full_scale = float(error.remedy.split(" are ")[1].split(" ")[0])
+    using = change(sensors={"accelerometer": {"unit": "m/s^2", "full_scale": full_scale}})
+    assert read(content, using).quality.samples_kept == 300
 
 
 def test_a_value_that_float32_cannot_hold(read, lines) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from har.errors import LakeError, MalformedRowError
+from har.errors import LakeError, MalformedRowError, OddEntryError
 from har.recordings import quarantine
 
 CONTENT = b"time,accel_x\n1,fast\n"
@@ -90,6 +90,32 @@ def test_a_bad_file_named_like_a_note_does_not_collide(inbox: Path, folder: Path
 def test_files_outside_date_folders_keep_their_place(inbox: Path, folder: Path, bad: MalformedRowError) -> None:
     assert quarantine(put(inbox, "x.csv"), bad, folder, inbox=inbox) == folder / "x.csv"
     assert quarantine(put(inbox, "a/b/x.csv"), bad, folder, inbox=inbox) == folder / "a" / "b" / "x.csv"
+
+
+@pytest.mark.parametrize("name", [f"s01_{'a' * 247}.csv", "ß" * 127, f"s.{'b' * 250}", f"s01_{'a' * 226}.parquet"])
+def test_a_name_that_leaves_no_room_is_shortened(inbox: Path, folder: Path, bad: MalformedRowError, name: str) -> None:
+    targets = [
+        quarantine(put(inbox, f"2024-01-01/{name}", content), bad, folder, inbox=inbox) for content in (b"1", b"2")
+    ]
+    assert [target.read_bytes() for target in targets] == [b"1", b"2"]
+    assert [note(target)["file"] for target in targets] == [f"2024-01-01/{name}"] * 2
+    other = quarantine(put(inbox, f"2024-01-01/{name[:-1]}", b"1"), bad, folder, inbox=inbox)
+    assert other not in targets
+    assert len(list(other.parent.iterdir())) == 6
+
+
+def test_a_link_or_a_pipe_is_not_moved(inbox: Path, folder: Path, bad: MalformedRowError, tmp_path: Path) -> None:
+    (tmp_path / "precious").write_bytes(CONTENT)
+    link = inbox / "2024-01-01" / "link.csv"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path / "precious")
+    os.mkfifo(inbox / "2024-01-01" / "pipe.csv")
+    for name in ("link.csv", "pipe.csv"):
+        with pytest.raises(OddEntryError, match=f"2024-01-01/{name}"):
+            quarantine(link.with_name(name), bad, folder, inbox=inbox)
+        assert os.path.lexists(link.with_name(name))
+    assert (tmp_path / "precious").read_bytes() == CONTENT
+    assert not folder.exists()
 
 
 class Killed(BaseException):

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from har.errors import MalformedRowError, RecordingTimeError
+from har.errors import MalformedRowError, NotARecordingError, RecordingTimeError
 from har.recordings import sample_contract
 from har.schema import canonical_schema
 from har.settings import STANDARD_GRAVITY
@@ -123,7 +123,13 @@ def test_csv_dialects_read_the_same(read, lines) -> None:
     content = lines(60)
     assert read("\r\n".join(content)).frame.equals(expected)
     assert read("\ufeff" + "\n".join(content)).frame.equals(expected)
-    assert read([line.replace(",", ";") for line in content]).frame.equals(expected)
+    for separator in (";", "\t", "|"):
+        other = [line.replace(",", separator) for line in content]
+        assert read(other).frame.equals(expected)
+        for said in (f"sep={separator}", f'"sep={separator}"', f"SEP={separator}"):
+            assert read([said, *other]).frame.equals(expected)
+            assert read(f"\ufeff{said}\r\n" + "\r\n".join(other)).frame.equals(expected)
+    assert read("\r\r\n".join(content)).frame.equals(expected)
     assert read([line.replace(",", " , ") for line in content]).frame.equals(expected)
     assert read([*content, "", ""]).frame.equals(expected)
     assert read([",".join(f'"{field}"' for field in line.split(",")) for line in content]).frame.equals(expected)
@@ -131,6 +137,22 @@ def test_csv_dialects_read_the_same(read, lines) -> None:
     assert read(extra).frame.equals(expected)
     shuffled = [",".join([*line.split(",")[::-1], "x"]) for line in content]
     assert read(shuffled).frame.equals(expected)
+
+
+def test_line_numbers_count_the_line_sep(read, lines) -> None:
+    content = ["sep=,", *lines(20)]
+    content[10] = content[10].replace("PEN", "yoga")
+    with pytest.raises(ValueError, match="'yoga'") as caught:
+        read(content)
+    assert caught.value.line == 11
+    content[10] = content[10].replace("yoga", "PEN,PEN")
+    with pytest.raises(MalformedRowError) as caught:
+        read(content)
+    assert caught.value.line == 11
+    with pytest.raises(NotARecordingError, match="comma, semicolon"):
+        read(["sep=:", *lines(20)])
+    with pytest.raises(NotARecordingError, match="header below the line sep="):
+        read("sep=;\n")
 
 
 def test_line_numbers_count_quoted_line_breaks(read, lines) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 from tests_support import example_recipe
 
-from har.errors import NoChampionError, RegistryError, UnknownVersionError
+from har.errors import ModelError, NoChampionError, RegistryError, UnknownVersionError
 from har.registry import Registry, whoami
 
 
@@ -156,13 +157,15 @@ def test_a_rewritten_log_is_detected(stocked, change, named):
         stocked.verify_log()
 
 
-def test_a_shortened_log_stays_detected_after_the_next_move(stocked):
+def test_nothing_is_promoted_after_a_shortened_log(stocked):
     stocked.promote(1, reason="first", who="me")
     stocked.promote(2, reason="second", who="me")
+    whole = (stocked.folder / "promotions.jsonl").read_bytes()
     rewrite(stocked, without_line(1))
+    with pytest.raises(RegistryError, match=r"promotions\.jsonl and mlflow\.db from one backup"):
+        stocked.promote(3, reason="third", who="me")
+    (stocked.folder / "promotions.jsonl").write_bytes(whole)
     stocked.promote(3, reason="third", who="me")
-    with pytest.raises(RegistryError, match="line 2"):
-        stocked.verify_log()
     assert aliases(stocked) == {"champion": 3, "previous": 2}
 
 
@@ -205,3 +208,76 @@ def test_two_models_share_one_log(stocked, make_model):
     stocked.promote(2, reason="wrist again", who="me")
     assert [entry.reason for entry in other.log()] == ["gait"]
     assert stocked.verify_log() == other.verify_log() == 3
+
+
+LOSSES = {
+    "gone": lambda path: path.unlink(),
+    "empty": lambda path: path.write_bytes(b""),
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_a_lost_database_is_not_taken_for_a_new_project(stocked, make_model, loss):
+    stocked.promote(2, reason="first", who="me")
+    loss(stocked.folder / "mlflow.db")
+    # As in a new process: in this one, MLflow keeps the lost database open.
+    registry = Registry(stocked.folder.rename(stocked.folder.with_name("later")), stocked.name)
+    model = {"params": {}, "metrics": {}, "recipe": example_recipe(seed=9), "report": None, "tags": {}}
+    for use in (
+        registry.champion,
+        lambda: registry.register(make_model(9), **model),
+        lambda: registry.promote(1, reason="x", who="me"),
+        lambda: registry.model_path(1),
+        registry.verify,
+    ):
+        with pytest.raises(RegistryError, match=r"MLflow to know its versions, such as 2.*har models --accept"):
+            use()
+    old = registry.accept(reason="the disk died", who="me")
+    assert old is not None
+    assert b"first" in old.read_bytes()
+    assert registry.register(make_model(9), **model).number == 1
+
+
+def test_a_database_of_another_time_is_refused_until_a_person_accepts_it(stocked):
+    stocked.promote(1, reason="first", who="me")
+    older = (stocked.folder / "mlflow.db").read_bytes()
+    stocked.promote(2, reason="second", who="me")
+    (stocked.folder / "mlflow.db").write_bytes(older)
+    registry = Registry(stocked.folder, stocked.name)
+    with pytest.raises(RegistryError, match=r"promotions\.jsonl and mlflow\.db from one backup"):
+        registry.champion()
+    registry.accept(reason="yesterday's backup", who="me")
+    assert registry.champion().number == 1
+    assert [(entry.action, entry.reason) for entry in registry.log()] == [("noticed", "yesterday's backup")]
+    assert registry.verify() == 1
+    registry.promote(2, reason="again", who="me")
+    assert registry.verify() == 2
+
+
+def test_a_removed_log_is_refused(stocked):
+    stocked.promote(1, reason="first", who="me")
+    (stocked.folder / "promotions.jsonl").unlink()
+    with pytest.raises(RegistryError, match="but got no line"):
+        stocked.champion()
+
+
+def test_a_champion_whose_files_are_gone_is_found(registry, register):
+    registry.promote(register(), reason="first", who="me")
+    assert registry.verify() == 1
+    shutil.rmtree(registry.folder / "artifacts")
+    with pytest.raises(ModelError, match="Restore it from a backup"):
+        registry.verify()
+
+
+@pytest.mark.parametrize("name", ["a b", "Übung", "a#b", "a%b", "a%20b", "a?b", "a+b", "a[b]", "a=b"])
+def test_a_registry_below_any_path(template, make_model, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / name / "mlruns"
+    folder.mkdir(parents=True)
+    shutil.copy(template, folder)
+    registry = Registry(folder, "wrist")
+    registry.register(make_model(), params={}, metrics={}, recipe=example_recipe(), report=None, tags={})
+    registry.promote(1, reason="first", who="me")
+    assert registry.verify() == 1
+    assert registry.model_path("champion").is_relative_to(folder)
+    assert {path.name for path in tmp_path.iterdir()} == {name, "trained-wrist-0"}

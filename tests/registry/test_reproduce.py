@@ -11,7 +11,7 @@ from tests_support import example_recipe
 
 from har.errors import ReproductionError, UnknownVersionError
 from har.jobs.reproduce import reproduce
-from har.registry import git_state
+from har.registry import GitState, git_state
 
 EXPERIMENT = """
 import json, os, sys
@@ -184,3 +184,22 @@ def test_git_state_of_clean_dirty_and_absent_repositories(project, tmp_path, mon
     assert git_state(tmp_path / "absent").commit == ""
     monkeypatch.setenv("PATH", os.fspath(empty))
     assert git_state(project).commit == ""
+
+
+def test_only_the_projects_own_files_make_its_code_dirty(tmp_path):
+    project = tmp_path / "repository" / "projects" / "wrist"
+    (project / "src").mkdir(parents=True)
+    for path, text in (("har.toml", ""), ("src/code.py", "1"), (".gitignore", "/data/\n"), ("../other.py", "1")):
+        (project / path).write_text(text)
+    git(project, "init", "-q", str(tmp_path / "repository"))
+    git(project, "add", str(tmp_path / "repository"))
+    git(project, "commit", "-qm", "as trained")
+    trained = git(project, "rev-parse", "HEAD")
+    (project / "../other.py").write_text("2")
+    (project / "data").mkdir()
+    (project / "data/recording.csv").write_text("")
+    assert git_state(project) == GitState(trained, False)
+    git(project, "commit", "-qam", "somebody else's work")
+    assert git_state(project / "src") == GitState(trained, False)
+    (project / "src/new.py").write_text("")
+    assert git_state(project) == GitState(trained, True)

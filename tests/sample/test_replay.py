@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
@@ -12,7 +13,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from har.errors import ConflictingRecordingError, LakeError, NotARecordingError, NotEnoughDataError, SettingsError
+from har.errors import (
+    ConflictingRecordingError,
+    LakeError,
+    NotARecordingError,
+    NotEnoughDataError,
+    OddEntryError,
+    SettingsError,
+)
 from har.recordings import InboxFile, inbox_files, read_recording
 from har.sample import _recordings as sample_module
 from har.sample import replay, sample_recordings
@@ -98,6 +106,14 @@ def test_a_half_replayed_inbox_is_completed(settings: Settings, tmp_path: Path) 
     done = replay(tmp_path, settings)
     assert done.written == len(list(whole)[::3])
     assert hashes(tmp_path) == whole
+
+
+def test_a_pipe_in_place_of_a_file_is_not_opened(settings: Settings, tmp_path: Path) -> None:
+    pipe = tmp_path / "2024-01-01" / "s01_left.csv"
+    pipe.parent.mkdir()
+    os.mkfifo(pipe)
+    with pytest.raises(OddEntryError, match=r"2024-01-01/s01_left\.csv.*a named pipe"):
+        replay(tmp_path, settings)
 
 
 def test_a_file_of_the_users_is_never_overwritten(settings: Settings, tmp_path: Path) -> None:

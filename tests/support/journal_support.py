@@ -67,6 +67,7 @@ def feedback(name: str, activity: str = "TRAP", **changes: Any) -> dict[str, Any
         "subject": None,
         "start_us": None,
         "end_us": None,
+        "source": "127.0.0.1",
     }
     return {**line, **changes}
 

@@ -43,7 +43,7 @@ def write_settings(root: Path, **serving: float) -> Settings:
     """A project whose windows are 16 samples of 6 channels, with these keys of `[serving]`."""
     text = HAR_TOML.replace("length_s = 4.0", "length_s = 0.32")
     text = text.replace('"PEN", "ABD", "FEL", "IR", "ER", "TRAP", "ROW"', ", ".join(f'"{name}"' for name in ACTIVITIES))
-    text += "\n[serving]\n" + "".join(f"{name} = {value}\n" for name, value in serving.items())
+    text += "\n[serving]\n" + "".join(f"{name} = {str(value).lower()}\n" for name, value in serving.items())
     root.mkdir(parents=True, exist_ok=True)
     (root / "har.toml").write_text(text)
     return load_settings(root)
@@ -179,12 +179,14 @@ def make_rule() -> MagnitudeRule:
 
 
 @contextmanager
-def listening(app: Any) -> Iterator[str]:
+def listening(app: Any, host: str = "127.0.0.1") -> Iterator[str]:
     """Serve an ASGI application on a free port of this machine; gives its address."""
-    config = uvicorn.Config(app, log_config=None, ws="none", lifespan="on", timeout_graceful_shutdown=3)
+    from bentos._connection import Connection
+
+    config = uvicorn.Config(app, http=Connection, log_config=None, lifespan="on", timeout_graceful_shutdown=3)
     server = uvicorn.Server(config)
     frozen, thresholds = gc.get_freeze_count(), gc.get_threshold()
-    with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
+    with socket.create_server((host, 0), backlog=512) as listener:
         thread = threading.Thread(target=_run, args=(server, listener), daemon=True)
         thread.start()
         try:

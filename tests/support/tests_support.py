@@ -75,6 +75,7 @@ def write_recording(
     labelled: bool = True,
     like: str | None = None,
     gravity: tuple[float, float, float] = (0, 0, 1),
+    at: dt.time = dt.time(9),
 ) -> Path:
     """Write a CSV of a movement that is this activity's (None: no label), at 50 Hz, in g and rad/s, resting on z.
 
@@ -89,7 +90,7 @@ def write_recording(
     turn = 2 * np.pi * (0.4 + 0.3 * number) * time_s
     movement = np.stack([np.sin(turn + phase) for phase in rng.uniform(0, 6, 6)], axis=1)
     values = 0.3 * movement + rng.normal(0, 0.03, (rows, 6)) + [*gravity, 0, 0, 0]
-    start = dt.datetime.combine(dt.date.fromisoformat(date), dt.time(9))
+    start = dt.datetime.combine(dt.date.fromisoformat(date), at)
     frame = pl.DataFrame(values, ["accel_x", "accel_y", "accel_z", "gyro_x", "gyro_y", "gyro_z"])
     stamps = pl.Series("time", [start + dt.timedelta(milliseconds=20 * row) for row in range(rows)])
     frame = frame.insert_column(0, stamps.dt.to_string("iso:strict"))

@@ -20,19 +20,19 @@ BY_TESTS = {"README.md", "pyproject.toml"}
 
 IMPOSSIBLE = [
     ({"project_name": '7 "sins"'}, "start with a letter"),
-    ({"project_slug": "My Project"}, "My Project"),
-    ({"description": "two\nlines"}, "one line"),
+    ({"project_slug": "My Project"}, "such as wrist-har"),
+    ({"description": "two\nlines"}, "one line of text"),
     ({"author": " "}, "a name"),
     ({"licence": "beerware"}, "beerware"),
     ({"python_version": "2.7"}, "2.7"),
     ({"data_source": "floppy"}, "floppy"),
-    ({"device": " "}, "a name, such as"),
-    ({"placement": " "}, "a place, such as"),
+    ({"device": " "}, "such as Apple Watch"),
+    ({"placement": " "}, "such as wrist"),
     ({"sensors": "thermometer"}, "thermometer"),
     ({"accelerometer_unit": "furlong"}, "furlong"),
     ({"further_channels": "[pressure]"}, "a mapping"),
     ({"further_channels": "{air pressure: hPa}"}, "air pressure"),
-    ({"further_channels": "{pressure: }"}, "the unit is missing"),
+    ({"further_channels": "{pressure: }"}, "the unit of pressure is missing"),
     ({"further_channels": "{gyro_x: rad/s}"}, "reserved"),
     ({"rate_hz": "0.1"}, "between 5 and 2000"),
     ({"rate_hz": "fast"}, "fast"),
@@ -41,14 +41,17 @@ IMPOSSIBLE = [
     ({"rate_hz": "5", "window_s": "1.5"}, "fewer than 8 samples"),
     ({"overlap": "1.0"}, "less than 1"),
     ({"overlap": "-0.1"}, "0 or more"),
-    ({"activities": "[walk, sit, walk]"}, "walk: listed twice"),
+    ({"activities": "[walk, sit, walk]"}, "walk is listed twice"),
     ({"activities": "[walk]"}, "two names or more"),
     ({"activities": "walk"}, "two names or more"),
     ({"activities": "[walk, 'sit down']"}, "sit down"),
     ({"activities": "[walk, no]"}, "in quotes"),
+    ({"activities": "walk, sit down"}, "sit down"),
+    ({"activities": "walk, , sit"}, "an empty name"),
+    ({"activities": "walk, sit, walk"}, "walk is listed twice"),
     ({"activities": "[walk, run]", "null_class": "run"}, "among the activities"),
-    ({"null_class": "all else"}, "all else"),
-    ({"timezone": "Vienna time"}, "Vienna time"),
+    ({"null_class": "all else"}, "such as other"),
+    ({"timezone": "Vienna time"}, "such as Europe/Vienna"),
     ({"night_hour": "24"}, "between 0 and 23"),
     ({"training_day": "someday"}, "someday"),
     ({"tracking": "oracle"}, "oracle"),
@@ -133,6 +136,25 @@ def test_impossible_answers_are_rejected(messages: list[str], number: int) -> No
     assert IMPOSSIBLE[number][1] in messages[number]
 
 
+def test_a_message_fits_a_terminal_and_begins_with_an_example(messages: list[str]) -> None:
+    ours = [message.partition("': ")[2].strip() for message in messages if "such as" in message]
+    assert len(ours) > 20
+    assert [message for message in ours if not message.startswith("such as ") or len(message) > 80] == []
+
+
+def test_every_question_fits_a_terminal(source: Path) -> None:
+    asked = yaml.safe_load((source / "copier.yml").read_text())
+    helps = {name: one["help"] for name, one in asked.items() if isinstance(one, dict) and "help" in one}
+    assert len(helps) > 20
+    assert {name: text for name, text in helps.items() if len(text) > 78} == {}
+
+
+def test_activities_may_be_listed_with_commas(source: Path, copy: Copy, tmp_path: Path) -> None:
+    done = copy(source, tmp_path / "project", {"activities": " walk,sit , no"})
+    assert done.returncode == 0, done.stderr
+    assert 'names = ["walk", "sit", "no"]' in (tmp_path / "project" / "har.toml").read_text()
+
+
 @pytest.mark.parametrize(
     ("answers", "words"),
     [
@@ -203,5 +225,8 @@ def test_a_second_copy_overwrites_only_with_the_option(source: Path, copy: Copy,
 def test_the_message_names_the_next_steps(source: Path, copy: Copy, tmp_path: Path) -> None:
     done = call(COPIER, "copy", "--defaults", "--vcs-ref", "HEAD", source, tmp_path / "project", cwd=tmp_path)
     assert done.returncode == 0
-    assert "make demo" in done.stdout + done.stderr
+    steps = ["git init", "make setup", "source .venv/bin/activate", "make demo", "make test"]
+    places = [(done.stdout + done.stderr).index(step) for step in steps]
+    assert places == sorted(places)
+    assert "Ctrl-U" in done.stdout + done.stderr
     assert str(tmp_path / "project") in done.stdout + done.stderr

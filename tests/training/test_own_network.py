@@ -81,12 +81,14 @@ def test_an_unknown_name_is_refused_with_the_closest_one() -> None:
             "from har.training.networks import Network\nclass Bare(Network): ...\nNETWORK = Bare\n",
             r"Bare\.optimisation = Optimisation\(\.\.\.\), but got none",
         ),
+        ("x = 1\nNETWORK = (\n", r"bare\.py, line 2: expected Python in UTF-8"),
+        ('x = "für"\n', r"bare\.py, line \d+: expected Python in UTF-8.*codec can't decode"),
     ],
-    ids=["nothing", "number", "no-optimisation"],
+    ids=["nothing", "number", "no-optimisation", "no-python", "not-utf-8"],
 )
 def test_a_file_without_a_usable_network_is_refused(tmp_path: Path, source: str, words: str) -> None:
     path = tmp_path / "bare.py"
-    path.write_text(source)
+    path.write_text(source, encoding="cp1252")
     with pytest.raises(SettingsError, match=words):
         find_network(str(path))
 

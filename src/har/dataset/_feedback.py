@@ -1,4 +1,4 @@
-"""Look up the true activity of a subject at any time in the lake's feedback."""
+"""Look up the true activity of a subject at any time in the lake's labels: those of a person, and feedback."""
 
 from __future__ import annotations
 
@@ -9,42 +9,36 @@ import polars as pl
 from numpy.typing import NDArray
 
 from har.lake import Lake
+from har.schema import ACCEPTED, IMPORTED, IMPORTED_ID, REJECTED
 
 _Timeline = tuple[NDArray[np.int64], NDArray[np.int16]]
 """Times at which the label changes, in µs since 1970, and the label from each until the next."""
 
+_COLUMNS = ("date", "subject", "start", "end", "activity", "received_at", "feedback_id", "review")
 
-class Feedback:
-    """The table `labels` at one version, as a function of subject and time.
 
-    An interval includes its start and excludes its end; it applies to all sessions of the subject. Where intervals
-    overlap, the last received one applies. Feedback whose request has not arrived yet has no interval and is ignored.
+def has_a_persons_word() -> pl.Expr:
+    """Rows of the table `labels` that a person imported or accepted."""
+    earlier = pl.col("review").is_null() & pl.col("feedback_id").str.starts_with(IMPORTED_ID)
+    return pl.col("review").is_in([IMPORTED, ACCEPTED]).fill_null(False) | earlier
+
+
+def is_unreviewed() -> pl.Expr:
+    """Rows of the table `labels` that are feedback which nobody has accepted or rejected."""
+    return ~has_a_persons_word() & pl.col("review").ne_missing(REJECTED)
+
+
+class Timelines:
+    """Labels as a function of subject and time; where intervals overlap, the last row applies.
+
+    An interval includes its start and excludes its end; it applies to all sessions of the subject.
 
     Args:
-        lake: the lake.
+        rows: subject, start, end and activity, each activity one of the names; start before end.
         names: the project's activities, in the model's order.
-        version: of the table; None: the newest, -1: no feedback.
-        subjects: only their feedback; None: all feedback.
-
-    Attributes:
-        intervals: number of rows used.
-        unknown: number of rows left out by activity, for activities that the project does not have.
-        rows: date, subject, start, end and activity of the rows used, in the order in which they were received.
     """
 
-    def __init__(
-        self, lake: Lake, names: Sequence[str], version: int | None = None, subjects: Collection[str] | None = None
-    ) -> None:
-        table = lake.labels.scan(version).filter(pl.col("start").is_not_null() & pl.col("end").is_not_null())
-        if subjects is not None:
-            table = table.filter(pl.col("subject").is_in(list(subjects)))
-        rows = table.select("date", "subject", "start", "end", "activity", "received_at", "feedback_id").collect()
-        known = pl.col("activity").is_in(list(names))
-        self.unknown = dict(sorted(rows.filter(~known)["activity"].value_counts().iter_rows()))
-        # Sorted by id as well, so that the order of rows received in the same microsecond is reproducible.
-        rows = rows.filter(known & (pl.col("start") < pl.col("end"))).sort("received_at", "feedback_id")
-        self.rows = rows.drop("received_at", "feedback_id")
-        self.intervals = len(rows)
+    def __init__(self, rows: pl.DataFrame, names: Sequence[str]) -> None:
         self._timelines: dict[str, _Timeline] = {
             subject: _timeline(
                 group["start"].to_physical().to_numpy(),
@@ -54,32 +48,95 @@ class Feedback:
             for (subject,), group in rows.group_by("subject", maintain_order=True)
         }
 
-    def over(self, subjects: pl.Series, times: pl.Series, labels: NDArray[np.int16]) -> NDArray[np.int16]:
-        """Labels of samples, replaced by feedback where there is any.
+    def at(self, subjects: pl.Series, times: pl.Series) -> NDArray[np.int16] | None:
+        """The label at each time, -1 where there is none, int16 (n,); None if none of the subjects has any.
 
         Args:
             subjects: (n,).
             times: (n,), in any order.
-            labels: (n,), the labels without feedback.
-
-        Returns:
-            int16 (n,); `labels` itself if there is no feedback on these subjects.
         """
         names = list(self._timelines)
         codes = subjects.replace_strict(names, range(len(names)), default=-1, return_dtype=pl.Int32).to_numpy()
         candidates = np.flatnonzero(codes >= 0)
         if not len(candidates):
-            return labels
+            return None
         candidates = candidates[np.argsort(codes[candidates], kind="stable")]
         borders = np.searchsorted(codes[candidates], np.arange(len(names) + 1))
         times_us = times.to_physical().to_numpy()
-        result = labels.copy()
-        for code, (changes, feedback) in enumerate(self._timelines.values()):
+        result = np.full(len(times_us), -1, np.int16)
+        for code, (changes, labels) in enumerate(self._timelines.values()):
             rows = candidates[borders[code] : borders[code + 1]]
             position = np.searchsorted(changes, times_us[rows], side="right") - 1
-            corrected = np.where(position < 0, np.int16(-1), feedback[position])
-            result[rows] = np.where(corrected < 0, labels[rows], corrected)
+            result[rows] = np.where(position < 0, np.int16(-1), labels[position])
         return result
+
+
+class Feedback:
+    """The table `labels` at one version, as a function of subject and time.
+
+    What a person imported or accepted replaces the labels of files. Feedback that nobody has reviewed never does: it
+    counts for the subjects that are named, and only where nothing else says what the activity was. Rejected rows do not
+    count, nor does feedback without an interval.
+
+    Args:
+        lake: the lake.
+        names: the project's activities, in the model's order.
+        version: of the table; None: the newest, -1: no labels.
+        subjects: only their labels; None: everybody's.
+        unreviewed_of: subjects whose unreviewed feedback counts; None: everybody's.
+
+    Attributes:
+        intervals: number of rows used.
+        unknown: number of rows left out by activity, for activities that the project does not have.
+        rows: date, subject, start, end and activity of the rows used, in the order in which they were received.
+    """
+
+    def __init__(
+        self,
+        lake: Lake,
+        names: Sequence[str],
+        version: int | None = None,
+        subjects: Collection[str] | None = None,
+        *,
+        unreviewed_of: Collection[str] | None = (),
+    ) -> None:
+        everybody = pl.lit(True)
+        counts = everybody if unreviewed_of is None else pl.col("subject").is_in(list(unreviewed_of))
+        table = (
+            lake.labels.scan(version)
+            .filter(pl.col("start") < pl.col("end"))
+            .filter(everybody if subjects is None else pl.col("subject").is_in(list(subjects)))
+            .filter(pl.col("subject").is_not_null())
+            .filter(has_a_persons_word() | (is_unreviewed() & counts))
+        )
+        rows = lake.labels.collect(table.select(_COLUMNS), version)
+        known = pl.col("activity").is_in(list(names))
+        self.unknown = dict(sorted(rows.filter(~known)["activity"].value_counts().iter_rows()))
+        # Sorted by id as well, so that the order of rows received in the same microsecond is reproducible.
+        rows = rows.filter(known).sort("received_at", "feedback_id")
+        self.rows = rows.select("date", "subject", "start", "end", "activity")
+        self.intervals = len(rows)
+        self._of_persons = Timelines(rows.filter(has_a_persons_word()), names)
+        self._unreviewed = Timelines(rows.filter(is_unreviewed()), names)
+
+    def over(self, subjects: pl.Series, times: pl.Series, labels: NDArray[np.int16]) -> NDArray[np.int16]:
+        """Labels of samples, replaced by a person's where there are any, and completed by feedback.
+
+        Args:
+            subjects: (n,).
+            times: (n,), in any order.
+            labels: (n,), the labels of the files, -1 where there are none.
+
+        Returns:
+            int16 (n,); `labels` itself if nothing is known about these subjects.
+        """
+        unreviewed = self._unreviewed.at(subjects, times)
+        if unreviewed is not None:
+            labels = np.where(labels < 0, unreviewed, labels)
+        of_persons = self._of_persons.at(subjects, times)
+        if of_persons is not None:
+            labels = np.where(of_persons < 0, labels, of_persons)
+        return labels
 
 
 def _timeline(starts: NDArray[np.int64], ends: NDArray[np.int64], labels: NDArray[np.int16]) -> _Timeline:

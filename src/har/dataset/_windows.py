@@ -22,42 +22,44 @@ _BATCH = 1024
 
 
 def load_windows(
-    lake: Lake, settings: Settings, *, version: int | None = None, labels_version: int | None = None
+    lake: Lake,
+    settings: Settings,
+    *,
+    version: int | None = None,
+    labels_version: int | None = None,
+    unreviewed_of: Collection[str] = (),
 ) -> WindowSet:
     """All windows with a signal of the lake at one version, with label, subject, recording and date.
 
     Windows of which a sensor was off, stuck or at its limit (see `har.plausibility.SignalRule`) are left out and
-    counted: nothing can be learned from them, and no model can name them rightly. A sample's activity comes from
-    feedback or, where there is none, from its file.
+    counted: nothing can be learned from them, and no model can name them rightly. A sample's activity comes from a
+    person (imported labels, accepted feedback) or, where there is none, from its file.
 
     Args:
         lake: the tables.
         settings: length, stride and purity of windows, and the activities.
         version: of `samples`; None: the newest.
-        labels_version: of `labels`; None: the newest, -1: no feedback.
+        labels_version: of `labels`; None: the newest, -1: the files alone.
+        unreviewed_of: subjects for whom feedback that nobody has reviewed counts, too, where nothing else does. They
+            must not judge a model.
 
     Raises:
         NotEnoughDataError: the lake holds no samples.
+        LakeDamageError: a file of the samples is missing or damaged.
     """
-    frame = (
-        lake.samples.scan(version)
-        .select("date", "subject", "session", "segment", "time", "activity", *lake.channels)
-        .sort(ORDER)
-        .collect()
-    )
+    lake.samples.require_intact(version)
+    columns = ["date", "subject", "session", "segment", "time", "activity", *lake.channels]
+    frame = lake.samples.collect(lake.samples.scan(version).select(columns).sort(ORDER), version)
     if frame.is_empty():
-        raise NotEnoughDataError(
-            where=str(lake.samples.path),
-            expected="ingested samples",
-            got="an empty table",
-            remedy="Put recordings into the inbox and run `har ingest`; `har replay` provides sample recordings.",
-        )
+        raise NotEnoughDataError.no_samples(lake.samples.path)
     windows = cut(
         matrix(frame, lake.channels),
         run_ids(frame),
         length=settings.length,
         stride=settings.stride,
-        labels=_labels(frame, settings, Feedback(lake, settings.activities.all, labels_version)),
+        labels=_labels(
+            frame, settings, Feedback(lake, settings.activities.all, labels_version, unreviewed_of=unreviewed_of)
+        ),
         purity=settings.windows.purity,
         subjects=frame["subject"].to_numpy().astype(str),
         recordings=_numbers(frame),
@@ -77,10 +79,21 @@ def placements(lake: Lake, windows: WindowSet, *, version: int | None = None) ->
     """
     every = lake.recordings.read(columns=[*RECORDING, "placement", "ingested_at", "file"]).sort("ingested_at", "file")
     recorded = every.select(*RECORDING, "placement").unique(RECORDING, keep="last", maintain_order=True)
-    order = lake.samples.scan(version).select(RECORDING).unique().collect().sort(RECORDING)
-    names = order.join(recorded, on=RECORDING, how="left", maintain_order="left")["placement"].fill_null("")
-    placements: NDArray[np.str_] = names.to_numpy().astype(str)[windows.recordings]
+    found = _recordings(lake, version).join(recorded, on=RECORDING, how="left", maintain_order="left")
+    placements: NDArray[np.str_] = found["placement"].fill_null("").to_numpy().astype(str)[windows.recordings]
     return placements
+
+
+def recording_names(lake: Lake, *, version: int | None = None) -> NDArray[np.str_]:
+    """Date, subject and session of each recording, str; `WindowSet.recordings` are indices into it.
+
+    Args:
+        lake: the tables.
+        version: of `samples`, the one of the windows; None: the newest.
+    """
+    found = _recordings(lake, version).select(pl.format("{} {} {}", *RECORDING).alias("name"))
+    names: NDArray[np.str_] = found["name"].to_numpy().astype(str)
+    return names
 
 
 def window_labels(
@@ -90,6 +103,7 @@ def window_labels(
     version: int | None = None,
     labels_version: int | None = None,
     partitions: Collection[Partition] | None = None,
+    unreviewed_of: Collection[str] | None = (),
 ) -> pl.DataFrame:
     """The labelled windows that `load_windows` would return; sensor values are read only where samples were flagged.
 
@@ -97,13 +111,14 @@ def window_labels(
         lake: the tables.
         settings: length, stride and purity of windows, and the activities.
         version: of `samples`; None: the newest.
-        labels_version: of `labels`; None: the newest, -1: no feedback.
+        labels_version: of `labels`; None: the newest, -1: the files alone.
         partitions: only these subject-days; None: all.
+        unreviewed_of: subjects for whom unreviewed feedback counts, too; None: everybody.
 
     Returns:
         date, subject, session, start and activity, one row per window.
     """
-    feedback = Feedback(lake, settings.activities.all, labels_version)
+    feedback = Feedback(lake, settings.activities.all, labels_version, unreviewed_of=unreviewed_of)
     parts = [pl.DataFrame(schema={name: lake.predictions.schema[name] for name in _LABEL_COLUMNS})]
     wanted = _may_have_labels(lake, feedback, version, partitions)
     for partition, frame in _samples_for_labels(lake, version, wanted):
@@ -122,18 +137,23 @@ def window_labels(
     return pl.concat(parts).sort("date", "subject", maintain_order=True)
 
 
-def labels_from_feedback(windows: pl.DataFrame, lake: Lake, settings: Settings) -> pl.DataFrame:
-    """Label windows from feedback alone, such as windows of the online service, whose samples are not in the lake.
+def labels_from_feedback(
+    windows: pl.DataFrame, lake: Lake, settings: Settings, *, unreviewed_of: Collection[str] | None = ()
+) -> pl.DataFrame:
+    """Label windows from the table `labels` alone, such as those of the online service: the lake has no samples of it.
 
     Args:
         windows: date, subject, session and start of each.
-        lake: the feedback.
+        lake: the labels.
         settings: length and purity of windows, and the activities.
+        unreviewed_of: subjects for whom unreviewed feedback counts, too; None: everybody.
 
     Returns:
-        As `window_labels`, for the windows that feedback labels.
+        As `window_labels`, for the windows that the table labels.
     """
-    feedback = Feedback(lake, settings.activities.all, subjects=windows["subject"].unique())
+    feedback = Feedback(
+        lake, settings.activities.all, subjects=windows["subject"].unique(), unreviewed_of=unreviewed_of
+    )
     length_us = round(1e6 * settings.length / settings.sensors.rate_hz)
     intervals = feedback.rows.select("subject", pl.col("start").alias("from"), pl.col("end").alias("to")).unique()
     ends = windows.select("date", "subject", "session", "start").with_columns(
@@ -185,7 +205,8 @@ def _samples_for_labels(
     The rule finds no window without a signal where no sample is stuck or saturated, and those are counted per file.
     """
     flagged = (pl.col("stuck") > 0) | (pl.col("saturated") > 0)
-    found = lake.recordings.scan(partitions=partitions).filter(flagged).select("date", "subject").collect()
+    flagged_files = lake.recordings.scan(partitions=partitions).filter(flagged).select("date", "subject")
+    found = lake.recordings.collect(flagged_files)
     doubtful = set(found.iter_rows()) & set(partitions)
     columns = ["session", "segment", "time", "activity"]
     yield from lake.samples.each(version, sorted(set(partitions) - doubtful), columns)
@@ -196,13 +217,19 @@ def _may_have_labels(
     lake: Lake, feedback: Feedback, version: int | None, partitions: Collection[Partition] | None
 ) -> list[Partition]:
     """Subject-days that may have labelled windows: those with labels in their files, and those with feedback."""
-    files = lake.recordings.scan(partitions=partitions).filter(pl.col("unlabelled") < pl.col("samples"))
+    rows = lake.recordings.read(partitions=partitions, columns=["date", "subject", "unlabelled", "samples"])
+    files = rows.filter(pl.col("unlabelled") < pl.col("samples"))
     # Dates of recordings are in the project's time zone, dates of feedback in UTC.
     days = (feedback.rows["date"] + dt.timedelta(days=shift) for shift in (-1, 0, 1))
     with_feedback = [feedback.rows.select(day.alias("date"), "subject") for day in days]
-    wanted = set(pl.concat([files.select("date", "subject").collect(), *with_feedback]).rows())
+    wanted = set(pl.concat([files.select("date", "subject"), *with_feedback]).rows())
     existing = wanted & set(lake.samples.partitions(version))
     return sorted(existing if partitions is None else existing & set(partitions))
+
+
+def _recordings(lake: Lake, version: int | None) -> pl.DataFrame:
+    """Date, subject and session of the recordings, in the order of their numbers."""
+    return lake.samples.collect(lake.samples.scan(version).select(RECORDING).unique(), version).sort(RECORDING)
 
 
 def _names(windows: WindowSet, settings: Settings) -> pl.Series:

@@ -1,10 +1,12 @@
 """A model's answers for labelled windows in; figures and the gate's verdict out."""
 
 from har.evaluation._bootstrap import bootstrap_mean
+from har.evaluation._doubts import LabelEvidence, LabelLimits, doubts, is_left_to_a_person, leave_to_a_person
 from har.evaluation._evaluation import (
     AbstentionPoint,
     ClassFigures,
     Evaluation,
+    RecordingFigures,
     ReliabilityBin,
     SubjectFigures,
     evaluate,
@@ -19,19 +21,25 @@ __all__ = [
     "AbstentionPoint",
     "ClassFigures",
     "Evaluation",
+    "LabelEvidence",
+    "LabelLimits",
     "Latency",
     "LatencyRatio",
     "Outcome",
     "OwnLimits",
+    "RecordingFigures",
     "ReliabilityBin",
     "SubjectFigures",
     "Verdict",
     "bootstrap_mean",
     "compare",
     "compare_after_drift",
+    "doubts",
     "evaluate",
+    "is_left_to_a_person",
     "latency",
     "latency_ratio",
+    "leave_to_a_person",
     "percent",
     "points",
     "reference_classifier",

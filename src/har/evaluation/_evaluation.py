@@ -16,6 +16,8 @@ from har.evaluation._outcome import Outcome, require_same_windows
 
 INTERVAL = (2.5, 97.5)
 """Percentiles that bound the 95 % interval."""
+WEAKEST = 10
+"""Number of recordings to name."""
 THRESHOLDS = np.arange(100) / 100
 """Confidence thresholds of the abstention curve."""
 
@@ -39,6 +41,21 @@ class SubjectFigures:
     windows: int
     accuracy: float
     macro_f1: float
+
+
+@dataclass(frozen=True)
+class RecordingFigures:
+    """One recording, and the wrong answer that was given most often: activity, answer, share of the windows.
+
+    `activity`, `answer` and `share` are None where every window was named right.
+    """
+
+    recording: str
+    windows: int
+    accuracy: float
+    activity: str | None
+    answer: str | None
+    share: float | None
 
 
 @dataclass(frozen=True)
@@ -78,6 +95,8 @@ class Evaluation:
         confusion: K rows of K counts, truth in rows.
         classes: per activity, over all runs; support counts every window once.
         subjects: per subject, over all runs, sorted by name.
+        weakest: the recordings with the lowest accuracy, over all runs, the lowest first; at most `WEAKEST`. Empty
+            where the outcome does not name recordings.
         reliability: the bins behind `calibration_error`.
         abstention: what is answered, and how well, at each threshold.
         resamples: of the bootstrap.
@@ -96,6 +115,7 @@ class Evaluation:
     confusion: tuple[tuple[int, ...], ...]
     classes: tuple[ClassFigures, ...]
     subjects: tuple[SubjectFigures, ...]
+    weakest: tuple[RecordingFigures, ...]
     reliability: tuple[ReliabilityBin, ...]
     abstention: tuple[AbstentionPoint, ...]
     resamples: int
@@ -173,6 +193,7 @@ def evaluate(outcome: Outcome | Sequence[Outcome], *, resamples: int = RESAMPLES
         confusion=tuple(tuple(int(count) for count in row) for row in by_subject.sum(axis=0)),
         classes=_classes(runs[0].activities, metrics.tally(by_subject.sum(axis=0)), len(runs)),
         subjects=_subjects(names.tolist(), metrics.tally(by_subject), len(runs)),
+        weakest=_weakest(runs),
         reliability=_reliability(reliability),
         abstention=_abstention(metrics.abstention(confidence, correct, THRESHOLDS), len(confidence)),
         resamples=resamples,
@@ -208,6 +229,33 @@ def _subjects(names: list[str], counts: metrics.Tally, runs: int) -> tuple[Subje
         SubjectFigures(name, int(windows[row]) // runs, float(accuracy[row]), float(macro_f1[row]))
         for row, name in enumerate(names)
     )
+
+
+def _weakest(runs: Sequence[Outcome]) -> tuple[RecordingFigures, ...]:
+    if runs[0].recordings is None:
+        return ()
+    names, recording = np.unique(runs[0].recordings, return_inverse=True)
+    activities = runs[0].activities
+    each = [metrics.confusion_by_subject(run.labels, run.answers, recording, len(activities)) for run in runs]
+    counts = np.sum(each, axis=0)
+    windows = counts.sum(axis=(1, 2))
+    accuracy = np.trace(counts, axis1=1, axis2=2) / windows
+    found = []
+    for row in np.lexsort((names, -windows, accuracy))[:WEAKEST]:
+        wrong = counts[row] * (1 - np.eye(len(activities), dtype=counts.dtype))
+        label, answer = np.unravel_index(int(wrong.argmax()), wrong.shape)
+        most = float(wrong[label, answer])
+        found.append(
+            RecordingFigures(
+                recording=str(names[row]),
+                windows=int(windows[row]) // len(runs),
+                accuracy=float(accuracy[row]),
+                activity=activities[label] if most else None,
+                answer=activities[answer] if most else None,
+                share=most / float(windows[row]) if most else None,
+            )
+        )
+    return tuple(found)
 
 
 def _reliability(table: metrics.Reliability) -> tuple[ReliabilityBin, ...]:

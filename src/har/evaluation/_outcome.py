@@ -19,6 +19,7 @@ class Outcome:
         probabilities: float32 (N, K), one row per window.
         subjects: str (N,), who wore the sensor.
         activities: K names, in the order of the probabilities.
+        recordings: str (N,), the recording that each window was cut from; None: unknown.
 
     Raises:
         EvaluationError: arrays of different lengths, an unlabelled window, or a probability that is not finite.
@@ -28,6 +29,7 @@ class Outcome:
     probabilities: NDArray[np.float32]
     subjects: NDArray[np.str_]
     activities: tuple[str, ...]
+    recordings: NDArray[np.str_] | None = None
 
     def __post_init__(self) -> None:
         count, classes = len(self.labels), len(self.activities)
@@ -38,6 +40,13 @@ class Outcome:
                 f"{classes} activities",
                 got=f"{self.probabilities.shape} and {self.subjects.shape}",
                 remedy="Take all of them from the same windows and the same model.",
+            )
+        if self.recordings is not None and self.recordings.shape != (count,):
+            raise EvaluationError(
+                where="outcome",
+                expected=f"a recording for each of {count} windows",
+                got=str(self.recordings.shape),
+                remedy="Take both from the same windows.",
             )
         unknown = (self.labels < 0) | (self.labels >= classes)
         if unknown.any():
@@ -86,6 +95,7 @@ class Outcome:
             labels=self.labels[index],
             probabilities=self.probabilities[index],
             subjects=self.subjects[index],
+            recordings=None if self.recordings is None else self.recordings[index],
         )
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from har.files import temporary_folder
 from har.inference import Classifier, ModelMetadata
 
 HIDDEN = 384
@@ -80,8 +79,8 @@ def reference_classifier(metadata: ModelMetadata) -> Classifier:
     names = tuple(f"{channel}.amplitude{index}" for channel in metadata.channels for index in range(kept))
     described = replace(metadata, network="reference", feature_names=names)
     helper.set_model_props(model, described.to_properties())
-    with tempfile.TemporaryDirectory(prefix="har-reference-") as folder:
-        path = Path(folder) / "reference.onnx"
+    with temporary_folder("reference") as folder:
+        path = folder / "reference.onnx"
         onnx.save(model, path)
         return Classifier(path, threads=1)
 

@@ -3,29 +3,47 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from har.errors import EmptyRecordingError, RecordingTimeError
-from har.recordings._foreign import refuse_foreign
+from har.errors import RecordingTimeError
+from har.recordings import Quality
 from har.recordings.layouts import RawRecording
+from har.recordings.layouts._plausible import distinct, wrong_date, wrong_rate
+
+MOST_LOST = 0.05
+"""Share of the samples that may be dropped for a stamp that another one has."""
 
 _BLOCK_US = 2_000_000
 _RATES_APART = 2.0
 _CLIPPED_RUNS = 3
 
 
-def refuse_non_recording(path: Path) -> None:
-    """Raise for an empty file, a Git-LFS pointer or an AppleDouble file; folders pass."""
-    if path.is_dir():
-        return
-    with path.open("rb") as file:
-        head = file.read(64)
-    if not head.strip():
-        raise EmptyRecordingError.no_bytes(str(path))
-    refuse_foreign(head, str(path))
+def refuse_implausible(raw: RawRecording, max_gap_s: float) -> None:
+    """Refuse a recording whose rate or dates no sensor has, as a wrong unit of its stamps gives them."""
+    fault = wrong_rate(raw.times_us, 1 / max_gap_s) or (wrong_date(raw.times_us) if raw.clock == "utc" else "")
+    if fault:
+        raise RecordingTimeError(
+            where=raw.where,
+            expected=f"{1 / max_gap_s:g} to 5,000 samples per second, of a date from 2000 to today",
+            got=fault,
+            remedy="Check that the file has this layout: its stamps may be of another unit, or the device's clock was "
+            "not set.",
+        )
+
+
+def refuse_loss(where: str, quality: Quality) -> None:
+    """Refuse a recording of which `har ingest` would drop many samples, because others have the same stamps."""
+    lost = quality.duplicate_stamps / max(1, quality.samples_read)
+    if lost > MOST_LOST:
+        raise RecordingTimeError(
+            where=where,
+            expected=f"stamps that differ: at most {MOST_LOST:.0%} of the samples may share one with another",
+            got=f"{quality.duplicate_stamps:,} of {quality.samples_read:,} samples that would be lost",
+            remedy="Export stamps with milliseconds. If the file has several devices, name the column that tells them "
+            "apart: -o device=COLUMN.",
+        )
 
 
 def refuse_mixed_rates(raw: RawRecording, max_gap_s: float) -> None:
@@ -33,7 +51,7 @@ def refuse_mixed_rates(raw: RawRecording, max_gap_s: float) -> None:
 
     Rates are measured in blocks of two seconds; pauses longer than `max_gap_s` and repeated stamps do not count.
     """
-    times = np.unique(raw.times_us)
+    times = distinct(raw.times_us)
     intervals = np.diff(times)
     running = intervals <= round(max_gap_s * 1e6)
     block = ((times[:-1] - times[0]) // _BLOCK_US)[running] if len(times) > 1 else np.empty(0, np.int64)

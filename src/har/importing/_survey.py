@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from har.errors import ConflictingRecordingError, LakeError, RecordingError, SettingsError, UnitError
-from har.importing._checks import clipped, refuse_mixed_rates, refuse_non_recording, repeated
+import polars as pl
+
+from har.errors import RecordingError
+from har.importing._arguments import check_arguments
+from har.importing._checks import clipped, refuse_implausible, refuse_loss, refuse_mixed_rates, repeated
+from har.importing._kinds import refuse_other_kinds
 from har.importing._labels import Labels
-from har.importing._plausible import implausible
+from har.importing._messages import as_refusal, nothing_found, of_source, two_sessions
+from har.importing._names import Subjects, session_name, taken
+from har.importing._passed import passed_over
+from har.importing._staged import Draft, Refused, Survey
 from har.importing._table import inbox_table, parts
-from har.recordings import InboxFile, Quality, read_recording
+from har.recordings import InboxFile, read_recording
 from har.recordings.layouts import Layout, RawRecording, Source
-from har.recordings.layouts._names import plain
 from har.settings import Settings
 
 DAY_BEGINS_H = 8
@@ -24,60 +29,6 @@ ASSIGNED_FROM = dt.date(2024, 1, 1)
 """Default date of recordings without dates."""
 _PAUSE_S = 60
 """Between two recordings on an assigned date."""
-
-
-@dataclass(frozen=True)
-class Staged:
-    """A file that can be written to the inbox, and its quality.
-
-    Attributes:
-        file: its path in the staging folder, date, subject and session.
-        source: the file that it was made from.
-        clock: whether its dates were recorded ("utc") or assigned ("device", "counted").
-        seconds: duration from first to last sample.
-        quality: counts from cleaning.
-        sensors: the unit of the source by sensor.
-        placement, device: as given by the reader.
-    """
-
-    file: InboxFile
-    source: str
-    clock: str
-    seconds: float
-    quality: Quality
-    sensors: Mapping[str, str]
-    placement: str
-    device: str
-
-
-@dataclass(frozen=True)
-class Refused:
-    """A file, or one recording of it, that cannot be imported, and the reason."""
-
-    source: str
-    error: RecordingError
-
-
-@dataclass
-class Survey:
-    """The result of `survey`.
-
-    Attributes:
-        staged: the files that can be written.
-        refused: the files and recordings that cannot be imported.
-        faults: number of faults by description.
-        labels: the labels, their activities and numbers of samples.
-    """
-
-    staged: list[Staged] = field(default_factory=list)
-    refused: list[Refused] = field(default_factory=list)
-    faults: Counter[str] = field(default_factory=Counter)
-    labels: Labels = field(default_factory=Labels)
-
-    @property
-    def hours(self) -> float:
-        """Hours recorded, gaps included."""
-        return sum(one.seconds for one in self.staged) / 3600
 
 
 def survey(
@@ -90,6 +41,7 @@ def survey(
     names: Mapping[str, str] | None = None,
     units: Mapping[str, str] | None = None,
     first_day: dt.date = ASSIGNED_FROM,
+    inbox: bool = True,
 ) -> Survey:
     """Read all recordings in `path` and stage those that `har ingest` would accept.
 
@@ -102,42 +54,30 @@ def survey(
         names: activity by label; "" leaves the samples unlabelled.
         units: unit by sensor ("accelerometer", "gyroscope"), where the values are not in the reader's unit.
         first_day: the date of recordings without dates.
+        inbox: refuse what does not go with the recordings that the inbox has.
 
     Returns:
         The staged and refused files; unknown labels are in `labels.unknown`, their samples are staged unlabelled.
 
     Raises:
         SettingsError: an option, a unit or an activity does not exist, or there is no file of the layout.
-        LakeError: the disk refuses to read a file.
+        LakeError: the temporary folder is full.
     """
     options, units = dict(options or {}), dict(units or {})
-    _check(layout, path, settings, options, units)
+    check_arguments(layout, path, settings, options, units)
     source = Source(path, options, settings)
     result = Survey(labels=Labels.of(settings.activities.all, names or {}))
     run = _Run(settings, staging, units, first_day, result)
     files = list(layout.find(source))
     for file in files:
-        where = str(file)
         if file.name.startswith("._") or "__MACOSX" in file.parts:
             result.faults["AppleDouble files, skipped"] += 1
-            continue
-        try:
-            refuse_non_recording(file)
-            recordings = list(layout.read(file, source))
-        except RecordingError as error:
-            run.refuse(where, error)
-            continue
-        except OSError as error:
-            raise LakeError.unreadable(file, error) from error
-        for recording in recordings:
-            run.add(recording)
+        else:
+            run.read(file, layout, source)
+    result.passed = passed_over(source, files)
     if not files:
-        raise SettingsError(
-            where=str(path),
-            expected=f"files of the layout {layout.name}: {layout.title}",
-            got="none",
-            remedy="Check the path; `har import --list` describes the layouts.",
-        )
+        raise nothing_found(layout, path, result.passed)
+    run.finish(settings.path("inbox") if inbox else None)
     return result
 
 
@@ -153,73 +93,94 @@ class _Run:
         self.first_day = first_day
         self.result = result
         self._next_free_us: dict[str, int] = {}
+        self._subjects = Subjects()
+        self._paths: dict[str, str] = {}
 
     def refuse(self, where: str, error: RecordingError) -> None:
         self.result.refused.append(Refused(where, error))
         self.result.faults[f"refused: {type(error).__name__.removesuffix('Error')}"] += 1
 
-    def add(self, raw: RawRecording) -> None:
-        """Stage a recording, or those of its parts that can be imported."""
-        self.result.faults.update(raw.faults)
+    def read(self, file: Path, layout: Layout, source: Source) -> None:
+        """Convert a file's recordings, all or none, and stage those that `har ingest` would accept."""
+        before = self.result.counts()
+        drafts: list[Draft] = []
         try:
-            pieces = list(parts(raw, self.settings))
-        except RecordingError as error:
-            self.refuse(raw.where, error)
+            refuse_other_kinds(file, layout.name)
+            self._convert(layout.read(file, source), drafts)
+        except (Exception, pl.exceptions.PanicException) as error:
+            refusal = as_refusal(str(file), layout, error)
+            if refusal is None:
+                raise
+            self.result.restore(before)
+            for draft in drafts:
+                draft.file.path.unlink()
+                self._paths.pop(str(draft.file.path).casefold())
+            self.refuse(str(file), refusal)
             return
-        for piece in pieces:
+        for draft in drafts:  # the values are no longer in memory now
+            self._check(draft)
+
+    def _convert(self, recordings: Iterable[RawRecording], drafts: list[Draft]) -> None:
+        for raw in recordings:
+            self.result.faults.update(raw.faults)
             try:
-                self._stage(piece)
+                for piece in parts(raw, self.settings):
+                    try:
+                        drafts.append(self._draft(piece))
+                    except RecordingError as error:
+                        self.refuse(raw.where, error)
             except RecordingError as error:
                 self.refuse(raw.where, error)
 
-    def _stage(self, raw: RawRecording) -> None:
+    def finish(self, inbox: Path | None) -> None:
+        """Refuse the recordings that only the whole folder, or the inbox, shows to be wrong."""
+        found = [*self._subjects.conflicts(self.result.staged, inbox)]
+        if inbox is not None:
+            found += taken(self.result.staged, inbox)
+        for staged, error in found:
+            if staged in self.result.staged:
+                self.result.staged.remove(staged)
+                staged.file.path.unlink()
+                self.refuse(staged.source, error)
+        self.result.renamed = self._subjects.renamed(self.result.staged)
+
+    def _draft(self, raw: RawRecording) -> Draft:
         settings = self.settings
+        refuse_implausible(raw, settings.recordings.max_gap_s)
         refuse_mixed_rates(raw, settings.recordings.max_gap_s)
-        subject, session = plain(raw.subject), plain(raw.session, underscore=True)
+        subject, session = self._subjects.name(raw), session_name(raw)
         start_us = self._start_us(subject, raw)
         table, date = inbox_table(raw, start_us, settings, self.units, self.result.labels)
         path = self.staging / date.isoformat() / f"{subject}_{session}.parquet"
-        if path.exists():
-            raise ConflictingRecordingError(
-                where=raw.where,
-                expected=f"one session {session!r} of subject {subject!r} on {date}",
-                got="two",
-                remedy="Give them different sessions, with the layout's options such as pattern or session.",
-            )
+        earlier = self._paths.setdefault(str(path).casefold(), raw.where)
+        if path.exists() or earlier != raw.where:
+            raise two_sessions(raw.where, earlier, subject, session, date)
         path.parent.mkdir(parents=True, exist_ok=True)
         table.write_parquet(path, compression="zstd")
-        file = InboxFile(path, date, subject, session)
-        try:
-            recording = read_recording(file, settings)
-        except UnitError as error:
-            path.unlink()
-            raise UnitError(
-                where=raw.where,
-                expected=error.expected,
-                got=error.got.split(" when read as")[0] + f" when read as {self._unit(raw)}",
-                remedy=_unit_remedy(error),
-            ) from error
-        except RecordingError:
-            path.unlink()
-            raise
-        self.result.faults.update(implausible(recording, settings))
-        self._count(
-            Staged(
-                file,
-                raw.where,
-                raw.clock,
-                _seconds(raw),
-                recording.quality,
-                self._sensors(raw),
-                raw.placement,
-                raw.device,
-            ),
-            raw,
+        faults = clipped(raw)
+        faults += Counter({"samples that repeat the previous values": repeated(raw)})
+        return Draft(
+            InboxFile(path, date, subject, session),
+            raw.where,
+            raw.clock,
+            _seconds(raw),
+            self._sensors(raw),
+            raw.placement,
+            raw.device,
+            faults,
         )
 
-    def _count(self, staged: Staged, raw: RawRecording) -> None:
-        quality = staged.quality
-        self.result.staged.append(staged)
+    def _check(self, draft: Draft) -> None:
+        """Stage a draft if `har ingest` would accept it; else refuse it."""
+        try:
+            quality = read_recording(draft.file, self.settings).quality
+            refuse_loss(draft.source, quality)
+        except RecordingError as error:
+            draft.file.path.unlink()
+            self.refuse(draft.source, of_source(draft, error))
+            return
+        self.result.staged.append(draft.staged(quality))
+        self.result.faults.update(draft.faults)
         self.result.faults.update(
             +Counter(
                 {
@@ -230,11 +191,12 @@ class _Run:
                     "samples at full scale": quality.saturated,
                     "samples of a stuck sensor": quality.stuck,
                     "samples without a label": quality.unlabelled,
-                    "samples that repeat the previous values": repeated(raw),
+                    "rows with the stamp of others, spread over the time between stamps": quality.stamps_spread,
+                    "samples to interpolate": quality.interpolated,
+                    **Counter(f"recordings of which this is odd: {note}" for note in quality.notes),
                 }
             )
         )
-        self.result.faults.update(clipped(raw))
 
     def _start_us(self, subject: str, raw: RawRecording) -> int | None:
         """The assigned start of a recording without dates, in µs UTC: after the subject's previous one."""
@@ -250,56 +212,6 @@ class _Run:
         signals = {"accelerometer": raw.accelerometer, "gyroscope": raw.gyroscope}
         return {name: self.units.get(name, one.unit) for name, one in signals.items() if one is not None}
 
-    def _unit(self, raw: RawRecording) -> str:
-        return self._sensors(raw).get("accelerometer", "")
-
 
 def _seconds(raw: RawRecording) -> float:
     return float(raw.times_us.max() - raw.times_us.min()) / 1e6
-
-
-def _check(
-    layout: Layout, path: Path, settings: Settings, options: Mapping[str, str], units: Mapping[str, str]
-) -> None:
-    for name in options:
-        if name not in layout.options:
-            known = "; ".join(f"{key}: {text}" for key, text in layout.options.items())
-            raise SettingsError(
-                where=f"har import {layout.name}",
-                expected=f"one of the options {', '.join(layout.options)}" if known else "no option",
-                got=name,
-                remedy=known or "Leave it out.",
-            )
-    for sensor, unit in units.items():
-        kinds = {"accelerometer": ("g", "mg", "m/s^2"), "gyroscope": ("rad/s", "deg/s")}
-        if sensor not in kinds or unit not in kinds[sensor]:
-            raise SettingsError(
-                where="har import, --unit",
-                expected="accelerometer=g, mg or m/s^2, or gyroscope=rad/s or deg/s",
-                got=f"{sensor}={unit}",
-                remedy="Name the sensor and the actual unit of its values.",
-            )
-    if settings.sensors.further:
-        raise SettingsError(
-            where="har.toml, sensors.further",
-            expected="no further channels, since readers provide acceleration and angular rate only",
-            got=", ".join(one.name for one in settings.sensors.further),
-            remedy="Write the inbox files yourself, with a column for every channel in har.toml.",
-        )
-    for one in settings.sensors.all:
-        if len(one.channels) != 3:
-            raise SettingsError(
-                where="har.toml",
-                expected="3 channels per sensor (x, y, z), as readers provide them",
-                got=f"{len(one.channels)}: {', '.join(one.channels)}",
-                remedy="Set sensors.….channels, or write the inbox files yourself.",
-            )
-    if not path.exists():
-        raise SettingsError(where=str(path), expected="a folder or file", got="no such path", remedy="Check the path.")
-
-
-def _unit_remedy(error: UnitError) -> str:
-    for unit in ("m/s^2", "mg", "g"):
-        if f"look like {unit}:" in error.remedy:
-            return f"The values look like {unit}: add --unit accelerometer={unit}."
-    return "Name the unit of the values: --unit accelerometer=g, mg or m/s^2; they must include gravity."

@@ -14,39 +14,23 @@ from numpy.typing import NDArray
 from har.errors import EmptyRecordingError, MissingColumnError
 from har.importing._labels import Labels
 from har.recordings.layouts import RawRecording, Signal
+from har.recordings.layouts._sessions import session_bounds, session_name
 from har.settings import TICKS_PER_SECOND, Sensor, Settings
-
-_DAY_US = 86_400_000_000
 
 
 def parts(raw: RawRecording, settings: Settings) -> Iterator[RawRecording]:
     """Split a recording into sessions of at most a day; the second and later ones are numbered.
 
-    It is split at pauses of more than a day (without dates: an hour). Parts that are still longer than a day are split
-    at every midnight in the project's time zone.
+    `session_bounds` says where.
 
     Raises:
         EmptyRecordingError: the recording has no samples.
     """
-    times = raw.times_us
-    if not len(times):
+    if not len(raw.times_us):
         raise EmptyRecordingError(where=raw.where, expected="samples", got="no complete row", remedy="Export it again.")
-    longest = _DAY_US if raw.clock == "utc" else 3_600_000_000
-    cuts = np.flatnonzero(np.diff(times) > longest) + 1
-    if raw.clock == "utc":
-        bounds = [0, *cuts.tolist(), len(times)]
-        for first, last in pairwise(bounds):
-            piece = times[first:last]
-            if piece.max() - piece.min() > _DAY_US:
-                cuts = np.union1d(cuts, first + _midnights(piece, settings.project.timezone))
-    bounds = [0, *cuts.tolist(), len(times)]
+    bounds = session_bounds(raw.times_us, raw.clock, settings.project.timezone)
     for number, (first, last) in enumerate(pairwise(bounds), 1):
         yield raw if len(bounds) == 2 else _part(raw, first, last, number)
-
-
-def _midnights(times_us: NDArray[np.int64], zone: str) -> NDArray[np.int64]:
-    dates = pl.Series(times_us).cast(pl.Datetime("us", "UTC")).dt.convert_time_zone(zone).dt.date()
-    return np.flatnonzero((dates.to_physical().diff() > 0).fill_null(False).to_numpy())
 
 
 def _part(raw: RawRecording, first: int, last: int, number: int) -> RawRecording:
@@ -56,7 +40,7 @@ def _part(raw: RawRecording, first: int, last: int, number: int) -> RawRecording
     labels = raw.labels
     return replace(
         raw,
-        session=raw.session if number == 1 else f"{raw.session}-{number}",
+        session=session_name(raw.session, number),
         times_us=raw.times_us[first:last],
         accelerometer=cut(raw.accelerometer),
         gyroscope=cut(raw.gyroscope),
@@ -94,7 +78,7 @@ def inbox_table(
                 where=raw.where,
                 expected=f"samples of the {kind} ([sensors.{kind}] in har.toml)",
                 got="a recording without them",
-                remedy=f"Remove [sensors.{kind}] from har.toml if the project does not need it.",
+                remedy=f"If the project does not need it, remove [sensors.{kind}] from har.toml.",
             )
         factor = _factor(sensor, units.get(kind, signal.unit))
         for name, channel in zip(sensor.channels, signal.values.T, strict=True):

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import polars as pl
 
-from har.errors import ConflictingRecordingError, LakeError
+from har.errors import ConflictingRecordingError, LakeError, OddEntryError
 from har.files import write_atomically
-from har.importing._survey import Refused, Survey
+from har.importing._staged import Refused, Survey
+from har.recordings import require_plain
 
 
 @dataclass
@@ -31,6 +32,7 @@ def write(survey: Survey, inbox: Path) -> Written:
     for one in survey.staged:
         target = inbox / one.file.date.isoformat() / one.file.path.name
         try:
+            require_plain(target)
             content = one.file.path.read_bytes()
             if not target.exists():
                 write_atomically(target, content)
@@ -39,6 +41,8 @@ def write(survey: Survey, inbox: Path) -> Written:
                 written.present += 1
             else:
                 written.conflicts.append(Refused(one.source, _conflict(target)))
+        except OddEntryError as error:
+            written.conflicts.append(Refused(one.source, error))
         except OSError as error:
             raise LakeError.refused(target, error) from error
     return written

@@ -19,6 +19,9 @@ from har.errors import DeadlineError, ModelError, WindowError
 from har.inference._deadline import Watchdog
 from har.inference._metadata import ModelMetadata
 
+_EXTERNAL = b"\x0a\x08location"
+"""How ONNX writes the key of a tensor's external path; ten bytes that weights do not hold by chance."""
+
 
 class Prediction(NamedTuple):
     """Probabilities float32 (N, K) and features float32 (N, F), as the graph computes them."""
@@ -36,7 +39,8 @@ class Classifier:
         arena: keep memory between calls: slightly faster, but the memory of the largest batch is never released.
 
     Raises:
-        ModelError: the file does not exist, is no ONNX file, or was not exported by this project.
+        ModelError: the file does not exist, is no ONNX file, refers to other files for its weights, or was not exported
+            by this project.
     """
 
     def __init__(self, path: Path | str, *, threads: int | None = None, arena: bool = False) -> None:
@@ -48,9 +52,11 @@ class Classifier:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(
-                self.path.read_bytes(), options, providers=["CPUExecutionProvider"]
-            )
+            content = self.path.read_bytes()
+            _require_self_contained(content, where=str(path))
+            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        except ModelError:
+            raise
         except FileNotFoundError as error:
             raise ModelError(
                 where=str(path), expected="a model file", got="none", remedy="Train one: har train."
@@ -175,6 +181,17 @@ class Classifier:
                 got=str(window[row, sample, channel]),
                 remedy="Drop or repair the sample before cutting windows.",
             )
+
+
+def _require_self_contained(content: bytes, *, where: str) -> None:
+    """Refuse a model whose weights are in other files: a path in it could name any file, and no hash would cover it."""
+    if _EXTERNAL in content:
+        raise ModelError(
+            where=where,
+            expected="a model file with its weights inside",
+            got="one that refers to another file for them (ONNX external data)",
+            remedy="Save it in one file: onnx.save(model, path, save_as_external_data=False).",
+        )
 
 
 def granted_cores() -> int:

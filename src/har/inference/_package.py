@@ -1,7 +1,12 @@
-"""The package of a service: a folder with the champion, the fallback rule and, optionally, two further models."""
+"""The package of a service: a folder with the champion, the fallback rule and, optionally, two further models.
+
+Its manifest, `package.json`, holds the SHA-256 of every model file and of its own content, so that a flipped bit, an
+incomplete copy or another version's file under the same name is refused before anything is served.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from dataclasses import dataclass
@@ -11,9 +16,10 @@ from typing import Any
 from har.errors import ModelError
 from har.inference._rule import MagnitudeRule
 
-FORMAT = 1
+FORMAT = 2
 _MANIFEST = "package.json"
 _OPTIONAL = ("previous", "shadow")
+_AGAIN = "Package the champion again: har package."
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +34,7 @@ class Package:
         shadow: path of the shadow model, which gets some requests without answering them; None: there is none.
         shadow_version: its version in the registry.
         rule: answers if the models fail.
+        sha256: of the manifest's content, and through it of all files; a bento records it.
     """
 
     model: Path
@@ -37,27 +44,26 @@ class Package:
     shadow: Path | None
     shadow_version: int | None
     rule: MagnitudeRule
+    sha256: str
 
     @classmethod
     def read(cls, folder: Path | str) -> Package:
-        """Read a package's manifest. The model files are not opened.
+        """Read a package's manifest and compare every model file with it.
 
         Raises:
-            ModelError: the manifest is missing, has another format or cannot be read, or a model file is missing.
+            ModelError: the manifest is missing, has another format, cannot be read or was changed, or a model file is
+                missing or is not the one that was packaged.
         """
         folder = Path(folder)
         manifest = _manifest(folder / _MANIFEST)
         version = _version(folder, manifest, "version")
         versions = {name: _version(folder, manifest, name) for name in _OPTIONAL if manifest.get(name) is not None}
         paths = {name: folder / f"{name}.onnx" for name in versions}
+        rule = MagnitudeRule.from_json(manifest.get("rule"), where=f"{folder / _MANIFEST}, rule")
+        _require_hash(f"{folder / _MANIFEST}, sha256", manifest.get("sha256"), _content_sha256(manifest))
+        hashes = manifest.get("files")
         for path in (folder / "model.onnx", *paths.values()):
-            if not path.is_file():
-                raise ModelError(
-                    where=str(path),
-                    expected=f"the model file that {_MANIFEST} names",
-                    got="none",
-                    remedy="Package the champion again: har package.",
-                )
+            _require_file(path, hashes.get(path.name) if isinstance(hashes, dict) else None)
         return cls(
             folder / "model.onnx",
             version,
@@ -65,7 +71,8 @@ class Package:
             versions.get("previous"),
             paths.get("shadow"),
             versions.get("shadow"),
-            MagnitudeRule.from_json(manifest.get("rule"), where=f"{folder / _MANIFEST}, rule"),
+            rule,
+            manifest["sha256"],
         )
 
     @classmethod
@@ -105,12 +112,14 @@ class Package:
                 raise ModelError(
                     where=str(source), expected="a model file", got="none", remedy="Fetch it from the registry again."
                 ) from error
-        manifest = {
+        manifest: dict[str, Any] = {
             "format": FORMAT,
             "version": version,
             **{name: None if pair is None else pair[1] for name, pair in optional.items()},
+            "files": {f"{name}.onnx": _file_sha256(folder / f"{name}.onnx") for name in files},
             "rule": rule.to_json(),
         }
+        manifest["sha256"] = _content_sha256(manifest)
         (folder / _MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
         return cls.read(folder)
 
@@ -137,6 +146,34 @@ def _version(folder: Path, manifest: dict[str, Any], name: str) -> int:
             where=f"{folder / _MANIFEST}, {name}",
             expected="a version number of the registry",
             got=repr(version),
-            remedy="Package the champion again: har package.",
+            remedy=_AGAIN,
         )
     return version
+
+
+def _content_sha256(manifest: dict[str, Any]) -> str:
+    """SHA-256 of the manifest's values without the hash itself, whatever their order and spacing in the file."""
+    content = {name: value for name, value in manifest.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _file_sha256(path: Path) -> str:
+    # `har.files` has this too, but imports what an online bento does not have.
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _require_file(path: Path, expected: object) -> None:
+    if not path.is_file():
+        raise ModelError(where=str(path), expected=f"the model file that {_MANIFEST} names", got="none", remedy=_AGAIN)
+    _require_hash(str(path), expected, _file_sha256(path))
+
+
+def _require_hash(where: str, expected: object, got: str) -> None:
+    if expected != got:
+        raise ModelError(
+            where=where,
+            expected=f"the content that was packaged, SHA-256 {expected}",
+            got=f"another, SHA-256 {got}",
+            remedy=_AGAIN,
+        )

@@ -7,7 +7,8 @@
     summarise  write minutes per activity, a table and a page per day
     collect    read the online service's prediction log into the lake
     monitor    write drift reports and decide what to do
-    label      import labels from a CSV
+    label      import labels from a CSV, and take them back
+    review     accept or reject feedback of the online service
     package    build the champion's two bentos and test them
     reproduce  train a registered version again and compare its metrics
 

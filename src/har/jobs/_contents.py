@@ -167,14 +167,8 @@ def known_samples(lake: Lake) -> tuple[Partition, pl.DataFrame]:
     Raises:
         NotEnoughDataError: the lake is empty.
     """
+    lake.require_samples()
     partitions = sorted(lake.contents())
-    if not partitions:
-        raise NotEnoughDataError(
-            where=str(lake.samples.path),
-            expected="ingested samples",
-            got="none",
-            remedy="Put files into the inbox and run `har ingest`.",
-        )
     columns = ["session", "segment", "time", *lake.channels]
     ((partition, frame),) = lake.samples.each(lake.samples.version(), partitions[-1:], columns)
     return partition, frame.sort("session", "time").head(KNOWN_SAMPLES)

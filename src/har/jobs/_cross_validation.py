@@ -112,6 +112,7 @@ def cross_validate(
     validation: float = 0.2,
     each: Each = in_turn,
     watch: Watch | None = None,
+    recordings: NDArray[np.str_] | None = None,
 ) -> CrossValidation:
     """Evaluate a network on every subject, each time trained without that subject.
 
@@ -127,6 +128,7 @@ def cross_validate(
         validation: share of a fold's training subjects, at least one.
         each: how to run the folds of all seeds.
         watch: sees the results as they come.
+        recordings: the names of the recordings, by number; None: the figures name no recording.
 
     Raises:
         SettingsError: an unknown network.
@@ -155,12 +157,14 @@ def cross_validate(
     if watch is not None:
         results = watch(results, len(parts))
     found = list(results)
+    of_windows = None if recordings is None else recordings[known.recordings]
     outcomes = []
     for run in range(len(seeds)):
         probabilities = np.full((len(known), len(signal.activities)), np.nan, np.float32)
         for held_out, result in zip(members, found[run * len(members) :], strict=False):
             probabilities[np.isin(known.subjects, held_out)] = result.probabilities
-        outcomes.append(Outcome(known.labels.astype(np.int64), probabilities, known.subjects, signal.activities))
+        labels = known.labels.astype(np.int64)
+        outcomes.append(Outcome(labels, probabilities, known.subjects, signal.activities, of_windows))
     return CrossValidation(
         network=options.network,
         seeds=tuple(seeds),

@@ -28,15 +28,7 @@ def due_days(
 ) -> tuple[list[dt.date], list[str]]:
     """Days to judge, and notes about those that cannot be judged yet."""
     lake = project.lake
-    by_champion = (pl.col("model_version") == champion.number).any().alias("by_champion")
-    profiled = (
-        lake.profiles.scan()
-        .filter(pl.col("date") >= (Profiles(lake).oldest_kept(project.settings.monitoring.keep_days) or dt.date.min))
-        .group_by("date")
-        .agg(pl.col("made_at").max(), by_champion)
-        .sort("date")
-        .collect()
-    )
+    profiled = _profiled_days(project, champion)
     if date is not None:
         if not profiled.filter((pl.col("date") == date) & pl.col("by_champion")).height:
             raise NotEnoughDataError(
@@ -47,8 +39,7 @@ def due_days(
             )
         candidates = profiled.filter(pl.col("date") == date)
     else:
-        after = champion.tags.get("trained_to", "")
-        candidates = profiled.filter(pl.col("date").cast(pl.String) > after)
+        candidates = profiled.filter(pl.col("date").cast(pl.String) > _trained_to(champion))
     known = {row.date: row for row in DecisionLog(lake).rows()}
     made = dict(lake.drift.read(columns=["date", "made_at"]).iter_rows())
     today = dt.datetime.now(project.settings.project.zone).date()
@@ -72,6 +63,55 @@ def due_days(
     if future and future[-1] > today + dt.timedelta(days=1):
         notes.append(f"Recordings of {future[-1]} wait until that day is over. Was the clock of a device wrong?")
     return due, notes
+
+
+def why_no_day_is_due(project: Project, champion: Version) -> str:
+    """Why `due_days` found no day: the reasons that hold, with dates, and what to do."""
+    lake, settings = project.lake, project.settings
+    scored = _profiled_days(project, champion)["date"].to_list()
+    if not scored:
+        if not lake.scores.count():
+            return "no day has been scored yet. Score first: har score."
+        return (
+            f"no day of the last {settings.monitoring.keep_days} (monitoring.keep_days) has a profile. Score newer "
+            "recordings, or make the profiles again: har score --rescore."
+        )
+    trained_to = _trained_to(champion)
+    later = [day for day in scored if str(day) > trained_to]
+    if not later:
+        return (
+            f"version {champion.number} was trained on recordings up to {trained_to}, and the newest scored day is "
+            f"{scored[-1]}. Days after {trained_to} are monitored: ingest and score newer recordings. A day of the "
+            f"training: har monitor --date {scored[-1]}."
+        )
+    today = dt.datetime.now(settings.project.zone).date()
+    judged = [row.date for row in DecisionLog(lake).rows() if row.date in later]
+    open_days = [day for day in later if day >= today and day not in judged]
+    reasons = []
+    if judged:
+        reasons.append(f"every scored day up to {max(judged)} has been judged (again: har monitor --again)")
+    if open_days:
+        reasons.append(f"{open_days[0]} is not over yet in {settings.project.timezone}")
+    return f"{', and '.join(reasons) or 'another version scored the days since'}."
+
+
+def _trained_to(champion: Version) -> str:
+    """The newest date that the version was trained on, ISO 8601; "": unknown."""
+    return champion.tags.get("trained_to", "")
+
+
+def _profiled_days(project: Project, champion: Version) -> pl.DataFrame:
+    """The dates with profiles, sorted: `date`, `made_at` of the newest, and whether the champion made one."""
+    lake = project.lake
+    oldest = Profiles(lake).oldest_kept(project.settings.monitoring.keep_days) or dt.date.min
+    by_champion = (pl.col("model_version") == champion.number).any().alias("by_champion")
+    return lake.profiles.collect(
+        lake.profiles.scan()
+        .filter(pl.col("date") >= oldest)
+        .group_by("date")
+        .agg(pl.col("made_at").max(), by_champion)
+        .sort("date")
+    )
 
 
 def _labels_came(lake: Lake, row: DecisionRow, made_at: dt.datetime | None) -> bool:

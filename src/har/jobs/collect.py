@@ -6,7 +6,6 @@ after one that was killed, or one that reads a file that the service still write
 
 from __future__ import annotations
 
-import datetime as dt
 import fcntl
 import os
 from collections.abc import Iterator, Sequence
@@ -22,11 +21,11 @@ from har.errors import LakeError
 from har.files import write_atomically
 from har.inference import Classifier
 from har.jobs._each import Each, in_turn, once
+from har.jobs._placing import KEY, add_feedback, place_waiting, requests_with_ids
 from har.journal import Entries, Fault, Reader
 from har.lake import Lake
 from har.monitoring.profiles import chosen_features, profile_online
 from har.project import Project
-from har.schema import UNKNOWN_SUBJECT
 from har.settings import Settings
 
 CHUNK_BYTES = 64_000_000
@@ -36,9 +35,6 @@ _BLOCK_BYTES = 2_000_000
 """Parsed at once; as Python objects, it takes a few times this."""
 _COMMIT_BYTES = 48_000_000
 """Approximate size that is read between two commits; it bounds the memory for files of any size."""
-_RECENT = dt.timedelta(days=7)
-"""Search the requests of the last days before a feedback first, because most feedback is given soon."""
-_KEY = ("request_id", "start")
 
 
 @dataclass(frozen=True)
@@ -62,7 +58,7 @@ class CollectReport:
         predictions: new windows in `predictions`.
         shadows: windows already in `requests` that got the shadow model's answer.
         labels: new rows in `labels`.
-        waiting: rows in `labels` whose request has not arrived yet.
+        waiting: feedback whose request, or predictions of the interval that it claims, are not in the lake yet.
         torn: incomplete last lines of killed writers.
         unmatched: windows of shadow lines without a request in the lake; they are ignored.
         bad: lines that cannot be read.
@@ -112,6 +108,8 @@ def collect(project: Project, *, each: Each = in_turn) -> CollectReport:
     parts = [CollectPart(project, tuple(chunk)) for chunk in log_chunks(project.settings)]
     for done in track(each(collect_part, parts), "Collecting", total=len(parts), unit="chunks"):
         report.add(done)
+    if not parts:  # predictions of the nightly job may have come since
+        report.waiting = once(each, waiting_still, project)
     if project.settings.monitoring.enabled:
         once(each, profile_answers, project)
     for bad in report.bad:
@@ -125,10 +123,16 @@ def collect_part(part: CollectPart) -> CollectReport:
     return collect_files(part.project.lake, part.files)
 
 
+def waiting_still(project: Project) -> int:
+    """Bound waiting feedback to predictions that came since; returns how much still waits."""
+    return place_waiting(project.lake)
+
+
 def profile_answers(project: Project) -> int:
     """Profile the windows that the service answered and that no profile contains yet."""
     settings = project.settings
-    versions = project.lake.requests.scan().select(pl.col("model_version").unique()).collect()["model_version"]
+    requests = project.lake.requests
+    versions = requests.collect(requests.scan().select(pl.col("model_version").unique()))["model_version"]
     registered = {version.number for version in project.registry.versions()}
     features = {}
     for number in sorted(registered.intersection(versions.to_list())):
@@ -200,7 +204,7 @@ def collect_files(lake: Lake, paths: Sequence[Path]) -> CollectReport:
                 file.path.unlink()
             report.files, report.open = len(closed), len(files) - len(closed)
             report.torn = sum(file.torn for file in closed)
-            report.waiting = _waiting(lake).height
+            report.waiting = place_waiting(lake)
     except LakeError:
         raise
     except OSError as error:
@@ -260,8 +264,8 @@ def _commit(lake: Lake, entries: Entries, report: CollectReport) -> None:
     seen = windows.select(same).join(shadows.unique(same, keep="first"), on=same, how="left", maintain_order="left")
     windows = windows.hstack(seen.drop(same))
     if len(windows):
-        report.predictions += lake.predictions.add(windows.select(lake.predictions.schema.names()), _KEY)
-        new = lake.requests.add(windows.select(lake.requests.schema.names()), _KEY)
+        report.predictions += lake.predictions.add(windows.select(lake.predictions.schema.names()), KEY)
+        new = lake.requests.add(windows.select(lake.requests.schema.names()), KEY)
         report.requests += new
         touched = windows.select("date", "subject").unique().rows()
         lake.predictions.compact(touched)
@@ -271,14 +275,14 @@ def _commit(lake: Lake, entries: Entries, report: CollectReport) -> None:
     if len(shadows):
         _amend(lake, shadows, report)
     if len(entries.feedback) or len(windows):
-        _label(lake, entries.feedback, windows["request_id"].unique(), report)
+        report.labels += add_feedback(lake, entries.feedback, windows["request_id"].unique())
 
 
 def _amend(lake: Lake, shadows: pl.DataFrame, report: CollectReport) -> None:
     """Add the shadow model's answers to requests that are already in the lake."""
-    columns = ["date", "subject", *_KEY, "received_at", "shadow_version"]
+    columns = ["date", "subject", *KEY, "received_at", "shadow_version"]
     window = pl.int_range(pl.len(), dtype=pl.Int32).over("request_id", "received_at", order_by="start")
-    known = _requests(lake, shadows["request_id"], shadows["received_at"].min(), columns).select(
+    known = requests_with_ids(lake, shadows["request_id"], shadows["received_at"].min(), columns).select(
         pl.exclude("shadow_version"), window.alias("window"), pl.col("shadow_version").alias("had")
     )
     # Clients may use an id twice: choose the request received at the same time, or else the last one.
@@ -292,80 +296,10 @@ def _amend(lake: Lake, shadows: pl.DataFrame, report: CollectReport) -> None:
     report.unmatched += shadows.join(pairs, on=["request_id", "window"], how="anti").height
     changes = (
         pairs.filter(pl.col("had").is_null())
-        .unique(["date", "subject", *_KEY], keep="first", maintain_order=True)
-        .select("date", "subject", *_KEY, "shadow_version", "shadow_activity", "shadow_confidence")
+        .unique(["date", "subject", *KEY], keep="first", maintain_order=True)
+        .select("date", "subject", *KEY, "shadow_version", "shadow_activity", "shadow_confidence")
     )
-    report.shadows += lake.requests.amend(changes, _KEY)
-
-
-def _label(lake: Lake, feedback: pl.DataFrame, arrived: pl.Series, report: CollectReport) -> None:
-    """Write new feedback, and complete waiting feedback whose request has arrived."""
-    with lake.labels.lock():
-        known = lake.labels.read(columns=["feedback_id"])
-        new = (
-            feedback.unique("feedback_id", keep="first", maintain_order=True)
-            .join(known, on="feedback_id", how="anti", maintain_order="left")
-            .with_columns(
-                pl.coalesce(pl.col("start").dt.date(), pl.col("received_at").dt.date()).alias("date"),
-                pl.col("subject").fill_null(UNKNOWN_SUBJECT),
-            )
-            .select(lake.labels.schema.names())
-        )
-        waiting = _waiting(lake).join(arrived.to_frame(), on="request_id", how="semi")
-        placed = _with_interval(lake, pl.concat([new.filter(pl.col("start").is_null()), waiting]))
-        moved = waiting.join(placed, on="feedback_id", how="semi")
-        rows = pl.concat([new.join(placed, on="feedback_id", how="anti", maintain_order="left"), placed])
-        partitions = pl.concat([rows, moved]).select("date", "subject").unique().rows()
-        if partitions:
-            others = lake.labels.read(partitions=partitions).join(moved, on="feedback_id", how="anti")
-            lake.labels.replace(pl.concat([others, rows]), partitions)
-        report.labels += len(new)
-
-
-def _with_interval(lake: Lake, feedback: pl.DataFrame) -> pl.DataFrame:
-    """Feedback whose request is in the lake, with the request's subject and the interval of its windows."""
-    if feedback.is_empty():
-        return feedback
-    columns = ["date", "subject", *_KEY, "received_at"]
-    requests = _requests(lake, feedback["request_id"], feedback["received_at"].min(), columns)
-    # Clients may use an id twice: choose the last request.
-    requests = requests.filter(pl.col("received_at") == pl.col("received_at").max().over("request_id"))
-    windows = (
-        lake.predictions.scan(partitions=requests.select("date", "subject").unique().rows())
-        .filter(pl.col("request_id").is_in(requests["request_id"].unique().to_list()))
-        .select("date", "subject", *_KEY, "end")
-        .collect()
-    )
-    places = (
-        requests.join(windows, on=["date", "subject", *_KEY])
-        .group_by("request_id")
-        .agg(pl.col("date").min(), pl.col("subject").first(), pl.col("start").min(), pl.col("end").max())
-    )
-    bare = feedback.drop("date", "subject", "start", "end")
-    return bare.join(places, on="request_id", maintain_order="left").select(feedback.columns)
-
-
-def _requests(lake: Lake, ids: pl.Series, since: object, columns: list[str]) -> pl.DataFrame:
-    """The windows of these requests.
-
-    Args:
-        lake: searched first among recent requests, then, for the ids not found, among all.
-        ids: the request ids.
-        since: when the first line with one of these ids was received.
-        columns: to read, including request_id and received_at.
-    """
-    wanted = set(ids)
-    table = lake.requests.scan().select(columns)
-    found = pl.DataFrame(schema=table.collect_schema())
-    for when in (pl.col("received_at") >= pl.lit(since) - _RECENT, pl.lit(True)):
-        wanted -= set(found["request_id"])
-        if wanted:
-            found = pl.concat([found, table.filter(when & pl.col("request_id").is_in(list(wanted))).collect()])
-    return found
-
-
-def _waiting(lake: Lake) -> pl.DataFrame:
-    return lake.labels.scan().filter(pl.col("start").is_null()).collect()
+    report.shadows += lake.requests.amend(changes, KEY)
 
 
 def _sort_key(path: Path) -> tuple[str, int, str]:

@@ -10,10 +10,11 @@ from functools import lru_cache
 from typing import Any
 
 from har.console import bar, console
-from har.dataset import load_windows
+from har.dataset import load_windows, recording_names
 from har.experiment import labelled
 from har.jobs._cross_validation import CrossValidation, FoldResult, cross_validate, evaluate_fold
 from har.jobs._each import Each, in_turn
+from har.lake import require_samples
 from har.pages import write_index, write_report
 from har.project import Project
 from har.registry import git_state
@@ -82,6 +83,8 @@ def evaluate(
     Returns:
         The headline figures, one level deep, as in `reports/evaluation.json`.
     """
+    require_samples(project.lake)
+    project.lake.labels.require_all_commits()
     parameters = _parameters(project, network, folds, seeds)
     report = project.settings.path("reports") / "evaluation.json"
     flat: dict[str, Any] = json.loads(report.read_text()) if report.exists() else {}
@@ -104,6 +107,7 @@ def _cross_validation(parameters: Parameters, each: Each) -> dict[str, Any]:
         validation=settings.split.validation,
         each=each,
         watch=_bar,
+        recordings=recording_names(project.lake, version=version),
     )
     flat = {**result.flat(), "samples_version": version, "key": parameters.key}
     write_report(

@@ -1,26 +1,32 @@
 """Read the inbox into the lake; files that cannot be ingested go to quarantine.
 
 Samples are committed first, then the files' rows in `recordings`. After a run that was killed between the two, the next
-one reads the same files again and writes the same partitions. Ingested files stay in the inbox as the raw data.
+one reads the same files again and writes the same partitions. Ingested files stay in the inbox as the raw data: if the
+lake has lost samples, the files of those subject-days are read again.
+
+Whatever is wrong with one file is that file's: it goes to quarantine or, if it must not or cannot be touched, is left
+where it is and named; the others are ingested. Only a disk or a lake that fails ends the job.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import polars as pl
 from rich.markup import escape
 
 from har.console import console, track
-from har.errors import ConflictingRecordingError, DuplicateRecordingError, RecordingError
+from har.errors import DuplicateRecordingError, RecordingError
 from har.jobs._each import Each, in_turn, once
-from har.lake import Lake, Partition
+from har.jobs._ingested import Ingested, Landed, commit
+from har.jobs._isolation import fault_of, set_aside_or_leave
+from har.jobs._overlaps import Key, Sessions, Trimmed, counted_once
+from har.lake import Lake, Partition, to_load_again
 from har.project import Project
-from har.recordings import InboxFile, Recording, StrayFile, inbox_files, quarantine, read_recording
+from har.recordings import InboxFile, Part, Recording, StrayFile, cut_at_midnight, inbox_files, read_recording
+from har.schema import FLAGS
 from har.settings import Settings
 
 CHUNK_BYTES = 200_000_000
@@ -36,32 +42,81 @@ class Quarantined:
     error: RecordingError
 
 
+@dataclass(frozen=True)
+class Skipped:
+    """An entry of the inbox that was left where it is, and the reason."""
+
+    file: str
+    error: RecordingError
+
+
 @dataclass
 class IngestReport:
-    """The result of ingesting files; `unfinished` files changed while they were read, and wait for the next run."""
+    """The result of ingesting files.
+
+    Attributes:
+        landed: files that were ingested.
+        restored: those of them that had been ingested before, and of whose dates the lake has lost samples.
+        unfinished: files that changed while they were read; they wait for the next run.
+        known: files that were ingested before.
+        quarantined: files that went to quarantine.
+        skipped: entries that were left where they are: links, pipes, files that cannot be read, …
+        samples: new rows of the sample table.
+        rows_read: rows of the ingested files.
+        rows_kept: those that were used.
+        interpolated: new rows of the sample table without a measured sample nearby.
+        overlapping: samples that were left out, because another session has them.
+        notes: a sentence for each file that was cut, or overlaps another session.
+    """
 
     landed: list[str] = field(default_factory=list)
     unfinished: list[str] = field(default_factory=list)
     known: list[str] = field(default_factory=list)
     quarantined: list[Quarantined] = field(default_factory=list)
+    restored: list[str] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
     samples: int = 0
+    rows_read: int = 0
+    rows_kept: int = 0
+    interpolated: int = 0
+    overlapping: int = 0
+    notes: list[str] = field(default_factory=list)
 
     def add(self, other: IngestReport) -> None:
         """Add another report's counts."""
-        self.landed += other.landed
-        self.unfinished += other.unfinished
-        self.known += other.known
-        self.quarantined += other.quarantined
-        self.samples += other.samples
+        for name, value in vars(other).items():
+            setattr(self, name, getattr(self, name) + value)
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing was quarantined or skipped."""
+        return not self.quarantined and not self.skipped
+
+    @property
+    def summary(self) -> str:
+        """Files and rows in one line."""
+        waiting = f", {len(self.unfinished)} still being uploaded" if self.unfinished else ""
+        restored = f" ({len(self.restored)} of them again, as samples were missing)" if self.restored else ""
+        once_only = f", {self.overlapping} in two sessions and counted once" if self.overlapping else ""
+        return (
+            f"{len(self.landed)} files ingested{restored}, {len(self.known)} known, "
+            f"{len(self.quarantined)} quarantined, {len(self.skipped)} skipped{waiting}; "
+            f"{self.rows_read} rows read, {self.rows_kept} kept, {self.rows_read - self.rows_kept} dropped, "
+            f"{self.interpolated} interpolated{once_only}."
+        )
 
 
 @dataclass(frozen=True)
 class IngestPart:
-    """Files of some subjects of one date; `replace`: also replace sessions that have other content."""
+    """Files of some subjects of one date.
+
+    `replace`: also replace sessions that have other content; `reload`: subject-days of which samples are missing.
+    """
 
     project: Project
     files: tuple[InboxFile, ...]
     replace: bool = False
+    reload: frozenset[Partition] = frozenset()
 
     def __str__(self) -> str:
         return f"{self.files[0].date} ({len(self.files)} files)"
@@ -69,7 +124,7 @@ class IngestPart:
 
 @dataclass(frozen=True)
 class StrayPart:
-    """Files that are no recordings by their names."""
+    """Entries of the inbox that are no recordings."""
 
     project: Project
     strays: tuple[StrayFile, ...]
@@ -85,33 +140,38 @@ def ingest(
 
     Args:
         project: its inbox and lake.
-        date: this date only; None: all.
-        replace: replace sessions that were ingested with other content.
+        date: the folder of this date only; None: all.
+        replace: replace sessions that were ingested with other content; also read files again that an older release
+            ingested, which did not cut them at midnight.
         each: how to run the chunks; writers of a table wait for each other.
 
     Raises:
-        LakeError: a table cannot be written; none is left incomplete.
+        LakeError: the inbox or a table cannot be read, or a table cannot be written; none is left incomplete.
     """
     chunks, strays = inbox_chunks(project.settings, date)
     report = IngestReport()
     if strays:
         report.add(once(each, set_aside, StrayPart(project, tuple(strays))))
-    parts = [IngestPart(project, tuple(chunk), replace) for chunk in chunks]
+    reload = to_load_again(project.lake)
+    parts = [IngestPart(project, tuple(chunk), replace, reload) for chunk in chunks]
     for done in track(each(ingest_part, parts), "Ingesting", total=len(parts), unit="chunks"):
         report.add(done)
-    for bad in report.quarantined:
-        reason = escape(f"{bad.file}: {bad.error}")  # the error quotes text that may look like markup
-        console.print(f"[yellow]quarantined[/] {reason}", highlight=False)
+    for word, bad in (("quarantined", report.quarantined), ("skipped", report.skipped)):
+        for one in bad:
+            reason = escape(str(one.error))  # the error quotes text that may look like markup
+            console.print(f"[yellow]{word}[/] {reason}", highlight=False, soft_wrap=True)
+    for note in report.notes:
+        console.print(f"[yellow]note[/] {escape(note)}", highlight=False, soft_wrap=True)
     return report
 
 
 def ingest_part(part: IngestPart) -> IngestReport:
     """Ingest some subjects of one date."""
-    return ingest_files(part.project.lake, part.project.settings, part.files, replace=part.replace)
+    return ingest_files(part.project.lake, part.project.settings, part.files, replace=part.replace, reload=part.reload)
 
 
 def inbox_chunks(settings: Settings, date: dt.date | None = None) -> tuple[list[list[InboxFile]], list[StrayFile]]:
-    """The inbox's files in chunks, each of some subjects of one date, and the files that are no recordings.
+    """The inbox's files in chunks, each of some subjects of one date, and the entries that are no recordings.
 
     Args:
         settings: have the inbox's path.
@@ -122,7 +182,7 @@ def inbox_chunks(settings: Settings, date: dt.date | None = None) -> tuple[list[
     total = 0
     last: Partition | None = None
     for file in sorted(files, key=lambda file: (file.date, file.subject, file.session, file.path)):
-        size = file.path.stat().st_size
+        size = (_stamp(file.path) or (0,))[0]
         partition = (file.date, file.subject)
         full = partition != last and total + size > CHUNK_BYTES
         if not chunks or full or (last is not None and file.date != last[0]):
@@ -134,7 +194,14 @@ def inbox_chunks(settings: Settings, date: dt.date | None = None) -> tuple[list[
     return chunks, strays
 
 
-def ingest_files(lake: Lake, settings: Settings, files: Sequence[InboxFile], *, replace: bool = False) -> IngestReport:
+def ingest_files(
+    lake: Lake,
+    settings: Settings,
+    files: Sequence[InboxFile],
+    *,
+    replace: bool = False,
+    reload: frozenset[Partition] | None = None,
+) -> IngestReport:
     """Read, check and commit files of one date.
 
     Args:
@@ -142,131 +209,154 @@ def ingest_files(lake: Lake, settings: Settings, files: Sequence[InboxFile], *, 
         settings: describe the files.
         files: of one date; all files of a subject in the same call.
         replace: replace sessions that have other content, instead of refusing them.
+        reload: subject-days whose files are read again, because samples are missing; None: find them.
 
     Raises:
-        LakeError: a table cannot be written; none is left incomplete.
+        LakeError: a table cannot be read or written; none is left incomplete.
     """
-    report = IngestReport()
     with lake.recordings.lock():
-        known = _Ingested(lake)
-        landed: list[tuple[InboxFile, Recording]] = []
+        lost = to_load_again(lake) if reload is None else reload
+        intake = _Intake(lake, settings, replace, lost)
+        intake.plan(files)
         for file in files:
-            if not file.path.exists():  # another run has moved it to quarantine since it was listed
-                continue
-            before = _stamp(file.path)
-            try:
-                if known.holds(file, replace=replace):
-                    report.known.append(file.where)
-                    continue
-                recording = read_recording(file, settings)
-            except RecordingError as error:
-                if _stamp(file.path) != before:
-                    report.unfinished.append(file.where)
-                    continue
-                report.quarantined.append(_set_aside(file.path, error, settings))
-                continue
-            if _stamp(file.path) != before:
-                report.unfinished.append(file.where)
-                continue
-            known.add(file)
-            landed.append((file, recording))
-            report.landed.append(file.where)
-            report.samples += len(recording.frame)
-        if landed:
-            _commit(lake, landed)
-    return report
+            intake.take(file)
+        if intake.landed:
+            commit(lake, intake.landed)
+    return intake.report
 
 
 def set_aside(part: StrayPart) -> IngestReport:
-    """Quarantine files that are no recordings by their names."""
-    there = [stray for stray in part.strays if stray.path.exists()]
-    return IngestReport(quarantined=[_set_aside(stray.path, stray.error, part.project.settings) for stray in there])
+    """Quarantine files that are no recordings by their names; links, pipes and the like are left and named."""
+    report = IngestReport()
+    for stray in part.strays:
+        _set_aside(stray.path, stray.error, part.project.settings, report)
+    return report
 
 
-class _Ingested:
-    """The files in the lake, by session and by content."""
+class _Intake:
+    """Files of one date on their way into the lake."""
 
-    def __init__(self, lake: Lake) -> None:
-        rows = lake.recordings.read(columns=["date", "subject", "session", "sha256"]).iter_rows()
-        self._content = {(date, subject, session): sha256 for date, subject, session, sha256 in rows}
-        self._owner = {sha256: key for key, sha256 in self._content.items()}
+    def __init__(self, lake: Lake, settings: Settings, replace: bool, lost: Collection[Partition]) -> None:
+        self.settings = settings
+        self.replace = replace
+        self.lost = lost
+        self.report = IngestReport()
+        self.landed: list[Landed] = []
+        self._known = Ingested(lake)
+        self._sessions = Sessions(lake, settings, self._known.placements, lost)
+        self._renewed: set[str] = set()
+        self._replaced: set[Key] = set()
 
-    def holds(self, file: InboxFile, *, replace: bool) -> bool:
-        """Whether this file was ingested as this session.
+    def plan(self, files: Sequence[InboxFile]) -> None:
+        """Find the subjects of whom a file is replaced: what their other files share with it is decided again.
 
-        Raises:
-            ConflictingRecordingError: the session was ingested with other content.
-            DuplicateRecordingError: the content was ingested as another session.
+        Files that an older release ingested, which neither cut nor compared them, are read again, too, and so are those
+        of subjects of whom the lake has lost samples.
         """
-        key = _key(file)
-        content = self._content.get(key)
-        if content == file.sha256:
-            return True
-        owner = self._owner.get(file.sha256)
-        if owner is not None and owner != key:
-            raise DuplicateRecordingError(
-                where=file.where,
-                expected="a recording that is not in the lake yet",
-                got=f"the same bytes as session {owner[2]!r} of subject {owner[1]!r} on {owner[0]}",
-                remedy="Delete the copy; if the other file has the wrong name, see `har ingest --replace`.",
+        for file in files:
+            try:
+                if self._is_lost(file) or (self.replace and self._known.to_renew(file)):
+                    self._renewed.add(file.subject)
+            except OSError:  # `take` meets it again, and reports it
+                continue
+        for file in files:
+            if file.subject in self._renewed:
+                self._replaced.update(self._known.keys(file))
+
+    def _is_lost(self, file: InboxFile) -> bool:
+        return any(key[:2] in self.lost for key in self._known.keys(file))
+
+    def take(self, file: InboxFile) -> None:
+        """Read a file and keep it for the commit, or report why not."""
+        before = _stamp(file.path)
+        if before is None:  # another run has moved it to quarantine since it was listed
+            return
+        is_known = False
+        try:
+            with fault_of(file, self.settings):
+                is_known = self._known.holds(file, replace=self.replace)
+                if is_known and file.subject not in self._renewed:
+                    self.report.known.append(file.where)
+                    return
+                recording = read_recording(file, self.settings)
+                parts = cut_at_midnight(file, recording, self.settings)
+                self._known.require_free(file, parts)
+            beside = self._sessions.beside(file.subject, parts, self._replaced)
+            with fault_of(file, self.settings):
+                trimmed = counted_once(file, parts, beside, self.settings)
+        except RecordingError as error:
+            self._refuse(file, error, is_known=is_known, unchanged=_stamp(file.path) == before)
+            return
+        if _stamp(file.path) != before:
+            self._wait(file)
+            return
+        self._land(file, recording, trimmed, is_known=is_known)
+
+    def _land(self, file: InboxFile, recording: Recording, trimmed: Sequence[Trimmed], *, is_known: bool) -> None:
+        parts = [one.part for one in trimmed]
+        restored = is_known and self._is_lost(file)
+        self.landed.append(Landed(file, trimmed, self._known.keys(file), again=is_known))
+        self._known.add(file, parts)
+        self._sessions.add(file.subject, parts)
+        if is_known and not restored:
+            self.report.known.append(file.where)
+            return
+        quality = recording.quality
+        frames = [part.recording.frame for part in parts]
+        self.report.add(
+            IngestReport(
+                landed=[file.where],
+                restored=[file.where] if restored else [],
+                samples=sum(map(len, frames)),
+                rows_read=quality.samples_read,
+                rows_kept=quality.samples_kept,
+                interpolated=sum(int((frame["flags"] & FLAGS["interpolated"] > 0).sum()) for frame in frames),
+                overlapping=sum(one.overlapping for one in trimmed),
+                notes=[*_cut(file, parts, self.settings), *(note for one in trimmed for note in one.notes)],
             )
-        if content is not None and not replace:
-            raise ConflictingRecordingError(
-                where=file.where,
-                expected=f"session {key[2]!r} of subject {key[1]!r} on {key[0]} as it was ingested "
-                f"(sha256 {content[:12]}…)",
-                got=f"other content (sha256 {file.sha256[:12]}…)",
-                remedy="If the new file is right, put it back into the inbox and run `har ingest --replace`; "
-                "if it is another session, rename it.",
-            )
-        return False
+        )
 
-    def add(self, file: InboxFile) -> None:
-        self._content[_key(file)] = file.sha256
-        self._owner[file.sha256] = _key(file)
+    def _refuse(self, file: InboxFile, error: RecordingError, *, is_known: bool, unchanged: bool) -> None:
+        if not unchanged:
+            self._wait(file)
+        elif is_known and not isinstance(error, DuplicateRecordingError):
+            # It was ingested before, with other settings perhaps; its samples stay.
+            self._replaced.difference_update(self._known.keys(file))
+            self.report.known.append(file.where)
+            self.report.notes.append(f"{error} It was ingested before, and its samples stay as they are.")
+        else:
+            if is_known:
+                self.landed.append(Landed(file, (), self._known.keys(file), again=True))
+            else:
+                self._replaced.difference_update(self._known.keys(file))
+            _set_aside(file.path, error, self.settings, self.report)
 
-
-def _commit(lake: Lake, landed: Sequence[tuple[InboxFile, Recording]]) -> None:
-    partitions = sorted({(file.date, file.subject) for file, _ in landed})
-    fresh = pl.DataFrame([(*_key(file),) for file, _ in landed], ["date", "subject", "session"], orient="row")
-    now = dt.datetime.now(dt.UTC)
-    rows = pl.DataFrame([_row(file, recording, now) for file, recording in landed], dict(lake.recordings.schema))
-    samples = pl.concat([_without(lake.samples.read(partitions=partitions), fresh), *(r.frame for _, r in landed)])
-    lake.samples.replace(samples.sort("date", "subject", "session", "time"), partitions)
-    recordings = pl.concat([_without(lake.recordings.read(partitions=partitions), fresh), rows])
-    lake.recordings.replace(recordings.sort("date", "subject", "session"), partitions)
+    def _wait(self, file: InboxFile) -> None:
+        self._replaced.difference_update(self._known.keys(file))
+        self.report.unfinished.append(file.where)
 
 
-def _without(frame: pl.DataFrame, fresh: pl.DataFrame) -> pl.DataFrame:
-    return frame.join(fresh, on=["date", "subject", "session"], how="anti")
+def _cut(file: InboxFile, parts: Sequence[Part], settings: Settings) -> list[str]:
+    if len(parts) < 2:
+        return []
+    return [
+        f"{file.where}: cut at midnight ({settings.project.timezone}) into {len(parts)} dates, {parts[0].date} to "
+        f"{parts[-1].date}."
+    ]
 
 
-def _row(file: InboxFile, recording: Recording, now: dt.datetime) -> dict[str, Any]:
-    quality = recording.quality
-    return {
-        "date": file.date,
-        "subject": file.subject,
-        "session": file.session,
-        "file": file.where,
-        "sha256": file.sha256,
-        "ingested_at": now,
-        "samples": len(recording.frame),
-        "placement": recording.placement,
-        "device": recording.device,
-        **{name: value for name, value in vars(quality).items() if name != "samples_kept"},
-    }
+def _set_aside(path: Path, error: RecordingError, settings: Settings, report: IngestReport) -> None:
+    name, outcome = set_aside_or_leave(path, error, settings)
+    if isinstance(outcome, Path):
+        report.quarantined.append(Quarantined(name, outcome, error))
+    elif outcome is not None:
+        report.skipped.append(Skipped(name, outcome))
 
 
-def _set_aside(path: Path, error: RecordingError, settings: Settings) -> Quarantined:
-    inbox = settings.path("inbox")
-    now_at = quarantine(path, error, settings.path("quarantine"), inbox=inbox)
-    return Quarantined(str(path.relative_to(inbox)), now_at, error)
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns
-
-
-def _key(file: InboxFile) -> tuple[dt.date, str, str]:
-    return file.date, file.subject, file.session
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    """Size, time of change and type; None if there is nothing. A link is not followed."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns, status.st_mode

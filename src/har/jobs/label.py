@@ -1,4 +1,4 @@
-"""Import labels from a CSV, and list the windows that labels are wanted for.
+"""Labels from people: import a CSV, take it back, and list the windows that labels are wanted for.
 
 The CSV has the columns subject, start, end and activity. `har labels --out` writes one with the windows whose labels
 would help most; a log of exercises or a diary can be another source.
@@ -8,102 +8,160 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
+from har.dataset import matched_windows
 from har.errors import LabelError
+from har.jobs._label_checks import overlapping, require_recordings
+from har.jobs._label_table import COLUMNS, TABLE, read_labels
 from har.lake import Lake
-from har.settings import Settings
+from har.project import Project
+from har.registry import whoami
+from har.schema import IMPORTED, IMPORTED_ID
 
-COLUMNS = ("subject", "start", "end", "activity")
+__all__ = [
+    "COLUMNS",
+    "TABLE",
+    "Import",
+    "add_labels",
+    "batches",
+    "import_labels",
+    "read_labels",
+    "requested_labels",
+    "undo_batch",
+    "why_none_are_requested",
+    "without_subject",
+]
+
 _TIME = pl.Datetime("us", "UTC")
+_LISTED = 8
+_EARLIER = "before-"
+"""Prefix of the batches that releases without the column `batch` imported: each import had one time of receipt."""
 
 
-def read_labels(path: Path, settings: Settings) -> pl.DataFrame:
-    """Read labels from a CSV; rows without an activity are skipped.
+@dataclass(frozen=True)
+class Import:
+    """What a table of labels says, and what came of it.
+
+    Attributes:
+        batch: its name, by which it can be taken back; "": nothing was imported.
+        rows: labels in the table.
+        new: those of them that the lake does not have.
+        recordings: date, subject, session, `windows` that get a label, and `replaced`, how many of these have another
+            one so far.
+        overlapping: rows that overlap a later one about the same subject with another activity; the later one counts.
+    """
+
+    batch: str
+    rows: int
+    new: int
+    recordings: pl.DataFrame
+    overlapping: int
+
+
+def import_labels(project: Project, path: Path, *, dry_run: bool = False) -> Import:
+    """Import labels from a CSV, all of them or none.
 
     Args:
-        path: a CSV with at least subject, start, end (ISO 8601; without an offset in the project's zone) and activity.
-        settings: the activities and the time zone.
-
-    Returns:
-        Columns subject, start, end (UTC) and activity.
+        project: its lake has the recordings that the labels are about.
+        path: see `read_labels`.
+        dry_run: only say what the labels match.
 
     Raises:
-        LabelError: the file is no CSV or lacks a column; or a line has no valid timestamp, an end that is not after its
-            start, or an unknown activity.
+        LabelError: see `read_labels`; or a line is about a subject that the lake does not have, or about an interval in
+            which it has no recording and no request of this subject.
     """
-    try:
-        table = pl.read_csv(path, infer_schema=False)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise LabelError(
-            where=str(path), expected="a CSV with a header", got=str(error).splitlines()[0], remedy="Fix the file."
-        ) from error
-    missing = [name for name in COLUMNS if name not in table.columns]
-    if missing:
-        raise LabelError(
-            where=str(path),
-            expected=f"columns {', '.join(COLUMNS)}",
-            got=f"no {', '.join(missing)}",
-            remedy="Start from the file that `har labels --out FILE` writes.",
-        )
-    rows = table.select(COLUMNS).with_row_index("line", offset=2).with_columns(pl.col("activity").str.strip_chars())
-    rows = rows.filter(pl.col("activity") != "")
-    zone = settings.project.timezone
-    labels = rows.with_columns(
-        pl.coalesce(
-            pl.col(name).str.to_datetime("%+", time_zone="UTC", strict=False),
-            pl.col(name)
-            .str.to_datetime(time_unit="us", strict=False)
-            .dt.replace_time_zone(zone)
-            .dt.convert_time_zone("UTC"),
-        ).cast(_TIME)
-        for name in ("start", "end")
+    settings, lake = project.settings, project.lake
+    labels = read_labels(path, settings)
+    require_recordings(lake, labels, path)
+    windows = matched_windows(lake, settings, labels)
+    new = len(_rows(lake, labels).join(_known_ids(lake), on="feedback_id", how="anti"))
+    batch = "" if dry_run or not new else f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S}-{_digest(labels.write_csv())[:4]}"
+    if batch:
+        new = add_labels(lake, labels, source=f"{whoami()}: {path.name}", batch=batch)
+    replaced = (pl.col("before") != pl.col("activity")).fill_null(False).sum().cast(pl.Int64).alias("replaced")
+    return Import(
+        batch=batch,
+        rows=len(labels),
+        new=new,
+        recordings=windows.group_by("date", "subject", "session", maintain_order=True).agg(
+            pl.len().cast(pl.Int64).alias("windows"), replaced
+        ),
+        overlapping=overlapping(labels),
     )
-    _check(rows, labels, settings.activities.all, where=path)
-    return labels.drop("line")
 
 
-def _check(rows: pl.DataFrame, labels: pl.DataFrame, activities: tuple[str, ...], *, where: Path) -> None:
-    """Refuse labels with an invalid time or activity; `rows` are the same lines as text."""
-    remedy = "Fix the line; no label was imported from the file."
-    for name in ("start", "end"):
-        for line, text in rows.filter(labels[name].is_null()).select("line", name).head(1).iter_rows():
-            raise LabelError(
-                where=f"{where}, line {line}, {name}",
-                expected="an ISO 8601 timestamp",
-                got=repr(text or ""),
-                remedy=remedy,
-            )
-    for line, start, end in rows.filter(labels["end"] <= labels["start"]).select("line", "start", "end").iter_rows():
-        raise LabelError(where=f"{where}, line {line}", problem=f"end {end} is not after start {start}", remedy=remedy)
-    for line, activity in rows.filter(~rows["activity"].is_in(activities)).select("line", "activity").iter_rows():
-        raise LabelError(
-            where=f"{where}, line {line}, activity",
-            expected=f"one of {', '.join(activities)}",
-            got=repr(activity),
-            remedy=remedy,
-        )
-
-
-def add_labels(lake: Lake, labels: pl.DataFrame) -> int:
-    """Add labels to `lake.labels`; a label that is there already is not added again.
+def add_labels(lake: Lake, labels: pl.DataFrame, *, source: str = "", batch: str = "") -> int:
+    """Add a person's labels to `lake.labels`; a label that is there already is not added again.
 
     Args:
         lake: to write to.
-        labels: subject, start, end (UTC) and activity.
+        labels: subject, start, end (UTC) and activity; of those that overlap, the last one counts.
+        source: where they are from; "": this person.
+        batch: by which they can be taken back; "": a name of their own.
 
     Returns:
         How many are new.
     """
-    rows = labels.with_columns(
-        pl.col("start").dt.date().alias("date"),
-        pl.lit(None, pl.String).alias("request_id"),
-        pl.struct(COLUMNS).map_elements(_label_id, return_dtype=pl.String).alias("feedback_id"),
-        pl.lit(dt.datetime.now(dt.UTC), _TIME).alias("received_at"),
+    rows = _rows(lake, labels, source=source or whoami(), batch=batch)
+    return lake.labels.add(rows, ["feedback_id"])
+
+
+def batches(lake: Lake) -> pl.DataFrame:
+    """The imports, oldest first: batch, received_at, source, labels, subjects, first and last (UTC)."""
+    rows = lake.labels.read().filter(pl.col("feedback_id").str.starts_with(IMPORTED_ID)).with_columns(_batch())
+    return (
+        rows.group_by("batch")
+        .agg(
+            pl.col("received_at").min(),
+            pl.col("source").first().fill_null("an earlier release"),
+            pl.len().alias("labels"),
+            pl.col("subject").replace("", None).fill_null("(none)").unique().sort().str.join(", ").alias("subjects"),
+            pl.col("start").min().alias("first"),
+            pl.col("end").max().alias("last"),
+        )
+        .sort("received_at", "batch")
     )
-    return lake.labels.add(rows.select(lake.labels.schema.names()), ["feedback_id"])
+
+
+def without_subject(lake: Lake) -> list[str]:
+    """Batches of labels that name no subject, which earlier releases let in; `undo_batch` takes them out."""
+    if all(subject for _, subject in lake.labels.partitions()):
+        return []
+    rows = lake.labels.read().filter(pl.col("subject").fill_null("") == "").with_columns(_batch())
+    return rows["batch"].unique().sort().to_list()
+
+
+def undo_batch(lake: Lake, batch: str) -> int:
+    """Take a batch of imported labels back; returns how many there were.
+
+    Args:
+        lake: to write to.
+        batch: its name, or the beginning of it.
+
+    Raises:
+        LabelError: no batch or more than one begins so.
+    """
+    known = batches(lake)["batch"].to_list()
+    meant = [name for name in known if name == batch] or [name for name in known if batch and name.startswith(batch)]
+    if len(meant) != 1:
+        raise LabelError(
+            where="har labels --undo",
+            expected=f"a batch of labels ({', '.join(known[-_LISTED:]) or 'there is none'})",
+            got=f"{batch!r}, which {len(meant)} of them begin with" if meant else repr(batch),
+            remedy="`har labels --batches` lists them.",
+        )
+    with lake.labels.lock():
+        chosen = lake.labels.read().with_columns(_batch()).filter(pl.col("batch") == meant[0])
+        gone = chosen.filter(pl.col("feedback_id").str.starts_with(IMPORTED_ID))
+        partitions = gone.select("date", "subject").unique().rows()
+        others = lake.labels.read(partitions=partitions).join(gone, on="feedback_id", how="anti")
+        # What else has no subject cannot be used, and no table takes it any more.
+        lake.labels.replace(others.filter(pl.col("subject").fill_null("") != ""), partitions)
+    return len(gone)
 
 
 def requested_labels(lake: Lake) -> pl.DataFrame:
@@ -128,6 +186,48 @@ def requested_labels(lake: Lake) -> pl.DataFrame:
     )
 
 
+def why_none_are_requested(lake: Lake) -> str:
+    """The reason why `requested_labels` is empty, in a sentence that says what to do."""
+    if not lake.scores.partitions():
+        return "No labels are wanted: nothing was scored yet. Score the recordings: har score."
+    newest = lake.decisions.read(columns=["date", "decided_at", "action"]).sort("date", "decided_at")
+    if newest.is_empty():
+        return "No labels are wanted: no day was monitored yet. Judge the scored days: har monitor."
+    date, _, action = newest.row(-1)
+    return f"No labels are wanted: none were requested up to {date}, whose decision was: {action}."
+
+
+def _rows(lake: Lake, labels: pl.DataFrame, *, source: str = "", batch: str = "") -> pl.DataFrame:
+    """Labels as rows of the table; each is received a microsecond after the one before, so that the last one counts."""
+    now = dt.datetime.now(dt.UTC)
+    return labels.select(
+        pl.col("start").dt.date().alias("date"),
+        *COLUMNS,
+        pl.lit(None, pl.String).alias("request_id"),
+        pl.struct(COLUMNS).map_elements(_label_id, return_dtype=pl.String).alias("feedback_id"),
+        (pl.lit(now, _TIME) + pl.duration(microseconds=pl.int_range(pl.len()))).alias("received_at"),
+        *(pl.lit(None, _TIME).alias(name) for name in ("claimed_start", "claimed_end")),
+        pl.lit(source).alias("source"),
+        pl.lit(batch or f"{now:%Y%m%dT%H%M%S}-{_digest(str(now.timestamp()))[:4]}").alias("batch"),
+        pl.lit(IMPORTED).alias("review"),
+        pl.lit(whoami()).alias("reviewed_by"),
+    ).select(lake.labels.schema.names())
+
+
+def _known_ids(lake: Lake) -> pl.DataFrame:
+    return lake.labels.read(columns=["feedback_id"])
+
+
+def _batch() -> pl.Expr:
+    """The batch of an imported label; those of earlier releases are told apart by when they were received."""
+    earlier = pl.format("{}{}", pl.lit(_EARLIER), pl.col("received_at").dt.strftime("%Y%m%dT%H%M%S.%6f"))
+    return pl.coalesce("batch", earlier).alias("batch")
+
+
 def _label_id(row: dict[str, object]) -> str:
     """The id of a label: equal for equal subject, start, end and activity."""
-    return "table-" + hashlib.sha256("\n".join(str(row[name]) for name in COLUMNS).encode()).hexdigest()[:24]
+    return IMPORTED_ID + _digest("\n".join(str(row[name]) for name in COLUMNS))[:24]
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

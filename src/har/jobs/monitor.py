@@ -15,9 +15,10 @@ from pathlib import Path
 from rich.markup import escape
 
 from har.console import console
-from har.jobs._due import due_days, stored_decision, to_send
+from har.jobs._due import due_days, stored_decision, to_send, why_no_day_is_due
 from har.jobs._each import Each, in_turn, once
 from har.jobs._events import Send, decision_event, no_receiver, promotion_event
+from har.lake import require_predictions
 from har.monitoring import DecisionLog, DriftReports, Profiles
 from har.monitoring.decisions import (
     STARTS_TRAINING,
@@ -46,6 +47,7 @@ class MonitorReport:
         unsent: number of decisions whose event was not received; the next run sends it.
         index: the page with links to all reports; None: there are none.
         notes: sentences for the user.
+        idle: why no day was judged; "": days were, or a note says why not.
     """
 
     model_version: int
@@ -54,6 +56,7 @@ class MonitorReport:
     unsent: int
     index: Path | None
     notes: tuple[str, ...] = ()
+    idle: str = ""
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,9 @@ def monitor(
     champion = project.registry.champion()
     if not project.settings.monitoring.enabled:
         return _finished(champion, notes=["Monitoring is switched off: monitoring.enabled in har.toml."])
+    require_predictions(project.lake)
+    for table in (project.lake.labels, project.lake.requests, project.lake.decisions):
+        table.require_all_commits()
     notes: list[str] = []
     unsent = 0
     handled: list[DecisionRow] = []
@@ -162,7 +168,9 @@ def monitor(
             # The following days were scored by the version that no longer serves.
             break
     index = _write_pages(project)
-    return _finished(project.registry.champion(), handled, days=days, unsent=unsent, index=index, notes=notes)
+    idle = "" if due or waiting else why_no_day_is_due(project, champion)
+    champion = project.registry.champion()
+    return _finished(champion, handled, days=days, unsent=unsent, index=index, notes=notes, idle=idle)
 
 
 def watch(part: DayPart) -> DayReport:
@@ -238,10 +246,11 @@ def _finished(
     unsent: int = 0,
     index: Path | None = None,
     notes: Sequence[str] = (),
+    idle: str = "",
 ) -> MonitorReport:
     for note in notes:
         console.print(f"[yellow]{escape(note)}[/]", highlight=False)
-    return MonitorReport(champion.number, tuple(days), tuple(handled), unsent, index, tuple(notes))
+    return MonitorReport(champion.number, tuple(days), tuple(handled), unsent, index, tuple(notes), idle)
 
 
 def _has_reference(version: Version) -> bool:

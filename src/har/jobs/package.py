@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import json
-import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from har.console import console
 from har.errors import PackagingError
+from har.files import temporary_folder
 from har.jobs._contents import Choice, choose, code_sha256, known_samples, require_fit, write_package
 from har.jobs._each import Each, in_threads, once
 from har.predictions import predict
@@ -201,8 +201,8 @@ def record(part: RecordPart) -> None:
 
 def _build_and_check(project: Project, bentos: Bentos, choice: Choice, key: str, each: Each) -> list[str]:
     number = choice.version.number
-    with bentos.all_or_nothing(key), tempfile.TemporaryDirectory(prefix="har-package-") as parent:
-        part = BuildPart(project, bentos, choice, key, Path(parent) / "package")
+    with bentos.all_or_nothing(key), temporary_folder("package") as parent:
+        part = BuildPart(project, bentos, choice, key, parent / "package")
         with console.status("Reading the champion's training windows …"):
             windows = once(each, write, part)
         with console.status("Building the bentos …"):
@@ -250,8 +250,8 @@ def _served(part: CheckPart, route: str, body: bytes, kind: str) -> bytes:
     import httpx
 
     with (
-        tempfile.TemporaryDirectory(prefix="har-test-") as journal,
-        part.bentos.serving(part.tag, {**_LONG_TIMEOUTS, "HAR_PATHS__JOURNAL": journal}) as address,
+        temporary_folder("test") as journal,
+        part.bentos.serving(part.tag, {**_LONG_TIMEOUTS, "HAR_PATHS__JOURNAL": str(journal)}) as address,
     ):
         try:
             # The bento runs on this machine, which a proxy cannot reach.

@@ -7,7 +7,6 @@ import math
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from har.errors import ReproductionError
+from har.files import temporary_folder
 from har.registry import Registry, worktree
 
 TIMINGS = "latency"
@@ -80,8 +80,8 @@ def reproduce(
         notes.append("No commit was recorded: the current code was run.")
     if _is_true(recipe.get("git_dirty", recorded.tags.get("git_dirty", False))):
         notes.append("The code had uncommitted changes when this version was trained; the commit was run without them.")
-    with _source(root, commit) as source, tempfile.TemporaryDirectory(prefix="har-reproduced-") as folder:
-        metrics = _train(source, recipe, Path(folder), version=recorded.number)
+    with _source(root, commit) as source, temporary_folder("reproduced") as folder:
+        metrics = _train(source, recipe, folder, version=recorded.number)
     return Reproduction(
         version=recorded.number,
         commit=commit,

@@ -20,7 +20,7 @@ from har.errors import SettingsError
 from har.inference import Classifier
 from har.jobs._each import Each, in_threads, once
 from har.jobs.summarise import summarise
-from har.lake import Lake, Partition
+from har.lake import Lake, Partition, require_samples, to_score_again
 from har.monitoring import Profiler, Profiles
 from har.predictions import Parts, predict, with_signal
 from har.project import Project
@@ -120,12 +120,14 @@ def score(
 
     Raises:
         NoChampionError: there is no champion yet.
+        NotEnoughDataError: the lake has no samples.
         ModelMismatchError: the champion or the service was made for other settings.
         SettingsError: `scoring.service` is set, but `connect` is not given.
     """
     began = time.perf_counter()
     lake, settings = project.lake, project.settings
     champion = project.registry.champion()
+    lake.require_samples()
     project.classifier(champion.number)  # fails early if the model was made for other settings
     profiler = _profiler(project, champion.number)
     service = None
@@ -142,6 +144,7 @@ def score(
     samples_version = lake.samples.version()
     profiled = Profiles(lake).done(champion.number, settings.monitoring.keep_days) if profiler else None
     wanted = pending(lake, champion.number, date=date, rescore=rescore, profiled=profiled)
+    require_samples(lake, wanted)
     chunks = chunks_to_score(lake, wanted)
     parts = [ScorePart(project, champion.number, chunk, service) for chunk in chunks]
     reports = list(track(each(score_part, parts), "Scoring", total=len(parts), unit="chunks"))
@@ -200,7 +203,7 @@ def pending(
     rescore: bool = False,
     profiled: Container[Partition] | None = None,
 ) -> dict[Partition, str]:
-    """Partitions whose current content no model has scored, with the content's id.
+    """Partitions whose current content no model has scored, or whose predictions are gone, with the content's id.
 
     Args:
         lake: has samples and scores.
@@ -215,11 +218,12 @@ def pending(
             columns=["date", "subject", "content", "model_version"]
         ).iter_rows()
     }
+    gone = to_score_again(lake)
     wanted = {}
     for partition, content in lake.contents().items():
         scored_content, version = scored.get(partition, ("", -1))
         complete = version == model_version and (profiled is None or partition in profiled)
-        fresh = scored_content == content and (complete or not rescore)
+        fresh = scored_content == content and partition not in gone and (complete or not rescore)
         if not fresh and date in (None, partition[0]):
             wanted[partition] = content
     return dict(sorted(wanted.items()))
@@ -273,7 +277,7 @@ def score_chunk(
     began = time.perf_counter()
     samples_version = lake.samples.version()
     columns = ["session", "segment", "time", *lake.channels]
-    parts = lake.samples.each(samples_version, chunk.partitions, columns)
+    parts = lake.samples.each(samples_version, chunk.partitions, columns, verify=True)
     features = observer.features if observer else ()
     if predictor is None:
         answers = predict(parts, settings, classifier, model_version, features=features)

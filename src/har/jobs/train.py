@@ -15,13 +15,14 @@ from rich.markup import escape
 
 from har.console import bar, console
 from har.errors import MonitoringError
+from har.evaluation import is_left_to_a_person
 from har.experiment import Champion, challenge, make_recipe, run
 from har.files import write_atomically
 from har.jobs._due import FAILED
 from har.jobs._each import Each, in_turn, once
 from har.jobs._events import Send, no_receiver, promotion_event
 from har.jobs.package import TAGS
-from har.lake import newest_day
+from har.lake import newest_day, require_samples
 from har.monitoring import DecisionLog
 from har.monitoring.decisions import LAKE_TO, DecisionRow
 from har.monitoring.drift import REFERENCE, REFERENCE_PROFILE
@@ -160,6 +161,8 @@ def train(
 def settle_recipe(order: Order) -> Recipe:
     """Decide data version, split, seed and commit."""
     project = order.project
+    require_samples(project.lake)
+    project.lake.labels.require_all_commits()
     git = git_state(project.settings.root)
     champion = project.champion
     previous = project.registry.recipe(champion.number) if champion else None
@@ -263,7 +266,8 @@ def _train_for(row: DecisionRow, order: Order, each: Each, send: Send) -> TrainR
     except Exception as error:
         DecisionLog(project.lake).mark([row], outcome=f"{FAILED}{type(error).__name__}: {error}")
         raise
-    outcome = "promoted" if report.promoted else f"rejected: {' '.join(report.reasons)}"
+    word = "left to a person" if is_left_to_a_person(report.reasons) else "rejected"
+    outcome = "promoted" if report.promoted else f"{word}: {' '.join(report.reasons)}"
     _handled(project, row, f"version {report.version} {outcome}")
     return report
 
@@ -314,7 +318,7 @@ def _champion(project: Project) -> Champion | None:
     if version is None:
         return None
     number = version.number
-    return Champion(number, registry.model_path(number), registry.recipe(number))
+    return Champion(number, registry.model_path(number), registry.recipe(number), version.metrics.get("accuracy"))
 
 
 def _page(project: Project, version: int) -> Path:

@@ -3,8 +3,24 @@
 Every write is one atomic commit; every table can be read at an earlier version.
 """
 
+from har.lake._intact import Loss, losses, require_predictions, require_samples, to_load_again, to_score_again
 from har.lake._lake import Lake, Partition
+from har.lake._reader import check_path
+from har.lake._repair import repair
 from har.lake._table import Table
 from har.lake._where import newest_day
 
-__all__ = ["Lake", "Partition", "Table", "newest_day"]
+__all__ = [
+    "Lake",
+    "Loss",
+    "Partition",
+    "Table",
+    "check_path",
+    "losses",
+    "newest_day",
+    "repair",
+    "require_predictions",
+    "require_samples",
+    "to_load_again",
+    "to_score_again",
+]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
+from har.errors import NotEnoughDataError
 from har.lake._table import Table
 from har.lake._where import Partition
 from har.schema import (
@@ -24,17 +25,19 @@ from har.schema import (
 
 __all__ = ["Lake", "Partition"]
 
+_NEW_IN_LABELS = ("claimed_start", "claimed_end", "source", "batch", "review", "reviewed_by")
+
 
 class Lake:
     """The tables under one folder.
 
     Attributes:
         samples: canonical samples, see `har.recordings`.
-        recordings: one row per ingested file.
+        recordings: one row per ingested file and date.
         predictions: one row per scored window, by the nightly job or online.
         scores: one row per scored partition.
         requests: one row per window that the online service answered.
-        labels: one row per feedback.
+        labels: one row per label that is not in a recording's file.
         profiles: distributions of the model's features per day, subject, placement and device.
         drift: one report per monitored day.
         decisions: the decisions of the monitoring policy, and their outcome.
@@ -44,16 +47,41 @@ class Lake:
     def __init__(self, folder: Path, channels: tuple[str, ...]) -> None:
         self.folder = folder
         self.channels = channels
-        self.samples = Table(folder / "samples", canonical_schema(channels))
-        self.recordings = Table(folder / "recordings", RECORDINGS, added=["placement", "device"])
-        self.predictions = Table(folder / "predictions", PREDICTIONS, added=["request_id"])
-        self.scores = Table(folder / "scores", SCORES)
+        self.samples = Table(folder / "samples", canonical_schema(channels), rebuild="har ingest")
+        self.recordings = Table(
+            folder / "recordings",
+            RECORDINGS,
+            added=["interpolated", "stamps_spread", "notes", "placement", "device", "overlapping"],
+            rebuild="har ingest",
+        )
+        self.predictions = Table(folder / "predictions", PREDICTIONS, added=["request_id"], rebuild="har score")
+        self.scores = Table(folder / "scores", SCORES, rebuild="har score")
         self.requests = Table(folder / "requests", REQUESTS, measured=True)
-        self.labels = Table(folder / "labels", LABELS)
-        self.profiles = Table(folder / "profiles", PROFILES, retired=["days", "month_days"], measured=True)
+        self.labels = Table(folder / "labels", LABELS, added=_NEW_IN_LABELS)
+        self.profiles = Table(
+            folder / "profiles",
+            PROFILES,
+            retired=["days", "month_days"],
+            measured=True,
+            rebuild="har score",
+        )
         self.drift = Table(folder / "drift", DRIFT)
         self.decisions = Table(folder / "decisions", DECISIONS)
         self.label_requests = Table(folder / "label_requests", LABEL_REQUESTS)
+
+    def require_samples(self) -> None:
+        """Do nothing if the lake has samples; reads the log only.
+
+        Raises:
+            NotEnoughDataError: it has none.
+        """
+        if not self.samples.count():
+            raise NotEnoughDataError.no_samples(self.samples.path)
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """All of them."""
+        return tuple(table for table in vars(self).values() if isinstance(table, Table))
 
     def contents(self) -> dict[Partition, str]:
         """A hash of each partition's source files, over their hashes in the order of sessions."""

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import polars as pl
 from deltalake import ColumnProperties, CommitProperties, DeltaTable, WriterProperties, write_deltalake
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
-from filelock import FileLock, Timeout
+from deltalake.exceptions import CommitFailedError, DeltaError
 
-from har.errors import LakeBusyError, LakeError, reason
-from har.lake._where import Partition, either, ordered, partitions_of, ranges, sql
+from har.errors import LakeDamageError, LakeError
+from har.lake._commits import Commits
+from har.lake._lock import TableLock
+from har.lake._reader import File, Reader
+from har.lake._where import Partition, either, in_order, ordered, partitions_of, ranges, sql
 
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MICROSECOND = dt.timedelta(microseconds=1)
 _LOCK_TIMEOUT_S = 60.0
 _COMMIT_ATTEMPTS = 5
 _SMALL_FILES = 32
@@ -37,6 +40,8 @@ class Table:
         measured: whether most columns are measured values, which rarely repeat: without dictionary encoding they are
             written four times as fast, and smaller.
         retired: columns that older releases wrote: no longer read, and null in new rows.
+        rebuild: the command that makes lost rows again; "": there is none, and after a loss nothing is written until a
+            person has decided.
     """
 
     def __init__(
@@ -47,11 +52,14 @@ class Table:
         added: Iterable[str] = (),
         retired: Iterable[str] = (),
         measured: bool = False,
+        rebuild: str = "",
     ) -> None:
         self.path = path
         self.name = path.name
         self.schema = schema
-        self._added = frozenset(added)
+        self.rebuild = rebuild
+        self._reader = Reader(path, schema, frozenset(added), rebuild)
+        self._commits = Commits(path)
         self._retired = frozenset(retired)
         plain = ColumnProperties(dictionary_enabled=False)
         # Statistics of a binary column are useless, and would copy whole values into the log.
@@ -68,14 +76,20 @@ class Table:
         return -1 if table is None else table.version()
 
     def scan(self, version: int | None = None, partitions: Iterable[Partition] | None = None) -> pl.LazyFrame:
-        """The table, or some of its partitions, lazily, at a version (None: the newest); empty before a first write."""
+        """The table, or some of its partitions, lazily, at a version (None: the newest); empty before a first write.
+
+        Collect it with `collect`, which explains damage.
+        """
         table = self._open(version)
-        if table is None:
-            return pl.LazyFrame(schema=self.schema)
-        absent = self._absent(table)
-        nulls = (pl.lit(None, self.schema[name]).alias(name) for name in absent)
-        frame = pl.scan_delta(table).with_columns(nulls).select(self.schema.names())
-        return frame if partitions is None else frame.filter(either(partitions))
+        return pl.LazyFrame(schema=self.schema) if table is None else self._reader.scan(table, partitions)
+
+    def collect(self, frame: pl.LazyFrame, version: int | None = None) -> pl.DataFrame:
+        """Collect a frame that was made of `scan`.
+
+        Raises:
+            LakeDamageError: a file is missing or damaged; names its partition.
+        """
+        return self._reader.collect(frame, self._open(version))
 
     def read(
         self,
@@ -85,52 +99,152 @@ class Table:
     ) -> pl.DataFrame:
         """Like `scan`, but collected; within a partition rows have the order in which they were written."""
         frame = self.scan(version, partitions)
-        return (frame if columns is None else frame.select(list(columns))).collect()
+        return self.collect(frame if columns is None else frame.select(list(columns)), version)
 
     def each(
-        self, version: int | None, partitions: Iterable[Partition], columns: Iterable[str]
+        self, version: int | None, partitions: Iterable[Partition], columns: Iterable[str], *, verify: bool = False
     ) -> Iterator[tuple[Partition, pl.DataFrame]]:
         """One partition at a time, in the given order; `columns` must not name date and subject, the partition itself.
 
         Reads the files that the log lists: takes half the time of a scan, and memory for one partition.
+
+        Args:
+            version: of the table; None: the newest.
+            partitions: to read.
+            columns: to return.
+            verify: compare the files' checksums first, which reads whole files.
+
+        Raises:
+            LakeDamageError: a file is missing or damaged; names its partition.
         """
         wanted, columns = list(partitions), list(columns)
-        table = self._open(version)
-        files = {} if table is None else self._files(table)
+        files = self._reader.files(self._open(version))
         for partition in wanted:
-            yield partition, self._read_files([file["path"] for file in files.get(partition, [])], columns)
+            if verify:
+                self._reader.require_intact({partition: files.get(partition, [])})
+            yield partition, self._reader.read(files.get(partition, []), columns, partition)
 
     def partitions(self, version: int | None = None) -> list[Partition]:
         """All partitions (date, subject), sorted; read from the log, not from the data."""
         table = self._open(version)
         if table is None:
             return []
-        return sorted((dt.date.fromisoformat(part["date"]), part["subject"]) for part in table.partitions())
+        return in_order((dt.date.fromisoformat(part["date"]), part["subject"]) for part in table.partitions())
 
     def count(self) -> int:
         """Number of rows, from the statistics in the log, not from the data."""
+        return sum(self.counts().values())
+
+    def counts(self, filled: str | None = None) -> dict[Partition, int]:
+        """Number of rows of each partition, from the statistics in the log, not from the data.
+
+        Args:
+            filled: only rows with a value in this column.
+        """
         table = self._open()
-        files = {} if table is None else self._files(table)
-        return sum(file["num_records"] for group in files.values() for file in group)
+        if filled is not None and (table is None or filled in self._reader.absent(table)):
+            return dict.fromkeys(self._reader.files(table), 0)
+        empty = f"null_count.{filled}"
+        return {
+            partition: sum(file["num_records"] - (file[empty] if filled else 0) for file in group)
+            for partition, group in self._reader.files(table).items()
+        }
+
+    def partitions_with_nulls(self, column: str) -> list[Partition]:
+        """Partitions that may have a null in this column, sorted; read from the statistics in the log."""
+        files = self._reader.files(self._open())
+        nulls = f"null_count.{column}"
+
+        def may_have(file: File) -> bool:
+            return file.get(nulls) is None or bool(file[nulls])
+
+        return in_order(partition for partition, group in files.items() if any(map(may_have, group)))
 
     def changed_since(self, version: int) -> list[Partition]:
         """Partitions whose files differ from those at `version`, sorted; read from the log, not from the data."""
         new, old = (
-            {
-                partition: {file["path"] for file in files}
-                for partition, files in (self._files(table) if table else {}).items()
-            }
+            {partition: {file["path"] for file in files} for partition, files in self._reader.files(table).items()}
             for table in (self._open(), self._open(version))
         )
-        return sorted(partition for partition in {*new, *old} if new.get(partition) != old.get(partition))
+        return in_order(partition for partition in {*new, *old} if new.get(partition) != old.get(partition))
 
     def written_at(self) -> dict[Partition, float]:
         """When each partition's newest file was written, in seconds since 1970; read from the log."""
-        table = self._open()
-        files = {} if table is None else self._files(table)
+        files = self._reader.files(self._open())
         return {
             partition: max(file["modification_time"] for file in group) / 1000 for partition, group in files.items()
         }
+
+    def lost(self) -> set[Partition]:
+        """Partitions of commits that were written here and are gone, and that no later commit wrote anew."""
+        table = self._reader.open()
+        lost = self._commits.lost(-1 if table is None else table.version())
+        return {partition for partitions in lost.values() for partition in partitions}
+
+    def require_intact(self, version: int | None = None) -> None:
+        """Compare the checksums of all files of a version (None: the newest).
+
+        Raises:
+            LakeDamageError: a file is missing or damaged; names its partition.
+        """
+        self._reader.require_intact(self._reader.files(self._open(version)))
+
+    def require_all_commits(self) -> None:
+        """Refuse to use a table whose lost rows no command makes again: later commits would hide the loss.
+
+        Raises:
+            LakeDamageError: says what is gone.
+        """
+        lost = {} if self.rebuild else self._lost_versions()
+        if lost:
+            raise self._commits.error(lost)
+
+    def damaged(self, *, content: bool = False) -> dict[Partition, dict[str, str]]:
+        """Files that the log names and that are missing, cut short or, with `content`, not as they were written.
+
+        Returns:
+            By partition, the path of each file and what is wrong with it.
+        """
+        return self._reader.damaged(self._reader.files(self._open()), content=content)
+
+    def give_up_damaged(self) -> dict[Partition, dict[str, str]]:
+        """Drop the files that cannot be read, as one commit; rows in other files stay. Returns what was dropped."""
+        with self.lock():
+            damaged = self.damaged(content=True)
+            if damaged:
+                self._replace(self.readable(damaged), sorted(damaged), keep=None, made_good=False)
+        return damaged
+
+    def readable(self, partitions: Iterable[Partition]) -> pl.DataFrame:
+        """The rows of these partitions without those in files that cannot be read."""
+        files = self._reader.files(self._open())
+        chosen = {partition: files[partition] for partition in sorted(set(partitions)) if partition in files}
+        bad = self._reader.damaged(chosen, content=True)
+        good = {
+            partition: [file for file in group if file["path"] not in bad.get(partition, {})]
+            for partition, group in chosen.items()
+        }
+        return self._rows(good)
+
+    def take_as_it_is(self) -> None:
+        """Forget which commits there should be."""
+        with self.lock():
+            self._commits.forget()
+
+    def spans(self, column: str) -> dict[Partition, tuple[int, int]]:
+        """First and last time in a column of each partition, in µs since 1970; read from the log, not from the data.
+
+        The log has milliseconds: the last time is rounded up. Partitions with a file without statistics are left out.
+        """
+        found: dict[Partition, tuple[int, int]] = {}
+        for partition, files in self._reader.files(self._open()).items():
+            ends = [(file.get(f"min.{column}"), file.get(f"max.{column}")) for file in files]
+            if all(first is not None and last is not None for first, last in ends):
+                found[partition] = (
+                    min((first - _EPOCH) // _MICROSECOND for first, _ in ends),
+                    max((last - _EPOCH) // _MICROSECOND for _, last in ends) + 1_000,
+                )
+        return found
 
     def replace(
         self, frame: pl.DataFrame, partitions: Iterable[Partition], *, keep: str | pl.Expr | None = None
@@ -153,12 +267,18 @@ class Table:
             LakeBusyError: another writer has locked the table for a minute.
             LakeError: the disk refuses.
         """
-        wanted = sorted(set(partitions))
-        frame = frame.cast(self.schema).select(self.schema.names())
+        wanted = in_order(partitions)
+        frame = self._whole(frame)
         outside = frame.filter(~either(wanted))
         if len(outside):
             raise ValueError(f"rows of {outside.row(0)[:2]}, which is not among the partitions to replace")
+        with self.lock():
+            self.require_all_commits()
+            return self._replace(frame, wanted, keep=keep, made_good=True)
 
+    def _replace(
+        self, frame: pl.DataFrame, wanted: list[Partition], *, keep: str | pl.Expr | None, made_good: bool
+    ) -> int:
         def write(table: DeltaTable | None) -> None:
             # Read again at every attempt: a write between this and the commit makes the commit fail.
             rows = frame
@@ -167,8 +287,9 @@ class Table:
             predicate = None if table is None else sql(wanted)
             self._write(table, rows, mode="overwrite", predicate=predicate, partitions=len(wanted))
 
-        with self.lock():
-            return self._commit(write)
+        version = self._commit(write)
+        self._commits.add(version, wanted, whole=made_good)
+        return version
 
     def add(self, frame: pl.DataFrame, key: Sequence[str]) -> int:
         """Append the rows whose key is not in their partition yet, in one commit; adding the same rows again adds none.
@@ -185,15 +306,17 @@ class Table:
             LakeError: the disk refuses.
         """
         names = ["date", "subject", *key]
-        frame = frame.cast(self.schema).select(self.schema.names())
+        frame = self._whole(frame)
         with self.lock():
+            self.require_all_commits()
             keys = frame.select(names).with_row_index("row").unique(names, keep="first", maintain_order=True)
-            known = self.scan(partitions=partitions_of(keys)).filter(ranges(keys, key)).select(names).collect()
+            known = self.collect(self.scan(partitions=partitions_of(keys)).filter(ranges(keys, key)).select(names))
             rows = keys.join(known, on=names, how="anti", maintain_order="left")["row"]
             new = frame if len(rows) == len(frame) else frame[rows]
             if len(new):
                 parts = new["date"].n_unique()
-                self._commit(lambda table: self._write(table, new, mode="append", partitions=parts))
+                version = self._commit(lambda table: self._write(table, new, mode="append", partitions=parts))
+                self._commits.add(version, partitions_of(new), whole=False)
             return len(new)
 
     def amend(self, frame: pl.DataFrame, key: Sequence[str]) -> int:
@@ -237,18 +360,21 @@ class Table:
             changed = int(merge.when_matched_update(updates).execute()["num_target_rows_updated"])
 
         with self.lock():
-            self._commit(write)
+            self.require_all_commits()
+            version = self._commit(write)
+            if version >= 0:
+                self._commits.add(version, partitions_of(frame), whole=False)
         return changed
 
     def compact(self, partitions: Iterable[Partition]) -> int:
         """Merge the files of those partitions that have many; the rows do not change. Returns how many were merged."""
         with self.lock():
-            table = self._open()
-            files = {} if table is None else self._files(table)
-            many = [one for one in sorted(set(partitions)) if len(files.get(one, [])) >= _SMALL_FILES]
+            files = self._reader.files(self._open())
+            many = [one for one in in_order(partitions) if len(files.get(one, [])) >= _SMALL_FILES]
             for date, subject in many:
                 chosen = [("date", "=", date.isoformat()), ("subject", "=", subject)]
-                self._commit(partial(_merge_files, chosen=chosen, properties=self._properties))
+                version = self._commit(partial(_merge_files, chosen=chosen, properties=self._properties))
+                self._commits.add(version, [], whole=False)
         return len(many)
 
     def vacuum(self) -> int:
@@ -256,7 +382,9 @@ class Table:
         with self.lock():
             table = self._open()
             try:
-                return 0 if table is None else len(table.vacuum(dry_run=False))
+                removed = 0 if table is None else len(table.vacuum(dry_run=False))
+                self._reader.sums.forget_removed()
+                return removed
             except (OSError, DeltaError) as error:
                 raise LakeError.refused(self.path, error) from error
 
@@ -266,14 +394,31 @@ class Table:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise LakeError.refused(self.path, error) from error
-        return _TableLock(self)
+        return TableLock(self.path, _LOCK_TIMEOUT_S)
+
+    def _lost_versions(self) -> dict[int, frozenset[Partition]]:
+        table = self._open()
+        return self._commits.lost(-1 if table is None else table.version())
+
+    def _whole(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """All columns of the schema, in their order; a row without date or subject would spoil the whole table."""
+        frame = frame.cast(self.schema).select(self.schema.names())
+        nowhere = frame.filter(pl.col("date").is_null() | (pl.col("subject").fill_null("") == ""))
+        if len(nowhere):
+            raise LakeError(
+                where=str(self.path),
+                expected="rows with a date and a subject",
+                got=f"{len(nowhere)} without, of {len(frame)}; the first: {nowhere.head(1).to_dicts()[0]}",
+                remedy="Nothing was written. Find out where these rows come from.",
+            )
+        return frame
 
     def _commit(self, write: Callable[[DeltaTable | None], object]) -> int:
         for attempt in range(_COMMIT_ATTEMPTS):
             try:
                 table = self._open()
                 write(table)
-                return 0 if table is None else table.version()
+                return self.version() if table is None else table.version()
             except CommitFailedError:  # by a writer on another host, which the file lock does not stop
                 if attempt == _COMMIT_ATTEMPTS - 1:
                     raise
@@ -281,6 +426,7 @@ class Table:
             except LakeError:
                 raise
             except (OSError, DeltaError) as error:
+                self._reader.explain(self._reader.files(self._reader.open()), error)
                 raise LakeError.refused(self.path, error) from error
         raise AssertionError("unreachable")
 
@@ -297,110 +443,44 @@ class Table:
 
     def _differs(self, table: DeltaTable) -> bool:
         """Whether the stored table lacks columns or still has retired ones."""
-        return bool(self._absent(table)) or any(field.name in self._retired for field in table.schema().fields)
-
-    def _absent(self, table: DeltaTable) -> list[str]:
-        """The columns that the table lacks, all of them in `added`."""
-        present = {field.name for field in table.schema().fields}
-        absent = [name for name in self.schema if name not in present]
-        unexpected = [name for name in absent if name not in self._added]
-        if unexpected:
-            raise LakeError(
-                where=str(self.path),
-                expected=f"a table with the column {unexpected[0]!r}",
-                got=f"the columns {', '.join(sorted(present))}",
-                remedy="It was written with other settings: restore them, or set paths.lake to another folder.",
-            )
-        return absent
-
-    def _files(self, table: DeltaTable) -> dict[Partition, list[dict[str, Any]]]:
-        """The log's entries for the files of each partition: path, modification_time, num_records, null_count.…"""
-        files: dict[Partition, list[dict[str, Any]]] = {}
-        for file in pl.DataFrame(table.get_add_actions(flatten=True)).iter_rows(named=True):
-            if file.get("deletionVector.storageType") is not None:
-                raise LakeError(
-                    where=str(self.path),
-                    expected="a table without deletion vectors",
-                    got=f"one on {file['path']}",
-                    remedy="Another engine deleted rows in place: rewrite the table with it (Spark: REORG TABLE).",
-                )
-            file["path"] = str(self.path / unquote(file["path"]))
-            files.setdefault((file["partition.date"], file["partition.subject"]), []).append(file)
-        return files
-
-    def _read_files(self, paths: list[str], columns: list[str]) -> pl.DataFrame:
-        schema = pl.Schema({name: self.schema[name] for name in columns})
-        if not paths:
-            return pl.DataFrame(schema=schema)
-        if self._added.isdisjoint(columns):
-            return pl.read_parquet(paths, columns=columns, hive_partitioning=False).cast(schema)
-        return (
-            pl.scan_parquet(
-                paths, schema=schema, missing_columns="insert", extra_columns="ignore", hive_partitioning=False
-            )
-            .select(columns)
-            .collect()
-        )
+        return bool(self._reader.absent(table)) or any(field.name in self._retired for field in table.schema().fields)
 
     def _rows_to_keep(self, table: DeltaTable, partitions: Iterable[Partition], keep: str | pl.Expr) -> pl.DataFrame:
         """The rows that `replace` keeps; files that have none of them according to the log are not read."""
         nulls = f"null_count.{keep}" if isinstance(keep, str) else ""
         condition = pl.col(keep).is_not_null() if isinstance(keep, str) else keep
-        files = self._files(table)
-        columns = [name for name in self.schema if name not in ("date", "subject")]
-        parts = [pl.DataFrame(schema=self.schema)]
-        for date, subject in partitions:
-            paths = [
-                file["path"]
-                for file in files.get((date, subject), [])
+        files = self._reader.files(table)
+        chosen = {
+            partition: [
+                file
+                for file in files.get(partition, [])
                 if file.get(nulls) is None or file[nulls] < file["num_records"]
             ]
-            if paths:
-                rows = self._read_files(paths, columns).filter(condition)
+            for partition in partitions
+        }
+        return self._rows(chosen).filter(condition)
+
+    def _rows(self, files: Mapping[Partition, list[File]]) -> pl.DataFrame:
+        columns = [name for name in self.schema if name not in ("date", "subject")]
+        parts = [pl.DataFrame(schema=self.schema)]
+        for (date, subject), group in files.items():
+            if group:
+                rows = self._reader.read(group, columns, (date, subject))
                 partition = (pl.lit(date, pl.Date).alias("date"), pl.lit(subject).alias("subject"))
                 parts.append(rows.with_columns(partition).select(self.schema.names()))
         return pl.concat(parts)
 
     def _open(self, version: int | None = None) -> DeltaTable | None:
-        if version == -1:
-            return None
-        try:
-            return DeltaTable(str(self.path), version=version)
-        except TableNotFoundError:
-            if version is None:
-                return None
-            raise
-        except (OSError, DeltaError) as error:
-            raise LakeError(
-                where=str(self.path),
-                expected=f"version {version} of the table" if version is not None else "a readable Delta table",
-                got=reason(error),
-                remedy="`har status` lists the versions; check the permissions of the folder.",
-            ) from error
-
-
-class _TableLock:
-    """The lock as a context manager that raises `LakeError`."""
-
-    def __init__(self, table: Table) -> None:
-        self._table = table
-        self._lock = FileLock(table.path.parent / f".{table.name}.lock", timeout=_LOCK_TIMEOUT_S, is_singleton=True)
-
-    def __enter__(self) -> None:
-        try:
-            self._lock.acquire()
-        except Timeout as error:
-            raise LakeBusyError(
-                where=str(self._table.path),
-                expected="no other writer",
-                got=f"one that has locked the table for {_LOCK_TIMEOUT_S:g} s",
-                remedy="Wait for the other run to finish, or stop it, then run the same command again.",
-            ) from error
-        except OSError as error:
-            raise LakeError.refused(self._table.path, error) from error
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
+        table = self._reader.open(version)
+        if table is None and version is None and self._commits.exists and not self.rebuild:
+            raise LakeDamageError(
+                where=str(self.path / "_delta_log"),
+                expected="the log of a table that was written before",
+                got="none",
+                remedy="Restore the folder from a backup; or begin the table anew: move the folder elsewhere, then run "
+                "`har check --accept`.",
+            )
+        return table
 
 
 def _merge_files(table: DeltaTable | None, chosen: list[tuple[str, str, str]], properties: WriterProperties) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 import polars as pl
 
 Partition = tuple[dt.date, str]
-"""A date and a subject."""
+"""A date and a subject. Only rows that earlier releases wrote without a check have no subject (None or empty)."""
 
 
 def newest_day(dates: Collection[dt.date]) -> dt.date:
@@ -22,18 +22,25 @@ def either(partitions: Iterable[Partition]) -> pl.Expr:
     by_date = _by_date(partitions)
     if not by_date:
         return pl.lit(False)
-    return pl.any_horizontal(
-        *((pl.col("date") == date) & pl.col("subject").is_in(subjects) for date, subjects in by_date.items())
-    )
+    return pl.any_horizontal(*((pl.col("date") == date) & _one_of(subjects) for date, subjects in by_date.items()))
 
 
 def sql(partitions: Iterable[Partition], prefix: str = "") -> str:
     """Rows of one of the partitions, as SQL; `prefix` names the table, as in `t.`."""
     terms = []
     for date, subjects in _by_date(partitions).items():
-        names = ", ".join("'" + subject.replace("'", "''") + "'" for subject in subjects)
-        terms.append(f"({prefix}date = '{date.isoformat()}' AND {prefix}subject IN ({names}))")
+        names = ", ".join("'" + subject.replace("'", "''") + "'" for subject in subjects if subject)
+        if names:
+            terms.append(f"({prefix}date = '{date.isoformat()}' AND {prefix}subject IN ({names}))")
+        if not all(subjects):
+            nobody = f"({prefix}subject IS NULL OR {prefix}subject = '')"
+            terms.append(f"({prefix}date = '{date.isoformat()}' AND {nobody})")
     return " OR ".join(terms)
+
+
+def in_order(partitions: Iterable[Partition]) -> list[Partition]:
+    """Partitions by date and subject, each once; those without a subject first."""
+    return sorted(set(partitions), key=lambda partition: (partition[0], partition[1] or ""))
 
 
 def partitions_of(frame: pl.DataFrame) -> list[Partition]:
@@ -52,8 +59,13 @@ def ranges(frame: pl.DataFrame, key: Iterable[str]) -> pl.Expr:
     return pl.all_horizontal(pl.lit(True), *ranges)
 
 
+def _one_of(subjects: list[str]) -> pl.Expr:
+    named = pl.col("subject").is_in([subject for subject in subjects if subject])
+    return named if all(subjects) else named | (pl.col("subject").fill_null("") == "")
+
+
 def _by_date(partitions: Iterable[Partition]) -> dict[dt.date, list[str]]:
     grouped: dict[dt.date, list[str]] = {}
-    for date, subject in sorted(set(partitions)):
+    for date, subject in in_order(partitions):
         grouped.setdefault(date, []).append(subject)
     return grouped

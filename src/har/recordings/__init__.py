@@ -6,18 +6,26 @@ with the line and how to fix it.
 """
 
 from har.recordings._contract import sample_contract
-from har.recordings._inbox import Inbox, InboxFile, StrayFile, inbox_files
+from har.recordings._days import Part, cut_at_midnight, kept
+from har.recordings._inbox import Inbox, InboxFile, StrayFile, inbox_files, kind_of, odd, require_plain, shown
 from har.recordings._quarantine import quarantine
 from har.recordings._reading import Quality, Recording, read_recording
 
 __all__ = [
     "Inbox",
     "InboxFile",
+    "Part",
     "Quality",
     "Recording",
     "StrayFile",
+    "cut_at_midnight",
     "inbox_files",
+    "kept",
+    "kind_of",
+    "odd",
     "quarantine",
     "read_recording",
+    "require_plain",
     "sample_contract",
+    "shown",
 ]

@@ -1,20 +1,15 @@
-"""Sort one recording, drop duplicates, find gaps and flag faults; no sample is added or moved in time."""
+"""Find gaps, measure the rate and flag faults; no sample is added, dropped or moved in time."""
 
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from har.errors import RecordingTimeError
 from har.plausibility import REPEATS, STUCK_S, STUCK_SAMPLES
-from har.recordings._table import Parsed
 from har.schema import FLAGS
 from har.settings import Sensors
-
-_DAY_US = 86_400_000_000
 
 
 @dataclass(frozen=True)
@@ -34,112 +29,6 @@ class Samples:
     labels: NDArray[np.int16]
     flags: NDArray[np.int8]
     segments: NDArray[np.int32]
-
-
-@dataclass(frozen=True)
-class Order:
-    """The rows of a file that are kept, in time order, and why the others are dropped.
-
-    Attributes:
-        rows: int64 (n,), the kept rows of the file.
-        duplicates: dropped rows with the same stamp and content as a kept one.
-        duplicate_stamps: dropped rows with the same stamp as a kept one and other content; the file's first is kept.
-        reordered: kept rows that come after a later sample in the file.
-    """
-
-    rows: NDArray[np.int64]
-    duplicates: int
-    duplicate_stamps: int
-    reordered: int
-
-
-def order_rows(
-    parsed: Parsed,
-    times: NDArray[np.int64],
-    values: NDArray[np.float32],
-    labels: NDArray[np.int16],
-    max_gap_s: float,
-) -> Order:
-    """Sort by time and drop duplicates; rows may be out of order by at most `max_gap_s` (devices upload in batches).
-
-    Raises:
-        RecordingTimeError: a row that is no duplicate is more than `max_gap_s` before an earlier row.
-    """
-    count = len(times)
-    if (np.diff(times) > 0).all():
-        return Order(np.arange(count), 0, 0, 0)
-    order = np.argsort(times, kind="stable")
-    is_first = np.diff(times[order], prepend=np.int64(-1)) != 0
-    first = order[np.maximum.accumulate(np.where(is_first, np.arange(count), 0))]
-    repeats = np.flatnonzero(~is_first)
-    rows, originals = order[repeats], first[repeats]
-    same = (values[:, rows] == values[:, originals]).all(axis=0) & (labels[rows] == labels[originals])
-
-    is_duplicate = np.zeros(count, np.bool_)
-    is_duplicate[rows[same]] = True
-    rest = np.flatnonzero(~is_duplicate)
-    latest = np.maximum.accumulate(times[rest])
-    late = latest - times[rest]
-    if (late > round(max_gap_s * 1e6)).any():
-        _refuse_time_back(parsed, times, rest, int(np.argmax(late > round(max_gap_s * 1e6))))
-    kept = order[is_first]
-    is_kept = np.zeros(count, np.bool_)
-    is_kept[kept] = True
-    return Order(kept, int(same.sum()), int((~same).sum()), int(((late > 0) & is_kept[rest]).sum()))
-
-
-def _refuse_time_back(parsed: Parsed, times: NDArray[np.int64], rest: NDArray[np.int64], position: int) -> None:
-    row = int(rest[position])
-    before = int(rest[np.argmax(times[rest[:position]])])
-    raise RecordingTimeError(
-        where=parsed.at(row),
-        expected=f"a stamp after {iso(times[before])} ({parsed.row_word} {parsed.line(before)}), or shortly before it",
-        got=f"{iso(times[row])}: time runs back by {(times[before] - times[row]) / 1e6:g} s",
-        remedy="If the clock was set or two recordings were joined, split the file here into two sessions.",
-        line=parsed.line(row),
-    )
-
-
-def check_date(parsed: Parsed, times: NDArray[np.int64], rows: NDArray[np.int64], date: dt.date) -> None:
-    """Refuse a recording that starts more than a day from the date of its folder, or pauses for more than a day.
-
-    One day on either side allows for every time zone.
-    """
-    first = int(times[rows[0]])
-    midnight = int(dt.datetime(date.year, date.month, date.day, tzinfo=dt.UTC).timestamp()) * 1_000_000
-    if not midnight - _DAY_US <= first < midnight + 2 * _DAY_US:
-        raise RecordingTimeError(
-            where=parsed.at(int(rows[0])),
-            expected=f"a recording of {date.isoformat()} (± 1 day), the date of its folder",
-            got=f"a first stamp of {iso(first)}",
-            remedy="Move the file to the folder of its date, or check recordings.time_unit and project.timezone.",
-            line=parsed.line(int(rows[0])),
-        )
-    pauses = np.diff(times[rows])
-    if len(pauses) and pauses.max() > _DAY_US:
-        row = int(rows[int(np.argmax(pauses)) + 1])
-        raise RecordingTimeError(
-            where=parsed.at(row),
-            expected="a stamp within a day of the previous one",
-            got=iso(times[row]),
-            remedy="Delete the lines with a wrong stamp, or split the file by date.",
-            line=parsed.line(row),
-        )
-
-
-def check_interval(parsed: Parsed, times: NDArray[np.int64], rows: NDArray[np.int64], max_gap_s: float) -> None:
-    """Refuse stamps so far apart that every sample would be a segment: too coarse, or read in the wrong unit."""
-    if len(rows) < 3:
-        return
-    interval_s = float(np.median(np.diff(times[rows]))) / 1e6
-    if interval_s > max_gap_s:
-        raise RecordingTimeError(
-            where=parsed.where,
-            expected=f"samples at most {max_gap_s:g} s apart (recordings.max_gap_s)",
-            got=f"stamps {interval_s:g} s apart ({len(rows)} different stamps in {len(times)} rows)",
-            remedy="Export stamps with milliseconds, or check recordings.time_unit in har.toml.",
-            line=parsed.line(int(rows[1])),
-        )
 
 
 def split_gaps(times: NDArray[np.int64], max_gap_s: float) -> NDArray[np.int32]:
@@ -221,8 +110,3 @@ def _constant(
     np.add.at(mask, starts[long], 1)
     np.add.at(mask, ends[long] + 1, -1)
     return np.cumsum(mask)[:-1] > 0
-
-
-def iso(time_us: int | np.int64) -> str:
-    """A stamp in UTC, formatted for messages."""
-    return (dt.datetime(1970, 1, 1) + dt.timedelta(microseconds=int(time_us))).isoformat() + "Z"

@@ -110,7 +110,11 @@ def unit_remedy(magnitude: float, accelerometer: Accelerometer) -> str:
     reading = magnitude / accelerometer.to_si
     for unit, factor in Accelerometer.factors.items():
         if unit != accelerometer.unit and RESTING[0] <= reading * factor <= RESTING[1]:
-            return f'The values look like {unit}: set sensors.accelerometer.unit = "{unit}" in har.toml.'
+            full_scale = accelerometer.full_scale * accelerometer.to_si / factor
+            return (
+                f'The values look like {unit}: set sensors.accelerometer.unit = "{unit}" in har.toml, and full_scale '
+                f"in that unit ({accelerometer.full_scale:g} {accelerometer.unit} are {full_scale:.4g} {unit})."
+            )
     if magnitude < MOVING[0]:
         return (
             "Check sensors.accelerometer.unit in har.toml; if gravity was removed from the recording, export the total "

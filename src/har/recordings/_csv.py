@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import math
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,25 +14,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from har.errors import EmptyRecordingError, MalformedRowError, NotARecordingError, RecordingError
-from har.recordings._foreign import refuse_foreign
+from har.errors import EmptyRecordingError, MalformedRowError, MissingColumnError, NotARecordingError, RecordingError
+from har.recordings._csv_layout import CsvLayout, inspect, not_utf8, wrong_line_ends
 from har.recordings._table import Parsed, non_finite, optional_values, wanted_columns
 from har.settings import Settings
 
-_BLOCK = 1 << 20
-_HEADER_BYTES = 1 << 16
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """The format of one file, from a first pass over its bytes."""
-
-    where: str
-    path: Path
-    separator: str
-    header: tuple[str, ...]
-    separators: int
-    quotes: int
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE | re.ASCII)
+_LOOKED_AT = 100
 
 
 def read_csv(path: Path, where: str, settings: Settings) -> Parsed:
@@ -40,55 +30,26 @@ def read_csv(path: Path, where: str, settings: Settings) -> Parsed:
     Raises:
         RecordingError: the file cannot be used; with the bad line (the header is line 1).
     """
-    layout = _inspect(path, where)
-    columns = wanted_columns(layout.header, settings, where)
+    layout = inspect(path, where)
+    try:
+        columns = wanted_columns(layout.header, settings, where, line=layout.above)
+    except MissingColumnError as error:
+        _refuse_lines_above(layout, settings, error)
+        raise
     channels = settings.sensors.channels
     frame = _parse(layout, columns, numbers=channels)
     if frame is None or _ragged(layout, frame, columns):
         if not _check_lines(layout, columns, channels):
-            raise _header_only(where)
+            raise _header_only(layout)
         # All lines are valid, but some have quoted separators or blanks around numbers: read them as text.
         texts = _parse(layout, columns, numbers=())
         if texts is None:
-            raise _unreadable(where)
-        frame = texts.with_columns(pl.all().str.strip_chars()).with_columns(pl.col(channels).cast(pl.Float64))
+            raise _unreadable(layout)
+        frame = _numbers(layout, texts.with_columns(pl.all().str.strip_chars()), channels)
     return _drop_blank_lines(layout, frame, settings)
 
 
-def _inspect(path: Path, where: str) -> _Layout:
-    counts = dict.fromkeys((b",", b";", b'"', b"\n", b"\x00"), 0)
-    with path.open("rb") as file:
-        head = file.readline(_HEADER_BYTES)
-        block = head
-        while block:
-            for mark in counts:
-                counts[mark] += block.count(mark)
-            block = file.read(_BLOCK)
-    _refuse_binary(head, counts[b"\x00"], where)
-    try:
-        line = head.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise _not_utf8(where, 1) from error
-    separator = ";" if line.count(";") > line.count(",") else ","
-    header = tuple(name.strip() for name in next(csv.reader([line], delimiter=separator)))
-    mark = separator.encode()
-    return _Layout(where, path, separator, header, counts[mark] - head.count(mark), counts[b'"'])
-
-
-def _refuse_binary(head: bytes, zeros: int, where: str) -> None:
-    if not head.strip():
-        raise EmptyRecordingError.no_bytes(where)
-    refuse_foreign(head, where)
-    if zeros:
-        raise NotARecordingError(
-            where=where,
-            expected="UTF-8 text with one sample per line",
-            got="binary content (zero bytes)",
-            remedy="Export the recording as UTF-8 CSV; rename it to .parquet if it is a Parquet file.",
-        )
-
-
-def _parse(layout: _Layout, columns: dict[str, int], numbers: Sequence[str]) -> pl.DataFrame | None:
+def _parse(layout: CsvLayout, columns: dict[str, int], numbers: Sequence[str]) -> pl.DataFrame | None:
     """The needed columns, `numbers` as float64 and the others as text; None if polars refuses a line."""
     names = [f"column_{index}" for index in range(len(layout.header))]  # names in a header may repeat
     types: dict[str, type[pl.DataType]] = dict.fromkeys(names, pl.String)
@@ -98,13 +59,13 @@ def _parse(layout: _Layout, columns: dict[str, int], numbers: Sequence[str]) -> 
         frame = pl.read_csv(
             layout.path,
             has_header=False,
-            skip_lines=1,
+            skip_lines=layout.above,
             separator=layout.separator,
             schema=types,
             columns=[names[index] for index in columns.values()],
             raise_if_empty=False,
         )
-    except pl.exceptions.PolarsError:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
         return None
     return frame.rename({names[index]: name for name, index in columns.items()}).select(list(columns))
 
@@ -113,7 +74,7 @@ def _blank(frame: pl.DataFrame) -> NDArray[np.bool_]:
     return frame.select(pl.all_horizontal(pl.all().is_null())).to_series().to_numpy()
 
 
-def _ragged(layout: _Layout, frame: pl.DataFrame, columns: dict[str, int]) -> bool:
+def _ragged(layout: CsvLayout, frame: pl.DataFrame, columns: dict[str, int]) -> bool:
     """Whether rows lack fields (polars fills them with nulls), or a sensor value is empty."""
     blank = _blank(frame)
     needed = [name for name in columns if frame[name].null_count()]
@@ -122,12 +83,12 @@ def _ragged(layout: _Layout, frame: pl.DataFrame, columns: dict[str, int]) -> bo
     return layout.separators != full or absent
 
 
-def _drop_blank_lines(layout: _Layout, frame: pl.DataFrame, settings: Settings) -> Parsed:
+def _drop_blank_lines(layout: CsvLayout, frame: pl.DataFrame, settings: Settings) -> Parsed:
     filled = ~_blank(frame)
     lines = _line_numbers(layout, len(frame))[filled]
     frame = frame.filter(filled)
     if not len(frame):
-        raise _header_only(layout.where)
+        raise _header_only(layout)
     return Parsed(
         where=layout.where,
         row_word="line",
@@ -138,24 +99,27 @@ def _drop_blank_lines(layout: _Layout, frame: pl.DataFrame, settings: Settings) 
     )
 
 
-def _line_numbers(layout: _Layout, rows: int) -> NDArray[np.int64]:
+def _line_numbers(layout: CsvLayout, rows: int) -> NDArray[np.int64]:
     if layout.quotes:  # a quoted field may hold line breaks
-        numbers = np.fromiter((number for number, _ in _rows(layout)), np.int64)
+        try:
+            numbers = np.fromiter((number for number, _ in _rows(layout)), np.int64)
+        except csv.Error:
+            numbers = np.empty(0, np.int64)
         if len(numbers) == rows:
             return numbers
-    return np.arange(2, rows + 2)
+    return np.arange(layout.above + 1, layout.above + 1 + rows)
 
 
-def _rows(layout: _Layout) -> Iterator[tuple[int, list[str]]]:
+def _rows(layout: CsvLayout) -> Iterator[tuple[int, list[str]]]:
     """Each row below the header with the number of its last line."""
     with layout.path.open("r", encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, delimiter=layout.separator)
-        next(reader)
-        for row in reader:
-            yield reader.line_num, row
+        for _ in range(layout.above):
+            next(file)
+        for row in (reader := csv.reader(file, delimiter=layout.separator)):
+            yield layout.above + reader.line_num, row
 
 
-def _check_lines(layout: _Layout, columns: dict[str, int], channels: Sequence[str]) -> int:
+def _check_lines(layout: CsvLayout, columns: dict[str, int], channels: Sequence[str]) -> int:
     """Count the rows; raise at the first bad line."""
     width = len(layout.header)
     rows = 0
@@ -169,13 +133,13 @@ def _check_lines(layout: _Layout, columns: dict[str, int], channels: Sequence[st
             for name in channels:
                 _check_number(row[columns[name]].strip(), f"{layout.where}, line {line}, column {name!r}", line)
     except UnicodeDecodeError as error:
-        raise _not_utf8(layout.where, _first_undecodable(layout.path)) from error
+        raise not_utf8(layout.where, _first_undecodable(layout.path)) from error
     except csv.Error as error:
-        raise _unreadable(layout.where) from error
+        raise _unreadable(layout) from error
     return rows
 
 
-def _wrong_width(layout: _Layout, line: int, row: list[str]) -> NoReturn:
+def _wrong_width(layout: CsvLayout, line: int, row: list[str]) -> NoReturn:
     width = len(layout.header)
     where = f"{layout.where}, line {line}"
     if len(row) < width:
@@ -190,21 +154,41 @@ def _wrong_width(layout: _Layout, line: int, row: list[str]) -> NoReturn:
 
 
 def _check_number(text: str, where: str, line: int) -> None:
-    try:
-        if "_" in text:  # Python's float accepts 1_000
-            raise ValueError(text)
-        value = float(text) if text else math.nan
-    except ValueError as error:
-        comma = "," in text and text.replace(",", "", 1).replace(".", "").lstrip("+-").isdigit()
-        raise MalformedRowError(
-            where=where,
-            expected="a number",
-            got=repr(text),
-            remedy="Write decimals with a point." if comma else "Fix the value, or delete that line.",
-            line=line,
-        ) from error
-    if not math.isfinite(value):
+    """Refuse text that is no finite number in ASCII digits, with a decimal point."""
+    if not text or _NOT_FINITE.fullmatch(text):
         raise non_finite(where, text, line)
+    if not _NUMBER.fullmatch(text):
+        raise MalformedRowError(
+            where=where, expected="a number", got=repr(text), remedy=_number_remedy(text), line=line
+        )
+    if not math.isfinite(float(text)):
+        raise non_finite(where, text, line)
+
+
+def _number_remedy(text: str) -> str:
+    if "," in text and text.replace(",", "", 1).replace(".", "").lstrip("+-").isdigit():
+        return "Write decimals with a point."
+    if any(not character.isascii() and character.isnumeric() for character in text):
+        return "Write numbers with the digits 0 to 9 and a point: export the file in English, or with another program."
+    return "Fix the value, or delete that line."
+
+
+def _numbers(layout: CsvLayout, texts: pl.DataFrame, channels: Sequence[str]) -> pl.DataFrame:
+    """Convert the channels; the lines were checked, so that what polars does not take is named, not raised by it."""
+    numbers = texts.with_columns(pl.col(channels).cast(pl.Float64, strict=False))
+    for name in channels:
+        lost = numbers[name].is_null() & texts[name].is_not_null()
+        if lost.any():
+            row = int(lost.arg_max() or 0)
+            line = int(_line_numbers(layout, len(texts))[row])
+            raise MalformedRowError(
+                where=f"{layout.where}, line {line}, column {name!r}",
+                expected="a number",
+                got=repr(texts[name][row]),
+                remedy=_number_remedy(str(texts[name][row])),
+                line=line,
+            )
+    return numbers
 
 
 def _first_undecodable(path: Path) -> int:
@@ -217,25 +201,41 @@ def _first_undecodable(path: Path) -> int:
     return 0
 
 
-def _header_only(where: str) -> EmptyRecordingError:
+def _refuse_lines_above(layout: CsvLayout, settings: Settings, error: MissingColumnError) -> None:
+    """Name the line of the header if there are lines above it, as many devices write them."""
+    needed = {settings.recordings.time_column, *settings.sensors.channels}
+    with layout.path.open(encoding="utf-8-sig", errors="replace") as file:
+        for number, line in enumerate(itertools.islice(file, _LOOKED_AT), 1):
+            names = {name.strip().strip('"') for name in re.split(r"[,;\t|]", line)}
+            if number > layout.above and needed <= names:
+                raise MissingColumnError(
+                    where=layout.where,
+                    expected="the names of the columns in line 1",
+                    got=f"them in line {number}",
+                    remedy=f"Delete the {number - 1} lines above the names of the columns.",
+                    line=number,
+                ) from error
+
+
+def _header_only(layout: CsvLayout) -> EmptyRecordingError:
     return EmptyRecordingError(
-        where=where, expected="rows below the header", got="a header only", remedy="Export it again.", line=1
+        where=layout.where,
+        expected="rows below the header",
+        got="a header only",
+        remedy="Export it again.",
+        line=layout.above,
     )
 
 
-def _not_utf8(where: str, line: int) -> NotARecordingError:
+def _unreadable(layout: CsvLayout) -> RecordingError:
+    if layout.lone_returns:
+        return wrong_line_ends(layout.where)
+    if not layout.quotes:
+        return NotARecordingError(
+            where=layout.where, expected="a CSV file", got="lines of no table", remedy="Export it again as CSV."
+        )
     return NotARecordingError(
-        where=f"{where}, line {line}",
-        expected="UTF-8 text",
-        got="bytes of another encoding",
-        remedy="Save the file as UTF-8.",
-        line=line,
-    )
-
-
-def _unreadable(where: str) -> RecordingError:
-    return NotARecordingError(
-        where=where,
+        where=layout.where,
         expected="a CSV file",
         got="unmatched double quotes",
         remedy="Remove the extra double quotes, or export it again.",

@@ -1,25 +1,37 @@
-"""List the inbox: recordings named `<YYYY-MM-DD>/<subject>_<session>.<csv|parquet>`, and misnamed files."""
+"""List the inbox: recordings named `<YYYY-MM-DD>/<subject>_<session>.<csv|parquet>`, and everything else in it.
+
+Only names and types are looked at: nothing is opened, and no link is followed, so nothing outside the inbox is touched.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
+import os
 import re
+import stat
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from har.errors import FileNameError, NotARecordingError, RecordingError
+from har.errors import FileNameError, LakeError, NotARecordingError, OddEntryError, RecordingError, reason
 from har.files import file_sha256
-from har.log_lines import SUBJECT
+from har.log_lines import NAME_RULE, SESSION, SUBJECT
 
 SUFFIXES = (".csv", ".parquet")
 _UPLOADING = (".part", ".partial", ".tmp", ".crdownload", ".filepart")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _SUBJECT = re.compile(SUBJECT)
-_SESSION = re.compile(r"[A-Za-z0-9._-]+")
+_SESSION = re.compile(rf"[A-Za-z0-9._-]+|{SESSION}")
 _PATH = "<inbox>/<YYYY-MM-DD>/<subject>_<session>.csv (or .parquet)"
+_KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFBLK: "a block device",
+    stat.S_IFCHR: "a character device",
+}
 
 
 @dataclass(frozen=True)
@@ -44,55 +56,137 @@ class InboxFile:
 
 @dataclass(frozen=True)
 class StrayFile:
-    """A file of the inbox that cannot be ingested because of its name, and the reason."""
+    """An entry of the inbox that is no recording, and the reason.
+
+    With an `OddEntryError` (a link, a pipe, a name that is not UTF-8, …) it must not be opened or moved.
+    """
 
     path: Path
     error: RecordingError
 
 
 class Inbox(NamedTuple):
-    """The inbox's files, each list sorted by path."""
+    """The inbox's recordings and the other entries, each list sorted by path."""
 
     files: list[InboxFile]
     strays: list[StrayFile]
 
 
 def inbox_files(inbox: Path, date: dt.date | None = None) -> Inbox:
-    """List the recordings and the misnamed files under `inbox`, of one date if given.
+    """List the recordings and the other entries under `inbox`, of one date if given.
 
     The subject is the part before the first underscore, the session the part after it. Hidden files and unfinished
     uploads (`.part`, `.tmp`, …) are skipped; AppleDouble files (`._name.csv`) are strays. A missing folder is empty.
+    `inbox` itself may be a link.
+
+    Raises:
+        LakeError: the inbox cannot be listed.
     """
     listing = Inbox([], [])
-    root = inbox if date is None else inbox / date.isoformat()
-    for path in _walk(root):
+    for path, fault in _walk(inbox, None if date is None else date.isoformat()):
         try:
+            if fault is not None:
+                raise fault
             listing.files.append(_parse(path, inbox))
         except RecordingError as error:
             listing.strays.append(StrayFile(path, error))
     return listing
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    if not folder.is_dir():
+def kind_of(mode: int) -> str:
+    """What an entry with this `st_mode` is, if it is neither a file nor a folder; otherwise "".
+
+    `mode` is that of `lstat`: a link is a link, whatever it leads to.
+    """
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return ""
+    return "a symbolic link" if stat.S_ISLNK(mode) else _KINDS.get(stat.S_IFMT(mode), "a special file")
+
+
+def shown(path: Path, inbox: Path) -> str:
+    """A path below the inbox as messages name it: bytes that are not UTF-8 and control characters are escaped."""
+    text = os.fsencode(path.relative_to(inbox)).decode("utf-8", "backslashreplace")
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+
+
+def odd(path: Path, inbox: Path, kind: str) -> OddEntryError:
+    """The reason why a link, pipe, socket or device is left alone."""
+    if kind == "a symbolic link":
+        remedy = "Links in the inbox are not followed: put the file itself there, or delete the link."
+    else:
+        remedy = "Only files are read: delete it, or keep it outside of the inbox."
+    return OddEntryError.left(shown(path, inbox), "a file or a folder", kind, remedy)
+
+
+def require_plain(path: Path) -> None:
+    """Refuse to write an inbox file through a link, or in place of a link, pipe, socket or device.
+
+    Raises:
+        OddEntryError: the file or its date folder is one.
+    """
+    for entry in (path.parent, path):
+        kind = kind_of(entry.lstat().st_mode) if os.path.lexists(entry) else ""
+        if kind:
+            raise odd(entry, path.parents[1], kind)
+
+
+def _walk(inbox: Path, only: str | None) -> Iterator[tuple[Path, OddEntryError | None]]:
+    """Files in the order of their paths, and odd entries with the reason; `only`: one entry of the inbox."""
+    if not inbox.is_dir():
         return
-    for path in sorted(folder.iterdir()):
+    try:
+        waiting = _entries(inbox)
+    except OSError as error:
+        raise LakeError.unreadable(inbox, error) from error
+    if only is not None:
+        waiting = [path for path in waiting if path.name == only]
+    # A stack instead of recursion: folders may be nested more deeply than Python recurses.
+    while waiting:
+        path = waiting.pop()
         hidden = path.name.startswith(".") and not path.name.startswith("._")
         if hidden or path.suffix.lower() in _UPLOADING:
             continue
-        if path.is_dir():
-            yield from _walk(path)
-        else:
-            yield path
+        try:
+            mode = path.lstat().st_mode
+            fault = _fault(path, inbox, mode)
+            if fault is None and stat.S_ISDIR(mode):
+                waiting += _entries(path)
+                continue
+        except FileNotFoundError:  # gone since the folder was listed
+            continue
+        except OSError as error:
+            fault = _unlisted(path, inbox, error)
+        if only is None or path != inbox / only or fault is not None:
+            yield path, fault
+
+
+def _entries(folder: Path) -> list[Path]:
+    """The entries of a folder, the last one first."""
+    return sorted((folder / name for name in os.listdir(folder)), reverse=True)  # noqa: PTH208  iterdir is lazy
+
+
+def _fault(path: Path, inbox: Path, mode: int) -> OddEntryError | None:
+    try:
+        path.name.encode()
+    except UnicodeEncodeError:
+        remedy = "Rename it with the letters of this computer (convmv, detox)."
+        return OddEntryError.left(shown(path, inbox), "a name in UTF-8", "other bytes", remedy)
+    kind = kind_of(mode)
+    return odd(path, inbox, kind) if kind else None
+
+
+def _unlisted(path: Path, inbox: Path, error: OSError) -> OddEntryError:
+    remedy = "Check the permissions, and that the path is not too long."
+    return OddEntryError.left(shown(path, inbox), "a file or a folder that can be read", reason(error), remedy)
 
 
 def _parse(path: Path, inbox: Path) -> InboxFile:
-    where = str(path.relative_to(inbox))
+    where = shown(path, inbox)
     if path.name.startswith("._"):
         raise NotARecordingError.apple_double(where)
     folders = path.parent.relative_to(inbox).parts
     if len(folders) != 1:
-        raise _misnamed(where, "a file directly in a folder <YYYY-MM-DD>", str(path.parent.relative_to(inbox)))
+        raise _misnamed(where, "a file directly in a folder <YYYY-MM-DD>", shown(path.parent, inbox))
     if path.suffix.lower() not in SUFFIXES:
         raise FileNameError(
             where=where,
@@ -100,14 +194,15 @@ def _parse(path: Path, inbox: Path) -> InboxFile:
             got=repr(path.suffix),
             remedy=f"Export the recording as CSV or Parquet, to {_PATH}.",
         )
-    subject, underscore, session = path.stem.partition("_")
+    # macOS decomposes accented letters in file names; they stay one subject.
+    subject, underscore, session = unicodedata.normalize("NFC", path.stem).partition("_")
     if not underscore:
         raise _misnamed(where, "<subject>_<session> before the extension", f"{path.stem!r} without an underscore")
     if not _SUBJECT.fullmatch(subject) or not _SESSION.fullmatch(session):
         raise _misnamed(
             where,
-            "letters, digits, '.' and '-' in subject (at most 64) and session (and '_' in the session)",
-            path.stem,
+            f"{NAME_RULE}, in the subject, and in the session (which can have '_')",
+            shown(path.with_name(path.stem), path.parent),
         )
     return InboxFile(path, _date(folders[0], where), subject, session)
 

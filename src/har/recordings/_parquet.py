@@ -9,7 +9,7 @@ import polars as pl
 
 from har.errors import EmptyRecordingError, MalformedRowError, NotARecordingError
 from har.recordings._foreign import HEAD_BYTES, refuse_foreign
-from har.recordings._table import Parsed, optional_values, wanted_columns
+from har.recordings._table import Parsed, optional_columns, optional_values, wanted_columns
 from har.settings import Settings
 
 
@@ -26,6 +26,13 @@ def read_parquet(path: Path, where: str, settings: Settings) -> Parsed:
     if not size:
         raise EmptyRecordingError.no_bytes(where)
     refuse_foreign(head, where, line=0)
+    if not head.startswith(b"PAR1") and head.isascii() and b"\x00" not in head:
+        raise NotARecordingError(
+            where=where,
+            expected="a Parquet file, as the name ends in .parquet",
+            got="text",
+            remedy="Rename it to .csv if it is CSV; otherwise export it as CSV or Parquet.",
+        )
     try:
         header = list(pl.read_parquet_schema(path))
         columns = wanted_columns(header, settings, where)
@@ -36,18 +43,46 @@ def read_parquet(path: Path, where: str, settings: Settings) -> Parsed:
         raise EmptyRecordingError.no_rows(where)
     for name in settings.sensors.channels:
         if not frame.schema[name].is_numeric():
-            raise MalformedRowError(
-                where=f"{where}, column {name!r}",
-                expected="numbers",
-                got=f"{frame.schema[name]}",
-                remedy="Write the column as float32 or float64.",
-                line=1,
-            )
+            raise _wrong_type(where, frame[name], "numbers", "Write the column as float32 or float64.")
+    for name in optional_columns(settings).values():
+        if name in frame.columns:
+            frame = frame.with_columns(_text(where, frame[name]))
     return Parsed(
         where=where,
         row_word="row",
         lines=np.arange(1, len(frame) + 1),
-        time=frame[settings.recordings.time_column],
+        time=_stamps(where, frame[settings.recordings.time_column]),
         values=tuple(frame[name].cast(pl.Float64) for name in settings.sensors.channels),
         **optional_values(frame, settings),
+    )
+
+
+def _stamps(where: str, stamps: pl.Series) -> pl.Series:
+    """Stamps as text, integers, floats or dates with a time of day."""
+    if isinstance(stamps.dtype, pl.Categorical | pl.Enum):
+        return stamps.cast(pl.String)
+    if isinstance(stamps.dtype, pl.Decimal):
+        return stamps.cast(pl.Float64)
+    if stamps.dtype in (pl.String, pl.Datetime, pl.Null) or stamps.dtype.is_numeric():
+        return stamps.cast(pl.String) if stamps.dtype == pl.Null else stamps
+    raise _wrong_type(
+        where,
+        stamps,
+        "stamps",
+        "Write the column as timestamps with date and time of day, as ISO text, or as epoch counts.",
+    )
+
+
+def _text(where: str, series: pl.Series) -> pl.Series:
+    if not (series.dtype.is_nested() or series.dtype == pl.Object):
+        try:
+            return series.cast(pl.String)
+        except pl.exceptions.PolarsError:
+            pass  # such as bytes of another encoding: refused below
+    raise _wrong_type(where, series, "text", "Write the column as strings, or leave it out.")
+
+
+def _wrong_type(where: str, series: pl.Series, expected: str, remedy: str) -> MalformedRowError:
+    return MalformedRowError(
+        where=f"{where}, column {series.name!r}", expected=expected, got=f"{series.dtype}", remedy=remedy, line=1
     )

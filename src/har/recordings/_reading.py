@@ -12,28 +12,31 @@ from har.errors import LakeError, RangeError, RecordingError, UnitError
 from har.plausibility import RANGE_SLACK
 from har.recordings._cleaning import (
     Samples,
-    check_date,
-    check_interval,
     coverage,
     fault_flags,
     measured_rate_hz,
-    order_rows,
     split_gaps,
 )
 from har.recordings._contract import breaches, resting_magnitude, sample_contract, unit_remedy
 from har.recordings._csv import read_csv
 from har.recordings._inbox import InboxFile
+from har.recordings._order import order_rows
 from har.recordings._parquet import read_parquet
+from har.recordings._plausibility import oddities
 from har.recordings._resampling import resample
+from har.recordings._spreading import spread
 from har.recordings._stamps import utc_microseconds
 from har.recordings._table import Parsed, activity_codes, channel_values, one_value
+from har.recordings._timing import check_date, check_interpolated, check_rate
 from har.schema import FLAGS, canonical_schema
-from har.settings import Settings
+from har.settings import Sensor, Settings
+
+_STRAY_VALUES = 3
 
 
 @dataclass(frozen=True)
 class Quality:
-    """The quality of one file; counts are of the file's samples before resampling.
+    """The quality of one file; counts are of the file's samples before resampling, except `interpolated`.
 
     Attributes:
         samples_read: rows in the file; `samples_kept + duplicates + duplicate_stamps`.
@@ -48,6 +51,9 @@ class Quality:
         resampled: whether any segment was resampled to a regular grid.
         saturated, stuck: samples with that flag.
         unlabelled: samples without an activity.
+        interpolated: samples after resampling without a measured one near them, see `FLAGS`.
+        stamps_spread: kept rows with the stamp of another row, whose times were spread between the stamps.
+        notes: what is odd about the file but no reason to refuse it, one sentence each.
     """
 
     samples_read: int
@@ -63,6 +69,14 @@ class Quality:
     saturated: int
     stuck: int
     unlabelled: int
+    interpolated: int = 0
+    stamps_spread: int = 0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def dropped(self) -> int:
+        """Rows of the file that were not kept."""
+        return self.duplicates + self.duplicate_stamps
 
 
 @dataclass(frozen=True)
@@ -94,28 +108,33 @@ def read_recording(file: InboxFile, settings: Settings) -> Recording:
         parsed = read(file.path, file.where, settings)
     except OSError as error:
         raise LakeError.unreadable(file.path, error) from error
-    max_gap_s = settings.recordings.max_gap_s
+    max_gap_s, nominal = settings.recordings.max_gap_s, settings.sensors.rate_hz
     values = channel_values(parsed, settings)
     labels = activity_codes(parsed, settings.activities.all)
     placement, device = (one_value(parsed, name, settings) for name in ("placement", "device"))
     times = utc_microseconds(parsed, settings.recordings.time_unit, settings.project.timezone)
     order = order_rows(parsed, times, values, labels, max_gap_s)
-    check_date(parsed, times, order.rows, file.date)
-    check_interval(parsed, times, order.rows, max_gap_s)
+    check_date(parsed, times, order.rows, file.date, settings.recordings.time_unit)
+    in_order = times[order.rows], values[:, order.rows], labels[order.rows]
+    spaced = spread(parsed, order.rows, *in_order, nominal_hz=nominal, max_gap_s=max_gap_s)
+    rows = order.rows[spaced.kept]
+    rate = measured_rate_hz(spaced.times, max_gap_s)
+    check_rate(parsed, spaced.times, rows, rate_hz=rate, nominal_hz=nominal, max_gap_s=max_gap_s)
 
-    cleaned = _clean(times, values, labels, order.rows, settings)
+    cleaned = _clean(spaced.times, values[:, rows], labels[rows], settings, rate)
     frame = _frame(file, cleaned, settings)
-    _check(parsed, order.rows, frame, settings)
-    rate = measured_rate_hz(cleaned.times, max_gap_s)
-    regular, resampled = resample(cleaned, settings.sensors.rate_hz, rate)
+    _check(parsed, rows, frame, settings)
+    regular, resampled = resample(cleaned, nominal, rate)
+    interpolated = int(((regular.flags & FLAGS["interpolated"]) > 0).sum())
+    check_interpolated(parsed, interpolated, len(regular.times), rate, nominal)
     if resampled:
         frame = _frame(file, regular, settings)
         sample_contract(settings).validate(frame)
     quality = Quality(
         samples_read=len(times),
         samples_kept=len(cleaned.times),
-        duplicates=order.duplicates,
-        duplicate_stamps=order.duplicate_stamps,
+        duplicates=order.duplicates + spaced.duplicates,
+        duplicate_stamps=spaced.duplicate_stamps,
         reordered=order.reordered,
         gaps=int(cleaned.segments[-1]),
         longest_gap_s=float(np.diff(cleaned.times).max(initial=0)) / 1e6,
@@ -125,6 +144,9 @@ def read_recording(file: InboxFile, settings: Settings) -> Recording:
         saturated=int(((cleaned.flags & FLAGS["saturated"]) > 0).sum()),
         stuck=int(((cleaned.flags & FLAGS["stuck"]) > 0).sum()),
         unlabelled=int((cleaned.labels < 0).sum()),
+        interpolated=interpolated,
+        stamps_spread=spaced.moved,
+        notes=(*([spaced.note] if spaced.note else []), *oddities(regular, settings)),
     )
     return Recording(frame, quality, placement, device)
 
@@ -133,12 +155,10 @@ def _clean(
     times: NDArray[np.int64],
     values: NDArray[np.float32],
     labels: NDArray[np.int16],
-    rows: NDArray[np.int64],
     settings: Settings,
+    rate: float,
 ) -> Samples:
-    times, values, labels = times[rows], values[:, rows], labels[rows]
     segments = split_gaps(times, settings.recordings.max_gap_s)
-    rate = measured_rate_hz(times, settings.recordings.max_gap_s)
     return Samples(times, values, labels, fault_flags(times, values, segments, settings.sensors, rate), segments)
 
 
@@ -196,6 +216,7 @@ def _unit_error(parsed: Parsed, frame: pl.DataFrame, settings: Settings) -> Reco
 
 def _range_error(parsed: Parsed, rows: NDArray[np.int64], frame: pl.DataFrame, settings: Settings) -> RecordingError:
     worst: tuple[int, str, str] | None = None
+    count = 0
     for section, sensor in (
         ("accelerometer", settings.sensors.accelerometer),
         ("gyroscope", settings.sensors.gyroscope),
@@ -203,6 +224,7 @@ def _range_error(parsed: Parsed, rows: NDArray[np.int64], frame: pl.DataFrame, s
         for channel in sensor.channels if sensor is not None else ():
             assert sensor is not None  # noqa: S101  the loop above is empty otherwise
             beyond = np.flatnonzero(frame[channel].abs().to_numpy() > RANGE_SLACK * sensor.full_scale * sensor.to_si)
+            count += len(beyond)
             if len(beyond) and (worst is None or rows[beyond].min() < worst[0]):
                 worst = int(rows[beyond].min()), section, channel
     assert worst is not None  # noqa: S101  the schema found one with the same limits
@@ -213,6 +235,20 @@ def _range_error(parsed: Parsed, rows: NDArray[np.int64], frame: pl.DataFrame, s
         where=parsed.at(row, channel),
         expected=f"at most ±{sensor.full_scale:g} {sensor.unit}, the sensor's full scale",
         got=f"{value:g}",
-        remedy=f"Check sensors.{section}.unit and sensors.{section}.full_scale in har.toml, or delete that line.",
+        remedy=_range_remedy(section, sensor, count),
         line=parsed.line(row),
     )
+
+
+def _range_remedy(section: str, sensor: Sensor, count: int) -> str:
+    """What to do about `count` values beyond full scale: of a few, their lines are wrong; of many, the unit is."""
+    if count <= _STRAY_VALUES:
+        return f"Delete that line if it is a stray value; otherwise check unit and full_scale of [sensors.{section}]."
+    other = {
+        unit: f"{sensor.full_scale * sensor.to_si / factor:.4g}"
+        for unit, factor in sensor.factors.items()
+        if factor < sensor.to_si
+    }
+    units = " or ".join(f'"{unit}" (then full_scale = {full_scale})' for unit, full_scale in other.items())
+    look = f"set sensors.{section}.unit in har.toml to the unit of the files, such as {units}, or " if units else ""
+    return f"{count:,} values are beyond it: {look}set sensors.{section}.full_scale to that of the device."

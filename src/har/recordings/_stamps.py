@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
+import unicodedata
 from typing import NoReturn
 
 import numpy as np
@@ -16,7 +18,18 @@ from har.settings import TICKS_PER_SECOND
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}([T ])\d{2}:\d{2}:\d{2}(?:\.\d+)?(Z|[+-]\d{2}(?::?\d{2})?)?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?", re.ASCII)
 _LAST_SECOND = 253_402_300_799  # of the year 9999
+_LAST_COUNT = 2**63 - 1
 _HALF_HOUR_US = 1_800_000_000
+_UPTIME_US = 20 * 365 * 86_400_000_000  # no device has run for longer
+_NOT_ISO = (
+    "Export the stamps in ISO 8601, year first; or import the file with `har import csv`, whose option time-format "
+    "names their form."
+)
+
+NO_DATES = (
+    "The stamps are no dates: they count from the start of the recording or of the device, or its clock was not set. "
+    "Write date and time into the file, or import it with `har import`, which assigns a date."
+)
 
 
 def utc_microseconds(parsed: Parsed, unit: str, zone: str) -> NDArray[np.int64]:
@@ -29,6 +42,7 @@ def utc_microseconds(parsed: Parsed, unit: str, zone: str) -> NDArray[np.int64]:
     if stamps.null_count():
         _refuse(parsed, int(stamps.is_null().arg_max() or 0), "a stamp", "an empty field", "Delete that line.")
     if isinstance(stamps.dtype, pl.Datetime):
+        _refuse_far_dates(parsed, stamps)
         times = _datetimes(parsed, stamps.dt.cast_time_unit("us"), zone)
     elif stamps.dtype.is_numeric() and unit != "iso":
         times = _epoch(parsed, stamps, unit)
@@ -45,7 +59,9 @@ def utc_microseconds(parsed: Parsed, unit: str, zone: str) -> NDArray[np.int64]:
     if (times <= 0).any():
         row = int(np.argmax(times <= 0))
         got = "a zero stamp" if times[row] == 0 else f"{stamps[row]}, before 1970"
-        remedy = "The device's clock was not set: delete those lines, or export the file again."
+        remedy = "The device's clock was not set at that line: delete it."
+        if np.median(times) < _UPTIME_US:
+            remedy = NO_DATES
         _refuse(parsed, row, "a time after 1970", got, remedy)
     return times
 
@@ -54,7 +70,11 @@ def _iso(parsed: Parsed, stamps: pl.Series, zone: str) -> NDArray[np.int64]:
     match = _ISO.fullmatch(stamps[0].strip())
     if match is None:
         counts = _NUMBER.fullmatch(stamps[0].strip())
-        remedy = 'For epoch counts set recordings.time_unit in har.toml to "s", "ms", "us" or "ns".' if counts else ""
+        remedy = _NOT_ISO
+        if counts:
+            remedy = 'For epoch counts set recordings.time_unit in har.toml to "s", "ms", "us" or "ns".'
+        elif _ISO.fullmatch(_in_ascii(stamps[0].strip())):
+            remedy = "Write stamps with the digits 0 to 9: export the file in English, or with another program."
         _refuse_text(parsed, stamps, 0, remedy)
     pattern = f"%Y-%m-%d{match[1]}%H:%M:%S%.f{'%#z' if match[2] else ''}"
     parsed_stamps = stamps.str.to_datetime(pattern, time_unit="us", strict=False)
@@ -66,9 +86,16 @@ def _iso(parsed: Parsed, stamps: pl.Series, zone: str) -> NDArray[np.int64]:
     return _datetimes(parsed, parsed_stamps, zone)
 
 
+def _in_ascii(text: str) -> str:
+    """The text with decimal digits of any script as 0 to 9."""
+    return "".join(str(unicodedata.decimal(character, character)) for character in text)
+
+
 def _refuse_text(parsed: Parsed, stamps: pl.Series, row: int, remedy: str) -> NoReturn:
     like = "an ISO stamp such as 2024-01-31T08:00:00.020Z" if row == 0 else f"a stamp written like {stamps[0]}"
-    _refuse(parsed, row, like, repr(stamps[row]), remedy or "Fix the stamp, or delete that line.")
+    other = _ISO.fullmatch(stamps[row].strip())
+    fix = "Write all stamps in one form." if other else "Fix the stamp, or delete that line."
+    _refuse(parsed, row, like, repr(stamps[row]), remedy or fix)
 
 
 def _epoch_text(parsed: Parsed, stamps: pl.Series, unit: str) -> NDArray[np.int64]:
@@ -87,10 +114,12 @@ def _epoch_text(parsed: Parsed, stamps: pl.Series, unit: str) -> NDArray[np.int6
 def _epoch(parsed: Parsed, counts: pl.Series, unit: str) -> NDArray[np.int64]:
     values = counts.to_numpy()
     per_second = TICKS_PER_SECOND[unit]
-    far = ~(np.abs(values.astype(np.float64)) <= _LAST_SECOND * per_second)
+    far = ~(np.abs(values.astype(np.float64)) <= min(_LAST_SECOND * per_second, _LAST_COUNT - 1024))
     if far.any():
         row = int(np.argmax(far))
         count = abs(float(values[row]))
+        if not np.isfinite(count):
+            _refuse(parsed, row, f"a number of {unit} since 1970", str(values[row]), "Delete that line.")
         units = [name for name, factor in TICKS_PER_SECOND.items() if 1e9 * factor < count < 4e9 * factor]
         remedy = f'Set recordings.time_unit = "{units[0]}" in har.toml.' if units else "Fix the stamp."
         _refuse(parsed, row, f"{unit} since 1970", f"{counts[row]}, after the year 9999", remedy)
@@ -98,6 +127,17 @@ def _epoch(parsed: Parsed, counts: pl.Series, unit: str) -> NDArray[np.int64]:
         return np.round(values * (1_000_000 / per_second)).astype(np.int64)
     whole = values.astype(np.int64)
     return whole * (1_000_000 // per_second) if per_second <= 1_000_000 else (whole + 500) // 1_000
+
+
+def _refuse_far_dates(parsed: Parsed, stamps: pl.Series) -> None:
+    """Refuse dates that no calendar of Python's holds; polars panics at them."""
+    per_second = TICKS_PER_SECOND[stamps.dtype.time_unit]  # type: ignore[attr-defined]
+    counts = stamps.to_physical()
+    far = (counts // per_second).abs() > _LAST_SECOND
+    if far.any():
+        row = int(far.arg_max() or 0)
+        year = 1970 + counts[row] // (31_556_952 * per_second)
+        _refuse(parsed, row, "a date before the year 9999", f"one in the year {year:,}", "Fix the stamp.")
 
 
 def _datetimes(parsed: Parsed, stamps: pl.Series, zone: str) -> NDArray[np.int64]:
@@ -138,3 +178,8 @@ def _localised(parsed: Parsed, stamps: pl.Series, zone: str) -> NDArray[np.int64
 
 def _refuse(parsed: Parsed, row: int, expected: str, got: str, remedy: str) -> NoReturn:
     raise RecordingTimeError(where=parsed.at(row), expected=expected, got=got, remedy=remedy, line=parsed.line(row))
+
+
+def iso(time_us: int | np.int64) -> str:
+    """A stamp in UTC, formatted for messages."""
+    return (dt.datetime(1970, 1, 1) + dt.timedelta(microseconds=int(time_us))).isoformat() + "Z"

@@ -55,7 +55,7 @@ class Parsed:
         return int(self.lines[row])
 
 
-def wanted_columns(header: Sequence[str], settings: Settings, where: str) -> dict[str, int]:
+def wanted_columns(header: Sequence[str], settings: Settings, where: str, line: int = 1) -> dict[str, int]:
     """Position of the time column, the channels, and those of the `optional_columns` that the file has.
 
     Raises:
@@ -67,7 +67,12 @@ def wanted_columns(header: Sequence[str], settings: Settings, where: str) -> dic
         if name in header:
             continue
         key = "recordings.time_column" if name == needed[0] else "the sensor's channels"
-        raise MissingColumnError.of(where, name, header, f"Rename the column in the file, or set {key} in har.toml.")
+        remedy = f"Rename the column in the file, or set {key} in har.toml."
+        if len(header) == 1:
+            remedy = "If a line holds several fields, separate them by commas, semicolons or tabs."
+        elif not set(needed) & set(header):
+            remedy = "For a file of another layout see `har import csv`, whose options name the columns."
+        raise MissingColumnError.of(where, name, header, remedy, line)
     wanted = [*needed, *optional_columns(settings).values()]
     for name, count in Counter(header).items():
         if count > 1 and name in wanted:
@@ -76,7 +81,7 @@ def wanted_columns(header: Sequence[str], settings: Settings, where: str) -> dic
                 expected=f"one column {name!r}",
                 got=f"{count} columns of that name",
                 remedy="Rename or remove the others.",
-                line=1,
+                line=line,
             )
     return {name: header.index(name) for name in wanted if name in header}
 
@@ -153,7 +158,8 @@ def non_finite(where: str, text: str, line: int) -> NonFiniteError:
         where=where,
         expected="a finite number",
         got=text or "an empty value",
-        remedy="Delete the row: the gap that it leaves is handled; do not fill in a value.",
+        remedy="Delete such rows: the gaps that they leave are handled; do not fill in values. If most rows have no "
+        "number there, export that sensor again, or write all sensors of an instant into one row.",
         line=line,
     )
 

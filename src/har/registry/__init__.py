@@ -4,6 +4,7 @@
 MLflow takes seconds to import; it is imported when it is first needed.
 """
 
+from har.registry._backend import artifact_location, local_database
 from har.registry._catalog import Version
 from har.registry._git import GitState, git_state, worktree
 from har.registry._promotions import Promotion, whoami
@@ -14,7 +15,9 @@ __all__ = [
     "Promotion",
     "Registry",
     "Version",
+    "artifact_location",
     "git_state",
+    "local_database",
     "whoami",
     "worktree",
 ]

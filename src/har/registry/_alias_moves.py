@@ -42,6 +42,7 @@ class AliasMoves:
         _require("reason", reason)
         _require("who", who)
         with self._exclusive():
+            self.log.verify(self._catalog.name, self._catalog.head())
             before = self._catalog.aliases()
             self._log_foreign_moves(before)
             if version is not None:
@@ -61,6 +62,33 @@ class AliasMoves:
         if self.log.intent.exists():
             with self._exclusive():
                 pass
+
+    def require_agreement(self) -> None:
+        """Finish a move that a killed process began, then check that the log and MLflow end with the same decision.
+
+        Raises:
+            RegistryError: one of them was lost, restored or changed; says what to do.
+        """
+        self.settle()
+        with self._catalog.registry_errors():
+            if self.log.head(self._catalog.name) != self._catalog.head():
+                with self._exclusive():  # another process may just be between its two steps
+                    self.log.require_head(self._catalog.name, self._catalog.head())
+
+    def accept(self, *, reason: str, who: str) -> Path | None:
+        """Set the log aside, and begin a new one with the aliases as they are.
+
+        Returns:
+            The new path of the log that was set aside; None if there was none.
+        """
+        _require("reason", reason)
+        with self._catalog.registry_errors(), locked(self._lock):
+            path = self.log.set_aside()
+            if self._catalog.known:
+                self._catalog.set_head("")
+                aliases = self._catalog.aliases()
+                self._carry_out("noticed", aliases.get(CHAMPION, 0), {}, aliases, reason=reason, who=who)
+            return path
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:

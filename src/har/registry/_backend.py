@@ -5,10 +5,13 @@ Importing MLflow takes about four seconds and creating a database two more, so n
 
 from __future__ import annotations
 
+import atexit
 import os
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +37,17 @@ def is_local() -> bool:
 def artifact_root(folder: Path) -> str | None:
     """The folder for artifacts of new experiments; None: an MLflow server decides."""
     uri = os.environ.get(_URI_VARIABLE, "")
-    return None if uri.startswith(("http://", "https://")) else str(folder / ARTIFACTS)
+    return None if uri.startswith(("http://", "https://")) else artifact_location(folder)
+
+
+def artifact_location(folder: Path) -> str:
+    """The folder for artifacts as MLflow stores it: a path or, where MLflow would decode or cut it, a `file:` address.
+
+    Args:
+        folder: MLflow's.
+    """
+    path = folder / ARTIFACTS
+    return path.as_uri() if any(sign in str(path) for sign in "%?#") else str(path)
 
 
 def connect(folder: Path) -> Any:
@@ -44,7 +57,7 @@ def connect(folder: Path) -> Any:
         RegistryError: the database cannot be opened or created.
     """
     os.environ.update(_ENVIRONMENT)
-    uri = os.environ.get(_URI_VARIABLE) or _sqlite(folder / DATABASE)
+    uri = os.environ.get(_URI_VARIABLE) or local_database(folder)
     with registry_errors(folder), _no_warnings():
         from mlflow import MlflowClient
 
@@ -65,13 +78,29 @@ def _create(folder: Path) -> None:
         leftover.unlink()
     # The process id is in the name because MLflow caches one engine per address, and must not reuse a renamed file's.
     draft = folder / f"{DATABASE}.new-{os.getpid()}"
-    store = SqlAlchemyStore(_sqlite(draft), str(folder / ARTIFACTS))  # type: ignore[no-untyped-call]
+    store = SqlAlchemyStore(_sqlite(draft), artifact_location(folder))  # type: ignore[no-untyped-call]
     store.engine.dispose()
     draft.replace(folder / DATABASE)
 
 
+def local_database(folder: Path) -> str:
+    """The address of the database in MLflow's folder, as SQLAlchemy takes it; valid as long as this process runs."""
+    return _sqlite(folder / DATABASE)
+
+
 def _sqlite(path: Path) -> str:
-    return f"sqlite:///{path.as_posix()}"
+    folder = _alias(path.parent) if "?" in str(path.parent) else path.parent
+    return f"sqlite:///{(folder / path.name).as_posix()}"
+
+
+@cache
+def _alias(folder: Path) -> Path:
+    """A link to the folder, until this process ends: a question mark would begin the options of an address."""
+    parent = tempfile.TemporaryDirectory(prefix="har-link-")
+    atexit.register(parent.cleanup)
+    link = Path(parent.name) / "mlflow"
+    link.symlink_to(folder, target_is_directory=True)
+    return link
 
 
 @contextmanager

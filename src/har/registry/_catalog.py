@@ -16,7 +16,7 @@ from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 from har.errors import HarError, ModelError, RegistryError, UnknownVersionError
-from har.files import file_sha256
+from har.files import file_sha256, temporary_folder
 from har.registry._artifact import FILE_NAME, FOLDER, ModelFile, stage
 from har.registry._backend import ARTIFACTS, DATABASE, artifact_root, connect, is_local, registry_errors
 from har.registry._snapshot import Contents, Row, read, stamp_of, write
@@ -192,6 +192,11 @@ class Catalog:
             elif number is not None and number != before.get(name) and number in known:
                 self.client.set_registered_model_alias(self.name, name, str(number))
 
+    @property
+    def known(self) -> bool:
+        """Whether MLflow has an entry for the model, with or without versions."""
+        return self._contents().known
+
     def head(self) -> str:
         """The hash of the promotion log's last line, as recorded here."""
         return self._contents().tags.get(_HEAD, "")
@@ -224,8 +229,7 @@ class Catalog:
         run_id = run.info.run_id
         try:
             self._log_values(run_id, params, metrics)
-            with tempfile.TemporaryDirectory(prefix="har-register-") as parent:
-                folder = Path(parent)
+            with temporary_folder("register") as folder:
                 stage(model, folder / FOLDER, run_id=run_id)
                 client.log_artifacts(run_id, str(folder / FOLDER), FOLDER)
                 (folder / RECIPE).write_text(recipe)
@@ -285,8 +289,9 @@ class Catalog:
         path = self._local(row, RECIPE)
         if path is not None and path.is_file():
             return dict(json.loads(path.read_text()))
-        with tempfile.TemporaryDirectory(prefix="har-recipe-") as folder:
-            return dict(json.loads(Path(self.client.download_artifacts(row.run_id, RECIPE, folder)).read_text()))
+        with temporary_folder("recipe") as folder:
+            path = Path(self.client.download_artifacts(row.run_id, RECIPE, str(folder)))
+            return dict(json.loads(path.read_text()))
 
     def _experiment(self) -> str:
         """The experiment with artifacts in this folder; a project that was moved gets a new one for its new folder."""

@@ -4,29 +4,44 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from har.errors import ReproductionError
+from har.files import temporary_folder
+from har.settings import FILE_NAME
 
 
 @dataclass(frozen=True)
 class GitState:
-    """The checked-out commit ("" if there is none) and whether tracked or new files differ from it."""
+    """The commit of the project's files ("": none), and whether tracked or new ones of them differ from it.
+
+    In a larger repository it is the last commit that changed the project.
+    """
 
     commit: str
     dirty: bool
 
 
 def git_state(root: Path) -> GitState:
-    """The state of the repository around `root`; empty without git, repository or commit."""
+    """The state of the project that `root` is in, of the files that git does not ignore.
+
+    The project is the nearest folder with a har.toml, at or above `root`; without one, it is the whole repository.
+    Without git, repository or commit, the state is empty.
+    """
     head = _git(root, "rev-parse", "--verify", "HEAD")
     if head is None or head.returncode:
         return GitState(commit="", dirty=False)
-    status = _git(root, "status", "--porcelain")
+    # The project may be a folder of a larger repository: what changes outside of it decides no model.
+    project = next((folder for folder in (root, *root.parents) if (folder / FILE_NAME).is_file()), None)
+    scope = ["--", "."] if project else []
+    status = _git(project or root, "status", "--porcelain", "--untracked-files=normal", *scope)
+    prefix = _git(project or root, "rev-parse", "--show-prefix")
+    if project and prefix is not None and prefix.stdout.strip():
+        last = _git(project, "log", "-1", "--format=%H", *scope)
+        head = last if last is not None and last.stdout.strip() else head
     return GitState(
         commit=head.stdout.strip(), dirty=status is None or bool(status.returncode or status.stdout.strip())
     )
@@ -55,8 +70,8 @@ def worktree(root: Path, commit: str) -> Iterator[Path]:
             got="no such commit in this repository",
             remedy="Fetch it: `git fetch --unshallow` in a shallow clone, `git fetch --all` otherwise.",
         )
-    with tempfile.TemporaryDirectory(prefix="har-reproduce-") as parent:
-        tree = Path(parent) / "source"
+    with temporary_folder("reproduce") as parent:
+        tree = parent / "source"
         try:
             # The user's hooks must not run for a temporary checkout.
             added = _git(root, "-c", "core.hooksPath=/dev/null", "worktree", "add", "--detach", str(tree), commit)

@@ -23,6 +23,9 @@ from typing import Any, Literal
 
 from har.errors import RegistryError
 
+ACCEPT = "har models --accept REASON"
+"""The command that takes registry and log as they are."""
+
 Action = Literal["challenge", "promote", "reject", "rollback", "noticed"]
 """`noticed`: the aliases had been moved outside of this project, for example by hand in MLflow's page."""
 
@@ -158,6 +161,40 @@ class PromotionLog:
         if not lines or lines[-1] != line:
             _append(self.path, line + b"\n")
 
+    def require_head(self, model: str, head: str) -> None:
+        """Check that the log and MLflow end with the same line about the model.
+
+        Raises:
+            RegistryError: one of them is older than the other, is empty, or is gone.
+        """
+        last = self.head(model)
+        if last == head:
+            return
+        if not head:
+            known = max(entry.version for entry in self.read(model))
+            raise RegistryError(
+                where=f"model {model!r}",
+                expected=f"MLflow to know its versions, such as {known}, the highest in {self.path}",
+                got="a database without them: it is new, empty, or another one than before",
+                remedy="Restore mlflow.db, or the address of the database, from a backup. To begin anew with "
+                f"version 1: {ACCEPT}.",
+            )
+        raise RegistryError(
+            where=str(self.path),
+            expected=f"the last line about {model!r} to be {head[:12]} (SHA-256), as MLflow recorded",
+            got=last[:12] or "no line",
+            remedy="The last lines were changed or removed, or mlflow.db is of another time: restore promotions.jsonl "
+            f"and mlflow.db from one backup. To go on with what there is: {ACCEPT}.",
+        )
+
+    def set_aside(self) -> Path | None:
+        """Rename the log, so that the next line begins a new one; returns its new path, None if there was none."""
+        self.intent.unlink(missing_ok=True)
+        if not self.path.exists():
+            return None
+        target = self.path.with_name(f"promotions-{now():%Y%m%dT%H%M%S%fZ}.jsonl")
+        return self.path.replace(target)
+
     def verify(self, model: str, head: str) -> int:
         """Check the chain and the model's head; returns the number of lines.
 
@@ -174,16 +211,11 @@ class PromotionLog:
                     where=f"{self.path}, line {number}",
                     expected=f"a line written after {previous[:12] or 'none'} (SHA-256)",
                     got=f"one written after {str(written)[:12] or 'none'}",
-                    remedy="The log was changed here or just above; restore promotions.jsonl from a backup.",
+                    remedy="The log was changed here or just above: restore promotions.jsonl from a backup. To go on "
+                    f"with what there is: {ACCEPT}.",
                 )
             previous = _digest(line)
-        if self.head(model) != head:
-            raise RegistryError(
-                where=str(self.path),
-                expected=f"the last line about {model!r} to be {head[:12] or 'none'} (SHA-256), as MLflow recorded",
-                got=self.head(model)[:12] or "no line",
-                remedy="The last lines were changed or removed; restore promotions.jsonl from a backup.",
-            )
+        self.require_head(model, head)
         return len(lines)
 
     def _split(self) -> tuple[list[bytes], bytes]:
@@ -202,7 +234,8 @@ class PromotionLog:
                 where=f"{self.path}, line {number}",
                 expected="one entry of the promotion log as JSON",
                 got=repr(line[:60].decode(errors="replace")),
-                remedy="The log was changed by hand; restore promotions.jsonl from a backup.",
+                remedy="The log was changed by hand: restore promotions.jsonl from a backup. To go on with what "
+                f"there is: {ACCEPT}.",
             ) from error
 
 

@@ -26,8 +26,11 @@ class Registry:
     MLFLOW_TRACKING_URI can name another backend (Postgres, an MLflow server); the promotion log stays in `folder`.
     Several processes may use one registry: there is a lock for registering and one for moving aliases.
 
+    Before a version is registered, given an alias or its files are read, the promotion log and MLflow are compared: a
+    database that was emptied would otherwise count from 1 again, and one that was restored would serve another version.
+
     Raises (any method):
-        RegistryError: MLflow fails, or another process holds the lock for too long.
+        RegistryError: MLflow fails, it and the promotion log disagree, or another process holds the lock for too long.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
@@ -75,6 +78,7 @@ class Registry:
         fixed = {"sha256": checked.sha256, "registration": registration}
         fixed |= {f"{ARTIFACT}{name}": file_sha256(path) for name, path in artifacts.items()}
         all_tags = {name: as_text(value) for name, value in {**known, **tags, **fixed}.items()}
+        self._moves.require_agreement()
         with self._catalog.registry_errors(), locked(self.folder / "register.lock", timeout_s=600):
             for row in self._catalog.rows():
                 if row.tags.get("registration") == registration:
@@ -113,7 +117,7 @@ class Registry:
         Raises:
             NoChampionError: there is none yet.
         """
-        self._moves.settle()
+        self._moves.require_agreement()
         with self._catalog.registry_errors():
             aliases = self._catalog.aliases()
             if CHAMPION not in aliases:
@@ -127,7 +131,7 @@ class Registry:
             UnknownVersionError: no such version.
             ModelError: the file is missing or was changed.
         """
-        self._moves.settle()
+        self._moves.require_agreement()
         with self._catalog.registry_errors():
             return self._catalog.verified(self._catalog.row(version))
 
@@ -142,7 +146,7 @@ class Registry:
             UnknownVersionError: no such version.
             RegistryError: no file of that name was registered with it, or the file is missing or was changed.
         """
-        self._moves.settle()
+        self._moves.require_agreement()
         with self._catalog.registry_errors():
             return self._catalog.artifact(self._catalog.row(version), name)
 
@@ -297,6 +301,38 @@ class Registry:
         self._moves.settle()
         with self._catalog.registry_errors():
             return self._moves.log.verify(self.name, self._catalog.head())
+
+    def verify(self) -> int:
+        """Check the promotion log, its agreement with MLflow, and the model files of all versions with an alias.
+
+        Returns:
+            The log's number of lines.
+
+        Raises:
+            RegistryError: log and MLflow disagree, or the log was edited.
+            ModelError: a model file is missing or was changed.
+        """
+        lines = self.verify_log()
+        for version in self.versions():
+            if version.aliases:
+                self.model_path(version.number)
+        return lines
+
+    def require_agreement(self) -> None:
+        """Check that the promotion log and MLflow end with the same decision.
+
+        Raises:
+            RegistryError: one of them was lost, restored or changed; says what to do.
+        """
+        self._moves.require_agreement()
+
+    def accept(self, *, reason: str, who: str) -> Path | None:
+        """Take registry and promotion log as they are after a loss: set the log aside, and begin a new one.
+
+        Returns:
+            The new path of the old log; None if there was none.
+        """
+        return self._moves.accept(reason=reason, who=who)
 
     def _no_champion(self) -> NoChampionError:
         rows = self._catalog.rows()

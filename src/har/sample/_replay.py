@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from har.errors import ConflictingRecordingError, LakeError, SettingsError
 from har.files import write_atomically
+from har.recordings import require_plain
 from har.sample._recordings import ACTIVITIES, RATE_HZ, SampleRecording, sample_recordings
 from har.settings import STANDARD_GRAVITY, TICKS_PER_SECOND, Sensor, Settings
 
@@ -154,9 +155,11 @@ def write_file(path: Path, table: pl.DataFrame) -> bool:
 
     Raises:
         ConflictingRecordingError: the file has other content; it is not changed.
+        OddEntryError: the file or its folder is a link, or the like.
         LakeError: the disk refuses.
     """
     try:
+        require_plain(path)
         if path.exists():
             if not _has_content(path, table):
                 raise ConflictingRecordingError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import tomllib
 from collections.abc import Iterator
@@ -10,9 +11,8 @@ from typing import Any
 
 from pydantic import ValidationError
 from pydantic_settings import SettingsError as SourceError
-from pydantic_settings import TomlConfigSettingsSource
 
-from har.errors import SettingsError, did_you_mean
+from har.errors import SettingsError, did_you_mean, reason
 from har.settings._settings import Settings
 
 FILE_NAME = "har.toml"
@@ -23,23 +23,66 @@ _NO_SETTINGS = ("HAR_ROOT", "HAR_DATA")
 def load_settings(start: Path | str | None = None) -> Settings:
     """Read `har.toml` from `start` (a folder or the file itself; default: here or the nearest folder above).
 
+    Whatever this process and the ones that it starts write afterwards can be read by its user alone, or with
+    `project.share_with_group` by the user's group as well: movement data is health data.
+
     Raises:
         SettingsError: no file, invalid TOML, an unknown key or an invalid value.
     """
     path = _find(Path(start) if start is not None else Path(os.environ.get("HAR_ROOT") or Path.cwd()))
-    try:
-        content = TomlConfigSettingsSource(Settings, path)()
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(
-            where=str(path), expected="valid TOML", got=str(error), remedy="Fix the line; strings need quotes."
-        ) from error
+    content = read_toml(path)
     _refuse_unknown_variables()
     try:
         settings = Settings(**content)
     except (ValidationError, SourceError) as error:
         raise _explain(path, error) from error
+    narrow_umask(share_with_group=settings.project.share_with_group)
     # Set last: as an ordinary value, `root` would be overridden by HAR_ROOT, which may be a folder below it.
     return settings.model_copy(update={"root": path.parent.resolve()})
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The content of a TOML file in UTF-8, with or without a byte-order mark.
+
+    Raises:
+        SettingsError: it cannot be read, is not in UTF-8, or is no TOML; with the line.
+    """
+    try:
+        raw = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+    except OSError as error:
+        raise SettingsError(
+            where=str(path),
+            expected="a file that can be read",
+            got=reason(error),
+            remedy="Check that you may read it, then run the same command again.",
+        ) from error
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\x00" in raw:
+        raise _not_utf8(path, "UTF-16 text, or binary content")
+    try:
+        return tomllib.loads(raw.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start)
+        shown = raw.splitlines()[line].decode("cp1252", errors="replace").strip()
+        raise _not_utf8(path, f"another encoding in line {line + 1}: {shown}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(
+            where=str(path), expected="valid TOML", got=str(error), remedy="Fix the line; strings need quotes."
+        ) from error
+
+
+def _not_utf8(path: Path, got: str) -> SettingsError:
+    return SettingsError(
+        where=str(path),
+        expected="text in UTF-8",
+        got=got,
+        remedy="Save the file as UTF-8; editors name it in the dialog to save, or at the bottom of the window.",
+    )
+
+
+def narrow_umask(*, share_with_group: bool) -> None:
+    """Keep others, and by default also the group, out of new files and folders; a narrower umask stays as it is."""
+    before = os.umask(0o077)
+    os.umask(before | (0o027 if share_with_group else 0o077))
 
 
 def _find(start: Path) -> Path:

@@ -31,6 +31,7 @@ class Project(_Section):
 
     name: str = Field(min_length=1)
     timezone: str = "UTC"
+    share_with_group: bool = False
 
     @field_validator("timezone")
     @classmethod
@@ -210,6 +211,9 @@ class Gates(_Section):
     reference_ratio: float = Field(default=10.0, gt=0)
     latency_ms: float = Field(default=10.0, gt=0)
     old_margin: float = Field(default=0.05, ge=0, lt=1)
+    champion_drop: float = Field(default=0.2, gt=0, le=1)
+    mix_change: float = Field(default=0.3, gt=0, le=1)
+    denied_share: float = Field(default=0.5, gt=0, le=1)
 
 
 class Scoring(_Section):
@@ -235,6 +239,11 @@ class Serving(_Section):
     log_queue: int = Field(default=4096, ge=1)
     log_rotate_mb: float = Field(default=16.0, gt=0)
     log_rotate_s: float = Field(default=60.0, gt=0)
+    hosts: tuple[str, ...] = ()
+    """Names of a proxy, under which browsers may reach the services and pages, such as `har.example.org`."""
+    feedback_max_s: float = Field(default=3600.0, gt=0, le=86_400)
+    feedback_per_minute: int = Field(default=60, ge=1)
+    feedback_token_always: bool = False
 
 
 class Monitoring(_Section):
@@ -298,3 +307,4 @@ class Paths(_Section):
     mlflow: Path = Path("mlruns")
     bentoml: Path = Path(".bentoml")
     journal: Path = Path("data/journal")
+    feedback_token: Path = Path("data/feedback-token")

@@ -112,6 +112,7 @@ def test_feedback_by_request_and_by_interval(serve: Serve, package: Package) -> 
     assert len(set(ids)) == 2
     assert all(before_us <= line.pop("received_us") <= time.time_ns() // 1000 for line in (by_request, by_interval))
     empty = {"kind": "feedback", "request_id": None, "subject": None, "start_us": None, "end_us": None}
+    assert [line.pop("source") for line in (by_request, by_interval)] == ["127.0.0.1"] * 2
     assert by_request == {**empty, "activity": "RUN", "request_id": known}
     interval = {"subject": "s02", "start_us": START_US, "end_us": 1_769_850_300_000_000}
     assert by_interval == {**empty, "activity": "SIT", **interval}

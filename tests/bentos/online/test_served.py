@@ -7,9 +7,10 @@ import http.client
 import os
 import re
 import signal
-import socket
+import threading
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -167,6 +168,59 @@ def test_a_killed_worker_is_missed_by_nobody_for_long(pair: Served) -> None:
     assert pair.metrics()["har_breaker_state"] == 0
 
 
+def test_at_the_end_every_accepted_request_is_answered(pair: Served) -> None:
+    address = urlsplit(pair.url)
+    counts: Counter[str] = Counter()
+    done = threading.Event()
+
+    def client(keep: bool) -> None:
+        headers = JSON if keep else {**JSON, "Connection": "close"}
+        connection: http.client.HTTPConnection | None = None
+        while not done.is_set():
+            try:
+                if connection is None:
+                    connection = http.client.HTTPConnection(address.hostname, address.port, timeout=10)
+                    connection.connect()
+            except ConnectionRefusedError:
+                connection = None
+                counts["refused"] += 1
+                done.wait(0.02)
+                continue
+            try:
+                connection.request("POST", "/predict", BODY, headers)
+                response = connection.getresponse()
+                response.read()
+                counts[str(response.status)] += 1
+                if response.will_close:
+                    connection.close()
+                    connection = None
+            except (OSError, http.client.HTTPException) as error:
+                counts[f"lost: {error!r}"] += 1
+                connection = None
+
+    clients = [threading.Thread(target=client, args=(number % 2 == 0,)) for number in range(8)]
+    for one in clients:
+        one.start()
+    try:
+        eventually(lambda: counts["200"] > 100, 30)
+        before = counts["200"]
+        process = psutil.Process(pair.pid)
+        process.terminate()
+        # Readiness goes first, while requests are still answered.
+        eventually(lambda: httpx.get(f"{pair.url}/readyz").status_code == 503)
+        assert httpx.get(f"{pair.url}/livez").status_code == 200
+        assert httpx.get(f"{pair.url}/livez").headers["connection"] == "close"
+        eventually(lambda: counts["refused"] > 8, 20)
+    finally:
+        done.set()
+        for one in clients:
+            one.join(20)
+    process.wait(20)
+    assert counts["200"] > before
+    assert counts.keys() == {"200", "refused"}, counts
+    assert "Traceback" not in pair.log.read_text()
+
+
 @pytest.fixture(scope="module")
 def single(model_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One worker, which takes two requests at once."""
@@ -174,25 +228,21 @@ def single(model_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield served
 
 
-def test_over_the_limit_429_while_health_and_metrics_answer(single: Served) -> None:
-    address = urlsplit(single.url)
-    head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(BODY)}\r\n\r\n"
-    with ExitStack() as stack:
-        held = [
-            stack.enter_context(socket.create_connection((address.hostname, address.port), timeout=10))
-            for _ in range(2)
-        ]
-        for connection in held:
-            connection.sendall(head.encode() + BODY[:-1])
-        refusal = eventually(
-            lambda: (one := single.client.post("/predict", content=BODY, headers=JSON)).status_code == 429 and one
-        )
-        assert refusal.headers["retry-after"] == "1"
-        for path in ("/livez", "/readyz", "/metrics"):
-            assert single.client.get(path).status_code == 200
-        for connection in held:
-            connection.sendall(BODY[-1:])
-            assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+def test_paths_that_nobody_knows_leave_no_metrics(single: Served) -> None:
+    single.client.get("/schema.json")
+    before = len(single.client.get("/metrics").text.splitlines())
+    for number in range(30):
+        for path in (f"/{number}", f"/static_content/{number}.js", f"/predict/{number}", f"/schema.json/{number}"):
+            assert single.client.get(path).status_code == 404, path
+            assert single.client.post(path, content=b"x").status_code == 404, path
+    assert len(single.client.get("/metrics").text.splitlines()) == before
+
+
+def test_the_limits_of_connections_hold_behind_bentoml(single: Served) -> None:
+    response = httpx.get(f"{single.url}/livez", headers={"X-A": "a" * 40_000})
+    assert response.status_code == 431
+    assert response.headers["connection"] == "close"
+    assert "a request line and headers of at most 16384 bytes" in response.text
 
 
 def test_a_small_soak_leaves_memory_as_it_was(single: Served) -> None:
@@ -229,3 +279,10 @@ def test_what_was_answered_is_in_the_log_when_the_service_has_stopped(single: Se
     lines = read_journal(single.settings.path("journal"))
     assert [line["request_id"] for line in lines if line["kind"] == "prediction"][-50:] == ids
     assert "Traceback" not in single.log.read_text()
+
+
+def test_a_foreign_host_or_origin_is_refused_on_every_path(single: Served) -> None:
+    for path in ("/", "/model", "/metrics", "/schema.json", "/readyz", "/predict", "/nothing"):
+        for headers in ({"Host": "evil.example"}, {"Origin": "https://evil.example"}, {"Origin": "null"}):
+            assert single.client.get(path, headers=headers).status_code == 403
+    assert single.client.get("/model", headers={"Origin": single.url}).status_code == 200

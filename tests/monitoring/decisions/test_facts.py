@@ -25,7 +25,7 @@ def report(date: dt.date, since: dt.date | None = None) -> DayReport:
     )  # fmt: skip
 
 
-def tell(lake: Lake, date: dt.date, subject: str, activity: str, name: str) -> None:
+def tell(lake: Lake, date: dt.date, subject: str, activity: str, name: str, review: str | None = "accepted") -> None:
     """Feedback about the first minute after nine."""
     nine = dt.datetime.combine(date, dt.time(9), dt.UTC)
     row = {
@@ -37,6 +37,7 @@ def tell(lake: Lake, date: dt.date, subject: str, activity: str, name: str) -> N
         "request_id": None,
         "feedback_id": name,
         "received_at": nine,
+        "review": review,
     }
     lake.labels.add(pl.DataFrame([row], lake.labels.schema), ["feedback_id"])
 
@@ -62,6 +63,8 @@ def test_nothing_is_new_after_training(lake: Lake, settings: Settings, recipe: d
 def test_labels_of_files_and_of_feedback_count(lake: Lake, settings: Settings, recipe: dict[str, int]) -> None:
     fill(lake, settings, [DAYS[2]], ["s01"])
     fill(lake, settings, [DAYS[3]], ["s01", "s02"], labelled=False)
+    assert facts(lake, settings, recipe).unseen_labelled == EACH
+    tell(lake, DAYS[3], "s02", "ROW", "nobody looked at it", review=None)
     assert facts(lake, settings, recipe).unseen_labelled == EACH
     tell(lake, DAYS[3], "s02", "ROW", "f1")
     tell(lake, DAYS[3], "s01", "JUMP", "f2")

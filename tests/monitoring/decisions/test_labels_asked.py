@@ -67,6 +67,7 @@ def test_what_has_a_label_is_not_asked_for(scored: Lake, settings: Settings) -> 
         "activity": "PEN",
         "feedback_id": "f1",
         "received_at": nine,
+        "review": "imported",
     }
     scored.labels.add(pl.DataFrame([row], scored.labels.schema), ["feedback_id"])
     later = request_labels(scored, settings, DAYS, "d2", limit=10_000)

@@ -82,9 +82,13 @@ def test_without_labels_there_is_nothing_to_say(lake: Lake, settings: Settings, 
             "activity": "PEN" if subject != "s03" else "ROW",
             "feedback_id": subject,
             "received_at": nine,
+            "review": "accepted",
         }
         for subject in SUBJECTS
     ]
+    unreviewed = [{**row, "review": None, "feedback_id": f"u-{row['subject']}"} for row in rows]
+    lake.labels.add(pl.DataFrame(unreviewed, lake.labels.schema), ["feedback_id"])
+    assert of(lake, settings) is None
     lake.labels.add(pl.DataFrame(rows[:1], lake.labels.schema), ["feedback_id"])
     assert of(lake, settings) is None  # 29 windows of one recording
     lake.labels.add(pl.DataFrame(rows, lake.labels.schema), ["feedback_id"])
@@ -120,6 +124,7 @@ def test_windows_of_the_online_service_count_where_feedback_names_them(lake: Lak
             "activity": "PEN",
             "feedback_id": subject,
             "received_at": nine,
+            "review": "accepted",
         }
         for subject in ("s01", "s02", "s03")
     ]

@@ -36,7 +36,8 @@ def request_labels(
     Returns:
         The rows of `lake.label_requests`, by rank from 1.
     """
-    earlier = lake.label_requests.scan().filter(pl.col("decision_id") == decision_id).sort("rank").collect()
+    table = lake.label_requests
+    earlier = table.collect(table.scan().filter(pl.col("decision_id") == decision_id).sort("rank"))
     if len(earlier):
         return earlier
     limit = settings.retraining.label_requests if limit is None else limit

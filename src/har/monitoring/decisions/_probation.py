@@ -312,7 +312,7 @@ def _windows(lake: Lake, settings: Settings, chosen: Sequence[Partition]) -> tup
 def _chosen(lake: Lake, days: Sequence[dt.date], labels: pl.DataFrame, most: int) -> list[Partition]:
     """Subject-days to be answered: those with labels first, then the newest; a date's in a fixed arbitrary order."""
     labelled = set(labels.select("date", "subject").rows())
-    sizes = lake.scores.scan(partitions=_days(lake, days)).select("date", "subject", "windows").collect()
+    sizes = lake.scores.read(partitions=_days(lake, days), columns=["date", "subject", "windows"])
     counts: dict[Partition, int] = {(date, subject): windows for date, subject, windows in sizes.iter_rows()}
 
     def order(partition: Partition) -> tuple[bool, int, str]:

@@ -12,6 +12,8 @@ from har.predictions import counted_once, with_signal
 from har.settings import Settings
 
 _KEY = ["date", "subject", "session", "start"]
+SURE = 0.8
+"""A model is sure of an answer with at least this confidence."""
 
 
 def predictions_counted_once(lake: Lake, first: dt.date, last: dt.date) -> pl.DataFrame:
@@ -20,7 +22,7 @@ def predictions_counted_once(lake: Lake, first: dt.date, last: dt.date) -> pl.Da
     Windows without a signal are left out: they are neither right nor wrong, and nobody can label them. Rows are sorted
     by date, subject, session and start, requests of one time by their id.
     """
-    found = lake.predictions.scan().filter(pl.col("date").is_between(first, last)).collect()
+    found = lake.predictions.collect(lake.predictions.scan().filter(pl.col("date").is_between(first, last)))
     return with_signal(counted_once(found)).sort(*_KEY, "request_id")
 
 
@@ -34,3 +36,17 @@ def join_labels(predictions: pl.DataFrame, lake: Lake, settings: Settings) -> pl
         feedback = labels_from_feedback(online.unique(_KEY, maintain_order=True), lake, settings)
         labels = pl.concat([feedback, labels]).unique(_KEY, keep="first", maintain_order=True)
     return predictions.join(labels.rename({"activity": "truth"}), on=_KEY, how="inner", maintain_order="left")
+
+
+def confident_answers(lake: Lake, windows: pl.DataFrame) -> pl.DataFrame:
+    """Which of these windows a model was sure of when it answered, with its activity as `answer`.
+
+    Args:
+        lake: the predictions.
+        windows: date, subject, session, start, and whatever else; each window once.
+    """
+    partitions = windows.select("date", "subject").unique().rows()
+    confident = lake.predictions.scan(partitions=partitions).filter(pl.col("confidence") >= SURE)
+    found = lake.predictions.collect(confident)
+    answers = counted_once(found).select(*_KEY, pl.col("activity").alias("answer"))
+    return windows.join(answers.unique(_KEY, keep="first"), on=_KEY, how="inner", maintain_order="left")

@@ -54,5 +54,5 @@ class DriftReports:
             rows = rows.filter(pl.col("date") < before)
         return [
             DayReport.from_json(text, where=f"{self._lake.drift.path}, {date}")
-            for date, _, text in rows.sort("date").collect().iter_rows()
+            for date, _, text in self._lake.drift.collect(rows.sort("date")).iter_rows()
         ]

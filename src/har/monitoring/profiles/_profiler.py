@@ -175,8 +175,8 @@ def profile_online(lake: Lake, models: Mapping[int, tuple[Sequence[str], Sequenc
     key = ["date", "subject", "model_version"]
     seen = (pl.col("fallback").is_null() | (pl.col("fallback") != "rule")) & pl.col("model_version").is_in(list(models))
     ours = pl.col("online") & pl.col("model_version").is_in(list(models))
-    answered = lake.requests.scan().filter(seen).group_by(key).len().collect()
-    known = lake.profiles.scan().filter(ours).select(*key, "windows").collect()
+    answered = lake.requests.collect(lake.requests.scan().filter(seen).group_by(key).len())
+    known = lake.profiles.collect(lake.profiles.scan().filter(ours).select(*key, "windows"))
     late = answered.join(known, on=key, how="left").filter(pl.col("len") > pl.col("windows").fill_null(0))
     oldest = Profiles(lake).oldest_kept(keep_days)
     outdated = sorted({one for one in late.select("date", "subject").iter_rows() if oldest is None or one[0] >= oldest})
@@ -186,7 +186,9 @@ def profile_online(lake: Lake, models: Mapping[int, tuple[Sequence[str], Sequenc
         predictions = lake.predictions.scan(partitions=[partition]).select(
             "request_id", "start", "session", "activity", "confidence"
         )
-        windows = requests.join(predictions, on=["request_id", "start"], how="inner").collect()
+        windows = lake.requests.collect(requests).join(
+            lake.predictions.collect(predictions), on=["request_id", "start"], how="inner"
+        )
         rows = []
         for (version,), group in (
             windows.sort("start", "request_id").partition_by("model_version", as_dict=True).items()

@@ -50,7 +50,7 @@ class Profiles:
         wanted = pl.col("date") == date
         if model_version is not None:
             wanted &= pl.col("model_version") == model_version
-        rows = _counted_once(self._lake.profiles.scan().filter(wanted).collect())
+        rows = _counted_once(self._lake.profiles.collect(self._lake.profiles.scan().filter(wanted)))
         where = self._lake.profiles.path
         return [
             SubjectDay(
@@ -71,7 +71,8 @@ class Profiles:
             keep_days: `monitoring.keep_days`.
         """
         nightly = (pl.col("model_version") == model_version) & ~pl.col("online")
-        found = self._lake.profiles.scan().filter(nightly).select("date", "subject").collect()
+        table = self._lake.profiles
+        found = table.collect(table.scan().filter(nightly).select("date", "subject"))
         oldest = self.oldest_kept(keep_days)
         old = [] if oldest is None else [one for one in self._lake.samples.partitions() if one[0] < oldest]
         return {*found.iter_rows(), *old}

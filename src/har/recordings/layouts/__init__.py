@@ -8,7 +8,7 @@ from har.recordings.layouts._align import on_stamps_of
 from har.recordings.layouts._layout import Layout, RawRecording, Signal, Source, sample_times
 from har.recordings.layouts._names import PathPattern
 from har.recordings.layouts._registry import find_layout, layouts
-from har.recordings.layouts._text import Rows, number_rows, text_rows
+from har.recordings.layouts._tables.text import Rows, number_rows, text_rows
 
 __all__ = [
     "Layout",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +13,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from har.errors import SettingsError
+from har.recordings.layouts._option import option_error
+from har.recordings.layouts._tree import Tree, child, matches
 from har.settings import Settings
 
 
@@ -30,14 +32,34 @@ class Source:
     options: Mapping[str, str]
     settings: Settings
 
+    @cached_property
+    def tree(self) -> Tree:
+        """What lies under `path`, listed once."""
+        return Tree.of(self.path)
+
     def files(self, *patterns: str) -> list[Path]:
         """The files in `path` and its subfolders whose names match one of `patterns`, sorted; `path` if it is a file.
 
-        Patterns may match AppleDouble files (`._…`): the import counts and skips them.
+        Upper and lower case are the same: memory cards and some loggers write `S01.CSV`. Patterns may match AppleDouble
+        files (`._…`): the import counts and skips them.
         """
         if self.path.is_file():
             return [self.path]
-        return sorted({path for pattern in patterns for path in self.path.rglob(pattern) if path.is_file()})
+        return [path for path in self.tree.files if matches(path, patterns)]
+
+    @cached_property
+    def opened(self) -> set[Path]:
+        """The files that readers opened besides those that they list; the import names all others as passed over."""
+        return set()
+
+    def beside(self, path: Path, name: str) -> Path:
+        """The file `name` in the folder of `path`, which a reader opens besides; case does not matter."""
+        return self.opens(child(path.parent, name))
+
+    def opens(self, path: Path) -> Path:
+        """Note that a reader opens a file that it did not list; returns `path`."""
+        self.opened.add(path)
+        return path
 
     def choice(self, option: str, choices: Iterable[str], *, default: str) -> str:
         """The value of an option that is one of `choices`.
@@ -114,16 +136,6 @@ class Layout:
     find: Callable[[Source], Iterable[Path]]
     read: Callable[[Path, Source], Iterator[RawRecording]]
     options: Mapping[str, str] = field(default_factory=dict)
-
-
-def option_error(option: str, expected: str, got: str) -> SettingsError:
-    """The error for an option of `har import` with an invalid value."""
-    return SettingsError(
-        where=f"har import, option {option}",
-        expected=expected,
-        got=repr(got),
-        remedy="`har import --list` describes the options.",
-    )
 
 
 def sample_times(samples: int | NDArray[np.int64], rate_hz: float) -> NDArray[np.int64]:

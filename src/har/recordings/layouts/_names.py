@@ -1,13 +1,17 @@
-"""Parse subject, session and activity from paths by a pattern such as `{subject}/{session}_{activity}.csv`."""
+"""Subject, session and activity from paths by a pattern such as `{subject}/{session}_{activity}.csv`; valid names."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from pathlib import Path
 
 from har.errors import FileNameError, SettingsError
+from har.log_lines import LETTERS, RARE_LETTERS, SESSION, SUBJECT
 
 _FIELD = re.compile(r"\{(\w+)\}|(\*)")
+_OTHERS = re.compile(f"[^A-Za-z0-9.{LETTERS}{RARE_LETTERS}-]+")
+_OTHERS_IN_SESSION = re.compile(f"[^A-Za-z0-9._{LETTERS}{RARE_LETTERS}-]+")
 FIELDS = ("subject", "session", "activity", "placement", "device")
 
 
@@ -30,7 +34,7 @@ class PathPattern:
             parts.append(self._group(match[1]) if match[1] else "[^/]*")
             last = match.end()
         parts.append(re.escape(text[last:]))
-        self._regex = re.compile(f"(?:.*/)?{''.join(parts)}")
+        self._regex = re.compile(f"(?:.*/)?{''.join(parts)}", re.IGNORECASE)
 
     def _group(self, name: str) -> str:
         if name not in FIELDS:
@@ -56,12 +60,28 @@ class PathPattern:
             raise FileNameError(
                 where=str(path),
                 expected=f"a path like {self.text}",
-                got=path.name,
+                got="/".join(path.parts[-3:]),
                 remedy="Give the pattern of the paths, for example -o 'pattern={subject}/{session}.csv'.",
             )
         return match.groupdict()
 
 
 def plain(text: str, *, underscore: bool = False) -> str:
-    """A valid part of an inbox file's name: characters other than letters, digits, '.' and '-' become '-'."""
-    return re.sub(r"[^A-Za-z0-9._-]+" if underscore else r"[^A-Za-z0-9.-]+", "-", text).strip("-") or "-"
+    """A valid part of an inbox file's name: letters, digits, '.' and '-' stay, the rest becomes '-'."""
+    composed = unicodedata.normalize("NFC", text)
+    return (_OTHERS_IN_SESSION if underscore else _OTHERS).sub("-", composed).strip("-").lstrip(".-") or "-"
+
+
+def name_key(text: str) -> str:
+    """Equal for names that a file system, or a person, would take for the same."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+
+
+def valid_subject(name: str) -> bool:
+    """Whether a subject may have that name."""
+    return re.fullmatch(SUBJECT, name) is not None and name != "-"
+
+
+def valid_session(name: str) -> bool:
+    """Whether a session may have that name."""
+    return re.fullmatch(SESSION, name) is not None

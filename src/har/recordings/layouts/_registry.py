@@ -50,7 +50,15 @@ def _from_file(path: Path) -> Layout:
             where=str(path), expected="a Python file with a reader", got="no such file", remedy="Check the path."
         )
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:  # also text in another encoding
+        raise SettingsError(
+            where=f"{path}, line {error.lineno}",
+            expected="Python in UTF-8",
+            got=str(error.msg),
+            remedy="Fix the line, or save the file as UTF-8.",
+        ) from error
     return _layout(module, str(path))
 
 

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from har.recordings.layouts._generic import OPTIONS, Columns, recordings
 from har.recordings.layouts._layout import Layout, RawRecording, Source
-from har.recordings.layouts._text import header_of, text_rows
+from har.recordings.layouts._tables import columns
+from har.recordings.layouts._tables import format as text_format
+from har.recordings.layouts._tables.columns import Columns
+from har.recordings.layouts._tables.format import TextFormat, open_text
+from har.recordings.layouts._tables.generic import recordings
+from har.recordings.layouts._tables.text import Rows, row_blocks
 
 
 def _find(source: Source) -> list[Path]:
-    Columns.of(source)  # reports an invalid option before any file is read
-    return source.files("*.csv", "*.txt")
+    mapping = Columns.of(source)  # reports an invalid option before any file is read
+    TextFormat.of(source.options)
+    files = source.files("*.csv", "*.txt", "*.tsv")
+    return mapping.apart.accelerometers(files) if mapping.apart else files
 
 
 def _read(path: Path, source: Source) -> Iterator[RawRecording]:
-    mapping = Columns.of(source)
-    header = header_of(path)
-    rows = text_rows(path, str(path), numbers=mapping.channels, texts=mapping.texts(header))
-    if mapping.time:
-        rows = rows.keep(rows.frame[mapping.time].is_not_null().to_numpy(), "rows without a stamp")
-    yield from recordings(path, source, rows, mapping)
+    form = TextFormat.of(source.options)
+
+    def read(file: Path, numbers: Sequence[str], further: Callable[[Sequence[str]], list[str]]) -> Iterable[Rows]:
+        text = open_text(file, str(file), form)
+        return row_blocks(text, numbers, further(text.columns))
+
+    yield from recordings(path, source, Columns.of(source), read)
 
 
-LAYOUT = Layout("csv", "any CSV files, columns and units by option", _find, _read, OPTIONS)
+LAYOUT = Layout(
+    "csv", "any CSV files, columns and units by option", _find, _read, {**columns.OPTIONS, **text_format.OPTIONS}
+)

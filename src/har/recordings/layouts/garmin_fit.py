@@ -31,7 +31,7 @@ _OPTIONS = {
 
 
 def _find(source: Source) -> list[Path]:
-    return source.files("*.fit", "*.FIT")
+    return source.files("*.fit")
 
 
 def _read(path: Path, source: Source) -> Iterator[RawRecording]:

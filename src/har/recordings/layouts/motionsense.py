@@ -12,10 +12,10 @@ from pathlib import Path
 
 from har.errors import FileNameError
 from har.recordings.layouts._layout import Layout, RawRecording, Signal, Source, sample_times
-from har.recordings.layouts._text import text_rows
+from har.recordings.layouts._tables.text import text_rows
 
 RATE_HZ = 50.0
-_PATH = re.compile(r"(?P<activity>[a-z]+)_(?P<trial>\d+)/sub_(?P<subject>\d+)\.csv")
+_PATH = re.compile(r"(?P<activity>[a-z]+)_(?P<trial>\d+)/sub_(?P<subject>\d+)\.csv", re.IGNORECASE)
 _GRAVITY = ("gravity.x", "gravity.y", "gravity.z")
 _USER = ("userAcceleration.x", "userAcceleration.y", "userAcceleration.z")
 _ROTATION = ("rotationRate.x", "rotationRate.y", "rotationRate.z")
@@ -41,7 +41,7 @@ def _read(path: Path, source: Source) -> Iterator[RawRecording]:
         clock="counted",
         accelerometer=Signal(rows.xyz(_GRAVITY) + rows.xyz(_USER), "g"),
         gyroscope=Signal(rows.xyz(_ROTATION), "rad/s"),
-        labels=match["activity"],
+        labels=match["activity"].lower(),
         placement="pocket",
         device="phone",
         faults=rows.faults,

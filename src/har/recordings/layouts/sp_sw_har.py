@@ -13,9 +13,9 @@ import numpy as np
 
 from har.errors import FileNameError
 from har.recordings.layouts._layout import Layout, RawRecording, Signal, Source
-from har.recordings.layouts._text import text_rows
+from har.recordings.layouts._tables.text import text_rows
 
-_NAME = re.compile(r"(?P<subject>s\d+)_(?P<take>\d+)_(?P<code>sp|sw)\.csv")
+_NAME = re.compile(r"(?P<subject>s\d+)_(?P<take>\d+)_(?P<code>sp|sw)\.csv", re.IGNORECASE)
 _CODES = {"watch": ("sw",), "phone": ("sp",), "both": ("sp", "sw")}
 _DEVICES = {"sw": ("watch", "wrist"), "sp": ("phone", "pocket")}
 _ACCELEROMETER = ("x_acc", "y_acc", "z_acc")
@@ -35,11 +35,11 @@ def _read(path: Path, source: Source) -> Iterator[RawRecording]:
         path, str(path), numbers=[*_ACCELEROMETER, *_GYROSCOPE, "timestamp"], texts=["label"], separator=","
     )
     rows = rows.keep((rows.frame["timestamp"] > 0).to_numpy(), "rows with a zero stamp")
-    device, placement = _DEVICES[match["code"]]
+    device, placement = _DEVICES[match["code"].lower()]
     yield RawRecording(
         where=str(path),
-        subject=match["subject"],
-        session=f"{match['take']}_{match['code']}",
+        subject=match["subject"].lower(),
+        session=f"{match['take']}_{match['code'].lower()}",
         times_us=np.round(rows.frame["timestamp"].to_numpy() * 1e3).astype(np.int64),
         clock="utc",
         accelerometer=Signal(rows.xyz(_ACCELEROMETER), "m/s^2"),

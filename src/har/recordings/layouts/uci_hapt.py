@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from har.errors import MalformedRowError, NotARecordingError
 from har.recordings.layouts._layout import Layout, RawRecording, Signal, Source, sample_times
-from har.recordings.layouts._text import Rows, text_rows
+from har.recordings.layouts._tables.text import Rows, text_rows
 
 RATE_HZ = 50.0
 ACTIVITIES = [
@@ -36,7 +36,7 @@ ACTIVITIES = [
     "LIE_TO_STAND",
 ]
 """By number, from 1, as in the published activity_labels.txt."""
-_NAME = re.compile(r"acc_exp(?P<experiment>\d+)_user(?P<user>\d+)\.txt")
+_NAME = re.compile(r"acc_exp(?P<experiment>\d+)_user(?P<user>\d+)\.txt", re.IGNORECASE)
 _AXES = ("x", "y", "z")
 
 
@@ -46,8 +46,8 @@ def _read(path: Path, source: Source) -> Iterator[RawRecording]:
         raise NotARecordingError(
             where=str(path), expected="acc_expXX_userYY.txt", got=path.name, remedy="Keep the file names as published."
         )
-    partner = path.with_name(path.name.replace("acc_", "gyro_", 1))
-    labels = path.with_name("labels.txt")
+    partner = source.beside(path, f"gyro_{path.name[len('acc_') :]}")
+    labels = source.beside(path, "labels.txt")
     for needed in (partner, labels):
         if not needed.is_file():
             raise NotARecordingError.missing(str(path), f"{needed.name} beside it", "Unpack all of RawData.")

@@ -34,21 +34,21 @@ def _find(source: Source) -> list[Path]:
 
 
 def _read(path: Path, source: Source) -> Iterator[RawRecording]:
-    part = path.stem.removeprefix("total_acc_x_")
-    folder = path.parent.parent
+    part = path.stem[len("total_acc_x_") :]
     windows = np.stack(
         [
-            _windows(path.with_name(f"{kind}_{axis}_{part}.txt"))
+            _windows(source.beside(path, f"{kind}_{axis}_{part}.txt"))
             for kind in ("total_acc", "body_gyro")
             for axis in ("x", "y", "z")
         ],
         axis=2,
     )
-    subjects = _codes(folder / f"subject_{part}.txt", len(windows))
-    activities = _codes(folder / f"y_{part}.txt", len(windows))
+    subjects = _codes(source.beside(path.parent, f"subject_{part}.txt"), len(windows))
+    numbers = source.beside(path.parent, f"y_{part}.txt")
+    activities = _codes(numbers, len(windows))
     if activities.min() < 1 or activities.max() > len(ACTIVITIES):
         raise MalformedRowError(
-            where=str(folder / f"y_{part}.txt"),
+            where=str(numbers),
             expected=f"activities from 1 to {len(ACTIVITIES)}",
             got=f"{activities.min()} to {activities.max()}",
             remedy=_DOWNLOAD_AGAIN,
@@ -79,7 +79,7 @@ def _joined(
     return RawRecording(
         where=f"{path.parent.parent}, subject {subject}",
         subject=f"s{subject:02d}",
-        session=part,
+        session=part.lower(),
         times_us=np.concatenate(times),
         clock="counted",
         accelerometer=Signal(values[:, :3], "g"),

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from har.errors import NotARecordingError, reason
 from har.recordings.layouts._align import on_stamps_of
 from har.recordings.layouts._layout import Layout, RawRecording, Signal, Source
-from har.recordings.layouts._text import TRAILING, Rows, number_rows
+from har.recordings.layouts._tables.text import TRAILING, Rows, number_rows
+from har.recordings.layouts._tree import child
 
 CODES = dict(
     zip(
@@ -52,7 +53,7 @@ CODES = dict(
     )
 )
 """2019: the activities by letter (there is no N), as in the published activity_key.txt."""
-_NAME_2019 = re.compile(r"data_(?P<subject>\d+)_accel_(?P<device>phone|watch)\.txt")
+_NAME_2019 = re.compile(r"data_(?P<subject>\d+)_accel_(?P<device>phone|watch)\.txt", re.IGNORECASE)
 _PLACEMENTS = {"phone": "pocket", "watch": "wrist"}
 _COLUMNS = ("subject", "activity", "stamp", "x", "y", "z")
 _AXES = ("x", "y", "z")
@@ -71,13 +72,16 @@ def _read(path: Path, source: Source) -> Iterator[RawRecording]:
     if match is None:
         yield from _read_2011(path)
         return
-    partner = path.parent.parent / "gyro" / path.name.replace("_accel_", "_gyro_")
+    device = match["device"].lower()
+    partner = source.beside(
+        child(path.parent.parent, "gyro") / path.name, re.sub("_accel_", "_gyro_", path.name, flags=re.IGNORECASE)
+    )
     if not partner.is_file():
         raise NotARecordingError.missing(str(path), str(partner), "Unpack all of the raw folder.")
     gyroscope = _rows(partner)
     for number, run in enumerate(_runs(_rows(path)), 1):
         # Samples are matched within one activity only: either clock may have been set between activities.
-        yield _matched(path, run, gyroscope, number, source, subject=match["subject"], device=match["device"])
+        yield _matched(path, run, gyroscope, number, source, subject=match["subject"], device=device)
         gyroscope = Rows(gyroscope.where, gyroscope.frame, gyroscope.numbers)  # count its faults once only
 
 

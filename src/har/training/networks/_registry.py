@@ -36,7 +36,10 @@ def _load(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise _unusable(str(path), "a Python file that can be imported", "another file")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:  # also text in another encoding
+        raise _unusable(f"{path}, line {error.lineno}", "Python in UTF-8", str(error.msg)) from error
     return module
 
 

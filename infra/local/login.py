@@ -1,0 +1,60 @@
+"""The login of the local stack: a generated secret in a file that only its owner can read.
+
+Prefect's server and MLflow's page ask for it, so that neither other users of this machine nor pages in a browser can
+use them. Processes get it as an environment variable, which other users cannot see; arguments of a command they can.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+USER = "har"
+FILE = "login"
+_BYTES = 24
+
+
+def login_file(home: Path) -> Path:
+    """The file of the login of the server whose folder is `home`."""
+    return home / FILE
+
+
+def login(home: Path) -> str:
+    """The login `har:SECRET` of the server whose folder is `home`; made on the first call.
+
+    Raises:
+        OSError: the file cannot be read or written.
+    """
+    path = login_file(home)
+    known = _read(path)
+    if known:
+        return known
+    made = f"{USER}:{secrets.token_urlsafe(_BYTES)}"
+    write_private(path, f"{made}\n")
+    return made
+
+
+def renew_login(home: Path) -> None:
+    """Forget the login; the next call of `login` makes another one."""
+    login_file(home).unlink(missing_ok=True)
+
+
+def write_private(path: Path, content: str) -> None:
+    """Replace `path` in one step by a file that only its owner can read, whatever the umask says."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
+        stream.write(content)
+    draft.replace(path)
+
+
+def _read(path: Path) -> str | None:
+    """The login in the file; None if there is none, or others could have read it."""
+    try:
+        if path.stat().st_mode & 0o077:
+            return None
+        return path.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,66 @@
+"""What an import passes over, so that nobody takes a part of a folder for all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from har.importing._kinds import SUFFIXES
+from har.recordings.layouts import Source
+from har.recordings.layouts._tree import printable
+
+_EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Passed:
+    """Entries of the folder that were not read.
+
+    Attributes:
+        what: the kind: the end of the names, or "broken links".
+        count: how many.
+        examples: some paths within the folder.
+        hint: how to import them, if that is known.
+    """
+
+    what: str
+    count: int
+    examples: tuple[str, ...]
+    hint: str = ""
+
+    def __str__(self) -> str:
+        shown = ", ".join(self.examples) + (", …" if self.count > len(self.examples) else "")
+        return f"{self.count} {self.what} ({shown})" + (f": {self.hint}" if self.hint else "")
+
+
+def passed_over(source: Source, files: Collection[Path]) -> list[Passed]:
+    """The entries under the source that were not read, by kind; `files` are those that the layout listed."""
+    if not source.path.is_dir():
+        return []
+    read = {*files, *source.opened}
+    others: dict[str, list[Path]] = {}
+    for path in source.tree.files:
+        if path not in read and not path.name.startswith("._"):
+            others.setdefault(path.suffix.lower(), []).append(path)
+    odd: dict[str, list[Path]] = {}
+    for path, reason in source.tree.odd:
+        odd.setdefault(reason, []).append(path)
+    found = [
+        _passed(source.path, f"files {suffix or 'without an extension'}", paths, SUFFIXES.get(suffix, ""))
+        for suffix, paths in others.items()
+    ]
+    found += [_passed(source.path, reason, paths, _ODD.get(reason, "")) for reason, paths in odd.items()]
+    return sorted(found, key=lambda one: (-one.count, one.what))
+
+
+_ODD = {
+    "links that lead out of the folder": "import the folder that they lead to",
+    "links to folders": "import the folder that they lead to",
+    "names that are not UTF-8": "rename the files",
+}
+
+
+def _passed(root: Path, what: str, paths: list[Path], hint: str) -> Passed:
+    names = tuple(printable(path.relative_to(root)) for path in paths[:_EXAMPLES])
+    return Passed(what, len(paths), names, hint)

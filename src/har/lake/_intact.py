@@ -1,0 +1,189 @@
+"""Compare the tables with each other by the statistics in their logs: which rows are missing, what makes them again.
+
+The counts that must agree: the samples of a subject-day with those of its files in `recordings`, its predictions of the
+nightly job with its row in `scores`, its online predictions with its rows in `requests`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import polars as pl
+
+from har.errors import LakeDamageError
+from har.lake._lake import Lake
+from har.lake._table import Table
+from har.lake._where import Partition, in_order
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Rows that are missing.
+
+    Attributes:
+        table: its name.
+        partitions: the subject-days, sorted; empty: the whole table.
+        problem: what is wrong with the first one.
+        remedy: the way out.
+    """
+
+    table: str
+    partitions: tuple[Partition, ...]
+    problem: str
+    remedy: str
+
+    def __str__(self) -> str:
+        if not self.partitions:
+            return f"{self.table}: {self.problem}"
+        date, subject = self.partitions[0]
+        more = f", and {len(self.partitions) - 1} more subject-days" if len(self.partitions) > 1 else ""
+        return f"{self.table}, {date}, subject {subject}: {self.problem}{more}"
+
+
+def losses(lake: Lake) -> list[Loss]:
+    """All that is missing, without reading data; tables whose log cannot be read are not compared with others."""
+    found: list[Loss] = []
+    readable = True
+    for table in lake.tables:
+        try:
+            found += [loss for loss in (_commits(table), _files(table)) if loss]
+        except LakeDamageError as error:
+            found.append(Loss(table.name, (), f"expected {error.expected}, but got {error.got}", error.remedy))
+            readable = False
+    return [*found, *_disagreements(lake)] if readable else found
+
+
+def _disagreements(lake: Lake) -> list[Loss]:
+    counted = (_counts(lake.samples, _samples_too_few(lake), "samples", "`recordings`"),)
+    counted += (_counts(lake.predictions, _predictions_off(lake), "predictions", "`scores`"),)
+    counted += (_counts(lake.predictions, _online_off(lake), "online predictions", "`requests`"), _versions(lake))
+    return [loss for loss in counted if loss]
+
+
+def to_load_again(lake: Lake) -> frozenset[Partition]:
+    """Subject-days whose samples, or some of them, are missing: their files are to be ingested once more."""
+    return frozenset({*_samples_too_few(lake), *lake.samples.lost(), *lake.samples.damaged(), *lake.recordings.lost()})
+
+
+def to_score_again(lake: Lake) -> frozenset[Partition]:
+    """Subject-days whose predictions, or some of them, are missing, although they were scored."""
+    tables = (lake.predictions, lake.scores, lake.profiles)
+    gone = {partition for table in tables for partition in (*table.lost(), *table.damaged())}
+    return frozenset({*_predictions_off(lake), *_scored_from_lost_versions(lake), *gone})
+
+
+def require_samples(lake: Lake, partitions: Collection[Partition] | None = None) -> None:
+    """Refuse to use subject-days whose samples are missing.
+
+    Args:
+        lake: the tables.
+        partitions: the subject-days; None: all.
+
+    Raises:
+        LakeDamageError: names the first one, and how to load it again.
+    """
+    gone = to_load_again(lake)
+    gone = gone if partitions is None else gone.intersection(partitions)
+    if gone:
+        (date, subject), *others = sorted(gone)
+        recorded, found = _recorded(lake).get((date, subject), 0), lake.samples.counts().get((date, subject), 0)
+        raise LakeDamageError(
+            where=f"samples, {date}, subject {subject}",
+            expected=f"the {recorded:,} samples that its files have, as they were written",
+            got=f"{found:,} or damaged ones{f', and {len(others)} more such subject-days' if others else ''}",
+            remedy="Load them again: `har ingest`. `har check` lists everything that is missing.",
+        )
+
+
+def require_predictions(lake: Lake) -> None:
+    """Refuse to use predictions of which some are missing.
+
+    Raises:
+        LakeDamageError: names the first subject-day.
+    """
+    gone = sorted(to_score_again(lake))
+    if gone:
+        (date, subject), *others = gone
+        raise LakeDamageError(
+            where=f"predictions, {date}, subject {subject}",
+            expected="the predictions that `scores` counts",
+            got=f"fewer or damaged ones{f', and {len(others)} more such subject-days' if others else ''}",
+            remedy="Make them again: `har score`. `har check` lists everything that is missing.",
+        )
+
+
+def _recorded(lake: Lake) -> dict[Partition, int]:
+    rows = lake.recordings.read(columns=["date", "subject", "samples"]).group_by("date", "subject").sum()
+    return {(date, subject): samples for date, subject, samples in rows.iter_rows()}
+
+
+def _samples_too_few(lake: Lake) -> dict[Partition, tuple[int, int]]:
+    # More samples than recorded: a run was killed between its two commits; the next one reads its files again.
+    recorded, found = _recorded(lake), lake.samples.counts()
+    return {key: (found.get(key, 0), count) for key, count in recorded.items() if found.get(key, 0) < count}
+
+
+def _predictions_off(lake: Lake) -> dict[Partition, tuple[int, int]]:
+    scores = lake.scores.read(columns=["date", "subject", "windows"])
+    scored = {(date, subject): windows for date, subject, windows in scores.iter_rows()}
+    found = Counter(lake.predictions.counts())
+    found.subtract(lake.predictions.counts(filled="request_id"))
+    # Predictions without a row in `scores`: a run was killed between its commits; the next one scores them again.
+    return {key: (found[key], count) for key, count in scored.items() if found[key] != count}
+
+
+def _online_off(lake: Lake) -> dict[Partition, tuple[int, int]]:
+    answered, found = lake.requests.counts(), lake.predictions.counts(filled="request_id")
+    pairs = {key: (found.get(key, 0), answered.get(key, 0)) for key in {*answered, *found}}
+    # A run of `har collect` that was killed leaves predictions without requests, and its log to be read again.
+    return {key: pair for key, pair in pairs.items() if pair[0] < pair[1]}
+
+
+def _counts(table: Table, off: dict[Partition, tuple[int, int]], what: str, other: str) -> Loss | None:
+    if not off:
+        return None
+    partitions = tuple(sorted(off))
+    found, expected = off[partitions[0]]
+    online = other == "`requests`"
+    remedy = _BACKUP.format(table=table.name) if online else f"Make them again: `{table.rebuild}`."
+    return Loss(table.name, partitions, f"{found:,} {what}, where {other} counts {expected:,}", remedy)
+
+
+def _commits(table: Table) -> Loss | None:
+    lost = tuple(in_order(table.lost()))
+    if not lost:
+        return None
+    remedy = f"Make the rows again: `{table.rebuild}`." if table.rebuild else _BACKUP.format(table=table.name)
+    return Loss(table.name, lost, "a commit that changed it is gone from the log", remedy)
+
+
+def _files(table: Table) -> Loss | None:
+    damaged = table.damaged()
+    if not damaged:
+        return None
+    partitions = tuple(in_order(damaged))
+    path, why = next(iter(damaged[partitions[0]].items()))
+    again = f", then make them again: `{table.rebuild}`" if table.rebuild else ""
+    remedy = f"Restore the file from a backup; or give its rows up: `har check --repair`{again}."
+    return Loss(table.name, partitions, f"{path}: {why}", remedy)
+
+
+def _scored_from_lost_versions(lake: Lake) -> dict[Partition, int]:
+    scores = lake.scores.read(columns=["date", "subject", "samples_version"])
+    ahead = scores.filter(pl.col("samples_version") > lake.samples.version())
+    return {(date, subject): version for date, subject, version in ahead.iter_rows()}
+
+
+def _versions(lake: Lake) -> Loss | None:
+    ahead = _scored_from_lost_versions(lake)
+    if not ahead:
+        return None
+    partitions = tuple(sorted(ahead))
+    newest = lake.samples.version()
+    problem = f"scored from samples@{ahead[partitions[0]]}, but the newest version is {newest}: commits are gone"
+    return Loss("scores", partitions, problem, "Load what is missing, then score: `har ingest`, `har score`.")
+
+
+_BACKUP = "Restore {table} from a backup; or go on with what is left: `har check --accept`."

@@ -1,0 +1,82 @@
+"""Checksums of a table's files, beside it: neither delta-rs nor Polars writes or checks those that Parquet can have.
+
+Without them, a flipped bit in a column of numbers is read as another number.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+
+from har.files import write_atomically
+
+_BLOCK = 1 << 20
+
+
+class Sums:
+    """The checksums (CRC-32) of the files of one table, in `.<table>.sums`, a line per file.
+
+    Args:
+        table: the table's folder.
+    """
+
+    def __init__(self, table: Path) -> None:
+        self._table = table
+        self.path = table.parent / f".{table.name}.sums"
+
+    def add(self, files: Iterable[Path]) -> None:
+        """Note files that were just written; they stay the same from then on."""
+        lines = "".join(self._line(file, crc32(file)) for file in files)
+        if lines:
+            with self.path.open("a", encoding="utf-8") as stream:
+                stream.write(lines)
+                stream.flush()
+                os.fsync(stream.fileno())
+
+    def expected(self, file: Path) -> int | None:
+        """What `crc32` must give for this file; None for a file of an older release or another program."""
+        try:
+            status = self.path.stat()
+        except FileNotFoundError:
+            return None
+        return _read(self.path, status.st_size, status.st_mtime_ns).get(_name(file, self._table))
+
+    def forget_removed(self) -> None:
+        """Drop the lines of files that no longer exist."""
+        if self.path.exists():
+            status = self.path.stat()
+            known = _read(self.path, status.st_size, status.st_mtime_ns)
+            there = {name: total for name, total in known.items() if (self._table / name).exists()}
+            write_atomically(self.path, "".join(f"{total:08x} {name}\n" for name, total in there.items()))
+
+    def _line(self, file: Path, total: int) -> str:
+        return f"{total:08x} {_name(file, self._table)}\n"
+
+
+def crc32(file: Path) -> int:
+    """CRC-32 of a file's bytes."""
+    total = 0
+    with file.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            total = zlib.crc32(block, total)
+    return total
+
+
+def _name(file: Path, table: Path) -> str:
+    return str(file)[len(str(table)) + 1 :]
+
+
+@lru_cache(maxsize=32)
+def _read(path: Path, size: int, _written_ns: int) -> dict[str, int]:
+    """The lines; one that is cut short, because the machine crashed, says nothing."""
+    with path.open("rb") as stream:
+        lines = stream.read(size).split(b"\n")[:-1]
+    pairs = (line.decode(errors="replace").split(" ", 1) for line in lines)
+    return {pair[1]: int(pair[0], 16) for pair in pairs if len(pair) == 2 and _is_hexadecimal(pair[0])}
+
+
+def _is_hexadecimal(text: str) -> bool:
+    return len(text) == 8 and all(sign in "0123456789abcdef" for sign in text)

@@ -1,0 +1,95 @@
+"""Cut a recording that is longer than its day at midnight, and keep some of its samples; quality is shared out."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from har.recordings._cleaning import coverage
+from har.recordings._inbox import InboxFile
+from har.recordings._reading import Quality, Recording
+from har.schema import FLAGS
+from har.settings import Settings
+
+
+@dataclass(frozen=True)
+class Part:
+    """The samples of one file on one date.
+
+    Attributes:
+        date: the date under which they are stored.
+        session: the file's session; on other dates than that of its folder, with the folder's date appended.
+        recording: the samples, and the part of the file's quality that is theirs.
+    """
+
+    date: dt.date
+    session: str
+    recording: Recording
+
+
+def cut_at_midnight(file: InboxFile, recording: Recording, settings: Settings) -> list[Part]:
+    """The parts of a recording on each date of the project's time zone, in order.
+
+    A recording within one date, whichever it is, is one part on the date of its folder: folders may be named by the
+    date of another time zone. Otherwise each part is stored under its own date. The part on the folder's date keeps its
+    session; the others get `<session>-<folder's date>`, so that two nights named alike stay apart.
+    """
+    times = recording.frame["time"]
+    ends = times.gather([0, len(times) - 1]).dt.convert_time_zone(settings.project.timezone).dt.date()
+    if ends[0] == ends[1]:
+        return [Part(file.date, file.session, recording)]
+    dates = times.dt.convert_time_zone(settings.project.timezone).dt.date()
+    parts = []
+    for date in dates.unique().sort():
+        session = file.session if date == file.date else f"{file.session}-{file.date}"
+        own = kept(recording, (dates == date).to_numpy(), settings)
+        names = [pl.lit(date).alias("date"), pl.lit(session).alias("session")]
+        parts.append(Part(date, session, dataclasses.replace(own, frame=own.frame.with_columns(names))))
+    return parts
+
+
+def kept(recording: Recording, rows: NDArray[np.bool_], settings: Settings) -> Recording:
+    """The recording with these of its samples only, bool (n,), at least one; segments are numbered anew.
+
+    A hole starts a new segment. What can be counted in the samples is counted; the file's other counts, such as rows
+    dropped, are shared out in proportion.
+    """
+    if rows.all():
+        return recording
+    frame = recording.frame.filter(pl.Series(rows))
+    place = np.flatnonzero(rows)
+    starts = (np.diff(place) > 1) | (np.diff(frame["segment"].to_numpy()) != 0)
+    segments = np.concatenate([[0], np.cumsum(starts)]).astype(np.int32)
+    frame = frame.with_columns(pl.Series("segment", segments))
+    return dataclasses.replace(recording, frame=frame, quality=_share(recording.quality, rows, frame, settings))
+
+
+def _share(quality: Quality, rows: NDArray[np.bool_], frame: pl.DataFrame, settings: Settings) -> Quality:
+    times = frame["time"].to_physical().to_numpy()
+    flags = frame["flags"].to_numpy()
+    counted = {
+        "gaps": int(frame["segment"][-1]),
+        "longest_gap_s": float(np.diff(times).max(initial=0)) / 1e6,
+        "coverage": round(quality.coverage * coverage(times, settings.sensors.rate_hz), 6)
+        if quality.resampled
+        else coverage(times, quality.measured_rate_hz),
+        **{name: int(((flags & FLAGS[name]) > 0).sum()) for name in ("saturated", "stuck")},
+        "unlabelled": frame["activity"].null_count(),
+    }
+    shares = {
+        field.name: _proportion(getattr(quality, field.name), rows)
+        for field in dataclasses.fields(quality)
+        if field.name not in counted and type(getattr(quality, field.name)) is int
+    }
+    return dataclasses.replace(quality, **counted, **shares)
+
+
+def _proportion(count: int, rows: NDArray[np.bool_]) -> int:
+    """The share of `count` in proportion to the rows, rounded so that the shares of a file's dates add up to it."""
+    last = int(np.flatnonzero(rows)[-1]) + 1
+    return round(count * last / len(rows)) - round(count * (last - int(rows.sum())) / len(rows))

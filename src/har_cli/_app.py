@@ -1,0 +1,38 @@
+"""The Typer application: all commands under their names. One file per noun."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from har_cli import drift, importing, labels, models, predictions, project, recordings
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False
+)
+app.command()(project.demo)
+app.command()(recordings.replay)
+app.command("import")(importing.import_recordings)
+app.command()(recordings.ingest)
+app.command()(models.train)
+app.command()(models.evaluate)
+app.command()(predictions.score)
+app.command()(predictions.collect)
+app.command()(drift.monitor)
+app.command()(labels.labels)
+app.command()(models.package)
+app.command("models")(models.list_models)
+app.command()(models.promote)
+app.command()(models.rollback)
+app.command()(models.reproduce)
+app.command()(project.status)
+app.command()(project.check)
+app.command()(project.up)
+
+
+@app.callback()
+def _options(
+    traceback: Annotated[bool, typer.Option("--traceback", help="Show where an error comes from.")] = False,
+) -> None:
+    """Human activity recognition from wearable sensors: recordings in, activities out."""

@@ -1,0 +1,80 @@
+"""The lake below folders, and with subjects, whose names are escaped in addresses."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from har.errors import LakeError
+from har.lake import Lake, Table
+
+DAY = dt.date(2024, 1, 1)
+SCHEMA = pl.Schema({"date": pl.Date, "subject": pl.String, "value": pl.Int64, "more": pl.Int64})
+SUBJECTS = [
+    "s1",
+    "anna maria",
+    "Jürgen",
+    "王芳",
+    "a%b",
+    "%41",
+    "a#b",
+    "a?b",
+    "a=b",
+    "o'x",
+    'q"x',
+    "[a]",
+    "a+b",
+    "🏃",
+    "..",
+]
+PLACES = [
+    "My Projects",
+    "Übungen",
+    "a#b",
+    "100%",
+    "what?",
+    "a+b",
+    "🏃",
+    "a=b",
+    "date=2024-01-01",
+    "{a}",
+    "a*",
+    "é-e\u0301",
+]
+
+
+def rows(*values: int) -> pl.DataFrame:
+    every = [(DAY, subject, value, 0) for subject in SUBJECTS for value in values]
+    return pl.DataFrame(every, SCHEMA, orient="row")
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_every_operation_works_there(tmp_path: Path, place: str) -> None:
+    table = Table(tmp_path / place / "lake" / "things", SCHEMA)
+    partitions = [(DAY, subject) for subject in SUBJECTS]
+    table.replace(rows(1), partitions)
+    table.replace(rows(1, 2), partitions)
+    assert table.add(rows(2, 3), ["value"]) == len(SUBJECTS)
+    assert table.amend(rows(2).with_columns(more=pl.lit(9, pl.Int64)), ["value"]) == len(SUBJECTS)
+    expected = rows(1, 2, 3).with_columns(more=pl.when(pl.col("value") == 2).then(9).otherwise(0).cast(pl.Int64))
+    assert table.read().sort("subject", "value").equals(expected.sort("subject", "value"))
+    assert table.partitions() == sorted(partitions)
+    for (_, subject), frame in table.each(None, partitions, ["value"]):
+        assert sorted(frame["value"]) == [1, 2, 3], subject
+    for subject in SUBJECTS:
+        chosen = table.scan().filter((pl.col("subject") == subject) & (pl.col("date") == DAY))
+        assert sorted(table.collect(chosen)["value"]) == [1, 2, 3]
+    table.vacuum()
+    assert table.damaged(content=True) == {}
+    assert table.counts() == dict.fromkeys(partitions, 3)
+    assert {path.name for path in tmp_path.iterdir()} == {place}
+
+
+@pytest.mark.parametrize("place", ["a[b]", "a|b", "a^b", "a\\b", "a%20b", "tab\there"])
+def test_a_place_that_delta_cannot_address_is_refused_before_anything_is_written(tmp_path: Path, place: str) -> None:
+    with pytest.raises(LakeError, match=r"which delta-rs cannot open, .*set paths\.lake in har\.toml to a folder"):
+        Lake(tmp_path / place / "lake", ("accel_x",))
+    assert list(tmp_path.iterdir()) == []
