@@ -65,6 +65,7 @@ class Profiler:
         known = recordings.partition_by(key, as_dict=True)
         features = predictions[FEATURES]
         rows = []
+        made_at = _later_than_reports(self._lake)
         for where in sorted({*seen, *known}):
             windows = seen.get(where, placed.clear())
             index = windows["row"]
@@ -73,7 +74,7 @@ class Profiler:
             profile = profile_of_windows(
                 windows.with_columns(values), self.features, known.get(where, recordings.clear())
             )
-            rows.append(_row(where, profile, online=False, model_version=self._version))
+            rows.append(_row(where, profile, online=False, model_version=self._version, made_at=made_at))
         frame = pl.DataFrame(rows, self._lake.profiles.schema)
         self._lake.profiles.replace(frame, partitions, keep=pl.col("online"))
 
@@ -125,7 +126,16 @@ def profile_of_windows(
     )
 
 
-def _row(where: tuple[Any, ...], profile: Profile, *, online: bool, model_version: int) -> dict[str, Any]:
+def _later_than_reports(lake: Lake) -> dt.datetime:
+    """The time, but later than every drift report, because a day with newer profiles is judged again."""
+    newest = lake.drift.read(columns=["made_at"])["made_at"].max()
+    now = dt.datetime.now(dt.UTC)
+    return now if newest is None else max(now, newest + dt.timedelta(microseconds=1))
+
+
+def _row(
+    where: tuple[Any, ...], profile: Profile, *, online: bool, model_version: int, made_at: dt.datetime
+) -> dict[str, Any]:
     date, subject, placement, device = where
     return {
         "date": date,
@@ -136,7 +146,7 @@ def _row(where: tuple[Any, ...], profile: Profile, *, online: bool, model_versio
         "windows": profile.windows,
         "model_version": model_version,
         "profile": profile.to_bytes(),
-        "made_at": dt.datetime.now(dt.UTC),
+        "made_at": made_at,
     }
 
 
@@ -173,10 +183,11 @@ def profile_online(lake: Lake, models: Mapping[int, tuple[Sequence[str], Sequenc
         )
         windows = requests.join(predictions, on=["request_id", "start"], how="inner").collect()
         rows = []
+        made_at = _later_than_reports(lake)
         for (version,), group in windows.sort("start").partition_by("model_version", as_dict=True).items():
             names, features = models[version]
             profile = profile_of_windows(_with_features(group, names, features), features)
-            rows.append(_row((*partition, "", ""), profile, online=True, model_version=version))
+            rows.append(_row((*partition, "", ""), profile, online=True, model_version=version, made_at=made_at))
         frame = pl.DataFrame(rows, lake.profiles.schema)
         lake.profiles.replace(frame, [partition], keep=~ours)
         written += len(frame)
