@@ -135,7 +135,12 @@ def to_send(project: Project, champion: Version) -> tuple[list[DecisionRow], lis
             alert = _give_up(project, row)
             rows[alert.decision_id] = alert
             notes.append(f"The training that was decided on {row.date} is given up: {row.outcome}")
-        elif row.emitted_at is None or row.outcome.startswith(FAILED) or abs(now - row.emitted_at) > RESEND_AFTER:
+        elif (
+            row.emitted_at is None
+            or row.outcome.startswith(FAILED)
+            or now - row.emitted_at > RESEND_AFTER
+            or row.emitted_at > now  # the clock was put back: nobody knows how long ago that was
+        ):
             rows[row.decision_id] = row
     return list(rows.values()), notes
 

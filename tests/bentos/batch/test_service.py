@@ -141,6 +141,13 @@ def test_a_form_that_is_none(client: httpx.Client, headers: dict[str, str], cont
     assert refused(client.post("/score", content=content, headers=headers), 400)["field"] == "samples"
 
 
+def test_a_foreign_host_or_origin_is_refused_on_every_path(client: httpx.Client) -> None:
+    for path in ("/", "/model", "/metrics", "/schema.json", "/score", "/nothing"):
+        for headers in ({"Host": "evil.example"}, {"Origin": "https://evil.example"}, {"Origin": "null"}):
+            assert client.get(path, headers=headers).status_code == 403
+    assert client.get("/model", headers={"Origin": str(client.base_url).rstrip("/")}).status_code == 200
+
+
 def test_no_pickle(client: httpx.Client) -> None:
     answer = client.post("/score", content=b"x", headers={"content-type": "application/vnd.bentoml+pickle"})
     assert answer.status_code == 415
