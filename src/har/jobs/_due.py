@@ -9,7 +9,7 @@ import polars as pl
 from har.errors import MonitoringError, NotEnoughDataError
 from har.lake import Lake
 from har.monitoring import DecisionLog, Profiles
-from har.monitoring.decisions import STARTS_TRAINING, Decision, DecisionRow
+from har.monitoring.decisions import STARTS_TRAINING, Decision, DecisionRow, OpenTraining
 from har.project import Project
 from har.registry import Version
 
@@ -82,7 +82,7 @@ def _labels_came(lake: Lake, row: DecisionRow, made_at: dt.datetime | None) -> b
 
 
 def to_send(project: Project, champion: Version) -> tuple[list[DecisionRow], list[str]]:
-    """Earlier decisions whose event is to be sent, and notes about trainings that are given up."""
+    """Earlier decisions whose event is to be sent, and notes about trainings that are open or given up."""
     now = dt.datetime.now(dt.UTC)
     rows: dict[str, DecisionRow] = {}
     notes = []
@@ -97,6 +97,8 @@ def to_send(project: Project, champion: Version) -> tuple[list[DecisionRow], lis
             notes.append(f"The training that was decided on {row.date} is given up: {row.outcome}")
         elif row.emitted_at is None or row.outcome.startswith(FAILED) or now - row.emitted_at > RESEND_AFTER:
             rows[row.decision_id] = row
+            if row.event in STARTS_TRAINING:
+                notes.append(OpenTraining(row.date, row.decision_id, row.attempts, row.outcome).sentence)
     return list(rows.values()), notes
 
 

@@ -18,6 +18,7 @@ from har.errors import LabelError
 from har.jobs._label_checks import overlapping, require_recordings
 from har.jobs._label_table import COLUMNS, TABLE, read_labels
 from har.lake import Lake
+from har.monitoring.decisions import open_training
 from har.project import Project
 from har.registry import whoami
 from har.schema import IMPORTED, IMPORTED_ID
@@ -190,11 +191,13 @@ def why_none_are_requested(lake: Lake) -> str:
     """The reason why `requested_labels` is empty, in a sentence that says what to do."""
     if not lake.scores.partitions():
         return "No labels are wanted: nothing was scored yet. Score the recordings: har score."
-    newest = lake.decisions.read(columns=["date", "decided_at", "action"]).sort("date", "decided_at")
-    if newest.is_empty():
+    rows = lake.decisions.read().sort("date", "decided_at")
+    if rows.is_empty():
         return "No labels are wanted: no day was monitored yet. Judge the scored days: har monitor."
-    date, _, action = newest.row(-1)
-    return f"No labels are wanted: none were requested up to {date}, whose decision was: {action}."
+    waits = open_training(rows.filter(pl.col("action") == "retrain"))
+    newest = rows.row(-1, named=True)
+    said = f"No labels were requested up to {newest['date']}, whose decision was: {newest['action']}."
+    return f"{said} {waits.sentence}" if waits else said
 
 
 def _rows(lake: Lake, labels: pl.DataFrame, *, source: str = "", batch: str = "") -> pl.DataFrame:
