@@ -54,6 +54,7 @@ class Import:
         recordings: date, subject, session, `windows` that get a label, and `replaced`, how many of these have another
             one so far.
         overlapping: rows that overlap a later one about the same subject with another activity; the later one counts.
+        outside: the lines of labels within which nothing was recorded.
     """
 
     batch: str
@@ -61,6 +62,7 @@ class Import:
     new: int
     recordings: pl.DataFrame
     overlapping: int
+    outside: tuple[int, ...]
 
 
 def import_labels(project: Project, path: Path, *, dry_run: bool = False) -> Import:
@@ -72,12 +74,11 @@ def import_labels(project: Project, path: Path, *, dry_run: bool = False) -> Imp
         dry_run: only say what the labels match.
 
     Raises:
-        LabelError: see `read_labels`; or a line is about a subject that the lake does not have, or about an interval in
-            which it has no recording and no request of this subject.
+        LabelError: see `read_labels`; or a subject is not in the lake, or none of its labels is within a recording.
     """
     settings, lake = project.settings, project.lake
     labels = read_labels(path, settings)
-    require_recordings(lake, labels, path)
+    outside = require_recordings(lake, labels, path)
     windows = matched_windows(lake, settings, labels)
     new = len(_rows(lake, labels).join(_known_ids(lake), on="feedback_id", how="anti"))
     batch = "" if dry_run or not new else f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S}-{_digest(labels.write_csv())[:4]}"
@@ -92,6 +93,7 @@ def import_labels(project: Project, path: Path, *, dry_run: bool = False) -> Imp
             pl.len().cast(pl.Int64).alias("windows"), replaced
         ),
         overlapping=overlapping(labels),
+        outside=outside,
     )
 
 
