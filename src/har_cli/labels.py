@@ -174,8 +174,12 @@ def _review(project: Project, accept: str | None, reject: str | None) -> None:
 
 def _show(project: Project) -> None:
     from har.jobs.label import requested_labels, why_none_are_requested
+    from har.jobs.review import unreviewed
 
     windows = requested_labels(project.lake)
+    waiting = unreviewed(project.lake)
+    if waiting:
+        _say(f"{waiting} feedbacks wait for a person: har labels --feedback")
     if windows.is_empty():
         _say(why_none_are_requested(project.lake))
         return
