@@ -9,7 +9,7 @@ import polars as pl
 from har.errors import MonitoringError, NotEnoughDataError
 from har.lake import Lake
 from har.monitoring import DecisionLog, Profiles
-from har.monitoring.decisions import STARTS_TRAINING, Decision, DecisionRow
+from har.monitoring.decisions import STARTS_TRAINING, Decision, DecisionRow, OpenTraining
 from har.project import Project
 from har.registry import Version
 
@@ -122,7 +122,7 @@ def _labels_came(lake: Lake, row: DecisionRow, made_at: dt.datetime | None) -> b
 
 
 def to_send(project: Project, champion: Version) -> tuple[list[DecisionRow], list[str]]:
-    """Earlier decisions whose event is to be sent, and notes about trainings that are given up."""
+    """Earlier decisions whose event is to be sent, and notes about trainings that are open or given up."""
     now = dt.datetime.now(dt.UTC)
     rows: dict[str, DecisionRow] = {}
     notes = []
@@ -142,6 +142,8 @@ def to_send(project: Project, champion: Version) -> tuple[list[DecisionRow], lis
             or row.emitted_at > now  # the clock was put back: nobody knows how long ago that was
         ):
             rows[row.decision_id] = row
+            if row.event in STARTS_TRAINING:
+                notes.append(OpenTraining(row.date, row.decision_id, row.attempts, row.outcome).sentence)
     return list(rows.values()), notes
 
 

@@ -76,9 +76,7 @@ class Profiler:
             profile = profile_of_windows(
                 windows.with_columns(values), self.features, _silence(every, known.get(where, recordings.clear()))
             )
-            rows.append(
-                _row(where, profile, len(every), online=False, model_version=self._version, made_at=made_at)
-            )
+            rows.append(_row(where, profile, len(every), online=False, model_version=self._version, made_at=made_at))
         frame = pl.DataFrame(rows, self._lake.profiles.schema)
         self._lake.profiles.replace(frame, partitions, keep=pl.col("online"))
 
