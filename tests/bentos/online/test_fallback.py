@@ -155,6 +155,19 @@ def test_a_stalling_batch_holds_up_neither_health_nor_small_requests(serve: Serv
     assert service.metric("har_fallback_total", by="rule", reason="deadline") == 1
 
 
+def test_a_stalling_model_holds_up_health_once_and_no_more(serve: Serve, make_package: MakePackage) -> None:
+    service = serve(make_package("trapped"), deadline_ms=1000.0, breaker_failures=100, timeout_s=8.0)
+    assert service.predict(trapped(SLOW))["fallback"] is True
+    with ThreadPoolExecutor(4) as pool, httpx.Client(base_url=service.url, timeout=10) as other:
+        stalled = [pool.submit(service.predict, trapped(SLOW)) for _ in range(2)]
+        for _ in range(10):
+            assert other.get("/livez").status_code == 200
+            assert other.get("/readyz").status_code == 200
+        assert not any(one.done() for one in stalled)
+        assert [one.result()["fallback"] for one in stalled] == [True, True]
+    assert service.predict(movements(1))["fallback"] is False
+
+
 def test_a_model_slower_than_the_whole_request_may_be_is_504(serve: Serve, make_package: MakePackage) -> None:
     service = serve(make_package("trapped"), **{**BREAKER, "deadline_ms": 1000.0, "timeout_s": 0.3})
     began = time.perf_counter()

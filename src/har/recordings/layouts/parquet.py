@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from har.errors import EmptyRecordingError, MissingColumnError, NotARecordingError
+from har.parquet import check_parquet
 from har.recordings.layouts._generic import OPTIONS, Columns, recordings
 from har.recordings.layouts._layout import Layout, RawRecording, Source
 from har.recordings.layouts._text import number_rows
@@ -20,6 +21,7 @@ def _find(source: Source) -> list[Path]:
 
 def _read(path: Path, source: Source) -> Iterator[RawRecording]:
     mapping = Columns.of(source)
+    check_parquet(path, (), where=str(path))  # the footer, before Polars trusts it
     try:
         header = list(pl.read_parquet_schema(path))
         wanted = [*dict.fromkeys([*mapping.channels, *mapping.texts(header)])]
@@ -28,6 +30,7 @@ def _read(path: Path, source: Source) -> Iterator[RawRecording]:
                 raise MissingColumnError.of(
                     str(path), name, header, "Name the columns with options: see `har import --list`."
                 )
+        check_parquet(path, wanted, where=str(path), row_groups_at_once=0)
         frame = pl.read_parquet(path, columns=wanted)
     except pl.exceptions.PolarsError as error:
         raise NotARecordingError.damaged_parquet(str(path), error) from error
