@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from serving_support import (
     listening,
     make_rule,
     movements,
+    read_journal,
     trapped,
     write_settings,
 )
@@ -166,6 +168,20 @@ def test_a_stalling_model_holds_up_health_once_and_no_more(serve: Serve, make_pa
         assert not any(one.done() for one in stalled)
         assert [one.result()["fallback"] for one in stalled] == [True, True]
     assert service.predict(movements(1))["fallback"] is False
+
+
+def test_a_call_that_never_ends_does_not_keep_the_service_from_its_end(package: Package, tmp_path: Path) -> None:
+    found, ended = answering(package, tmp_path), threading.Event()
+    found._journal.start()
+    try:
+        found._pool.submit(ended.wait)
+        feedback = found.contract.feedback(b'{"activity": "RUN", "request_id": "a-1"}')
+        found.record(feedback)
+        found.stop()
+        assert not ended.is_set()
+        assert [line["activity"] for line in read_journal(found._journal.folder)] == ["RUN"]
+    finally:
+        ended.set()
 
 
 def test_a_model_slower_than_the_whole_request_may_be_is_504(serve: Serve, make_package: MakePackage) -> None:
