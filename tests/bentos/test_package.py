@@ -122,6 +122,7 @@ def test_a_batch_bento_holds_what_scoring_needs(batch: Path) -> None:
         "files",
         "inference",
         "lake",
+        "parquet",
         "plausibility",
         "predictions",
         "schema",

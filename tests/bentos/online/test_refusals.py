@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 from typing import Any
@@ -171,6 +172,14 @@ def test_a_large_body_is_refused_before_it_has_arrived(service: Service) -> None
 def test_other_media_types(service: Service, path: str, kind: str | None) -> None:
     headers = {} if kind is None else {"content-type": kind}
     refused(service.client.post(path, content=b"{}", headers=headers), 415, field="Content-Type")
+
+
+def test_a_compressed_body(service: Service) -> None:
+    headers = {**JSON, "content-encoding": "gzip"}
+    body = gzip.compress(json.dumps({"windows": GOOD}).encode())
+    refused(service.client.post("/predict", content=body, headers=headers), 415, field="Content-Encoding")
+    plain = {**JSON, "content-encoding": "identity"}
+    assert service.client.post("/predict", json={"windows": [GOOD[0]]}, headers=plain).status_code == 200
 
 
 @pytest.mark.parametrize(
