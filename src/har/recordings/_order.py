@@ -46,7 +46,7 @@ def order_rows(
         RecordingTimeError: time runs back otherwise, or more than `MOST_REPEATED` of the rows are repetitions.
     """
     count = len(times)
-    if (np.diff(times) > 0).all():
+    if (np.diff(times) >= 0).all():  # no stamp occurs in two blocks
         return Order(np.arange(count), 0, 0)
     repeated = _repeated(times, values, labels)
     if repeated.sum() > MOST_REPEATED * count:

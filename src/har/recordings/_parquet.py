@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from har.errors import EmptyRecordingError, MalformedRowError, NotARecordingError
+from har.parquet import check_parquet
 from har.recordings._foreign import HEAD_BYTES, refuse_foreign
 from har.recordings._table import Parsed, optional_columns, optional_values, wanted_columns
 from har.settings import Settings
@@ -33,9 +34,11 @@ def read_parquet(path: Path, where: str, settings: Settings) -> Parsed:
             got="text",
             remedy="Rename it to .csv if it is CSV; otherwise export it as CSV or Parquet.",
         )
+    check_parquet(path, (), where=where)  # the footer, before Polars trusts it
     try:
         header = list(pl.read_parquet_schema(path))
         columns = wanted_columns(header, settings, where)
+        check_parquet(path, columns, where=where, row_groups_at_once=0)
         frame = pl.read_parquet(path, columns=list(columns), use_pyarrow=False)
     except (pl.exceptions.PolarsError, OSError, pl.exceptions.PanicException) as error:
         raise NotARecordingError.damaged_parquet(where, error) from error

@@ -9,14 +9,13 @@ import numpy as np
 import polars as pl
 
 from har.errors import EmptyRecordingError, MalformedRowError, NotARecordingError
+from har.parquet import check_parquet
 from har.recordings.layouts._layout import Layout, RawRecording, Source
 from har.recordings.layouts._tables.columns import OPTIONS, Columns
 from har.recordings.layouts._tables.generic import recordings
 from har.recordings.layouts._tables.text import Rows, column_positions, finite_rows, no_numbers
 
 _BLOCK_ROWS = 250_000
-_LEAST_BYTES = 1
-"""Of a file per row: noise of three axes takes more, however it is compressed."""
 
 
 def _find(source: Source) -> list[Path]:
@@ -34,9 +33,9 @@ def _blocks(path: Path, numbers: Sequence[str], further: Callable[[Sequence[str]
     try:
         header = pl.read_parquet_schema(path)
         columns = [*column_positions(list(header), [*numbers, *further(list(header))], where)]
+        check_parquet(path, columns, where=where, row_groups_at_once=0)
         table = pl.scan_parquet(path)
         count = table.select(pl.len()).collect().item()
-        _refuse_bomb(path, count)
         complete, first_row = False, ()
         for first in range(0, count, _BLOCK_ROWS):
             frame = table.slice(first, _BLOCK_ROWS).select(columns).collect(engine="streaming")
@@ -51,18 +50,6 @@ def _blocks(path: Path, numbers: Sequence[str], further: Callable[[Sequence[str]
         raise EmptyRecordingError.no_rows(where)
     if not complete:
         raise no_numbers(where, numbers, first_row, 1)
-
-
-def _refuse_bomb(path: Path, rows: int) -> None:
-    """Refuse a file that is small and would fill the memory: as many rows as it says cannot be in so few bytes."""
-    size = path.stat().st_size
-    if rows > 4 * _BLOCK_ROWS and size < rows * _LEAST_BYTES:
-        raise NotARecordingError(
-            where=str(path),
-            expected=f"at least {_LEAST_BYTES} byte per row of a recording",
-            got=f"{rows:,} rows in {size:,} bytes",
-            remedy="The values do not change, or the file is damaged: export it again.",
-        )
 
 
 def _refuse_texts(where: str, frame: pl.DataFrame, numbers: Sequence[str]) -> None:
