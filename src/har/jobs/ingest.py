@@ -66,7 +66,7 @@ class IngestReport:
         rows_kept: those that were used.
         interpolated: new rows of the sample table without a measured sample nearby.
         overlapping: samples that were left out, because another session has them.
-        notes: a sentence for each file that was cut, or overlaps another session.
+        notes: a sentence for each file that was cut, overlaps another session, or is odd otherwise.
     """
 
     landed: list[str] = field(default_factory=list)
@@ -312,7 +312,11 @@ class _Intake:
                 rows_kept=quality.samples_kept,
                 interpolated=sum(int((frame["flags"] & FLAGS["interpolated"] > 0).sum()) for frame in frames),
                 overlapping=sum(one.overlapping for one in trimmed),
-                notes=[*_cut(file, parts, self.settings), *(note for one in trimmed for note in one.notes)],
+                notes=[
+                    *(f"{file.where}: {note}." for note in quality.notes),
+                    *_cut(file, parts, self.settings),
+                    *(note for one in trimmed for note in one.notes),
+                ],
             )
         )
 

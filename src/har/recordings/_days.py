@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -72,16 +73,16 @@ def kept(recording: Recording, rows: NDArray[np.bool_], settings: Settings) -> R
 def _share(quality: Quality, rows: NDArray[np.bool_], frame: pl.DataFrame, settings: Settings) -> Quality:
     times = frame["time"].to_physical().to_numpy()
     flags = frame["flags"].to_numpy()
-    counted = {
+    counted: dict[str, Any] = {
         "gaps": int(frame["segment"][-1]),
         "longest_gap_s": float(np.diff(times).max(initial=0)) / 1e6,
         "coverage": round(quality.coverage * coverage(times, settings.sensors.rate_hz), 6)
         if quality.resampled
         else coverage(times, quality.measured_rate_hz),
-        **{name: int(((flags & FLAGS[name]) > 0).sum()) for name in ("saturated", "stuck")},
+        **{name: int(((flags & FLAGS[name]) > 0).sum()) for name in ("saturated", "stuck", "interpolated")},
         "unlabelled": frame["activity"].null_count(),
     }
-    shares = {
+    shares: dict[str, Any] = {
         field.name: _proportion(getattr(quality, field.name), rows)
         for field in dataclasses.fields(quality)
         if field.name not in counted and type(getattr(quality, field.name)) is int
