@@ -117,8 +117,8 @@ def _spread(files: Sequence[Path]) -> list[Path]:
 def _head(file: Path, layout: str) -> tuple[dict[str, str], dict[str, list[str]], str]:
     """The options of the text's form, the first rows as text by column, and what stands above the header."""
     if layout == "parquet":
-        with opened_parquet(file, str(file)) as table:
-            frame = pl.concat(islice(table.blocks(table.header, _ROWS), 2))
+        with opened_parquet(file, str(file)) as opened:
+            frame = pl.concat(islice(opened.blocks(opened.header, _ROWS), 2))
         flat = frame.select(pl.col(name) for name in frame.columns if not frame.schema[name].is_nested())
         return {}, {name: flat[name].cast(pl.String).fill_null("").to_list() for name in flat.columns}, ""
     form: dict[str, str] = {}
