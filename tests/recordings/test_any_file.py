@@ -70,7 +70,7 @@ ODD = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.tuples(st.integers(0, ROWS), st.integers(0, 7), ODD), max_size=4),
     st.sampled_from([",", ";", "\t"]),
@@ -87,7 +87,7 @@ def test_any_text(place: Path, changes, separator: str, end: str, encoding: str,
     try_to_read(place, text.encode(encoding, errors="replace") + last, ".csv", time_unit=unit)
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=300), st.sampled_from([".csv", ".parquet"]), st.booleans())
 def test_any_bytes(place: Path, content: bytes, suffix: str, begun: bool) -> None:
     start = (HEADER + "\n").encode() if suffix == ".csv" else b"PAR1"
@@ -103,7 +103,7 @@ def parquet(**columns: pa.Array) -> bytes:
     return sink.getvalue()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 4000), st.binary(min_size=1, max_size=6), st.booleans())
 def test_any_damage_of_a_parquet_file(place: Path, at: int, damage: bytes, cut: bool) -> None:
     whole = parquet()
@@ -119,7 +119,7 @@ def test_no_damaged_byte_ends_the_process(place: Path) -> None:
     whole = sink.getvalue()
     path = place / "damaged.parquet"
     read = 0
-    for at, value in product(range(len(whole)), (1, 3, 0x1B, 0xFF)):
+    for at, value in product(range(len(whole)), (1, 0x1B)):
         path.write_bytes(whole[:at] + bytes([value]) + whole[at + 1 :])
         try:
             with opened_parquet(path, "damaged.parquet") as file:
