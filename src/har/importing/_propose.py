@@ -7,6 +7,7 @@ import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import polars as pl
@@ -15,6 +16,7 @@ from har.errors import HarError
 from har.importing._guess import Guess, guess_columns
 from har.importing._kinds import refuse_other_kinds
 from har.importing._survey import survey
+from har.recordings._parquet import opened_parquet
 from har.recordings.layouts import Layout, Source
 from har.recordings.layouts._tables.apart import SensorFiles
 from har.recordings.layouts._tables.format import fields, head_lines
@@ -115,7 +117,8 @@ def _spread(files: Sequence[Path]) -> list[Path]:
 def _head(file: Path, layout: str) -> tuple[dict[str, str], dict[str, list[str]], str]:
     """The options of the text's form, the first rows as text by column, and what stands above the header."""
     if layout == "parquet":
-        frame = pl.scan_parquet(file).head(_ROWS).collect()
+        with opened_parquet(file, str(file)) as opened:
+            frame = pl.concat(islice(opened.blocks(opened.header, _ROWS), 2))
         flat = frame.select(pl.col(name) for name in frame.columns if not frame.schema[name].is_nested())
         return {}, {name: flat[name].cast(pl.String).fill_null("").to_list() for name in flat.columns}, ""
     form: dict[str, str] = {}

@@ -7,6 +7,7 @@ the number of rows since a stamp tells the time. No value is changed, no row is 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
 import numpy as np
 import polars as pl
@@ -232,7 +233,7 @@ def _written_repeatedly(groups: _Groups, same: NDArray[np.bool_], first_same: fl
         return True
     per_stamp = 1e6 / float(np.median(intervals))
     rate = _rate(groups, nominal_hz) or per_stamp * float(np.median(groups.sizes))
-    return abs(np.log(per_stamp / nominal_hz)) <= abs(np.log(rate / nominal_hz)) + 0.05
+    return bool(abs(np.log(per_stamp / nominal_hz)) <= abs(np.log(rate / nominal_hz)) + 0.05)
 
 
 def _rate(groups: _Groups, nominal_hz: float) -> float | None:
@@ -342,7 +343,7 @@ def _note(groups: _Groups, moved: int, rate: float) -> str:
     return f"rows share their stamp with others ({each} per stamp): they were spread over {rate:.4g} Hz"
 
 
-def _refuse(parsed: Parsed, rows: NDArray[np.int64], groups: _Groups, got: str, remedy: str = "") -> None:
+def _refuse(parsed: Parsed, rows: NDArray[np.int64], groups: _Groups, got: str, remedy: str = "") -> NoReturn:
     row = int(rows[groups.first[int(np.argmax(groups.sizes))]])
     raise RecordingTimeError(
         where=parsed.at(row),
