@@ -254,3 +254,28 @@ def test_invalid_options_are_refused(tmp_path: Path, signal: np.ndarray, look: L
         find_layout("motion-sense")
     with pytest.raises(SettingsError, match="files of the layout motionsense"):
         look("motionsense")
+
+
+def test_a_doubtful_sensor_is_one_line(tmp_path: Path, signal: np.ndarray, look: Look) -> None:
+    odd = signal.copy()
+    odd[:, 4] = 0.5
+    odd[:, 3] = 25 + np.arange(900) % 7
+    put(tmp_path, rows_of(odd))
+    faults = look().faults
+    assert faults["samples of a dead axis: y of the gyroscope never changes"] == 900
+    assert faults["samples of a gyroscope that is probably in deg/s: --unit gyroscope=deg/s"] == 900
+    corrected = look(units={"gyroscope": "deg/s"}).faults
+    assert not any("probably in deg/s" in name for name in corrected)
+    put(tmp_path, rows_of(signal))
+    assert not any("dead axis" in name or "probably" in name for name in look().faults)
+
+
+def test_values_beyond_full_scale_name_the_other_unit(tmp_path: Path, signal: np.ndarray, look: Look) -> None:
+    fast = signal.copy()
+    fast[:, 3:] = np.degrees(fast[:, 3:])
+    put(tmp_path, rows_of(fast))
+    (refused,) = look().refused
+    assert "--unit gyroscope=deg/s" in refused.error.remedy
+    assert "delete" not in refused.error.remedy.lower()
+    assert refused.error.where.endswith("s01_a.csv")
+    assert look(units={"gyroscope": "deg/s"}).refused == []
