@@ -22,7 +22,7 @@ _BLOCK_ROWS = 250_000
 def _find(source: Source) -> list[Path]:
     mapping = Columns.of(source)  # reports an invalid option before any file is read
     files = source.files("*.parquet")
-    return mapping.apart.accelerometers(files) if mapping.apart else files
+    return mapping.choose(files)
 
 
 def _read(path: Path, source: Source) -> Iterator[RawRecording]:
