@@ -35,7 +35,7 @@ def read_labels(path: Path, settings: Settings) -> pl.DataFrame:
             start, or an unknown activity.
     """
     try:
-        table = pl.read_csv(path, infer_schema=False)
+        table = pl.read_csv(path, infer_schema=False, glob=False)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise LabelError(
             where=str(path), expected="a CSV with a header", got=str(error).splitlines()[0], remedy="Fix the file."

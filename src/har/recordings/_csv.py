@@ -97,6 +97,7 @@ def _parse(layout: _Layout, columns: dict[str, int], numbers: Sequence[str]) -> 
     try:
         frame = pl.read_csv(
             layout.path,
+            glob=False,
             has_header=False,
             skip_lines=1,
             separator=layout.separator,

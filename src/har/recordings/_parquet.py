@@ -27,9 +27,9 @@ def read_parquet(path: Path, where: str, settings: Settings) -> Parsed:
         raise EmptyRecordingError.no_bytes(where)
     refuse_foreign(head, where, line=0)
     try:
-        header = list(pl.read_parquet_schema(path))
+        header = pl.scan_parquet(path, glob=False, hive_partitioning=False).collect_schema().names()
         columns = wanted_columns(header, settings, where)
-        frame = pl.read_parquet(path, columns=list(columns), use_pyarrow=False)
+        frame = pl.read_parquet(path, columns=list(columns), glob=False, hive_partitioning=False)
     except (pl.exceptions.PolarsError, OSError, pl.exceptions.PanicException) as error:
         raise NotARecordingError.damaged_parquet(where, error) from error
     if not len(frame):

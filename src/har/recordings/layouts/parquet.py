@@ -21,14 +21,14 @@ def _find(source: Source) -> list[Path]:
 def _read(path: Path, source: Source) -> Iterator[RawRecording]:
     mapping = Columns.of(source)
     try:
-        header = list(pl.read_parquet_schema(path))
+        header = pl.scan_parquet(path, glob=False, hive_partitioning=False).collect_schema().names()
         wanted = [*dict.fromkeys([*mapping.channels, *mapping.texts(header)])]
         for name in wanted:
             if name not in header:
                 raise MissingColumnError.of(
                     str(path), name, header, "Name the columns with options: see `har import --list`."
                 )
-        frame = pl.read_parquet(path, columns=wanted)
+        frame = pl.read_parquet(path, columns=wanted, glob=False, hive_partitioning=False)
     except pl.exceptions.PolarsError as error:
         raise NotARecordingError.damaged_parquet(str(path), error) from error
     if not len(frame):
