@@ -67,8 +67,8 @@ def describe(contract: Contract, *, version: int) -> dict[str, Any]:
             ),
             "/feedback": _post(
                 "feedback",
-                "Report the true activity, of a request or of a subject during an interval; from other machines, with the "
-                "service's token: `Authorization: Bearer TOKEN`",
+                "Report the true activity, of a request or of a subject during an interval; from other machines, with "
+                "the service's token: `Authorization: Bearer TOKEN`",
                 _json(feedback, examples["/feedback"]),
                 {
                     "202": ("Queued for the prediction log", "Accepted"),
