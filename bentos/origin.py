@@ -75,7 +75,7 @@ class SameOrigin:
             elif name == b"sec-fetch-site":
                 site = value
         name, port = _split((host or b"").decode("latin-1").lower())
-        address, own_port = scope.get("server") or (None, None)
+        address, own_port = scope.get("server") or ("", None)
         if own_port is not None and (hosts != 1 or not self._answers_to(name, port, address)):
             return "Host", "a name of this machine, or one of serving.hosts", (host or b"none").decode("latin-1")
         if origin is not None:

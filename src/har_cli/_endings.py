@@ -5,7 +5,8 @@
 | 0 | done |
 | 1 | the command ran, and its result is bad: figures not reproduced, a part of the stack stopped by itself |
 | 2 | refused: wrong options, settings, data, or a state in which the command cannot work; the message has the way out |
-| 3 | unexpected: a fault of the program; the message names the file with the traceback |
+| 3 | done in part, such as an ingestion that put files into quarantine |
+| 4 | unexpected: a fault of the program; the message names the file with the traceback |
 | 130, 143 | ended by Ctrl-C, by SIGTERM |
 """
 
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from har.errors import HarError, reason
 
-REFUSED, UNEXPECTED, INTERRUPTED = 2, 3, 130
+REFUSED, UNEXPECTED, INTERRUPTED = 2, 4, 130
 
 _SHOW = "--traceback"
 _REMEDIES = {
