@@ -110,3 +110,5 @@ _set_environment()
 if sys.argv[1:2] == ["serve"]:
     refuse_taken_port(sys.argv[1:], os.environ)
     _keep_control_private()
+    # BentoML itself ends without a word.
+    atexit.register(print, "Stopped: bentoml serve.", file=sys.stderr)
