@@ -1,4 +1,4 @@
-"""SIGKILL at any moment of a training, a retraining or a monitoring run: run again, it ends as if nothing had happened."""
+"""SIGKILL at any moment of a training, a retraining or a monitoring run: the next one ends as an undisturbed one."""
 
 from __future__ import annotations
 
