@@ -24,6 +24,7 @@ from infra.bentoml.store import environment
 _SETTINGS = "har.toml"
 _DEFAULT = ".bentoml"
 _PORT = "3000"
+_LONGEST_FOLDER = 90
 
 
 def project_store(start: Path) -> Path | None:
@@ -98,6 +99,9 @@ def _keep_control_private() -> None:
 
     def create(watchers: list[Any], *, threaded: bool = False, **options: Any) -> Any:
         folder = tempfile.mkdtemp(prefix="har-serve-")
+        if len(folder) > _LONGEST_FOLDER:  # a socket's path has 107 characters at most
+            Path(folder).rmdir()
+            folder = tempfile.mkdtemp(prefix="har-serve-", dir="/tmp")  # noqa: S108  mkdtemp makes it private
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         kind = circus.ThreadedArbiter if threaded else circus.Arbiter
         ends = {"endpoint": f"ipc://{folder}/orders", "pubsub_endpoint": f"ipc://{folder}/events"}
