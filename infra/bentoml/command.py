@@ -101,7 +101,7 @@ def _keep_control_private() -> None:
         folder = tempfile.mkdtemp(prefix="har-serve-")
         if len(folder) > _LONGEST_FOLDER:  # a socket's path has 107 characters at most
             Path(folder).rmdir()
-            folder = tempfile.mkdtemp(prefix="har-serve-", dir="/tmp")  # noqa: S108  mkdtemp makes it private
+            folder = tempfile.mkdtemp(prefix="har-serve-", dir="/tmp")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         kind = circus.ThreadedArbiter if threaded else circus.Arbiter
         ends = {"endpoint": f"ipc://{folder}/orders", "pubsub_endpoint": f"ipc://{folder}/events"}

@@ -23,7 +23,11 @@ pytestmark = [pytest.mark.release, pytest.mark.timeout(900)]
 
 PARTS = (0.3, 0.5, 0.7, 0.8, 0.9)
 """When to kill, as parts of the time that an undisturbed run takes."""
-STAMPS = ("ingested_at", "scored_at", "made_at", "decided_at", "asked_at", "emitted_at", "handled_at", "received_at")
+TIMED = (
+    *("ingested_at", "scored_at", "made_at", "decided_at", "asked_at", "emitted_at", "handled_at", "received_at"),
+    *("seconds", "attempts"),
+)
+"""Columns that tell when something was written, how long it took, and how often it was tried."""
 TABLES = ("samples", "recordings", "predictions", "scores", "profiles", "drift", "decisions", "labels")
 
 
@@ -67,9 +71,8 @@ def print_state() -> None:
     print(f"=log {[(move.action, move.version) for move in registry.log()]} {registry.verify_log()}")
     for name in TABLES:
         rows = getattr(project.lake, name).read()
-        rows = rows.drop(*[column for column in STAMPS if column in rows.columns])
-        known = rows.drop(*[column for column, kind in rows.schema.items() if kind == pl.Binary or column == "seconds"])
-        print(f"={name} {len(rows)} {known.hash_rows(1).sort().hash(2).sum() if len(known) else 0}")
+        rows = rows.drop(*[one for one, kind in rows.schema.items() if one in TIMED or kind == pl.Binary])
+        print(f"={name} {len(rows)} {rows.hash_rows(1).sort().hash(2).sum() if len(rows) else 0}")
 
 
 @pytest.mark.parametrize("job", ["train", "retrain", "monitor"])
