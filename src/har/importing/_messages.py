@@ -50,7 +50,7 @@ def as_refusal(where: str, layout: Layout, error: BaseException) -> RecordingErr
     return RecordingError(
         where=where,
         expected="recordings, or a RecordingError that says what is wrong",
-        got=f"{type(error).__name__}: {reason(error)}",  # type: ignore[arg-type]
+        got=f"{type(error).__name__}: {reason(error)}",
         remedy=f"This is a fault in the reader {layout.name}, which did not foresee this file: please report it with "
         "the file, or correct the reader if it is yours.",
     )
