@@ -31,6 +31,7 @@ PACKAGES = (
     "importing",
     "sample",
     "lake",
+    "plausibility",
     "cutting",
     "windows",
     "dataset",

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from bentos.online._contract import Contract, Feedback, Windows
@@ -117,7 +118,7 @@ class Answering:
         """Write out the log and the metrics."""
         self.metrics.flush()
         self.ready = False
-        self._pool.shutdown()
+        self._pool.shutdown(wait=False, cancel_futures=True)  # a model may never return; nobody waits for it any more
         if self._shadow is not None:
             self._shadow.stop()
         self._journal.stop()
@@ -135,9 +136,10 @@ class Answering:
         """
         received_us = time.time_ns() // 1000
         values = windows.values
-        absent = self._signal.absent(values)
-        silent = np.flatnonzero(absent).tolist()
-        doubts = self._doubts.of(values[~absent] if silent else values)
+        if len(values) <= _INLINE_WINDOWS:
+            silent, doubts = self._judge(values)
+        else:
+            silent, doubts = await asyncio.get_running_loop().run_in_executor(self._pool, self._judge, values)
         self.metrics.warned([doubt.code for doubt in doubts])
         if doubts and self.serving.strict:
             raise _refusal(doubts[0])
@@ -193,6 +195,12 @@ class Answering:
             ],
             "warnings": [{"code": doubt.code, "text": doubt.text} for doubt in doubts],
         }
+
+    def _judge(self, values: NDArray[np.float32]) -> tuple[list[int], tuple[Doubt, ...]]:
+        """Which windows have no signal, and what is implausible about the others together."""
+        absent = self._signal.absent(values)
+        silent: list[int] = np.flatnonzero(absent).tolist()
+        return silent, self._doubts.of(values[~absent] if silent else values)
 
     def record(self, feedback: Feedback, source: str) -> str:
         """Write feedback of this source, which `door` let in, to the prediction log; its id.

@@ -7,8 +7,10 @@ BentoML's command loads this module (entry point `bentoml.commands`) before it r
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import tomllib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -17,6 +19,7 @@ from infra.bentoml.store import environment
 
 _SETTINGS = "har.toml"
 _DEFAULT = ".bentoml"
+_PORT = "3000"
 
 
 def project_store(start: Path) -> Path | None:
@@ -40,6 +43,43 @@ def command() -> None:
     click.echo(os.environ.get("BENTOML_HOME", f"no project here: no {_SETTINGS} in this folder or above"))
 
 
+def refuse_taken_port(arguments: Sequence[str], variables: Mapping[str, str]) -> None:
+    """End `bentoml serve` in a sentence if its port is in use; BentoML would show a traceback.
+
+    Args:
+        arguments: of the command `bentoml`.
+        variables: of the environment.
+
+    Raises:
+        SystemExit: the port is in use.
+    """
+    if arguments[:1] != ["serve"] or "--help" in arguments or "-h" in arguments:
+        return
+    port = _option(arguments, "-p", "--port") or variables.get("BENTOML_PORT") or _PORT
+    host = _option(arguments, "--host") or variables.get("BENTOML_HOST") or "127.0.0.1"
+    if not port.isdigit():
+        return  # BentoML says so itself
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind((host, int(port)))
+    except (OSError, OverflowError) as error:
+        sys.exit(
+            f"port {port} of {host}: expected a free port, but got {error}. "
+            "Stop what uses it, or choose another one: bentoml serve --port 3001."
+        )
+
+
+def _option(arguments: Sequence[str], *names: str) -> str | None:
+    for before, one in zip(("", *arguments), arguments, strict=False):
+        if before in names:
+            return one
+        name, equals, value = one.partition("=")
+        if equals and name in names:
+            return value
+    return None
+
+
 def _set_environment() -> None:
     store = project_store(Path(os.environ.get("HAR_ROOT") or Path.cwd()).resolve())
     if store is not None:
@@ -47,3 +87,4 @@ def _set_environment() -> None:
 
 
 _set_environment()
+refuse_taken_port(sys.argv[1:], os.environ)

@@ -105,8 +105,9 @@ def test_an_online_bento_holds_its_own_code_and_nothing_of_the_project(online: P
     code = {f"bentos/{path.name}" for path in (ROOT / "bentos").glob("*.py")}
     code |= {f"bentos/online/{path.name}" for path in (ROOT / "bentos" / "online").glob("*.py")}
     code |= {f"src/har/inference/{path.name}" for path in (ROOT / "src" / "har" / "inference").glob("*.py")}
+    code |= {f"src/har/plausibility/{path.name}" for path in (ROOT / "src" / "har" / "plausibility").glob("*.py")}
     code |= {f"src/har/settings/{path.name}" for path in (ROOT / "src" / "har" / "settings").glob("*.py")}
-    code |= {f"src/har/{name}.py" for name in ("__init__", "errors")}
+    code |= {f"src/har/{name}.py" for name in ("__init__", "errors", "log_lines")}
     assert files_in(online / "src") == code | {"har.toml", "bentofile.yaml"}
     assert sum(path.stat().st_size for path in online.rglob("*") if path.is_file()) < 1_000_000
 
@@ -114,7 +115,20 @@ def test_an_online_bento_holds_its_own_code_and_nothing_of_the_project(online: P
 def test_a_batch_bento_holds_what_scoring_needs(batch: Path) -> None:
     found = files_in(batch / "src")
     assert {"har.toml", "bentos/batch/service.py", "src/har/predictions.py", "src/har/lake/__init__.py"} <= found
-    parts = ("batch", "cutting", "errors", "files", "inference", "lake", "predictions", "schema", "settings", "windows")
+    parts = (
+        "batch",
+        "cutting",
+        "errors",
+        "files",
+        "inference",
+        "lake",
+        "parquet",
+        "plausibility",
+        "predictions",
+        "schema",
+        "settings",
+        "windows",
+    )
     strangers = [name for name in found if not any(re.search(rf"/{part}(/|\.py$)", name) for part in parts)]
     rest = {f"bentos/{path.name}" for path in (ROOT / "bentos").glob("*.py")}
     assert "bentos/batch/client.py" not in found

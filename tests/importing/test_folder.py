@@ -17,6 +17,7 @@ from import_support import Look, put, rows_of
 
 from har.errors import NotARecordingError, SettingsError
 from har.importing import Survey
+from har.recordings.layouts import csv
 
 
 def _passed(result: Survey) -> dict[str, tuple[int, tuple[str, ...]]]:
@@ -147,8 +148,6 @@ def test_an_unforeseen_error_in_one_file_is_that_files(
         [row.translate(str.maketrans("0123456789", "٠١٢٣٤٥٦٧٨٩")) for row in rows_of(signal[:300])],
         "s03_a.csv",
     )
-    from har.recordings.layouts import csv
-
     real = csv.open_text
 
     def broken(path: Path, where: str, form: object) -> object:

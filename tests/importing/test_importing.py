@@ -175,7 +175,6 @@ def test_faults_of_rows_are_counted(tmp_path: Path, settings: Settings, signal: 
         "gaps longer than 0.5 s": 1,
         "samples to interpolate": 3,
         "samples that repeat the previous values": 2,
-        "samples to interpolate": 3,
     }
     assert result.staged[0].quality.samples_kept == 900 - 100 - 3
 

@@ -288,6 +288,46 @@ def test_a_day_without_recordings_keeps_nothing_that_was_made_of_them(
     assert list(lake.contents()) == [(dt.date(2024, 5, 6), "s01")]
 
 
+def test_a_part_that_the_lake_lost_comes_back(export: Export, lake: Lake, settings: Settings) -> None:
+    export(signal(NIGHT, 30), "s01_night")
+    export(signal(NIGHT + dt.timedelta(hours=9), 10, seed=1), "s01_day", "2024-05-07")
+    ingest(lake, settings)
+    before = lake.samples.read().sort("time")
+    lost = (dt.date(2024, 5, 7), "s01")
+    lake.samples.replace(lake.samples.read(partitions=[lost])[:100], [lost])
+    report = ingest(lake, settings)
+    assert (
+        sorted(report.restored)
+        == sorted(report.landed)
+        == ["2024-05-06/s01_night.parquet", "2024-05-07/s01_day.parquet"]
+    )
+    assert lake.samples.read().sort("time").equals(before)
+    assert len(counts(lake)) == 3
+
+
+def test_a_file_that_is_read_again_without_a_change_stays_scored(
+    export: Export, lake: Lake, settings: Settings
+) -> None:
+    export(signal(NINE, 20), "s01_a")
+    ingest(lake, settings)
+    partition = (NINE.date(), "s01")
+    older = lake.recordings.read().with_columns(pl.lit(None, pl.Int64).alias("overlapping"))
+    lake.recordings.replace(older, [partition])
+    scored = {"date": partition[0], "subject": "s01", "model_version": 1, "content": lake.contents()[partition]}
+    lake.scores.replace(pl.DataFrame([scored], lake.scores.schema), [partition])
+    version = lake.samples.version()
+    assert ingest(lake, settings, replace=True).known == ["2024-05-06/s01_a.parquet"]
+    assert lake.samples.version() > version
+    assert len(lake.scores.read()) == 1
+
+
+def test_what_is_odd_about_a_file_is_said(export: Export, lake: Lake, settings: Settings) -> None:
+    export(signal(NINE, 20).with_columns(pl.col(CHANNELS[3:]) * 0), "s01_a")
+    report = ingest(lake, settings)
+    assert report.landed == ["2024-05-06/s01_a.parquet"]
+    assert "2024-05-06/s01_a.parquet: gyro_x, gyro_y, gyro_z do not change" in report.notes[0]
+
+
 def test_the_last_day_of_the_calendar(export: Export, lake: Lake, settings: Settings) -> None:
     export(signal(dt.datetime(9999, 12, 31, 9, tzinfo=dt.UTC), 10), "s01_a", "9999-12-31")
     report = ingest(lake, settings)

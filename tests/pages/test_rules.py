@@ -54,7 +54,7 @@ def day(report=None, decisions=()) -> str:
 def activity(folder: Path, *names: str, subject: str = "s01") -> str:
     rows = [(FIRST, subject, name, 1.83, 40) for name in names]
     summary = pl.DataFrame(rows, schema=["date", "subject", "activity", "minutes", "windows"], orient="row")
-    predictions = pl.DataFrame({"model_version": [1], "confidence": [0.9]})
+    predictions = pl.DataFrame({"model_version": [1], "confidence": [0.9], "activity": ["PEN"]})
     return render_activity(summary, settings_in(folder), FIRST, predictions)
 
 

@@ -95,3 +95,13 @@ def test_sensors_without_three_axes_are_not_judged(windows: np.ndarray) -> None:
         doubts = Doubts(units=units, rate_hz=RATE_HZ, length=LENGTH)
         assert doubts.of(np.zeros((1, LENGTH, len(units)), np.float32)) == ()
     assert DOUBTS.of(windows[:0]) == ()
+
+
+@pytest.mark.parametrize(("rate_hz", "length"), [(50.0, 1), (50.0, 4), (2000.0, 16), (1.0, 10), (20.0, 200)])
+def test_windows_of_any_length_and_rate(rate_hz: float, length: int) -> None:
+    doubts = Doubts(units=("m/s^2",) * 3 + ("rad/s",) * 3, rate_hz=rate_hz, length=length)
+    good = np.tile(resting(1)[:, :1], (3, length, 1))
+    assert doubts.of(good) == ()
+    assert [doubt.code for doubt in doubts.of(scaled(good, acceleration=1 / STANDARD_GRAVITY))] == [
+        "accelerometer_unit"
+    ]

@@ -66,7 +66,7 @@ class IngestReport:
         rows_kept: those that were used.
         interpolated: new rows of the sample table without a measured sample nearby.
         overlapping: samples that were left out, because another session has them.
-        notes: a sentence for each file that was cut, overlaps another session, or is odd otherwise.
+        notes: sentences about files that were cut, overlap another session, or are odd in another way.
     """
 
     landed: list[str] = field(default_factory=list)
@@ -323,17 +323,17 @@ class _Intake:
     def _refuse(self, file: InboxFile, error: RecordingError, *, is_known: bool, unchanged: bool) -> None:
         if not unchanged:
             self._wait(file)
-        elif is_known and not isinstance(error, DuplicateRecordingError):
-            # It was ingested before, with other settings perhaps; its samples stay.
-            self._replaced.difference_update(self._known.keys(file))
-            self.report.known.append(file.where)
-            self.report.notes.append(f"{error} It was ingested before, and its samples stay as they are.")
+            return
+        if is_known and isinstance(error, DuplicateRecordingError):
+            self.landed.append(Landed(file, (), self._known.keys(file), again=True))
         else:
-            if is_known:
-                self.landed.append(Landed(file, (), self._known.keys(file), again=True))
-            else:
-                self._replaced.difference_update(self._known.keys(file))
-            _set_aside(file.path, error, self.settings, self.report)
+            self._replaced.difference_update(self._known.keys(file))
+            if is_known and not self._is_lost(file):
+                # It was ingested before, with other settings perhaps.
+                self.report.known.append(file.where)
+                self.report.notes.append(f"{error} It was ingested before, and its samples stay as they are.")
+                return
+        _set_aside(file.path, error, self.settings, self.report)
 
     def _wait(self, file: InboxFile) -> None:
         self._replaced.difference_update(self._known.keys(file))

@@ -56,9 +56,12 @@ def losses(lake: Lake) -> list[Loss]:
 
 
 def _disagreements(lake: Lake) -> list[Loss]:
-    counted = (_counts(lake.samples, _samples_too_few(lake), "samples", "`recordings`"),)
-    counted += (_counts(lake.predictions, _predictions_off(lake), "predictions", "`scores`"),)
-    counted += (_counts(lake.predictions, _online_off(lake), "online predictions", "`requests`"), _versions(lake))
+    counted = (
+        _counts(lake.samples, _samples_too_few(lake), "samples", "`recordings`"),
+        _counts(lake.predictions, _predictions_off(lake), "predictions", "`scores`"),
+        _counts(lake.predictions, _online_off(lake), "online predictions", "`requests`"),
+        _versions(lake),
+    )
     return [loss for loss in counted if loss]
 
 

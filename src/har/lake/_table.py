@@ -16,6 +16,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 
 from har.errors import LakeDamageError, LakeError
 from har.lake._commits import Commits
+from har.lake._keys import Added, hashes
 from har.lake._lock import TableLock
 from har.lake._reader import File, Reader
 from har.lake._where import Partition, either, in_order, ordered, partitions_of, ranges, sql
@@ -61,6 +62,7 @@ class Table:
         self._reader = Reader(path, schema, frozenset(added), rebuild)
         self._commits = Commits(path)
         self._retired = frozenset(retired)
+        self._own: Added | None = None
         plain = ColumnProperties(dictionary_enabled=False)
         # Statistics of a binary column are useless, and would copy whole values into the log.
         opaque = ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE")
@@ -238,12 +240,11 @@ class Table:
         """
         found: dict[Partition, tuple[int, int]] = {}
         for partition, files in self._reader.files(self._open()).items():
-            ends = [(file.get(f"min.{column}"), file.get(f"max.{column}")) for file in files]
-            if all(first is not None and last is not None for first, last in ends):
-                found[partition] = (
-                    min((first - _EPOCH) // _MICROSECOND for first, _ in ends),
-                    max((last - _EPOCH) // _MICROSECOND for _, last in ends) + 1_000,
-                )
+            first = [file[f"min.{column}"] for file in files if file.get(f"min.{column}") is not None]
+            last = [file[f"max.{column}"] for file in files if file.get(f"max.{column}") is not None]
+            if len(first) == len(last) == len(files):
+                begin, end = ((edge - _EPOCH) // _MICROSECOND for edge in (min(first), max(last)))
+                found[partition] = (begin, end + 1_000)
         return found
 
     def replace(
@@ -310,14 +311,37 @@ class Table:
         with self.lock():
             self.require_all_commits()
             keys = frame.select(names).with_row_index("row").unique(names, keep="first", maintain_order=True)
-            known = self.collect(self.scan(partitions=partitions_of(keys)).filter(ranges(keys, key)).select(names))
-            rows = keys.join(known, on=names, how="anti", maintain_order="left")["row"]
-            new = frame if len(rows) == len(frame) else frame[rows]
+            added = self._since(tuple(names))
+            marks = hashes(keys.select(names))
+            rows = self._not_at(added.base, keys, key)
+            again = keys.filter(pl.Series(added.keys.may_hold(marks), dtype=pl.Boolean))
+            if len(again):  # rows that come twice, or a hash that two keys share
+                seen = again.join(self._not_at(None, again, key), on="row", how="anti")
+                rows = rows.join(seen, on="row", how="anti", maintain_order="left")
+            chosen = rows["row"]
+            new = frame if len(chosen) == len(frame) else frame[chosen]
             if len(new):
                 parts = new["date"].n_unique()
                 version = self._commit(lambda table: self._write(table, new, mode="append", partitions=parts))
                 self._commits.add(version, partitions_of(new), whole=False)
+                added.keys.add(hashes(rows.select(names)))
+                if version == added.version + 1:
+                    added.version = version  # else another host wrote, too, and the next addition looks everything up
             return len(new)
+
+    def _since(self, names: tuple[str, ...]) -> Added:
+        """What this process added, if nobody else has written since; else nothing, from the newest version on."""
+        version = self.version()
+        if self._own is None or self._own.version != version or self._own.names != names:
+            self._own = Added(names, version, version)
+        return self._own
+
+    def _not_at(self, version: int | None, keys: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
+        """The rows of `keys` that the table does not hold at a version."""
+        names = ["date", "subject", *key]
+        rows = self.scan(version, partitions_of(keys)).filter(ranges(keys, key)).select(names)
+        known = self.collect(rows, version)
+        return keys.join(known, on=names, how="anti", maintain_order="left")
 
     def amend(self, frame: pl.DataFrame, key: Sequence[str]) -> int:
         """Update rows by key in one commit: set the other columns of `frame`.
@@ -361,7 +385,7 @@ class Table:
 
         with self.lock():
             self.require_all_commits()
-            version = self._commit(write)
+            version = self._commit(write, keeps_keys=True)
             if version >= 0:
                 self._commits.add(version, partitions_of(frame), whole=False)
         return changed
@@ -373,7 +397,8 @@ class Table:
             many = [one for one in in_order(partitions) if len(files.get(one, [])) >= _SMALL_FILES]
             for date, subject in many:
                 chosen = [("date", "=", date.isoformat()), ("subject", "=", subject)]
-                version = self._commit(partial(_merge_files, chosen=chosen, properties=self._properties))
+                merge = partial(_merge_files, chosen=chosen, properties=self._properties)
+                version = self._commit(merge, keeps_keys=True)
                 self._commits.add(version, [], whole=False)
         return len(many)
 
@@ -413,12 +438,16 @@ class Table:
             )
         return frame
 
-    def _commit(self, write: Callable[[DeltaTable | None], object]) -> int:
+    def _commit(self, write: Callable[[DeltaTable | None], object], *, keeps_keys: bool = False) -> int:
         for attempt in range(_COMMIT_ATTEMPTS):
             try:
                 table = self._open()
+                before = -1 if table is None else table.version()
                 write(table)
-                return self.version() if table is None else table.version()
+                after = self.version() if table is None else table.version()
+                if keeps_keys and self._own is not None and self._own.version == before and after <= before + 1:
+                    self._own.version = after
+                return after
             except CommitFailedError:  # by a writer on another host, which the file lock does not stop
                 if attempt == _COMMIT_ATTEMPTS - 1:
                     raise

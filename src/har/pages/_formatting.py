@@ -24,7 +24,13 @@ ACTIONS = {
     "alert": "Alert: faulty data",
     "rollback": "Roll back",
 }
-FAULTS = {"coverage": "Coverage", "gaps": "Gaps", "saturation": "Saturation", "stuck": "Stuck values"}
+FAULTS = {
+    "coverage": "Coverage",
+    "gaps": "Gaps",
+    "saturation": "Saturation",
+    "stuck": "Stuck values",
+    "no_signal": "No signal",
+}
 
 
 def digits(value: float | None, *, signed: bool = False) -> str:

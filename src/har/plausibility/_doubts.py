@@ -80,11 +80,9 @@ class Doubts:
         self._gyroscope = _three_axes(units, "rad/s") if self._accelerometer is not None else None
         self._rate_hz = rate_hz
         self._second = min(length, max(1, round(rate_hz)))
-        step = max(1, round(_STEP_S * rate_hz))
+        step = min(length, max(1, round(_STEP_S * rate_hz)))
         self._step_s = step / rate_hz
-        # Multiplying by it gives the means of consecutive steps, in a tenth of the time of `mean`.
-        self._means = np.repeat(np.eye(length // step, dtype=np.float32), step, axis=1) / np.float32(step)
-        self._covered = self._means.shape[1]
+        self._step, self._steps = step, length // step
 
     def of(self, windows: NDArray[np.float32]) -> tuple[Doubt, ...]:
         """What is not plausible; empty: nothing, or there is no sensor to judge.
@@ -94,7 +92,10 @@ class Doubts:
         """
         if self._accelerometer is None or not windows.size:
             return ()
-        means: NDArray[np.float32] = np.matmul(self._means, windows[:, : self._covered], dtype=np.float32)
+        count, _, channels = windows.shape
+        steps = windows[:, : self._steps * self._step].reshape(count, self._steps, self._step, channels)
+        # A sum by einsum takes half the time of `mean`.
+        means: NDArray[np.float32] = np.einsum("nstc->nsc", steps) / np.float32(self._step)
         found = [self._gravity(windows[:, :, self._accelerometer], means[:, :, self._accelerometer])]
         if self._gyroscope is not None:
             found.append(self._turns(windows, means, self._accelerometer, self._gyroscope))

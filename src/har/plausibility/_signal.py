@@ -73,19 +73,29 @@ class SignalRule:
 
     def _silent(self, measured: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Windows (N, T, K) of which a sensor, or one axis of a moving device, repeats its value, bool (N,)."""
+        count, length, channels = measured.shape
         repeats = np.abs(measured[:, 1:] - measured[:, :-1]) <= self._tolerance
-        at_zero = np.abs(measured) <= self._tolerance
-        stuck = self._in_long_runs(repeats)
-        silent = np.zeros(len(measured), np.bool_)
+        whole = []
         for unit, sensor in self._sensors.items():
-            whole = self._in_long_runs(repeats[:, :, sensor].all(axis=2, keepdims=True))[:, :, 0]
+            every = np.asarray(repeats[:, :, sensor].all(axis=2))
             if unit == "rad/s":
-                whole &= ~np.asarray(at_zero[:, :, sensor].all(axis=2))
-                stuck[:, :, sensor] &= ~at_zero[:, :, sensor]
-            silent |= self._mostly(whole)
-        for channel in range(stuck.shape[2]):
-            rows = np.flatnonzero(self._mostly(stuck[:, :, channel]) & ~silent)
-            silent[rows] = self._moves_while(stuck[rows, :, channel, None], measured[rows])
+                zero = np.abs(measured[:, 1:, sensor]) <= self._tolerance[sensor]
+                every &= ~np.asarray(zero.all(axis=2))
+                repeats[:, :, sensor] &= ~zero
+            whole.append(every)
+        # Each axis, then each sensor as a whole.
+        steps = np.concatenate([repeats, np.stack(whole, axis=2)], axis=2)
+        silent = np.zeros(count, np.bool_)
+        enough = 2 * (np.count_nonzero(steps, axis=1) + length // self._run + 1) >= length
+        rows = np.flatnonzero(enough.any(axis=1))
+        if not len(rows):
+            return silent
+        stuck = self._in_long_runs(steps[rows])
+        mostly = self._mostly(stuck)
+        silent[rows] = mostly[:, channels:].any(axis=1)
+        for channel in range(channels):
+            dead = np.flatnonzero(mostly[:, channel] & ~silent[rows])
+            silent[rows[dead]] = self._moves_while(stuck[dead, :, channel, None], measured[rows[dead]])
         return silent
 
     def _moves_while(self, held: NDArray[np.bool_], measured: NDArray[np.float32]) -> NDArray[np.bool_]:

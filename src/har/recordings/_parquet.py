@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from har.errors import EmptyRecordingError, MalformedRowError, NotARecordingError
+from har.parquet import check_parquet
 from har.recordings._foreign import HEAD_BYTES, refuse_foreign
 from har.recordings._table import Parsed, optional_columns, optional_values, wanted_columns
 from har.settings import Settings
@@ -25,13 +26,19 @@ _BLOCK_ROWS = 250_000
 class ParquetFile:
     """The columns of an open Parquet file, and their rows block by block."""
 
-    def __init__(self, file: pq.ParquetFile) -> None:
+    def __init__(self, file: pq.ParquetFile, path: Path, where: str) -> None:
         self._file = file
+        self._path = path
+        self._where = where
         self.header = list(file.schema_arrow.names)
-        self.rows = int(file.metadata.num_rows)
 
     def blocks(self, columns: Sequence[str], rows: int = _BLOCK_ROWS) -> Iterator[pl.DataFrame]:
-        """Blocks of `rows` rows at most, at least one; stamps with a zone are in UTC."""
+        """Blocks of `rows` rows at most, at least one; stamps with a zone are in UTC.
+
+        Raises:
+            NotARecordingError: the columns decode to more than the limits.
+        """
+        check_parquet(self._path, columns, where=self._where, row_groups_at_once=0)
         schema = self._file.schema_arrow
         fields = [_plain(schema.field(name)) for name in columns]
         yield pl.DataFrame(pa.schema(fields).empty_table())
@@ -58,9 +65,10 @@ def opened_parquet(path: Path, where: str) -> Iterator[ParquetFile]:
         NotARecordingError: it is damaged, of another format, or has a type that cannot be read.
         OSError: the disk refuses to read it.
     """
+    check_parquet(path, (), where=where)  # the footer, before it is trusted
     try:
         with pq.ParquetFile(path, memory_map=True, page_checksum_verification=True) as file:
-            yield ParquetFile(file)
+            yield ParquetFile(file, path, where)
     except OSError as error:
         if error.errno is not None:
             raise

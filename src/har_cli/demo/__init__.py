@@ -20,6 +20,7 @@ from rich.table import Table
 from har.console import console
 from har.files import write_atomically
 from har.jobs.package import TAGS
+from har.plausibility import NO_SIGNAL
 from har.project import Project
 from har.sample import replay
 from har.settings import Settings
@@ -128,7 +129,7 @@ def _serve(project: Project, version: int, tag: str) -> dict[str, Any]:
     table.add_column("ms", justify="right")
     for row in answers:
         colour = "green" if row.activity == row.truth else "red"
-        answer = f"[{colour}]{row.activity}[/]{' (uncertain)' if row.abstained else ''}"
+        answer = f"[{colour}]{row.activity}[/]{' (uncertain)' if row.abstained and row.activity != NO_SIGNAL else ''}"
         table.add_row(row.subject, row.session, row.truth, answer, f"{row.confidence:.2f}", f"{row.ms:.1f}")
     Console().print(table)
     return {

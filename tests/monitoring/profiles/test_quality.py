@@ -50,6 +50,7 @@ def test_a_sound_day_raises_none() -> None:
         ("gaps", "gaps_per_h", [400.0, 500.0]),
         ("saturation", "saturated", [0.2, 0.1]),
         ("stuck", "stuck", [0.5, 0.4]),
+        ("no_signal", "no_signal", [0.5, 0.4]),
     ],
 )
 def test_each_fault_is_told_with_its_figure(kind: str, counter: str, values: list[float]) -> None:
@@ -57,6 +58,11 @@ def test_each_fault_is_told_with_its_figure(kind: str, counter: str, values: lis
     assert (alarm.kind, alarm.subject) == (kind, "s01")
     assert alarm.value == pytest.approx(np.mean(values))
     assert "s01 left" in alarm.sentence
+
+
+def test_stuck_samples_explain_windows_without_a_signal() -> None:
+    (alarm,) = quality_alarms([day(stuck=[0.5, 0.4], no_signal=[0.5, 0.4])])
+    assert alarm.kind == "stuck"
 
 
 def test_an_axis_that_stands_still_while_others_move() -> None:

@@ -15,6 +15,7 @@ from har.errors import MonitoringError
 from har.lake import Lake
 from har.monitoring import Profiler, Profiles
 from har.monitoring.profiles import profile_online
+from har.plausibility import NO_SIGNAL
 from har.settings import Settings
 
 NAMES = ("a.mean", "b.mean", "c.mean", "d.mean", "e.mean")
@@ -261,3 +262,15 @@ def test_a_lake_with_months_of_an_older_release_is_read_written_and_cleared_of_t
     keep(lake, own, seen(newer, "s02", "b", 5))
     assert Profiles(lake).remove_old(20) == 1
     assert lake.profiles.read().select("date", "subject", "windows").rows() == [(newer, "s02", 5)]
+
+
+def test_online_windows_without_a_signal_are_counted_and_not_profiled(lake: Lake, log: Log) -> None:
+    off = {"activity": ["PEN", NO_SIGNAL], "confidence": [0.75, 0.0], "abstained": [False, True]}
+    log.write(prediction(0, windows=2, **off), prediction(2, activity=[NO_SIGNAL], confidence=[0.0], abstained=[True]))
+    assert log.collect(lake).predictions == 3
+    assert profile_online(lake, MODELS, keep_days=90) == 1
+    assert profile_online(lake, MODELS, keep_days=90) == 0
+    (day,) = Profiles(lake).of_day(DAY)
+    assert (day.profile.windows, day.profile.activities) == (1, {"PEN": 1})
+    assert day.profile.mean("quality.no_signal") == pytest.approx(2 / 3)
+    assert lake.profiles.read()["windows"].to_list() == [3]

@@ -10,7 +10,7 @@ from typing import Literal
 from har.monitoring.profiles._profile import QUALITY, Profile
 from har.monitoring.profiles._profiles import SubjectDay
 
-Fault = Literal["coverage", "gaps", "saturation", "stuck"]
+Fault = Literal["coverage", "gaps", "saturation", "stuck", "no_signal"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Limits:
         gaps_per_h: largest number of gaps per hour; a gap every ten seconds leaves few complete windows.
         saturated: largest share of samples at full scale; at five percent the peaks of most strides are clipped.
         stuck: largest share of samples that repeat the previous one.
+        no_signal: largest share of windows without a signal; told where no other fault of the samples explains them.
         still: log variance below which a channel does not move at all: just above log(1e-4), the floor that the
             features add.
         moving: log variance of another channel above which the device did move.
@@ -42,6 +43,7 @@ class Limits:
     gaps_per_h: float = 360.0
     saturated: float = 0.05
     stuck: float = 0.2
+    no_signal: float = 0.2
     still: float = math.log(1.5e-4)
     moving: float = math.log(1e-2)
 
@@ -69,9 +71,12 @@ def _counted(subject: str, whose: str, profile: Profile, limits: Limits) -> list
         ("gaps", "gaps_per_h", limits.gaps_per_h, "{:.0f} gaps an hour, more than {:.0f}"),
         ("saturation", "saturated", limits.saturated, "{:.0%} of the samples are at full scale, more than {:.0%}"),
         ("stuck", "stuck", limits.stuck, "{:.0%} of the samples repeat the previous one, more than {:.0%}"),
+        ("no_signal", "no_signal", limits.no_signal, "{:.0%} of the windows have no signal, more than {:.0%}"),
     )
     alarms = []
     for kind, counter, limit, words in checks:
+        if kind == "no_signal" and any(alarm.kind in ("saturation", "stuck") for alarm in alarms):
+            continue
         value = _mean(profile, counter)
         if value is not None and (value < limit if kind == "coverage" else value > limit):
             alarms.append(QualityAlarm(kind, subject, value, limit, f"{whose}: {words.format(value, limit)}."))

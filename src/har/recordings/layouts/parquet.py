@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from har.errors import EmptyRecordingError, MalformedRowError, NotARecordingError
+from har.errors import EmptyRecordingError, MalformedRowError
 from har.recordings._parquet import opened_parquet
 from har.recordings.layouts._layout import Layout, RawRecording, Source
 from har.recordings.layouts._tables.columns import OPTIONS, Columns
@@ -16,8 +16,6 @@ from har.recordings.layouts._tables.generic import recordings
 from har.recordings.layouts._tables.text import Rows, column_positions, finite_rows, no_numbers
 
 _BLOCK_ROWS = 250_000
-_LEAST_BYTES = 1
-"""Of a file per row: noise of three axes takes more, however it is compressed."""
 
 
 def _find(source: Source) -> list[Path]:
@@ -34,7 +32,6 @@ def _blocks(path: Path, numbers: Sequence[str], further: Callable[[Sequence[str]
     where = str(path)
     with opened_parquet(path, where) as file:
         columns = [*column_positions(file.header, [*numbers, *further(file.header)], where)]
-        _refuse_bomb(path, file.rows)
         complete, first_row, first = False, (), 0
         for frame in file.blocks(columns, _BLOCK_ROWS):
             _refuse_texts(where, frame, numbers)
@@ -49,18 +46,6 @@ def _blocks(path: Path, numbers: Sequence[str], further: Callable[[Sequence[str]
         raise EmptyRecordingError.no_rows(where)
     if not complete:
         raise no_numbers(where, numbers, first_row, 1)
-
-
-def _refuse_bomb(path: Path, rows: int) -> None:
-    """Refuse a file that is small and would fill the memory: as many rows as it says cannot be in so few bytes."""
-    size = path.stat().st_size
-    if rows > 4 * _BLOCK_ROWS and size < rows * _LEAST_BYTES:
-        raise NotARecordingError(
-            where=str(path),
-            expected=f"at least {_LEAST_BYTES} byte per row of a recording",
-            got=f"{rows:,} rows in {size:,} bytes",
-            remedy="The values do not change, or the file is damaged: export it again.",
-        )
 
 
 def _refuse_texts(where: str, frame: pl.DataFrame, numbers: Sequence[str]) -> None:
