@@ -6,12 +6,16 @@ BentoML's command loads this module (entry point `bentoml.commands`) before it r
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import socket
 import sys
+import tempfile
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -20,6 +24,7 @@ from infra.bentoml.store import environment
 _SETTINGS = "har.toml"
 _DEFAULT = ".bentoml"
 _PORT = "3000"
+_LONGEST_FOLDER = 90
 
 
 def project_store(start: Path) -> Path | None:
@@ -86,5 +91,30 @@ def _set_environment() -> None:
         os.environ.update({name: value for name, value in environment(store).items() if name not in os.environ})
 
 
+def _keep_control_private() -> None:
+    """Let BentoML's process manager take orders through files in a private folder.
+
+    By default it listens on two ports of this machine without a login, and whoever can reach them, such as another user
+    here, can have it run commands (circus in 1.4.39; there is no setting).
+    """
+    from bentoml._internal.utils import circus
+
+    def create(watchers: list[Any], *, threaded: bool = False, **options: Any) -> Any:
+        folder = tempfile.mkdtemp(prefix="har-serve-")
+        if len(folder) > _LONGEST_FOLDER:  # a socket's path has 107 characters at most
+            Path(folder).rmdir()
+            folder = tempfile.mkdtemp(prefix="har-serve-", dir="/tmp")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        kind = circus.ThreadedArbiter if threaded else circus.Arbiter
+        ends = {"endpoint": f"ipc://{folder}/orders", "pubsub_endpoint": f"ipc://{folder}/events"}
+        return kind(watchers, **{"check_delay": 10, **options, **ends})
+
+    circus.create_standalone_arbiter = create
+
+
 _set_environment()
-refuse_taken_port(sys.argv[1:], os.environ)
+if sys.argv[1:2] == ["serve"]:
+    refuse_taken_port(sys.argv[1:], os.environ)
+    _keep_control_private()
+    # BentoML itself ends without a word.
+    atexit.register(print, "Stopped: bentoml serve.", file=sys.stderr)

@@ -95,10 +95,13 @@ def _recordings(result: Import) -> Table:
 
 def _write(project: Project, target: Path) -> None:
     from har.files import write_atomically
-    from har.jobs.label import requested_labels
+    from har.jobs.label import requested_labels, why_none_are_requested
 
     windows = requested_labels(project.lake)
     write_atomically(target, windows.write_csv())
+    if windows.is_empty():
+        _say(f"{target} has the columns only. {why_none_are_requested(project.lake)}")
+        return
     _say(f"{len(windows)} windows to label: {target}. Fill in the column activity, then: har labels {target}")
 
 

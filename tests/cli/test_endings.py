@@ -56,7 +56,7 @@ def test_a_fault_is_one_paragraph_and_a_file(
 ) -> None:
     monkeypatch.setattr("sys.argv", ["har", "train"])
     status, text = end_of(ValueError("[bold]no idea\nsecond line"), capsys)
-    assert status == 3
+    assert status == 4
     assert text.count("\n") == 1
     assert "har train: unexpected ValueError: [bold]no idea. " in text
     (path,) = (project / "runs" / "errors").iterdir()
@@ -76,7 +76,7 @@ def test_a_fault_outside_of_a_project_is_written_elsewhere(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr("sys.argv", ["har", "train"])
     status, text = end_of(ZeroDivisionError("x"), capsys)
-    assert status == 3
+    assert status == 4
     assert str(next(tmp_path.glob("har-error-*/*.log"))) in text
 
 

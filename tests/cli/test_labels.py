@@ -73,6 +73,8 @@ def test_one_thing_at_a_time(har: Har, words: tuple[str, ...]) -> None:
 
 def test_an_empty_list_says_why(har: Har, recorded: Lake, settings: Settings, tmp_path: Path) -> None:
     assert har("labels") == (0, "No labels are wanted: nothing was scored yet. Score the recordings: har score.")
+    assert har("labels", "--out", str(tmp_path / "asked.csv"))[1].endswith("Score the recordings: har score.")
+    assert (tmp_path / "asked.csv").read_text() == "subject,start,end,activity\n"
     score(recorded, settings, write_mean_model(tmp_path / "m" / "model.onnx", settings), 1)
     assert har("labels")[1].endswith("no day was monitored yet. Judge the scored days: har monitor.")
     decided = {

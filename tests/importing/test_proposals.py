@@ -61,6 +61,15 @@ def _loggers(folder: Path, signal: np.ndarray) -> None:
             _csv(folder / person / f"{name}.csv", columns | _axes(values, *NAMES))
 
 
+def _phyphox_apart(folder: Path, signal: np.ndarray) -> None:
+    for name, unit, values in (
+        ("Accelerometer", "m/s^2", signal[:, :3] * 9.80665),
+        ("Gyroscope", "rad/s", signal[:, 3:]),
+    ):
+        columns = {"Time (s)": [f"{row / 50:.9E}" for row in range(len(values))]}
+        _csv(folder / "anna" / f"{name}.csv", columns | _axes(values, *(f"{axis.upper()} ({unit})" for axis in NAMES)))
+
+
 def _spreadsheet(folder: Path, signal: np.ndarray) -> None:
     columns = {"Datum": _moments("%d.%m.%Y %H:%M:%S,%f", len(signal))}
     columns |= _axes(signal[:, :3] * 1000, "AccX [mg]", "AccY [mg]", "AccZ [mg]", comma=True)
@@ -92,6 +101,7 @@ FOLDERS: dict[str, tuple[Callable[[Path, np.ndarray], None], int]] = {
     "plain": (_plain, 2),
     "phyphox": (_phyphox, 2),
     "loggers": (_loggers, 2),
+    "phyphox apart": (_phyphox_apart, 1),
     "spreadsheet": (_spreadsheet, 1),
     "device": (_device, 1),
     "two columns": (_two_columns, 1),

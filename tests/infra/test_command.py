@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -26,3 +30,12 @@ def test_a_taken_port_ends_bentoml_serve_in_a_sentence() -> None:
         for arguments in (["serve", "-p", port, "--help"], ["models", "list"], ["build", "--port", port], []):
             refuse_taken_port(arguments, {})
     refuse_taken_port(["serve", "--port", port], {})
+
+
+def test_bentoml_serve_says_that_it_stopped(tmp_path: Path) -> None:
+    code = "import sys; sys.argv = ['bentoml', 'serve', '-p', '0']; import infra.bentoml.command"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stderr.endswith("Stopped: bentoml serve.\n")

@@ -91,6 +91,29 @@ def test_a_file_within_one_date_stays_on_that_of_its_folder(export: Export, lake
     assert counts(lake) == {("2024-05-07", "a"): 500}
 
 
+def test_exports_that_end_with_the_first_sample_of_the_next_day(export: Export, lake: Lake, settings: Settings) -> None:
+    evening = signal(NIGHT, 30)
+    export(evening[:501], "s01_day")
+    export(evening[500:], "s01_day", "2024-05-07")
+    export(signal(NIGHT, 10.5, seed=1)[490:], "s02_short")
+    report = ingest(lake, settings)
+    assert report.notes == []
+    assert report.overlapping == 1
+    assert counts(lake) == {
+        ("2024-05-06", "day"): 501,
+        ("2024-05-06", "short"): 35,
+        ("2024-05-07", "day"): 999,
+    }
+
+
+def test_less_than_a_second_before_midnight_belongs_to_the_next_day(
+    export: Export, lake: Lake, settings: Settings
+) -> None:
+    export(signal(NIGHT, 30)[490:], "s01_day", "2024-05-07")
+    ingest(lake, settings)
+    assert counts(lake) == {("2024-05-07", "day"): 1010}
+
+
 def test_faults_and_gaps_are_those_of_each_date(export: Export, lake: Lake, settings: Settings) -> None:
     frame = signal(NIGHT, 60).with_row_index("row")
     still = pl.when(pl.col("row").is_between(1000, 1099)).then(0.5).otherwise(pl.col("accel_x"))

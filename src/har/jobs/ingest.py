@@ -159,9 +159,9 @@ def ingest(
     for word, bad in (("quarantined", report.quarantined), ("skipped", report.skipped)):
         for one in bad:
             reason = escape(str(one.error))  # the error quotes text that may look like markup
-            console.print(f"[yellow]{word}[/] {reason}", highlight=False, soft_wrap=True)
+            console.print(f"[yellow]{word}[/] {reason}", highlight=False, soft_wrap=True, emoji=False)
     for note in report.notes:
-        console.print(f"[yellow]note[/] {escape(note)}", highlight=False, soft_wrap=True)
+        console.print(f"[yellow]note[/] {escape(note)}", highlight=False, soft_wrap=True, emoji=False)
     return report
 
 
@@ -178,6 +178,8 @@ def inbox_chunks(settings: Settings, date: dt.date | None = None) -> tuple[list[
         date: this date only; None: all.
     """
     files, strays = inbox_files(settings.path("inbox"), date)
+    # A quarantine inside of the inbox must not be quarantined.
+    strays = [stray for stray in strays if settings.path("quarantine") not in stray.path.parents]
     chunks: list[list[InboxFile]] = []
     total = 0
     last: Partition | None = None

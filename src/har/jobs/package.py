@@ -257,8 +257,11 @@ def _served(part: CheckPart, route: str, body: bytes, kind: str) -> bytes:
     import httpx
 
     with (
-        temporary_folder("test") as journal,
-        part.bentos.serving(part.tag, {**_LONG_TIMEOUTS, "HAR_PATHS__JOURNAL": str(journal)}) as address,
+        temporary_folder("test") as folder,
+        # Its temporary files as well: a service that is killed does not remove them.
+        part.bentos.serving(
+            part.tag, {**_LONG_TIMEOUTS, "HAR_PATHS__JOURNAL": str(folder / "journal"), "TMPDIR": str(folder)}
+        ) as address,
     ):
         try:
             # The bento runs on this machine, which a proxy cannot reach.

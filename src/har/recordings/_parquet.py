@@ -26,19 +26,13 @@ _BLOCK_ROWS = 250_000
 class ParquetFile:
     """The columns of an open Parquet file, and their rows block by block."""
 
-    def __init__(self, file: pq.ParquetFile, path: Path, where: str) -> None:
+    def __init__(self, file: pq.ParquetFile) -> None:
         self._file = file
-        self._path = path
-        self._where = where
         self.header = list(file.schema_arrow.names)
+        self.rows = int(file.metadata.num_rows)
 
     def blocks(self, columns: Sequence[str], rows: int = _BLOCK_ROWS) -> Iterator[pl.DataFrame]:
-        """Blocks of `rows` rows at most, at least one; stamps with a zone are in UTC.
-
-        Raises:
-            NotARecordingError: the columns decode to more than the limits.
-        """
-        check_parquet(self._path, columns, where=self._where, row_groups_at_once=0)
+        """Blocks of `rows` rows at most, at least one; stamps with a zone are in UTC."""
         schema = self._file.schema_arrow
         fields = [_plain(schema.field(name)) for name in columns]
         yield pl.DataFrame(pa.schema(fields).empty_table())
@@ -62,13 +56,14 @@ def opened_parquet(path: Path, where: str) -> Iterator[ParquetFile]:
     """Open a Parquet file; what goes wrong while it is read is the file's.
 
     Raises:
-        NotARecordingError: it is damaged, of another format, or has a type that cannot be read.
+        NotARecordingError: it is damaged, of another format, too large when decoded, or has a type that cannot be
+            read.
         OSError: the disk refuses to read it.
     """
-    check_parquet(path, (), where=where)  # the footer, before it is trusted
+    check_parquet(path, (), where=where)  # the footer, before Arrow trusts it
     try:
         with pq.ParquetFile(path, memory_map=True, page_checksum_verification=True) as file:
-            yield ParquetFile(file, path, where)
+            yield ParquetFile(file)
     except OSError as error:
         if error.errno is not None:
             raise
@@ -99,6 +94,7 @@ def read_parquet(path: Path, where: str, settings: Settings) -> Parsed:
         )
     with opened_parquet(path, where) as file:
         columns = wanted_columns(file.header, settings, where)
+        check_parquet(path, columns, where=where, row_groups_at_once=0)
         frame = pl.concat(file.blocks([*columns]))
     if not len(frame):
         raise EmptyRecordingError.no_rows(where)

@@ -70,7 +70,7 @@ class DecisionLog:
 
     def _now(self) -> dt.datetime:
         """The time, but later than every decision so far, because it says which one is the newest."""
-        newest = self._table.read(columns=["decided_at"])["decided_at"].max()
+        newest: Any = self._table.read(columns=["decided_at"])["decided_at"].max()
         now = dt.datetime.now(dt.UTC)
         return now if newest is None else max(now, newest + dt.timedelta(microseconds=1))
 

@@ -141,7 +141,7 @@ def profile_of_windows(
 
 def _later_than_reports(lake: Lake) -> dt.datetime:
     """The time, but later than every drift report, because a day with newer profiles is judged again."""
-    newest = lake.drift.read(columns=["made_at"])["made_at"].max()
+    newest: Any = lake.drift.read(columns=["made_at"])["made_at"].max()
     now = dt.datetime.now(dt.UTC)
     return now if newest is None else max(now, newest + dt.timedelta(microseconds=1))
 

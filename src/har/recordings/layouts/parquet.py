@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from har.errors import EmptyRecordingError, MalformedRowError
+from har.parquet import check_parquet
 from har.recordings._parquet import opened_parquet
 from har.recordings.layouts._layout import Layout, RawRecording, Source
 from har.recordings.layouts._tables.columns import OPTIONS, Columns
@@ -21,7 +22,7 @@ _BLOCK_ROWS = 250_000
 def _find(source: Source) -> list[Path]:
     mapping = Columns.of(source)  # reports an invalid option before any file is read
     files = source.files("*.parquet")
-    return mapping.apart.accelerometers(files) if mapping.apart else files
+    return mapping.choose(files)
 
 
 def _read(path: Path, source: Source) -> Iterator[RawRecording]:
@@ -32,6 +33,7 @@ def _blocks(path: Path, numbers: Sequence[str], further: Callable[[Sequence[str]
     where = str(path)
     with opened_parquet(path, where) as file:
         columns = [*column_positions(file.header, [*numbers, *further(file.header)], where)]
+        check_parquet(path, columns, where=where, row_groups_at_once=0)
         complete, first_row, first = False, (), 0
         for frame in file.blocks(columns, _BLOCK_ROWS):
             _refuse_texts(where, frame, numbers)
