@@ -128,7 +128,7 @@ def test_a_parquet_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, look: L
     columns = {"time": "t", "time-unit": "s", "accelerometer": "ax,ay,az", "gyroscope": "gx,gy,gz"}
     error = look("parquet", options=columns).refused[0].error
     assert isinstance(error, NotARecordingError)
-    assert "5,000,000 rows" in error.got
+    assert "row groups" in error.got
 
 
 def test_a_folder_without_files_of_the_layout_says_what_is_there(tmp_path: Path, look: Look) -> None:
