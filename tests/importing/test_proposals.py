@@ -176,6 +176,7 @@ def test_a_table_that_nobody_can_guess_says_how_far_it_got(tmp_path: Path, proje
     (tmp_path / "data" / "s01_a.csv").write_text("a,b,c\n" + "1,2,3\n" * 100)
     said = CliRunner().invoke(app, ["import", "csv", str(tmp_path / "data")]).output
     assert "it does not read the files yet" in said
+    assert "No columns x, y and z of a gyroscope were found" in said
     assert "It fails with: " in said
 
 

@@ -87,17 +87,18 @@ def propose(
             refuse_other_kinds(file, layout.name)
             form, table, above = _head(file, layout.name)
             guess = guess_columns(table, settings, decimal=_decimal(form), above=above)
-        except (HarError, OSError, pl.exceptions.PolarsError):
-            continue  # the refusal of that file says why
+        except (HarError, OSError, ValueError, LookupError, csv.Error, pl.exceptions.PolarsError):
+            continue  # no table: the refusal of that file says why
         apart = _apart(guess, files, layout.name, settings)
         guessed = {**form, **guess.options, **_paths(files, path, apart, "subject" in guess.options)}
         guessed_units = _units(guess, settings)
+        notes = [*guess.notes, *([] if apart else _lacking(guess, settings))]
         targets = SensorFiles().accelerometers(files) if apart else files
         for mixed, mixed_units in (
             ({**guessed, **options}, {**guessed_units, **units}),
             ({**options, **guessed}, {**units, **guessed_units}),
         ):
-            arguments = _Arguments(_needed(mixed, settings), mixed_units, guess.notes)
+            arguments = _Arguments(_needed(mixed, settings), mixed_units, notes)
             found = _try(layout, path, targets, settings, arguments)
             if best is None or found.read > best.read:
                 best = found
@@ -185,7 +186,7 @@ def _apart(guess: Guess, files: Sequence[Path], layout: str, settings: Settings)
                 names[f"{kind}-file"] = pattern_of(one, kind)
                 if kind == "accelerometer":
                     guess.units[kind] = next(iter(found.units.values()))
-        except (HarError, ValueError, OSError, pl.exceptions.PolarsError):
+        except (HarError, OSError, ValueError, LookupError, csv.Error, pl.exceptions.PolarsError):
             return False  # no pair, or other columns than three: the refusals say which
         guess.units.pop("gyroscope", None)
         guess.options.update({kind: ",".join(one) for kind, one in columns.items()})
@@ -203,6 +204,17 @@ def _units(guess: Guess, settings: Settings) -> dict[str, str]:
     """The units that are not those of har.toml."""
     sensors = {"accelerometer": settings.sensors.accelerometer, "gyroscope": settings.sensors.gyroscope}
     return {kind: unit for kind, unit in guess.units.items() if (one := sensors[kind]) is not None and one.unit != unit}
+
+
+def _lacking(guess: Guess, settings: Settings) -> list[str]:
+    """The sensors of the project that the file does not have, as notes."""
+    sensors = {"accelerometer": settings.sensors.accelerometer, "gyroscope": settings.sensors.gyroscope}
+    return [
+        f"No columns x, y and z of a {kind} were found: if there are none, this project cannot use the files, unless "
+        f"[sensors.{kind}] is removed from har.toml."
+        for kind, sensor in sensors.items()
+        if sensor is not None and kind not in guess.triples
+    ]
 
 
 def _paths(files: Sequence[Path], root: Path, apart: bool, subject: bool) -> dict[str, str]:
