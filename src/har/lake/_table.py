@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -14,10 +13,10 @@ import polars as pl
 from deltalake import ColumnProperties, CommitProperties, DeltaTable, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 
-from har.errors import LakeDamageError, LakeError
-from har.lake._commits import Commits
+from har.errors import LakeError
 from har.lake._lock import TableLock
-from har.lake._reader import File, Reader
+from har.lake._readable import ReadableTable
+from har.lake._reader import File
 from har.lake._where import Partition, either, ordered, partitions_of, ranges, sql
 
 _LOCK_TIMEOUT_S = 60.0
@@ -26,7 +25,7 @@ _SMALL_FILES = 32
 """Compact a partition once it has this many files; every append adds one."""
 
 
-class Table:
+class Table(ReadableTable):
     """A Delta table, partitioned by date and subject, with a fixed schema.
 
     A file lock, which the operating system releases when its process ends, lets one writer at a time change the table.
@@ -52,12 +51,7 @@ class Table:
         measured: bool = False,
         rebuild: str = "",
     ) -> None:
-        self.path = path
-        self.name = path.name
-        self.schema = schema
-        self.rebuild = rebuild
-        self._reader = Reader(path, schema, frozenset(added), rebuild)
-        self._commits = Commits(path)
+        super().__init__(path, schema, added=added, rebuild=rebuild)
         self._retired = frozenset(retired)
         plain = ColumnProperties(dictionary_enabled=False)
         # Statistics of a binary column are useless, and would copy whole values into the log.
@@ -68,103 +62,13 @@ class Table:
             column_properties={name: opaque for name, dtype in schema.items() if dtype == pl.Binary} or None,
         )
 
-    def version(self) -> int:
-        """The newest version, -1 before the first write."""
-        table = self._open()
-        return -1 if table is None else table.version()
-
-    def scan(self, version: int | None = None, partitions: Iterable[Partition] | None = None) -> pl.LazyFrame:
-        """The table, or some of its partitions, lazily, at a version (None: the newest); empty before a first write.
-
-        Collect it with `collect`, which explains damage.
-        """
-        table = self._open(version)
-        return pl.LazyFrame(schema=self.schema) if table is None else self._reader.scan(table, partitions)
-
-    def collect(self, frame: pl.LazyFrame, version: int | None = None) -> pl.DataFrame:
-        """Collect a frame that was made of `scan`.
-
-        Raises:
-            LakeDamageError: a file is missing or damaged; names its partition.
-        """
-        return self._reader.collect(frame, self._open(version))
-
-    def read(
-        self,
-        version: int | None = None,
-        partitions: Iterable[Partition] | None = None,
-        columns: Iterable[str] | None = None,
-    ) -> pl.DataFrame:
-        """Like `scan`, but collected; within a partition rows have the order in which they were written."""
-        frame = self.scan(version, partitions)
-        return self.collect(frame if columns is None else frame.select(list(columns)), version)
-
-    def each(
-        self, version: int | None, partitions: Iterable[Partition], columns: Iterable[str], *, verify: bool = False
-    ) -> Iterator[tuple[Partition, pl.DataFrame]]:
-        """One partition at a time, in the given order; `columns` must not name date and subject, the partition itself.
-
-        Reads the files that the log lists: takes half the time of a scan, and memory for one partition.
-
-        Args:
-            version: of the table; None: the newest.
-            partitions: to read.
-            columns: to return.
-            verify: compare the files' checksums first, which reads whole files.
-
-        Raises:
-            LakeDamageError: a file is missing or damaged; names its partition.
-        """
-        wanted, columns = list(partitions), list(columns)
-        files = self._reader.files(self._open(version))
-        for partition in wanted:
-            if verify:
-                self._reader.require_intact({partition: files.get(partition, [])})
-            yield partition, self._reader.read(files.get(partition, []), columns, partition)
-
-    def partitions(self, version: int | None = None) -> list[Partition]:
-        """All partitions (date, subject), sorted; read from the log, not from the data."""
-        table = self._open(version)
-        if table is None:
-            return []
-        return sorted((dt.date.fromisoformat(part["date"]), part["subject"]) for part in table.partitions())
-
-    def count(self) -> int:
-        """Number of rows, from the statistics in the log, not from the data."""
-        return sum(self.counts().values())
-
-    def counts(self, filled: str | None = None) -> dict[Partition, int]:
-        """Number of rows of each partition, from the statistics in the log, not from the data.
-
-        Args:
-            filled: only rows with a value in this column.
-        """
-        table = self._open()
-        if filled is not None and (table is None or filled in self._reader.absent(table)):
-            return dict.fromkeys(self._reader.files(table), 0)
-        empty = f"null_count.{filled}"
-        return {
-            partition: sum(file["num_records"] - (file[empty] if filled else 0) for file in group)
-            for partition, group in self._reader.files(table).items()
-        }
-
-    def changed_since(self, version: int) -> list[Partition]:
-        """Partitions whose files differ from those at `version`, sorted; read from the log, not from the data."""
-        new, old = (
-            {partition: {file["path"] for file in files} for partition, files in self._reader.files(table).items()}
-            for table in (self._open(), self._open(version))
-        )
-        return sorted(partition for partition in {*new, *old} if new.get(partition) != old.get(partition))
-
-    def written_at(self) -> dict[Partition, float]:
-        """When each partition's newest file was written, in seconds since 1970; read from the log."""
-        files = self._reader.files(self._open())
-        return {
-            partition: max(file["modification_time"] for file in group) / 1000 for partition, group in files.items()
-        }
-
     def lost(self) -> set[Partition]:
-        """Partitions of commits that were written here and are gone, and that no later commit wrote anew."""
+        """Partitions of commits that were written here and are gone, and that no later commit wrote anew.
+
+        Somebody who removes the folder of a table that a command makes again has lost nothing.
+        """
+        if self.rebuild and not self.path.exists():
+            return set()
         table = self._reader.open()
         lost = self._commits.lost(-1 if table is None else table.version())
         return {partition for partitions in lost.values() for partition in partitions}
@@ -429,18 +333,6 @@ class Table:
                 partition = (pl.lit(date, pl.Date).alias("date"), pl.lit(subject).alias("subject"))
                 parts.append(rows.with_columns(partition).select(self.schema.names()))
         return pl.concat(parts)
-
-    def _open(self, version: int | None = None) -> DeltaTable | None:
-        table = self._reader.open(version)
-        if table is None and version is None and self._commits.exists and not self.rebuild:
-            raise LakeDamageError(
-                where=str(self.path / "_delta_log"),
-                expected="the log of a table that was written before",
-                got="none",
-                remedy="Restore the folder from a backup; or begin the table anew: move the folder elsewhere, then run "
-                "`har check --accept`.",
-            )
-        return table
 
 
 def _merge_files(table: DeltaTable | None, chosen: list[tuple[str, str, str]], properties: WriterProperties) -> None:
