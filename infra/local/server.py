@@ -20,7 +20,7 @@ from types import FrameType
 from filelock import FileLock, Timeout
 
 from har.errors import ServerError
-from har.files import write_atomically
+from har.files import without_question_mark, write_atomically
 from infra.local.child import Child
 from infra.local.environment import quiet_environment
 
@@ -123,7 +123,7 @@ def server_environment(home: Path, url: str) -> dict[str, str]:
     """Environment variables for a process that uses the server at `url`."""
     direct = [entry for entry in os.environ.get("NO_PROXY", "").split(",") if entry]
     return {
-        "PREFECT_HOME": str(home),
+        "PREFECT_HOME": str(without_question_mark(home)),
         "PREFECT_API_URL": url,
         "NO_PROXY": ",".join(dict.fromkeys([*direct, HOST, "localhost"])),
     }
