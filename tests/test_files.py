@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests_support import HAR_TOML, write_recording
 
-from har.files import temporary_folder, write_atomically
+from har.files import temporary_folder, without_question_mark, write_atomically
 from har.project import open_project
 from har.settings import load_settings
 
@@ -89,3 +89,14 @@ def test_the_folder_of_a_killed_process_is_removed_by_the_next(tmp_path: Path, m
         with temporary_folder("trial"):
             assert folder.is_dir()
     assert {path.name for path in tmp_path.iterdir()} == {"har-trial-of-somebody", "har-trial-link"}
+
+
+def test_a_database_below_a_question_mark_lies_where_it_should(tmp_path: Path) -> None:
+    folder = tmp_path / "what? 100%"
+    folder.mkdir()
+    link = without_question_mark(folder)
+    (link / "prefect.db").write_text("")
+    assert "?" not in str(link)
+    assert (folder / "prefect.db").exists()
+    assert without_question_mark(folder) == link
+    assert without_question_mark(tmp_path) == tmp_path

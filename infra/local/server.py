@@ -21,7 +21,7 @@ from types import FrameType
 from filelock import FileLock, Timeout
 
 from har.errors import ServerError
-from har.files import write_atomically
+from har.files import without_question_mark, write_atomically
 from infra.local.child import Child
 from infra.local.environment import quiet_environment
 from infra.local.login import login, renew_login
@@ -141,7 +141,7 @@ def server_environment(home: Path, url: str, *, own: bool = True) -> dict[str, s
     """Environment variables for a process that uses the server at `url`; with the login if it is the one on `home`."""
     direct = [entry for entry in os.environ.get("NO_PROXY", "").split(",") if entry]
     return {
-        "PREFECT_HOME": str(home),
+        "PREFECT_HOME": str(without_question_mark(home)),
         "PREFECT_API_URL": url,
         **({AUTH_VARIABLE: login(home)} if own else {}),
         "NO_PROXY": ",".join(dict.fromkeys([*direct, HOST, "localhost"])),

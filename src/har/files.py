@@ -6,8 +6,10 @@ it.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
+import functools
 import hashlib
 import os
 import shutil
@@ -94,6 +96,23 @@ def temporary_folder(purpose: str) -> Iterator[Path]:
             yield folder
         finally:
             os.close(handle)
+
+
+def without_question_mark(folder: Path) -> Path:
+    """The folder or, if its path has a question mark, a link to it, which exists until this process ends.
+
+    In the address of a SQLite database, a question mark would begin the options, and the rest of the path be lost.
+    """
+    return _link(folder) if "?" in str(folder) else folder
+
+
+@functools.cache
+def _link(folder: Path) -> Path:
+    stack = contextlib.ExitStack()
+    atexit.register(stack.close)
+    link = stack.enter_context(temporary_folder("link")) / "folder"
+    link.symlink_to(folder, target_is_directory=True)
+    return link
 
 
 def _remove_left_folders(prefix: str) -> None:

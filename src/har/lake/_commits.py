@@ -84,8 +84,9 @@ class Commits:
     def _add(self, version: int, changed: frozenset[Partition], *, whole: bool) -> None:
         file = self._file(version)
         content = file.read_bytes()
-        self._sync(file, content)
         commits, _ = self._read()
+        # If nothing was written, the files of the commit before are not summed again: they may be damaged by now.
+        self._sync(file, content, summed=any(one.version == version for one in commits))
         gone = lost = self.lost(version - 1)
         if whole:
             lost = {number: left for number, rows in gone.items() if (left := rows - changed)}
@@ -128,10 +129,11 @@ class Commits:
     def _file(self, version: int) -> Path:
         return self._table / "_delta_log" / f"{version:020}.json"
 
-    def _sync(self, file: Path, content: bytes) -> None:
+    def _sync(self, file: Path, content: bytes, *, summed: bool) -> None:
         names = [action["add"]["path"] for line in content.splitlines() if "add" in (action := json.loads(line))]
         added = [self._table / unquote(name) for name in names]
-        self.sums.add(path for path in added if self.sums.expected(path) is None)
+        if not summed:
+            self.sums.add(added)
         for path in (*added, file, file.parent):
             handle = os.open(path, os.O_RDONLY)
             try:

@@ -21,6 +21,9 @@ from har.lake._where import Partition, in_order
 _LOOKS = 4
 _PAUSE_S = 1.0
 
+_LOOKS = 4
+_PAUSE_S = 1.0
+
 
 @dataclass(frozen=True)
 class Loss:

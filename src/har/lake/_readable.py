@@ -48,7 +48,7 @@ class ReadableTable:
         Raises:
             LakeDamageError: a file is missing or damaged; names its partition.
         """
-        return self._reader.collect(frame, self._open(version))
+        return self._reader.collect(frame, version)
 
     def read(
         self,

@@ -159,12 +159,12 @@ class Reader:
             frame = frame.join(places, on=_PATH, how="left", maintain_order="left")
         return frame.select(self.schema.names())
 
-    def collect(self, frame: pl.LazyFrame, table: DeltaTable | None = None) -> pl.DataFrame:
+    def collect(self, frame: pl.LazyFrame, version: int | None = None) -> pl.DataFrame:
         """Collect a frame of `scan`.
 
         Args:
             frame: to collect.
-            table: the version that it reads; None: the newest.
+            version: that it reads; None: the newest.
 
         Raises:
             LakeDamageError: a file is missing or damaged; names its partition.
@@ -172,7 +172,7 @@ class Reader:
         try:
             return frame.collect()
         except FILE_ERRORS as error:
-            self.explain(self.files(table or self.open()), error)
+            self.explain(self.files(self.open(version)), error)
             raise
 
     def require_intact(self, files: dict[Partition, list[File]]) -> None:

@@ -5,18 +5,16 @@ Importing MLflow takes about four seconds and creating a database two more, so n
 
 from __future__ import annotations
 
-import atexit
 import os
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from har import files
 from har.errors import RegistryError
+from har.files import without_question_mark
 
 DATABASE = "mlflow.db"
 ARTIFACTS = "artifacts"
@@ -89,18 +87,7 @@ def local_database(folder: Path) -> str:
 
 
 def _sqlite(path: Path) -> str:
-    folder = _alias(path.parent) if "?" in str(path.parent) else path.parent
-    return f"sqlite:///{(folder / path.name).as_posix()}"
-
-
-@cache
-def _alias(folder: Path) -> Path:
-    """A link to the folder, until this process ends: a question mark would begin the options of an address."""
-    parent = tempfile.TemporaryDirectory(prefix="har-link-")
-    atexit.register(parent.cleanup)
-    link = Path(parent.name) / "mlflow"
-    link.symlink_to(folder, target_is_directory=True)
-    return link
+    return f"sqlite:///{(without_question_mark(path.parent) / path.name).as_posix()}"
 
 
 @contextmanager
