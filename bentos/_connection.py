@@ -31,7 +31,7 @@ REST_S = 2.0
 """How long a body is still received, and ignored, after its request was answered: a client that sends sees the
 answer."""
 UNREAD_S, UNREAD_AT_END_S = 60.0, 10.0
-"""How long a client may leave an answer lying, and while the server stops; a slow one takes a part of it in this time."""
+"""How long a client may leave an answer lying, and so while the server stops; a slow one takes a part of it."""
 PARTS, PART_BYTES = 256, 64
 """A body may have so many parts of any size; further ones have this size on average. Each costs as much as a window."""
 PIPELINED = 64
