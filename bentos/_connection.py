@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
-import math
 import resource
 import weakref
 from http import HTTPStatus
@@ -30,7 +29,9 @@ HEAD_S = 5.0
 """Longest time from a connection's opening, or from a head's first byte, to the head's end."""
 REST_S = 2.0
 """How long a body is still received, and ignored, after its request was answered: a client that sends sees the
-answer. The same for a closed connection's last bytes, for a client that does not read them."""
+answer."""
+UNREAD_S, UNREAD_AT_END_S = 60.0, 10.0
+"""How long a client may leave an answer lying, and so while the server stops; a slow one takes a part of it."""
 PARTS, PART_BYTES = 256, 64
 """A body may have so many parts of any size; further ones have this size on average. Each costs as much as a window."""
 PIPELINED = 64
@@ -75,6 +76,7 @@ class Connection(HttpToolsProtocol):
         self._refused: tuple[int, str, str] | None = None
         self._rest = b""
         self._since = self.loop.time()
+        self._unsent, self._unsent_since = -1, 0.0
         _watch(self.loop, self.server_state)
         if self._drain is not None:
             again = functools.partial(type(self), self.config, self.server_state, self.app_state)
@@ -192,17 +194,21 @@ class Connection(HttpToolsProtocol):
 
     def sweep(self, now: float, stopping: bool) -> None:
         """Close the connection if it has waited for too long."""
-        if self.transport.is_closing():
-            if self._since == -math.inf:
+        if self.transport.is_closing() or self.flow.write_paused:
+            unsent = self.transport.get_write_buffer_size()
+            if unsent != self._unsent:
+                self._unsent, self._unsent_since = unsent, now
+            elif now - self._unsent_since > (min(UNREAD_S, UNREAD_AT_END_S) if stopping else UNREAD_S):
                 self.transport.abort()
-            elif now - self._since > REST_S:
-                self._since = -math.inf  # its client has until the next call
-        elif not self.is_waiting():
             return
-        elif self._is_over or (not self._in_head and not self._received):
-            if now - self._since > REST_S:
+        self._unsent = -1
+        if not self.is_waiting():
+            return
+        waited = now - self._since
+        if self._is_over or (not self._in_head and not self._received):
+            if waited > REST_S:
                 self.transport.close()
-        elif now - self._since > (REST_S / 2 if stopping else HEAD_S):
+        elif waited > (REST_S / 2 if stopping else HEAD_S):
             if self._received:
                 self.transport.close()
             else:
@@ -214,10 +220,12 @@ class Connection(HttpToolsProtocol):
 
     def _make_room(self) -> None:
         others = (other for other in self.connections if other is not self and isinstance(other, Connection))
-        waiting = (other for other in others if other.is_waiting() and not other.transport.is_closing())
+        waiting = (other for other in others if other.is_waiting() or other.transport.is_closing())
         oldest = min(waiting, key=lambda other: other._since, default=None)
         if oldest is None:
             self._refuse(503, f"at most {_most_connections()} connections", "one more")
+        elif oldest.transport.is_closing():
+            oldest.transport.abort()
         else:
             oldest.transport.close()
 

@@ -5,8 +5,11 @@ BentoML's own file fields would read a whole upload into memory, and fetch one t
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import json
+import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,10 @@ from starlette.responses import JSONResponse
 from har.errors import HarError, LakeError, RecordingError, RequestError
 
 FIELD = "samples"
+IDLE_S = 20.0
+"""Longest wait for the next piece of a body."""
+PACE = 16 * 1024
+"""Bytes per second that a body has on average, after `IDLE_S`: a slow or silent sender does not hold its place."""
 _LARGEST_JSON = 65_536
 
 
@@ -29,7 +36,7 @@ async def receive(request: Request, folder: Path) -> Path:
     @day.parquet`) is the file.
 
     Raises:
-        RequestError: the body is compressed, or the form cannot be read, or has no such field.
+        RequestError: the body is compressed or too slow, or the form cannot be read, or has no such field.
         LakeError: the file cannot be written.
     """
     _require_plain(request)
@@ -39,7 +46,7 @@ async def receive(request: Request, folder: Path) -> Path:
             return await _form(request, folder, options.get(b"boundary"))
         path = folder / FIELD
         with path.open("wb") as file:
-            async for piece in request.stream():
+            async for piece in _pieces(request):
                 file.write(piece)
         return path
     except ClientDisconnect as error:
@@ -53,6 +60,35 @@ async def receive(request: Request, folder: Path) -> Path:
             got=error.strerror or str(error),
             remedy="Give the service more disk, or mount the samples as a Delta table: POST /score/table.",
         ) from error
+
+
+async def _pieces(request: Request) -> AsyncIterator[bytes]:
+    """The body, as long as it keeps coming."""
+    stream = request.stream()
+    began, received = time.monotonic(), 0
+    while True:
+        try:
+            async with asyncio.timeout(IDLE_S):
+                piece = await anext(stream, None)
+        except TimeoutError as error:
+            raise _too_slow(f"nothing for {IDLE_S:g} s after {received} bytes") from error
+        if piece is None:
+            return
+        received += len(piece)
+        took = time.monotonic() - began
+        if received < PACE * (took - IDLE_S):
+            raise _too_slow(f"{received} bytes in {took:.0f} s")
+        yield piece
+
+
+def _too_slow(got: str) -> RequestError:
+    return RequestError(
+        where="body",
+        expected=f"a piece every {IDLE_S:g} s, and {PACE // 1024} KiB per second",
+        got=got,
+        remedy="Send the file from a faster connection, or mount the samples as a Delta table: POST /score/table.",
+        status=408,
+    )
 
 
 def _require_plain(request: Request) -> None:
@@ -93,7 +129,7 @@ async def _form(request: Request, folder: Path, boundary: bytes | None) -> Path:
                 "MAX_FIELD_SIZE": _LARGEST_JSON,
             },
         )
-        async for piece in request.stream():
+        async for piece in _pieces(request):
             parser.write(piece)
         parser.finalize()
     except FormParserError as error:
@@ -129,7 +165,7 @@ async def read_table_request(request: Request) -> tuple[str, dt.date | None]:
     """
     _require_plain(request)
     body = b""
-    async for piece in request.stream():
+    async for piece in _pieces(request):
         body += piece
         if len(body) > _LARGEST_JSON:
             raise RequestError(

@@ -39,8 +39,10 @@ MODEL = _project.model(SETTINGS)
 
 TIMEOUT_S = 3600
 """For one request, the upload included; the chunks of the nightly job take seconds."""
-MAX_CONCURRENCY = 8
-"""Requests at the same time; each keeps a few batches in memory and its files on disk."""
+MAX_CONCURRENCY = 64
+"""Requests at the same time, uploads included, which keep their files on disk; further ones are 429."""
+SCORED_AT_ONCE = 8
+"""Of them, those that are scored; each keeps a few batches in memory. The others wait for their turn."""
 
 Parquet = Annotated[Path, ContentType(PARQUET)]
 
@@ -91,6 +93,9 @@ def _documented() -> Parquet:
 
 
 PREDICTIONS = bentoml.IODescriptor.from_output(_documented)
+
+
+PLACES = asyncio.Semaphore(SCORED_AT_ONCE)
 
 
 @functools.cache
@@ -178,7 +183,12 @@ class _AbandonedError(Exception):
 
 
 async def _scored(samples: Callable[[], Iterator[pl.DataFrame]], features: Sequence[str] = ()) -> Response:
-    """Score in a thread, which ends early if the request times out or its client leaves."""
+    """Score in a thread, in its turn; it ends early if the request times out or its client leaves."""
+    async with PLACES:
+        return await _scored_now(samples, features)
+
+
+async def _scored_now(samples: Callable[[], Iterator[pl.DataFrame]], features: Sequence[str]) -> Response:
     target = _temporary_folder() / "predictions.parquet"
     abandoned = threading.Event()
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import gzip
 import shutil
+import socket
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,10 @@ import polars as pl
 import psutil
 import pytest
 from batch_support import parquet, recording, spoiled
+from starlette.requests import Request
 
+from bentos.batch import _http
+from har.errors import RequestError
 from har.settings import Settings
 from infra.bentoml.store import serving
 
@@ -170,6 +176,29 @@ def test_a_compressed_body_is_refused(client: httpx.Client) -> None:
     for path in ("/score", "/score/table"):
         response = client.post(path, content=gzip.compress(bytes(1000)), headers={"content-encoding": "gzip"})
         assert refused(response, 415)["field"] == "Content-Encoding"
+
+
+def test_idle_uploads_keep_nobody_out(client: httpx.Client, samples: pl.DataFrame, expected: Expected) -> None:
+    head = b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nPAR1"
+    with ExitStack() as stack:
+        for _ in range(40):
+            connection = socket.create_connection((client.base_url.host, client.base_url.port), timeout=10)
+            stack.enter_context(connection).sendall(head)
+        assert predictions(client.post("/score", content=body(samples))).equals(expected(samples))
+
+
+@pytest.mark.parametrize("pace_s", [None, 0.05], ids=["silent", "trickling"])
+def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pace_s: float) -> None:
+    monkeypatch.setattr(_http, "IDLE_S", 0.2)
+
+    async def more() -> dict[str, Any]:
+        await asyncio.sleep(pace_s or 60)
+        return {"type": "http.request", "body": b"x", "more_body": True}
+
+    request = Request({"type": "http", "method": "POST", "headers": [(b"content-type", b"x/y")]}, more)
+    with pytest.raises(RequestError, match="a piece every") as caught:
+        asyncio.run(asyncio.wait_for(_http.receive(request, tmp_path), 10))
+    assert caught.value.status == 408
 
 
 def test_an_unknown_path_leaves_no_metrics(client: httpx.Client) -> None:

@@ -8,16 +8,18 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
 import orjson
 import pytest
-from serving_support import Service, eventually, movements
+from serving_support import Service, eventually, listening, movements
 
 from bentos import _connection
+from bentos._front import Front
 
 GET = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
 BODY = orjson.dumps({"windows": movements(1).tolist()})
@@ -190,6 +192,51 @@ def test_the_oldest_waiting_connection_makes_room(connect: Connect, monkeypatch:
     eventually(lambda: all(is_closed(connection) for connection in connections[:4]), 3)
     connections[-1].sendall(GET)
     assert answers(connections[-1], 1) == [200]
+
+
+LARGE = bytes(30_000_000)
+
+
+@pytest.fixture
+def large() -> Iterator[tuple[str, int]]:
+    """A server whose one answer is larger than what a system buffers."""
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            while (await receive())["type"] == "lifespan.startup":
+                await send({"type": "lifespan.startup.complete"})
+            return await send({"type": "lifespan.shutdown.complete"})
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"connection", b"close")]})
+        for start in range(0, len(LARGE), 100_000):
+            await send({"type": "http.response.body", "body": LARGE[start : start + 100_000], "more_body": True})
+        return await send({"type": "http.response.body", "body": b""})
+
+    with listening(Front(answer)) as url:
+        address = urlsplit(url)
+        yield str(address.hostname), int(address.port or 0)
+
+
+def test_who_does_not_read_its_answer_is_closed(large: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_connection, "UNREAD_S", 0.6)
+    with socket.create_connection(large, timeout=5) as connection:
+        connection.sendall(GET)
+        time.sleep(3)
+        received = 0
+        with suppress(ConnectionResetError):
+            while part := connection.recv(1 << 20):
+                received += len(part)
+    assert 0 < received < len(LARGE)
+
+
+def test_a_slow_reader_gets_its_whole_answer(large: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_connection, "UNREAD_S", 1.5)
+    received = 0
+    with socket.create_connection(large, timeout=5) as connection:
+        connection.sendall(GET)
+        while part := connection.recv(1 << 20):
+            received += len(part)
+            time.sleep(0.1 if received < len(LARGE) else 0)
+    assert received > len(LARGE)
 
 
 def test_a_request_to_change_the_protocol_is_answered_in_this_one(service: Service) -> None:
