@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -74,8 +75,8 @@ class SameOrigin:
                 origin = value
             elif name == b"sec-fetch-site":
                 site = value
-        name, port = _split((host or b"").decode("latin-1").lower())
-        address, own_port = scope.get("server") or (None, None)
+        name, port = _split(host or b"")
+        address, own_port = scope.get("server") or ("", None)
         if own_port is not None and (hosts != 1 or not self._answers_to(name, port, address)):
             return "Host", "a name of this machine, or one of serving.hosts", (host or b"none").decode("latin-1")
         if origin is not None:
@@ -110,8 +111,10 @@ class SameOrigin:
         return _is_loopback(page) and _is_loopback(name) and page_port == own_port
 
 
-def _split(authority: str) -> tuple[str, int | None]:
+@lru_cache(maxsize=256)
+def _split(host: bytes) -> tuple[str, int | None]:
     """Name and port of a Host header; the name is "" if it is none."""
+    authority = host.decode("latin-1").lower()
     if "@" in authority or "/" in authority:
         return "", None
     try:
@@ -121,13 +124,17 @@ def _split(authority: str) -> tuple[str, int | None]:
         return "", None
 
 
+@lru_cache(maxsize=256)
 def _is_loopback(name: str) -> bool:
     if name == "localhost":
         return True
     try:
-        return ip_address(name).is_loopback
+        address = ip_address(name)
     except ValueError:
         return False
+    # How a socket for both families names an IPv4 connection: ::ffff:127.0.0.1
+    mapped = getattr(address, "ipv4_mapped", None)
+    return address.is_loopback or (mapped is not None and mapped.is_loopback)
 
 
 def _follows_a_link(scope: Scope) -> bool:

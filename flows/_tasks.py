@@ -11,7 +11,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.utilities.annotations import quote
 from prefect.variables import Variable
 
-from har.errors import HarError
+from har.errors import HarError, LakeDamageError
 from har.jobs import Each
 
 P = TypeVar("P")
@@ -50,8 +50,10 @@ def retraining_is_on() -> bool:
 
 
 def is_transient(_task: object, _run: TaskRun, state: State[Any]) -> bool:
-    """Whether a retry may help: after errors of the disk or a lock, not after bad data or a bug."""
+    """Whether a retry may help: after errors of the disk or a lock, not after bad data, damage or a bug."""
     error = state.data
+    if isinstance(error, LakeDamageError):
+        return False
     return isinstance(error, OSError) or not isinstance(error, HarError | TypeError | ValueError | AssertionError)
 
 

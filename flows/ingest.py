@@ -50,23 +50,21 @@ def ingest(date: dt.date | None = None, replace: bool = False) -> State[Any]:
     )
     if report.complete:
         return Completed(message=report.summary, data=report)
+    moved: list[dict[str, Any]] = [
+        {"file": bad.file, "line": bad.error.line or "", "reason": str(bad.error), "now at": str(bad.now_at)}
+        for bad in report.quarantined
+    ]
+    left: list[dict[str, Any]] = [
+        {"file": one.file, "line": "", "reason": str(one.error), "now at": "in the inbox"} for one in report.skipped
+    ]
     create_table_artifact(
         key="quarantine",
-        table=[
-            *(
-                {"file": bad.file, "line": bad.error.line or "", "reason": str(bad.error), "now at": str(bad.now_at)}
-                for bad in report.quarantined
-            ),
-            *(
-                {"file": left.file, "line": "", "reason": str(left.error), "now at": "in the inbox"}
-                for left in report.skipped
-            ),
-        ],
+        table=[*moved, *left],
         description="What could not be ingested; each file in quarantine has a JSON beside it.",
     )
-    bad_ones = [one.file for one in (*report.quarantined, *report.skipped)]
+    names = [row["file"] for row in (*moved, *left)]
     return Completed(
         name="CompletedWithWarnings",
-        message=f"{report.summary} Not ingested: {', '.join(bad_ones[:5])}{', …' if len(bad_ones) > 5 else ''}",
+        message=f"{report.summary} Not ingested: {', '.join(names[:5])}{', …' if len(names) > 5 else ''}",
         data=report,
     )

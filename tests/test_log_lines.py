@@ -41,6 +41,11 @@ def test_feedback_of_a_release_that_kept_no_source_is_read() -> None:
     assert reader.tables().feedback["source"].to_list() == [None]
 
 
+def test_feedback_cannot_pass_for_a_persons_label() -> None:
+    (fault,) = Reader().read([json.dumps(feedback("table-1", **INTERVAL)).encode()])
+    assert "a person's labels" in fault.reason
+
+
 def test_an_interval_without_bound_is_a_bad_line() -> None:
     day_us = 86_400_000_000
     lines = [feedback("f", subject="s01", start_us=0, end_us=day_us + more) for more in (0, 1)]

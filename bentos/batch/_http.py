@@ -29,9 +29,10 @@ async def receive(request: Request, folder: Path) -> Path:
     @day.parquet`) is the file.
 
     Raises:
-        RequestError: the form cannot be read, or has no such field.
+        RequestError: the body is compressed, or the form cannot be read, or has no such field.
         LakeError: the file cannot be written.
     """
+    _require_plain(request)
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     try:
         if kind == b"multipart/form-data":
@@ -52,6 +53,18 @@ async def receive(request: Request, folder: Path) -> Path:
             got=error.strerror or str(error),
             remedy="Give the service more disk, or mount the samples as a Delta table: POST /score/table.",
         ) from error
+
+
+def _require_plain(request: Request) -> None:
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding != "identity":
+        raise RequestError(
+            where="Content-Encoding",
+            expected="an uncompressed body",
+            got=encoding[:80],
+            remedy="Send it as it is: Parquet is compressed already.",
+            status=415,
+        )
 
 
 async def _form(request: Request, folder: Path, boundary: bytes | None) -> Path:
@@ -112,8 +125,9 @@ async def read_table_request(request: Request) -> tuple[str, dt.date | None]:
     """Path and date of the JSON `{"path": "samples", "date": "2024-01-31" or null}`.
 
     Raises:
-        RequestError: a field is missing, unknown or of another type.
+        RequestError: the body is compressed, or a field is missing, unknown or of another type.
     """
+    _require_plain(request)
     body = b""
     async for piece in request.stream():
         body += piece

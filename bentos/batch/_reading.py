@@ -18,6 +18,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from bentos.batch._checks import Checks
 from har.errors import EmptyRecordingError, MalformedRowError, MissingColumnError, NotARecordingError
 from har.lake import Table, check_path
+from har.parquet import check_parquet
 from har.settings import Settings
 
 BATCH_ROWS = 250_000
@@ -39,9 +40,12 @@ def parquet_samples(path: Path, settings: Settings, *, rows: int = BATCH_ROWS) -
         rows: per batch.
 
     Raises:
-        RecordingError: the file is no Parquet or damaged, a column is missing or has a wrong type, or a value is bad.
+        RecordingError: the file is no Parquet, damaged or far larger when decoded, a column is missing or has a wrong
+            type, or a value is bad.
     """
     _require_parquet(path)
+    columns = [*_TEXT, "date", "time", "segment", *settings.sensors.channels]
+    check_parquet(path, columns, where="samples")
     try:
         scan = pl.scan_parquet(path, glob=False, hive_partitioning=False)
         schema = scan.collect_schema()
@@ -66,7 +70,7 @@ def delta_samples(
         RecordingError: the table does not exist, or a column or value is refused.
     """
     table, files = _open(folder, within)
-    schema = pl.Schema(table.schema())  # type: ignore[arg-type]  it has the interface of an Arrow schema
+    schema = pl.Schema(table.schema())
     columns = _columns(schema, settings)
     partitions = sorted({(when, subject) for when, subject in files.iter_rows() if date is None or when == date})
     if not partitions:

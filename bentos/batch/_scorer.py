@@ -196,7 +196,7 @@ class _Parts:
     def _joined(self, files: list[Path]) -> Path:
         if len(files) == 1:
             return files[0]
-        rows = pl.concat([pl.read_ipc(path) for path in files])
+        rows = pl.concat([pl.scan_ipc(path, glob=False).collect() for path in files])
         for path in files:
             path.unlink()
         return self._write(rows.sort("session", "start"))

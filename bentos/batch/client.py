@@ -115,7 +115,7 @@ class BatchService:
                     for piece in answer.iter_bytes(_PIECE):
                         file.write(piece)
             try:
-                return pl.read_parquet(predictions)
+                return pl.read_parquet(predictions, glob=False)
             except pl.exceptions.PolarsError as error:
                 raise ServiceError(
                     where=self.address, expected="predictions", got=str(error).splitlines()[0], remedy="Try again."

@@ -118,7 +118,7 @@ class Answering:
         """Write out the log and the metrics."""
         self.metrics.flush()
         self.ready = False
-        self._pool.shutdown()
+        self._pool.shutdown(wait=False, cancel_futures=True)  # a model may never return; nobody waits for it any more
         if self._shadow is not None:
             self._shadow.stop()
         self._journal.stop()

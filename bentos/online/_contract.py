@@ -20,8 +20,6 @@ from pydantic import BaseModel, ValidationError
 
 from bentos.online._limits import Limits
 from bentos.online._schema import (
-    NAME_RULE,
-    REQUEST_ID,
     TIME,
     Place,
     feedback_requests,
@@ -30,6 +28,7 @@ from bentos.online._schema import (
 )
 from har.errors import RequestError
 from har.inference import ModelMetadata
+from har.log_lines import NAME_RULE, REQUEST_ID
 
 _INTERVAL = ("subject", "start", "end")
 _SEE_MODEL = "GET /model shows what the model takes."

@@ -9,7 +9,8 @@ from pydantic.json_schema import models_json_schema
 
 from bentos.online._contract import Contract
 from bentos.online._http import JSON
-from bentos.online._schema import REQUEST_ID, Accepted, Refusal, answer, samples
+from bentos.online._schema import Accepted, Refusal, answer, samples
+from har.log_lines import REQUEST_ID
 
 _REF = "#/components/schemas/{model}"
 _REFUSALS = {
@@ -67,8 +68,8 @@ def describe(contract: Contract, *, version: int) -> dict[str, Any]:
             ),
             "/feedback": _post(
                 "feedback",
-                "Report the true activity, of a request or of a subject during an interval; from other machines, with the "
-                "service's token: `Authorization: Bearer TOKEN`",
+                "Report the true activity, of a request or of a subject during an interval; from other machines, with "
+                "the service's token: `Authorization: Bearer TOKEN`",
                 _json(feedback, examples["/feedback"]),
                 {
                     "202": ("Queued for the prediction log", "Accepted"),

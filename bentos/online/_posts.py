@@ -15,10 +15,10 @@ from starlette.types import Receive, Scope, Send
 
 from bentos.online._answering import Answering
 from bentos.online._http import answer, read_body, refusal, wrong_method
-from bentos.online._schema import REQUEST_ID
 from bentos.online._turns import REFUSALS_S, WORK_S, Turns
 from bentos.online._uploads import Uploads
 from har.errors import RequestError
+from har.log_lines import REQUEST_ID
 
 logger = logging.getLogger("bentoml.har")
 

@@ -10,20 +10,11 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, FailFast, Field, PlainValidator, WithJsonSchema, create_model
 
 from har.inference import ModelMetadata
+from har.log_lines import REQUEST_ID, SESSION, SUBJECT
 from har.plausibility import CODES, NO_SIGNAL
 
-# As `har.log_lines` has them, which is no part of the service's image.
-_LETTERS = (
-    "\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u02ff\u0370-\u037d\u037f-\u061b\u0620-\u10ff\u1200-\u167f\u1681-\u17b3"
-    "\u17b6-\u180a\u1810-\u1fff\u2c00-\u2dff\u3005-\u3007\u3041-\u3096\u309d-\u3163\u3165-\ud7fb"
-)
-_RARE = "\U00010000-\U0001dfff\U00020000-\U0003ffff"
-SUBJECT = rf"^(?:[A-Za-z0-9.-]{{1,64}}|[A-Za-z0-9.{_LETTERS}-]{{1,27}}|[A-Za-z0-9.{_LETTERS}{_RARE}-]{{1,20}})$"
-SESSION = rf"^(?:[A-Za-z0-9._-]{{1,64}}|[A-Za-z0-9._{_LETTERS}-]{{1,27}}|[A-Za-z0-9._{_LETTERS}{_RARE}-]{{1,20}})$"
-NAME_RULE = "letters, digits, '.' and '-', at most 64 (27 with letters other than a-z)"
 RATE_TOLERANCE = 0.02
 """As in the batch service: it allows for inaccurate clocks."""
-REQUEST_ID = r"^[A-Za-z0-9._-]{1,64}$"
 TIME = "a time from 1970 to 2199 with its zone, such as 2026-01-31T09:00:00.250Z"
 
 _FIRST, _LAST = (dt.datetime(year, 1, 1, tzinfo=dt.UTC) for year in (1970, 2200))

@@ -6,7 +6,7 @@ import logging
 import random
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,7 @@ class Shadow:
         self._share, self._deadline_s = share, deadline_s
         self._journal, self._metrics = journal, metrics
         self._slots = threading.BoundedSemaphore(_WAITING)
+        self._last: Future[None] | None = None
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="shadow")
 
     def offer(self, window: NDArray[np.float32], activities: list[str], *, request_id: str, received_us: int) -> None:
@@ -56,11 +57,13 @@ class Shadow:
         if not self._slots.acquire(blocking=False):
             self._metrics.shadow_failed("busy")
             return
-        self._pool.submit(self._run, window, activities, request_id, received_us)
+        self._last = self._pool.submit(self._run, window, activities, request_id, received_us)
 
     def stop(self) -> None:
-        """Drop the waiting requests."""
-        self._pool.shutdown(cancel_futures=True)
+        """Drop the waiting requests; one that is worked on has a second more than its deadline."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._last is not None:
+            wait([self._last], timeout=self._deadline_s + 1)
 
     def _run(self, window: NDArray[np.float32], activities: list[str], request_id: str, received_us: int) -> None:
         began = time.perf_counter()

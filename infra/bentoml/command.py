@@ -6,10 +6,16 @@ BentoML's command loads this module (entry point `bentoml.commands`) before it r
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import socket
 import sys
+import tempfile
 import tomllib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,6 +23,8 @@ from infra.bentoml.store import environment
 
 _SETTINGS = "har.toml"
 _DEFAULT = ".bentoml"
+_PORT = "3000"
+_LONGEST_FOLDER = 90
 
 
 def project_store(start: Path) -> Path | None:
@@ -40,10 +48,73 @@ def command() -> None:
     click.echo(os.environ.get("BENTOML_HOME", f"no project here: no {_SETTINGS} in this folder or above"))
 
 
+def refuse_taken_port(arguments: Sequence[str], variables: Mapping[str, str]) -> None:
+    """End `bentoml serve` in a sentence if its port is in use; BentoML would show a traceback.
+
+    Args:
+        arguments: of the command `bentoml`.
+        variables: of the environment.
+
+    Raises:
+        SystemExit: the port is in use.
+    """
+    if arguments[:1] != ["serve"] or "--help" in arguments or "-h" in arguments:
+        return
+    port = _option(arguments, "-p", "--port") or variables.get("BENTOML_PORT") or _PORT
+    host = _option(arguments, "--host") or variables.get("BENTOML_HOST") or "127.0.0.1"
+    if not port.isdigit():
+        return  # BentoML says so itself
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind((host, int(port)))
+    except (OSError, OverflowError) as error:
+        sys.exit(
+            f"port {port} of {host}: expected a free port, but got {error}. "
+            "Stop what uses it, or choose another one: bentoml serve --port 3001."
+        )
+
+
+def _option(arguments: Sequence[str], *names: str) -> str | None:
+    for before, one in zip(("", *arguments), arguments, strict=False):
+        if before in names:
+            return one
+        name, equals, value = one.partition("=")
+        if equals and name in names:
+            return value
+    return None
+
+
 def _set_environment() -> None:
     store = project_store(Path(os.environ.get("HAR_ROOT") or Path.cwd()).resolve())
     if store is not None:
         os.environ.update({name: value for name, value in environment(store).items() if name not in os.environ})
 
 
+def _keep_control_private() -> None:
+    """Let BentoML's process manager take orders through files in a private folder.
+
+    By default it listens on two ports of this machine without a login, and whoever can reach them, such as another user
+    here, can have it run commands (circus in 1.4.39; there is no setting).
+    """
+    from bentoml._internal.utils import circus
+
+    def create(watchers: list[Any], *, threaded: bool = False, **options: Any) -> Any:
+        folder = tempfile.mkdtemp(prefix="har-serve-")
+        if len(folder) > _LONGEST_FOLDER:  # a socket's path has 107 characters at most
+            Path(folder).rmdir()
+            folder = tempfile.mkdtemp(prefix="har-serve-", dir="/tmp")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        kind = circus.ThreadedArbiter if threaded else circus.Arbiter
+        ends = {"endpoint": f"ipc://{folder}/orders", "pubsub_endpoint": f"ipc://{folder}/events"}
+        return kind(watchers, **{"check_delay": 10, **options, **ends})
+
+    circus.create_standalone_arbiter = create
+
+
 _set_environment()
+if sys.argv[1:2] == ["serve"]:
+    refuse_taken_port(sys.argv[1:], os.environ)
+    _keep_control_private()
+    # BentoML itself ends without a word.
+    atexit.register(print, "Stopped: bentoml serve.", file=sys.stderr)

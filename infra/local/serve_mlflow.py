@@ -34,7 +34,7 @@ def _serve() -> None:
     os.environ["MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"] = ",".join(origins)
     database = os.environ["MLFLOW_BACKEND_STORE_URI"]
 
-    from mlflow.server import ARTIFACT_ROOT_ENV_VAR, BACKEND_STORE_URI_ENV_VAR
+    from mlflow.server.constants import ARTIFACT_ROOT_ENV_VAR, BACKEND_STORE_URI_ENV_VAR
     from mlflow.server.handlers import initialize_backend_stores
 
     # As `mlflow server --no-serve-artifacts` sets them for its workers.

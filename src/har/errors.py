@@ -17,6 +17,7 @@
     │   ├── ConflictingRecordingError             the same session with other content
     │   ├── OddEntryError                         a link, pipe or unreadable name in the inbox; it stays there
     │   └── UnexpectedError                       the program itself failed on the file
+    ├── StorageError (OSError)                    a file or folder cannot be written
     ├── LakeError (OSError)                       the tables cannot be read or written
     │   ├── LakeBusyError (TimeoutError)          another writer holds the table
     │   └── LakeDamageError                       commits, files or rows are missing or damaged
@@ -74,6 +75,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 def reason(error: BaseException) -> str:
     """Why another library or the operating system refused, in one line of 200 characters at most."""
+    if isinstance(error, HarError):
+        return error.got or error.problem
     text = (error.strerror if isinstance(error, OSError) else None) or str(error).strip()
     return text.splitlines()[0][:200] if text else type(error).__name__
 
@@ -272,6 +275,20 @@ class UnexpectedError(RecordingError):
             remedy="There is not enough memory for it: split the file, or close other programs, and put it back."
             if isinstance(error, MemoryError)
             else "This is a bug in the program: please report it with the file. Other files are not affected.",
+        )
+
+
+class StorageError(HarError, OSError):
+    """A file or folder cannot be written: no space, no access, a read-only disk."""
+
+    @classmethod
+    def refused(cls, path: object, error: OSError) -> StorageError:
+        """The disk refuses to write `path`."""
+        return cls(
+            where=str(path),
+            expected="a path that can be written",
+            got=reason(error),
+            remedy="Free space or grant write access, then run the same command again: nothing was left half-written.",
         )
 
 

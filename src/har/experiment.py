@@ -34,7 +34,7 @@ from har.evaluation import (
     reference_classifier,
     refuse_to_compare,
 )
-from har.files import write_atomically
+from har.files import make_folder, write_atomically
 from har.inference import Classifier, ModelMetadata
 from har.lake import Lake, newest_day
 from har.monitoring.decisions import gather_evidence
@@ -232,7 +232,7 @@ def run(
     metadata = describe(
         settings, fitted, git_commit=recipe.git_commit, data_version=recipe.data_version, split_id=split.id
     )
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     model = export(fitted, folder / "model.onnx", metadata)
     classifier = Classifier(model, threads=1)
     recordings = recording_names(lake, version=recipe.lake_version)

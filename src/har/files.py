@@ -18,16 +18,38 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from har.errors import StorageError
+
 _PREFIX = "har-"
 _OWNER = ".owner"
 _umask = threading.Lock()
 
 
 def write_atomically(path: Path, content: str | bytes) -> Path:
-    """Replace `path` by `content` in one step; folders are created as needed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as draft:
-        draft.write_bytes(content.encode() if isinstance(content, str) else content)
+    """Replace `path` by `content` in one step; folders are created as needed.
+
+    Raises:
+        StorageError: the disk refuses.
+    """
+    make_folder(path.parent)
+    try:
+        with replacing(path) as draft:
+            draft.write_bytes(content.encode() if isinstance(content, str) else content)
+    except OSError as error:
+        raise StorageError.refused(path, error) from error
+    return path
+
+
+def make_folder(path: Path) -> Path:
+    """Create a folder and those above it as needed.
+
+    Raises:
+        StorageError: the disk refuses.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError.refused(path, error) from error
     return path
 
 

@@ -17,7 +17,7 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationE
 from typing_extensions import TypedDict
 
 from har.log_lines import DAY_US, END_STAMP_US, FeedbackLine, PredictionLine, ShadowLine
-from har.schema import ONLINE_SESSION, PREDICTIONS, UNKNOWN_SUBJECT
+from har.schema import IMPORTED_ID, ONLINE_SESSION, PREDICTIONS, UNKNOWN_SUBJECT
 
 _SHOWN = 60
 
@@ -34,6 +34,8 @@ def _has_request_or_interval(line: dict[str, Any]) -> dict[str, Any]:
         raise ValueError("end_us after start_us")
     elif line["end_us"] - line["start_us"] > DAY_US:
         raise ValueError("an interval of a day at most")
+    if line["feedback_id"].startswith(IMPORTED_ID):
+        raise ValueError(f"a feedback_id without {IMPORTED_ID!r}, which marks a person's labels")
     return {"source": None, **line}
 
 
@@ -50,7 +52,7 @@ def _with_limits(hint: Any) -> Any:
         given = {name: value for name, value in vars(parts[1]).items() if value is not None}
         return Annotated[_with_limits(parts[0]), Field(**given)]
     if origin is NotRequired:
-        return NotRequired[_with_limits(parts[0])]  # type: ignore[valid-type]
+        return NotRequired[_with_limits(parts[0])]
     if origin is list:
         return list[_with_limits(parts[0])]  # type: ignore[misc]
     if origin in (Union, UnionType):

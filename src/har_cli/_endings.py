@@ -60,7 +60,10 @@ def ending_well(command: str) -> Iterator[None]:
         sys.exit(1)
     except Exception as error:  # noqa: BLE001  the last resort
         if isinstance(error, OSError) and error.errno in _REMEDIES:
-            _say(f"[red]{command}[/]: ", f"{error.filename or 'disk'}: {reason(error)}. {_REMEDIES[error.errno]}")
+            _say(
+                f"[red]{command}[/]: ",
+                f"{error.filename or 'a folder of [paths] in har.toml'}: {reason(error)}. {_REMEDIES[error.errno]}",
+            )
             _show_if_asked()
             sys.exit(REFUSED)
         _unexpected(command, error)

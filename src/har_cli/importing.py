@@ -97,9 +97,10 @@ def import_recordings(
         written = write(found, inbox)
     for conflict in written.conflicts:
         out.print(f"[yellow]not written[/] {escape(str(conflict.error))}")
-    refused = f", {len(found.refused)} recordings refused" if found.refused else ""
-    passed = f", {sum(one.count for one in found.passed)} entries passed over" if found.passed else ""
-    out.print(f"{written.new} files written, {written.present} there already{refused}{passed}: {escape(str(inbox))}")
+    refused, passed = len(found.refused), sum(one.count for one in found.passed)
+    rest = f", {refused} recording{'s' if refused > 1 else ''} refused" if refused else ""
+    rest += f", {passed} entr{'ies' if passed > 1 else 'y'} passed over" if passed else ""
+    out.print(f"{written.new} files written, {written.present} there already{rest}: {escape(str(inbox))}")
     end_unless(not found.refused and not written.conflicts)
 
 

@@ -70,6 +70,9 @@ def _import(project: Project, file: Path, *, dry_run: bool) -> None:
     _say(f"{windows} windows of {len(result.recordings)} recordings match the {result.rows} labels of {file}.")
     if replaced:
         _say(f"{replaced} of these windows have another label so far, of a file or a person: yours replace it.")
+    if result.outside:
+        lines = ", ".join(map(str, result.outside[:10])) + (", …" if len(result.outside) > 10 else "")
+        _say(f"{len(result.outside)} labels are about times at which nothing was recorded (lines {lines}).")
     if result.overlapping:
         _say(f"{result.overlapping} labels overlap a later line with another activity; the later line counts.")
     if result.rows and not windows:
@@ -92,10 +95,13 @@ def _recordings(result: Import) -> Table:
 
 def _write(project: Project, target: Path) -> None:
     from har.files import write_atomically
-    from har.jobs.label import requested_labels
+    from har.jobs.label import requested_labels, why_none_are_requested
 
     windows = requested_labels(project.lake)
     write_atomically(target, windows.write_csv())
+    if windows.is_empty():
+        _say(f"{target} has the columns only. {why_none_are_requested(project.lake)}")
+        return
     _say(f"{len(windows)} windows to label: {target}. Fill in the column activity, then: har labels {target}")
 
 
@@ -171,8 +177,12 @@ def _review(project: Project, accept: str | None, reject: str | None) -> None:
 
 def _show(project: Project) -> None:
     from har.jobs.label import requested_labels, why_none_are_requested
+    from har.jobs.review import unreviewed
 
     windows = requested_labels(project.lake)
+    waiting = unreviewed(project.lake)
+    if waiting:
+        _say(f"{waiting} feedbacks wait for a person: har labels --feedback")
     if windows.is_empty():
         _say(why_none_are_requested(project.lake))
         return

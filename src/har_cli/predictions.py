@@ -69,7 +69,9 @@ def collect(via_prefect: ViaPrefect = False) -> None:
     if report.open:
         out.print(f"{report.open} files are still being written; the next run takes the rest.")
     if report.waiting:
-        out.print(f"{report.waiting} labels wait for their requests.")
+        out.print(f"{report.waiting} labels wait for the windows that they are about.")
+    if report.labels:
+        out.print("Feedback counts in full once a person has accepted it: har labels --feedback")
     if report.unmatched:
         out.print(f"[yellow]{report.unmatched} answers of the shadow model[/] have no request in the lake.")
     end_unless(not report.bad)

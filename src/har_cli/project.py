@@ -27,6 +27,7 @@ def status() -> None:
     """Show the content of the lake and the registry."""
     from har.jobs.label import without_subject
     from har.jobs.package import TAGS
+    from har.monitoring.decisions import open_training
     from har.project import open_project
 
     project = open_project()
@@ -44,12 +45,14 @@ def status() -> None:
     if champion:
         bentos = [champion.tags[name] for name in TAGS if name in champion.tags]
         out.print(f"Bentos: {', '.join(bentos) or 'none yet; build them: har package'}", highlight=False)
-    newest = project.lake.decisions.read(columns=["date", "decided_at", "action", "outcome"]).sort("date", "decided_at")
-    if len(newest):
-        date, _, action, outcome = newest.row(-1)
-        out.print(
-            f"Monitored up to {date}: {action}{f' ({outcome})' if outcome else ''}.", highlight=False, markup=False
-        )
+    decisions = project.lake.decisions.read().sort("date", "decided_at")
+    if len(decisions):
+        newest = decisions.row(-1, named=True)
+        outcome = f" ({newest['outcome']})" if newest["outcome"] else ""
+        out.print(f"Monitored up to {newest['date']}: {newest['action']}{outcome}.", highlight=False, markup=False)
+        waits = open_training(decisions.filter(decisions["action"] == "retrain"))
+        if waits:
+            out.print(waits.sentence, highlight=False, markup=False, soft_wrap=True)
     quarantine = project.settings.path("quarantine")
     waiting = sum(1 for path in quarantine.rglob("*") if path.is_file() and path.suffix != ".json")
     if waiting:

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from typing import Any
 import psutil
 import pytest
 from browser_support import CHROMIUM, Elsewhere, Target, elsewhere, visit
-from serving_support import Served, bentoml_serving, free_port, movements, read_journal
+from serving_support import Served, bentoml_serving, eventually, free_port, movements, read_journal
 from tests_support import HAR_TOML
 
 pytestmark = [
@@ -198,3 +199,23 @@ def test_only_the_user_has_the_login_and_their_commands_work(stack: Stack) -> No
     done = subprocess.run(command, env=stack.environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 files ingested" in done.stdout
+
+
+def test_a_second_stack_is_refused_and_a_killed_one_is_missed_at_once(stack: Stack) -> None:
+    def har(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "har_cli", *words]
+        return subprocess.run(command, env=stack.environment, capture_output=True, text=True, timeout=120, check=False)
+
+    for words in (["up", f"--prefect-port={free_port()}", f"--mlflow-port={free_port()}"], ["demo"]):
+        done = har(*words)
+        assert done.returncode == 2
+        assert f"a Prefect server runs on this folder already at {stack.api}" in done.stderr
+        assert "Traceback" not in done.stdout + done.stderr
+    assert stack.ask(f"{stack.api}/admin/version")
+
+    os.kill(stack.pid, signal.SIGKILL)
+    eventually(lambda: not psutil.pid_exists(stack.pid) or psutil.Process(stack.pid).status() == psutil.STATUS_ZOMBIE)
+    done = har("ingest", "--via-prefect")
+    assert done.returncode == 2
+    assert "no Prefect server is known" in done.stderr
+    assert har("ingest").returncode == 0

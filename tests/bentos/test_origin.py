@@ -142,6 +142,9 @@ def test_over_another_interface_any_name_is_taken_unless_names_are_configured() 
     assert status(host, server=OUTSIDE) == 200
     assert status(host, ("Origin", "http://anything.example:3000"), server=OUTSIDE) == 200
     assert status(host, server=OUTSIDE, hosts=("har.example.org",)) == 403
+    # A socket for IPv4 and IPv6 has another name for 127.0.0.1.
+    assert status(host, server=("::ffff:127.0.0.1", 3000)) == 403
+    assert status(("Host", "localhost:3000"), server=("::ffff:127.0.0.1", 3000)) == 200
 
 
 def test_a_service_behind_a_socket_file_has_no_host_to_check() -> None:

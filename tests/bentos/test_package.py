@@ -107,7 +107,7 @@ def test_an_online_bento_holds_its_own_code_and_nothing_of_the_project(online: P
     code |= {f"src/har/inference/{path.name}" for path in (ROOT / "src" / "har" / "inference").glob("*.py")}
     code |= {f"src/har/plausibility/{path.name}" for path in (ROOT / "src" / "har" / "plausibility").glob("*.py")}
     code |= {f"src/har/settings/{path.name}" for path in (ROOT / "src" / "har" / "settings").glob("*.py")}
-    code |= {f"src/har/{name}.py" for name in ("__init__", "errors")}
+    code |= {f"src/har/{name}.py" for name in ("__init__", "errors", "log_lines")}
     assert files_in(online / "src") == code | {"har.toml", "bentofile.yaml"}
     assert sum(path.stat().st_size for path in online.rglob("*") if path.is_file()) < 1_000_000
 
@@ -122,6 +122,7 @@ def test_a_batch_bento_holds_what_scoring_needs(batch: Path) -> None:
         "files",
         "inference",
         "lake",
+        "parquet",
         "plausibility",
         "predictions",
         "schema",

@@ -38,7 +38,7 @@ def test_commands(log: Log, har: Har) -> None:
     assert "1 log files of the online service to collect" in har("status")
     text = har("collect", status=3)
     assert "1 windows and 1 labels of 1 log files collected, 1 bad lines, 1 incomplete ones." in text
-    assert "1 labels wait for their requests." in text
+    assert "1 labels wait for the windows that they are about." in text
     assert "line 3: Invalid JSON" in text
     text = har("status")
     assert "requests" in text

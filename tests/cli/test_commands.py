@@ -134,3 +134,17 @@ print(sorted({{"prefect", "torch", "mlflow", "bentoml", "matplotlib", "whylogs"}
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_check_ends_with_1_while_something_is_missing(two_days: Settings, har: Har) -> None:
+    har("ingest")
+    status, text = har("check")
+    assert (status, text.startswith("Nothing is missing: 12 subject-days, 0 registered versions")) == (0, True)
+    max((two_days.path("lake") / "samples" / "_delta_log").glob("*.json")).unlink()
+    status, text = har("check")
+    assert status == 1
+    assert "samples, 2024-01-02, subject s01: 0 samples, where `recordings` counts 2,000" in text
+    assert "har ingest" in text
+    text = har("ingest")[1]
+    assert "6 of them had been ingested before: samples of their days were missing" in text
+    assert har("check")[0] == 0

@@ -87,6 +87,19 @@ def test_unknown_labels_end_the_command_before_it_writes(tmp_path: Path, project
     assert "2 files written" in _har(*arguments, "--map", "yoga=ROW")
 
 
+def test_what_was_renamed_passed_over_and_refused_is_said(tmp_path: Path, project: Path) -> None:
+    _fit(tmp_path / "fit")
+    for path in sorted((tmp_path / "fit").iterdir()):
+        path.rename(path.with_name(path.name.replace("_", "_1 x_", 1)))
+    (tmp_path / "fit" / "notes.txt").write_text("x")
+    (tmp_path / "fit" / "s09 x_left-pen.fit").write_bytes(b"")
+    said = _har("garmin-fit", str(tmp_path / "fit"), "-o", "pattern={subject} x_{session}-{activity}.fit")
+    assert re.search(r"Subjects renamed for the inbox: 's\d+_1' → s\d+-1\.", said)
+    assert "passed over 1 .txt file (notes.txt)" in said
+    assert "refused " in said
+    assert "2 files written, 0 there already, 1 recording refused, 1 entry passed over" in said
+
+
 def test_options_without_a_value_are_refused(tmp_path: Path, project: Path) -> None:
     error = _raised("csv", str(tmp_path), "-o", "time")
     assert isinstance(error, SettingsError)

@@ -8,8 +8,10 @@ import numpy as np
 import polars as pl
 import pytest
 from import_support import START_MS, Look
+from tests_support import HAR_TOML
 
 from har.errors import NotARecordingError, RecordingTimeError, SettingsError
+from har.settings import load_settings
 
 XYZ = {"time": "time", "accelerometer": "x,y,z", "gyroscope": "x,y,z", "activity": "none", "pattern": "{subject}/*"}
 
@@ -97,3 +99,17 @@ def test_files_of_different_times_are_refused(tmp_path: Path, signal: np.ndarray
     assert "different times" in error.got
     _write(tmp_path / "data" / "anna" / "gyro.csv", signal[:, 3:], start_us=0)
     assert "counts from an unknown start" in look(options={**XYZ, "time-unit": "us"}).refused[0].error.got
+
+
+def test_a_project_of_one_sensor_can_name_its_files(
+    tmp_path: Path, project: Path, signal: np.ndarray, look: Look
+) -> None:
+    text = HAR_TOML[: HAR_TOML.index("[sensors.gyroscope]")] + HAR_TOML[HAR_TOML.index("[windows]") :]
+    (project / "har.toml").write_text(text)
+    _write(tmp_path / "data" / "anna" / "acc.csv", signal[:, :3])
+    _write(tmp_path / "data" / "anna" / "other.csv", signal[:, :3])
+    options = {**XYZ, "time-unit": "us", "accelerometer-file": "acc.csv", "gyroscope": "x,y,z"}
+    result = look(using=load_settings(project), options=options)
+    assert (len(result.staged), result.refused, result.passed[0].examples) == (1, [], ("anna/other.csv",))
+    with pytest.raises(SettingsError, match="no other sensor"):
+        look(using=load_settings(project), options={**options, "gyroscope-file": "g.csv"})

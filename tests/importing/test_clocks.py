@@ -174,6 +174,7 @@ NAMES = "ax,ay,az,gx,gy,gz"
             {"skip": "100", "header": f"t,{NAMES}", "time-format": "%Y-%m-%d %H:%M:%S:%3f"},
         ),
         ("%Y-%m-%d %H:%M:%S.{ms}", "", ",", {"header": f"t,{NAMES}", "time-unit": "iso"}),
+        ("%d/%m/%y %H:%M:%S.{ms}", f"t,{NAMES}\n", ",", {"time-format": "%d/%m/%y %H:%M:%S%.f"}),
         (
             "%d.%m.%Y %H:%M:%S,{ms}",
             f"sep=;\nZeit;{NAMES.replace(',', ';')}\n",
@@ -182,7 +183,17 @@ NAMES = "ax,ay,az,gx,gy,gz"
         ),
         ("%Y-%m-%dT%H:%M:%S.{ms}", f"\n\nt\t{NAMES.replace(',', chr(9))}\n", "\t", {"decimal": "comma"}),
     ],
-    ids=["ActiLife", "ActiLife US", "two columns", "two ISO columns", "GENEActiv", "Axivity", "sep=;", "tabs"],
+    ids=[
+        "ActiLife",
+        "ActiLife US",
+        "two columns",
+        "two ISO columns",
+        "GENEActiv",
+        "Axivity",
+        "two digits",
+        "sep=;",
+        "tabs",
+    ],
 )
 def test_files_of_common_devices_are_read_with_options(
     tmp_path: Path,
@@ -264,3 +275,35 @@ def test_stamps_in_blocks_are_those_of_the_whole_file(
     assert whole.refused == parts.refused == []
     assert pl.read_parquet(parts.staged[0].file.path).equals(pl.read_parquet(whole.staged[0].file.path))
     assert len(pl.read_parquet(parts.staged[0].file.path)) == 899
+
+
+def test_times_of_day_without_a_date_get_one_and_may_pass_midnight(
+    tmp_path: Path, signal: np.ndarray, look: Look
+) -> None:
+    start = dt.datetime(2024, 5, 6, 23, 59, 57)
+    moments = [f"{start + dt.timedelta(milliseconds=20 * row):%H:%M:%S.%f}" for row in range(300)]
+    _device(tmp_path, signal[:300], moments, above=f"t,{NAMES}\n")
+    remedy = look(options={"time-unit": "iso"}).refused[0].error.remedy
+    assert "-o 'time-format=%H:%M:%S%.f'" in remedy
+    (staged,) = look(options={"time-unit": "iso", "time-format": "%H:%M:%S%.f"}).staged
+    assert staged.clock == "device"
+    table = pl.read_parquet(staged.file.path)
+    assert (table["time"][-1] - table["time"][0]).total_seconds() == pytest.approx(5.98)
+
+
+def test_counts_with_a_decimal_comma_are_read(tmp_path: Path, signal: np.ndarray, look: Look) -> None:
+    moments = [f"{row / 50:.3f}".replace(".", ",") for row in range(300)]
+    _device(tmp_path, signal[:300], moments, form=";", above=f"t;{NAMES.replace(',', ';')}\n")
+    result = look(options={"time-unit": "s", "decimal": "comma"})
+    assert result.refused == []
+    assert result.staged[0].quality.measured_rate_hz == pytest.approx(50)
+
+
+def test_columns_that_share_a_name_are_refused(tmp_path: Path, signal: np.ndarray, look: Look) -> None:
+    moments = [str(START_MS + 20 * row) for row in range(300)]
+    path = _device(tmp_path, signal[:300], moments, above="t,x,y,z,x,y,z\n")
+    options = {"accelerometer": "x,y,z", "gyroscope": "a,b,c"}
+    error = look(options=options).refused[0].error
+    assert "2 columns of that name" in error.got or "a column 'a'" in error.expected
+    assert look(options={"skip": "1", "header": f"t,{NAMES}"}).staged[0].quality.samples_kept == 300
+    assert path.exists()

@@ -17,6 +17,7 @@ from import_support import Look, put, rows_of
 
 from har.errors import NotARecordingError, SettingsError
 from har.importing import Survey
+from har.recordings.layouts import csv
 
 
 def _passed(result: Survey) -> dict[str, tuple[int, tuple[str, ...]]]:
@@ -37,8 +38,8 @@ def test_names_in_any_case_are_read_and_others_named(tmp_path: Path, signal: np.
     result = look()
     assert [one.file.subject for one in result.staged] == ["S01", "S03", "s02", "s04", "s05"]
     assert _passed(result) == {
-        "files .xlsx": (5, ("notes0.xlsx", "notes1.xlsx", "notes2.xlsx")),
-        "files .zip": (1, ("more/all.zip",)),
+        ".xlsx files": (5, ("notes0.xlsx", "notes1.xlsx", "notes2.xlsx")),
+        ".zip files": (1, ("more/all.zip",)),
         "files without an extension": (1, ("README",)),
     }
     assert str(result.passed[0]).endswith("…): export each sheet as CSV")
@@ -50,7 +51,7 @@ def test_parquet_and_fit_files_in_capitals_are_read(tmp_path: Path, signal: np.n
     options = {"time": "t", "accelerometer": "ax,ay,az", "gyroscope": "gx,gy,gz", "activity": "what"}
     result = look("parquet", options=options)
     assert [one.file.subject for one in result.staged] == ["s02"]
-    assert _passed(result) == {"files .csv": (1, ("s01_a.csv",))}
+    assert _passed(result) == {".csv files": (1, ("s01_a.csv",))}
     shutil.rmtree(tmp_path / "data")
     times = (1_714_986_000 - EPOCH_S) * 1000 + np.arange(300) * 20
     (tmp_path / "data").mkdir()
@@ -133,7 +134,7 @@ def test_a_parquet_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, look: L
 def test_a_folder_without_files_of_the_layout_says_what_is_there(tmp_path: Path, look: Look) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "a.xlsx").write_text("x")
-    with pytest.raises(SettingsError, match=r"1 files \.xlsx \(a\.xlsx\): export each sheet as CSV"):
+    with pytest.raises(SettingsError, match=r"1 \.xlsx file \(a\.xlsx\): export each sheet as CSV"):
         look()
 
 
@@ -147,8 +148,6 @@ def test_an_unforeseen_error_in_one_file_is_that_files(
         [row.translate(str.maketrans("0123456789", "٠١٢٣٤٥٦٧٨٩")) for row in rows_of(signal[:300])],
         "s03_a.csv",
     )
-    from har.recordings.layouts import csv
-
     real = csv.open_text
 
     def broken(path: Path, where: str, form: object) -> object:

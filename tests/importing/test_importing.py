@@ -291,3 +291,14 @@ def test_nothing_is_written_through_a_link_in_the_inbox(
     assert (done.new, done.present) == (0, 0)
     assert "a symbolic link" in str(done.conflicts[0].error)
     assert list(outside.iterdir()) == []
+
+
+def test_values_beyond_full_scale_name_the_other_unit(tmp_path: Path, signal: np.ndarray, look: Look) -> None:
+    fast = signal.copy()
+    fast[:, 3:] = np.degrees(fast[:, 3:])
+    put(tmp_path, rows_of(fast))
+    (refused,) = look().refused
+    assert "--unit gyroscope=deg/s" in refused.error.remedy
+    assert "delete" not in refused.error.remedy.lower()
+    assert refused.error.where.endswith("s01_a.csv")
+    assert look(units={"gyroscope": "deg/s"}).refused == []

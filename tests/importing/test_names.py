@@ -23,7 +23,7 @@ from har.recordings import inbox_files
 from har.settings import Settings
 
 PATTERN = {"pattern": "{subject}/{session}.csv"}
-PEOPLE = ["田中", "鈴木", "佐藤", "Zoë", "Zoé", "Ольга", "محمد", "हिन्दी", "김철수", "𠮷田", "s01"]
+PEOPLE = ["田中", "鈴木", "佐藤", "Zoë", "Zoé", "Ольга", "محمد", "हिन्दी", "김철수", "s01"]
 
 
 def _people(tmp_path: Path, signal: np.ndarray, *names: str, session: str = "take1") -> None:
@@ -106,7 +106,7 @@ def test_sessions_that_would_be_one_file_are_refused(tmp_path: Path, signal: np.
     assert all("Take-1.csv" in one.error.got for one in result.refused)
 
 
-@pytest.mark.parametrize("name", ["s" * 65, "田" * 28, "!!!", "👍", "ａｎｎａ"])
+@pytest.mark.parametrize("name", ["s" * 65, "田" * 28, "!!!", "👍", "ａｎｎａ", "𠮷田", "ẹ\u0301"])
 def test_names_that_cannot_be_kept_are_refused(tmp_path: Path, signal: np.ndarray, look: Look, name: str) -> None:
     _people(tmp_path, signal, name, "ben")
     result = look(options=PATTERN)
@@ -119,7 +119,7 @@ def test_the_service_the_journal_and_the_inbox_have_one_rule() -> None:
     assert (_schema.SUBJECT, _schema.SESSION) == (log_lines.SUBJECT, log_lines.SESSION)
     assert (_schema.REQUEST_ID, _schema.NAME_RULE) == (log_lines.REQUEST_ID, log_lines.NAME_RULE)
     adapter = TypeAdapter(Annotated[str, Field(pattern=log_lines.SUBJECT)])
-    for name in [*PEOPLE, "s" * 64, "田" * 27, "𠮷" * 20, "a.b-c"]:
+    for name in [*PEOPLE, "s" * 64, "田" * 27, "a.b-c"]:
         name = unicodedata.normalize("NFC", name)
         assert re.fullmatch(log_lines.SUBJECT, name)
         assert adapter.validate_python(name) == name
@@ -144,7 +144,7 @@ def test_the_service_the_journal_and_the_inbox_have_one_rule() -> None:
 
 
 def test_every_valid_subject_fits_a_partition_folder() -> None:
-    for letter in ("s", "é", "田", "𠮷"):
+    for letter in ("s", "é", "田"):
         longest = next(count for count in range(64, 0, -1) if re.fullmatch(log_lines.SUBJECT, letter * count))
         encoded = sum(1 if letter.isascii() else 3 for _ in (letter * longest).encode())
         assert len("subject=") + encoded <= 255

@@ -235,19 +235,28 @@ def test_a_file_that_cannot_be_read_is_named_and_stays(
     assert ingest(lake, settings).landed == ["2024-01-01/s02_a.csv"]
 
 
+@pytest.mark.parametrize("code", [errno.EPERM, errno.EROFS])
 def test_a_bad_file_that_cannot_be_moved_is_named_and_stays(
-    put, lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    put, lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     put("2024-01-01", "s01", "a", "PEN")
     bad = put("2024-01-01", "s02", "a", "PEN")
     bad.write_text("time\n")
-    monkeypatch.setattr(Path, "replace", refusing(errno.EPERM, lambda path: path == bad, Path.replace))
+    monkeypatch.setattr(Path, "replace", refusing(code, lambda path: path == bad, Path.replace))
     report = ingest(lake, settings)
     assert (report.landed, report.quarantined) == (["2024-01-01/s01_a.csv"], [])
     [left] = report.skipped
     assert "a column" in str(left.error)
-    assert "Operation not permitted" in str(left.error)
+    assert os.strerror(code) in str(left.error)
     assert bad.read_text() == "time\n"
+
+
+def test_a_quarantine_inside_of_the_inbox_is_left_alone(put, lake: Lake, change) -> None:
+    put("2024-01-01", "s01", "a", "PEN").with_name("nosession.csv").write_text("time\n")
+    inside = change(paths={"quarantine": Path("data/inbox/quarantine")})
+    assert len(ingest(lake, inside).quarantined) == 1
+    again = ingest(lake, inside)
+    assert (again.known, again.quarantined, again.skipped) == (["2024-01-01/s01_a.csv"], [], [])
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EMFILE])

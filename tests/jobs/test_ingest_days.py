@@ -91,6 +91,29 @@ def test_a_file_within_one_date_stays_on_that_of_its_folder(export: Export, lake
     assert counts(lake) == {("2024-05-07", "a"): 500}
 
 
+def test_exports_that_end_with_the_first_sample_of_the_next_day(export: Export, lake: Lake, settings: Settings) -> None:
+    evening = signal(NIGHT, 30)
+    export(evening[:501], "s01_day")
+    export(evening[500:], "s01_day", "2024-05-07")
+    export(signal(NIGHT, 10.5, seed=1)[490:], "s02_short")
+    report = ingest(lake, settings)
+    assert report.notes == []
+    assert report.overlapping == 1
+    assert counts(lake) == {
+        ("2024-05-06", "day"): 501,
+        ("2024-05-06", "short"): 35,
+        ("2024-05-07", "day"): 999,
+    }
+
+
+def test_less_than_a_second_before_midnight_belongs_to_the_next_day(
+    export: Export, lake: Lake, settings: Settings
+) -> None:
+    export(signal(NIGHT, 30)[490:], "s01_day", "2024-05-07")
+    ingest(lake, settings)
+    assert counts(lake) == {("2024-05-07", "day"): 1010}
+
+
 def test_faults_and_gaps_are_those_of_each_date(export: Export, lake: Lake, settings: Settings) -> None:
     frame = signal(NIGHT, 60).with_row_index("row")
     still = pl.when(pl.col("row").is_between(1000, 1099)).then(0.5).otherwise(pl.col("accel_x"))
@@ -286,6 +309,46 @@ def test_a_day_without_recordings_keeps_nothing_that_was_made_of_them(
     assert lake.predictions.read()["session"].to_list() == ["online"]
     assert lake.scores.read().is_empty()
     assert list(lake.contents()) == [(dt.date(2024, 5, 6), "s01")]
+
+
+def test_a_part_that_the_lake_lost_comes_back(export: Export, lake: Lake, settings: Settings) -> None:
+    export(signal(NIGHT, 30), "s01_night")
+    export(signal(NIGHT + dt.timedelta(hours=9), 10, seed=1), "s01_day", "2024-05-07")
+    ingest(lake, settings)
+    before = lake.samples.read().sort("time")
+    lost = (dt.date(2024, 5, 7), "s01")
+    lake.samples.replace(lake.samples.read(partitions=[lost])[:100], [lost])
+    report = ingest(lake, settings)
+    assert (
+        sorted(report.restored)
+        == sorted(report.landed)
+        == ["2024-05-06/s01_night.parquet", "2024-05-07/s01_day.parquet"]
+    )
+    assert lake.samples.read().sort("time").equals(before)
+    assert len(counts(lake)) == 3
+
+
+def test_a_file_that_is_read_again_without_a_change_stays_scored(
+    export: Export, lake: Lake, settings: Settings
+) -> None:
+    export(signal(NINE, 20), "s01_a")
+    ingest(lake, settings)
+    partition = (NINE.date(), "s01")
+    older = lake.recordings.read().with_columns(pl.lit(None, pl.Int64).alias("overlapping"))
+    lake.recordings.replace(older, [partition])
+    scored = {"date": partition[0], "subject": "s01", "model_version": 1, "content": lake.contents()[partition]}
+    lake.scores.replace(pl.DataFrame([scored], lake.scores.schema), [partition])
+    version = lake.samples.version()
+    assert ingest(lake, settings, replace=True).known == ["2024-05-06/s01_a.parquet"]
+    assert lake.samples.version() > version
+    assert len(lake.scores.read()) == 1
+
+
+def test_what_is_odd_about_a_file_is_said(export: Export, lake: Lake, settings: Settings) -> None:
+    export(signal(NINE, 20).with_columns(pl.col(CHANNELS[3:]) * 0), "s01_a")
+    report = ingest(lake, settings)
+    assert report.landed == ["2024-05-06/s01_a.parquet"]
+    assert "2024-05-06/s01_a.parquet: gyro_x, gyro_y, gyro_z do not change" in report.notes[0]
 
 
 def test_the_last_day_of_the_calendar(export: Export, lake: Lake, settings: Settings) -> None:

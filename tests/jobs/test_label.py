@@ -192,10 +192,10 @@ def test_a_bad_line_is_named_and_nothing_is_imported(
     [
         (row("S1"), ("line 3, subject", "s01, s02", "'S1'", "Did you mean 's01'?")),
         (row("anna"), ("'anna'", "har ingest")),
-        (row(start="07:00:00Z", end="08:59:59Z"), ("line 3, start", "2024-01-18 09:00:00 to 2024-01-18 10:00:59 UTC")),
-        (row(start="09:30:00Z", end="09:40:00Z"), ("line 3", "offset")),
+        (row("s02", "07:00:00Z", "08:59:59Z"), ("line 3, start", "2024-01-18 09:00:00 to 2024-01-18 10:00:59 UTC")),
+        (row("s02", "09:30:00Z", "09:40:00Z"), ("line 3", "offset")),
         (
-            "s01,2024-06-05T09:00:00Z,2024-06-05T09:01:00Z,PEN\n",
+            "s02,2024-06-05T09:00:00Z,2024-06-05T09:01:00Z,PEN\n",
             ("line 3, start", "2024-06-05 09:00:00 to 2024-06-05 09:01:00 UTC"),
         ),
     ],
@@ -205,6 +205,11 @@ def test_labels_of_nobody_or_of_no_recording_are_refused(
 ) -> None:
     refused(lambda: import_labels(recorded, table(tmp_path, HEADER + row() + line)), *said)
     assert recorded.lake.labels.version() == -1
+
+
+def test_a_diary_may_tell_of_more_than_was_recorded(tmp_path: Path, recorded: Project) -> None:
+    done = import_labels(recorded, table(tmp_path, HEADER + row() + row(start="09:30:00Z", end="09:40:00Z")))
+    assert (done.new, done.outside, int(done.recordings["windows"].sum())) == (2, (3,), 9)
 
 
 def test_an_empty_lake_takes_no_labels(tmp_path: Path, settings: Settings) -> None:

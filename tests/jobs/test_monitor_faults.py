@@ -110,10 +110,11 @@ def test_what_a_new_champion_made_void_is_not_sent(due: Project) -> None:
     assert row.outcome == "void: version 2 serves since"
 
 
-def test_an_event_that_nobody_handled_is_sent_again_with_the_same_id(due: Project) -> None:
+@pytest.mark.parametrize("hours", [2, -2000], ids=["two hours ago", "before the clock was set back"])
+def test_an_event_that_nobody_handled_is_sent_again_with_the_same_id(due: Project, hours: int) -> None:
     monitor()
     row = retraining(due)
-    DecisionLog(due.lake).mark([row], emitted_at=dt.datetime.now(dt.UTC) - dt.timedelta(hours=2))
+    DecisionLog(due.lake).mark([row], emitted_at=dt.datetime.now(dt.UTC) - dt.timedelta(hours=hours))
     (again,) = monitor().decisions
     assert again.decision_id == row.decision_id
     wanted = decision_event("test-project", row)

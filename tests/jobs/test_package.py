@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import onnx
 import pytest
 from onnx import helper
-from serving_support import train_model
+from serving_support import train_model, write_settings
 from tests_support import example_recipe
 
 from har.errors import ModelMismatchError, NoChampionError, RegistryError, UnknownVersionError
 from har.inference import Classifier
+from har.jobs import package as job
+from har.jobs._contents import Choice
 from har.jobs.package import choose, code_sha256
+from har.project import Project
 from har.registry import Registry
 
 
@@ -95,3 +101,57 @@ def test_code_is_named_by_names_and_bytes(tmp_path: Path) -> None:
     assert code_sha256(tmp_path, both[:1]) != before
     both[0].write_text("3")
     assert code_sha256(tmp_path, both) != before
+
+
+class Shelf:
+    """Bentos that need no build; `meanwhile` happens while a run waits for the lock, and during each build."""
+
+    def __init__(self, waiting: Callable[[], object], building: Callable[[], object]) -> None:
+        self.latest: tuple[str, ...] = ()
+        self.built: list[int] = []
+        self._waiting, self._building = waiting, building
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        self._waiting()
+        yield
+
+    def holds(self, *tags: str) -> bool:
+        return False
+
+    def point_at(self, *tags: str) -> None:
+        self.latest = tags
+
+    def build(self, project: Project, bentos: object, choice: Choice, key: str, each: object) -> list[str]:
+        self.built.append(choice.version.number)
+        if len(self.built) == 1:
+            self._building()
+        return [f"online:{key}", f"batch:{key}"]
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("when", ["while it waits", "while it builds"])
+def test_what_serves_in_the_end_is_the_champion_of_then(
+    when: str, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = Project(write_settings(tmp_path / "project"))
+    for number, path in enumerate(files[:2], start=1):
+        recipe = example_recipe(seed=number)
+        project.registry.register(path, params={}, metrics={}, recipe=recipe, report=None, tags={})
+        project.registry.promote(number, reason="next", who="test")
+
+    def roll_back() -> None:
+        project.registry.rollback(reason="it fails", who="test")
+
+    def nothing() -> None:
+        pass
+
+    shelf = Shelf(*((roll_back, nothing) if when == "while it waits" else (nothing, roll_back)))
+    monkeypatch.setattr(job, "_build_and_check", shelf.build)
+    monkeypatch.setattr(job, "_code", lambda root: "code")
+    report = job.package(project, cast(Any, shelf))
+    assert report.version == 1
+    assert shelf.built == ([1] if when == "while it waits" else [2, 1])
+    assert all(":v1-" in tag for tag in shelf.latest)
+    # A version that is asked for by its number is not replaced by the champion.
+    assert job.package(project, cast(Any, shelf), version=2).version == 2

@@ -47,6 +47,11 @@ SPOIL: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("har.lake._intact._PAUSE_S", 0.01)
+
+
 @pytest.fixture
 def full(put: Callable[..., Path], settings: Settings) -> Project:
     """Two days of two subjects, one file a day each, ingested in two commits."""
@@ -213,3 +218,15 @@ def test_lost_predictions_are_scored_again(lake: Lake) -> None:
     lake.scores.replace(frame, [(DAY, "a"), (DAY, "b")])
     assert to_score_again(lake) == {(DAY, "a")}
     assert "0 predictions, where `scores` counts 2" in str(losses(lake)[0])
+
+
+def test_a_process_between_its_two_commits_is_no_loss(full: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    lost = full.lake.samples.read(partitions=[(NEXT, "s01")])
+    full.lake.samples.replace(lost[:0], [(NEXT, "s01")])
+    assert full.lake.samples.lost() == set()
+
+    def commit_the_rest(_seconds: float) -> None:
+        full.lake.samples.replace(lost, [(NEXT, "s01")])
+
+    monkeypatch.setattr("har.lake._intact.time.sleep", commit_the_rest)
+    require_samples(full.lake)

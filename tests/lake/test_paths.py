@@ -7,9 +7,12 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from tests_support import HAR_TOML, write_recording
 
 from har.errors import LakeError
+from har.jobs.ingest import ingest
 from har.lake import Lake, Table
+from har.project import open_project
 
 DAY = dt.date(2024, 1, 1)
 SCHEMA = pl.Schema({"date": pl.Date, "subject": pl.String, "value": pl.Int64, "more": pl.Int64})
@@ -78,3 +81,17 @@ def test_a_place_that_delta_cannot_address_is_refused_before_anything_is_written
     with pytest.raises(LakeError, match=r"which delta-rs cannot open, .*set paths\.lake in har\.toml to a folder"):
         Lake(tmp_path / place / "lake", ("accel_x",))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_recordings_below_a_folder_that_looks_like_a_pattern(tmp_path: Path) -> None:
+    root = tmp_path / "[2024] a*? {b}"
+    inbox = root / "data" / "inbox"
+    text = write_recording(inbox, "2024-01-01", "s01", "a", "PEN", seconds=10)
+    frame = pl.read_csv(text, try_parse_dates=True, glob=False)
+    frame.write_parquet(inbox / "2024-01-01" / "s02_a.parquet")
+    (root / "har.toml").write_text(HAR_TOML + f'\n[paths]\nlake = "{tmp_path / "lake"}"\n')
+    project = open_project(root)
+    report = ingest(project)
+    assert [str(one.error) for one in report.quarantined] == []
+    assert report.samples == 1000
+    assert project.lake.samples.counts() == {(DAY, "s01"): 500, (DAY, "s02"): 500}

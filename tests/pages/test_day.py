@@ -46,13 +46,16 @@ def test_verdict_comes_first_and_then_what_was_done() -> None:
 
 def test_an_event_that_was_lost_says_so() -> None:
     waiting = dataclasses.replace(RETRAIN, handled_at=None, outcome="")
-    assert "not handled yet" in page(decisions=[waiting]).words
+    began = dataclasses.replace(waiting, attempts=1)
+    assert "not ended yet" in page(decisions=[began]).words
+    idle = page(decisions=[dataclasses.replace(waiting, attempts=0)]).words
+    assert f"has not started: make up starts it, or har train --decision {RETRAIN.decision_id}" in idle
     lost = dataclasses.replace(waiting, emitted_at=None)
     text = page(decisions=[lost]).words
     assert "not sent yet; the next run sends it" in text
     assert "Outcome" not in text
     told = decision(FIRST, "alert", event="har.quality.alarmed", handled_at=None)
-    assert "not handled yet" not in page(decisions=[told]).words, "nobody has to handle an alert"
+    assert "not started" not in page(decisions=[told]).words, "nobody has to handle an alert"
     assert "Nothing has been decided" in page().words
 
 
@@ -164,9 +167,26 @@ def test_slices_quality_and_performance() -> None:
     who = text[text.index("Drift by subject, placement and device") :]
     assert who.index(" everyone ") < who.index(" subject ")
     assert " left placement " in who
+    assert "of 7 subjects are classified correctly" in text, "a report of a release that did not record the days"
     plain = page().words
     assert "Data quality alarms" not in plain
     assert "labelled windows" not in plain
+
+
+@pytest.mark.parametrize(
+    ("first", "of_day", "said"),
+    [
+        (FIRST - dt.timedelta(days=2), 0, "of 2026-01-03 to 2026-01-04"),
+        (FIRST - dt.timedelta(days=1), 0, "of 2026-01-04"),
+    ],
+)
+def test_labels_of_earlier_days_carry_their_dates(first: dt.date, of_day: int, said: str) -> None:
+    earlier = dataclasses.replace(PERFORMANCE, first=first, last=FIRST - dt.timedelta(days=1), of_day=of_day)
+    text = page(day_report(performance=earlier)).words
+    assert f"7 subjects {said} are classified correctly" in text
+    assert "No window of 2026-01-05 itself has a label." in text
+    today = page(day_report(performance=dataclasses.replace(earlier, last=FIRST, of_day=3))).words
+    assert "itself has a label" not in today
 
 
 def test_long_days_fold_away_what_is_not_worst() -> None:

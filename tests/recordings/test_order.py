@@ -38,7 +38,7 @@ def uploads(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.array(times), np.array([values], np.float32), np.array(labels, np.int16)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(uploads())
 def test_late_and_repeated_rows_become_one_ordered_recording(upload: tuple[np.ndarray, ...]) -> None:
     times, values, labels = upload
@@ -60,7 +60,7 @@ def test_late_and_repeated_rows_become_one_ordered_recording(upload: tuple[np.nd
     assert order.reordered == late
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(uploads())
 def test_segments_are_split_at_gaps_only(upload: tuple[np.ndarray, ...]) -> None:
     times = np.unique(upload[0])
@@ -76,7 +76,7 @@ def ordered(times: np.ndarray) -> np.ndarray:
     return order_rows(parsed(count), times, values, np.zeros(count, np.int16), MAX_GAP_S).rows
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(50, 300), min_size=2, max_size=6), st.randoms(use_true_random=False), st.integers(1, 50))
 def test_batches_that_arrive_in_any_order_are_sorted(sizes: list[int], random, per_stamp: int) -> None:
     times = START + np.arange(sum(sizes)) // per_stamp * per_stamp * 20_000
@@ -91,7 +91,7 @@ def test_the_newest_first_is_an_order() -> None:
     assert (ordered(times) == np.arange(1000)[::-1]).all()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.integers(60, 900), st.integers(60, 900), st.integers(30, 100_000))
 def test_a_clock_that_was_set_back_is_refused_at_its_row(before: int, after: int, back: int) -> None:
     times = START + np.arange(before + after) * 20_000
@@ -111,6 +111,8 @@ def test_a_file_that_holds_its_rows_three_times_is_refused(read, lines) -> None:
     content = lines(100)
     twice = read([*content, *content[1:]])
     assert (twice.quality.samples_kept, twice.quality.duplicates) == (100, 100)
+    assert twice.quality.notes == ("50% of the rows repeat earlier ones and were dropped",)
+    assert read([*content, content[-1]]).quality.notes == ()
     with pytest.raises(RecordingTimeError, match="200 of 300 rows that repeat") as caught:
         read([*content, *content[1:], *content[1:]])
     assert caught.value.line == 102

@@ -274,6 +274,7 @@ def bentoml_serving(
     folder: Path | None = None,
     workers: int = 1,
     start_s: float = 90.0,
+    host: str = "127.0.0.1",
     **serving: float,
 ) -> Iterator[Served]:
     """`bentoml serve` of a service, imported from this folder or the checkout, in a project with a copy of the store.
@@ -287,7 +288,7 @@ def bentoml_serving(
     command = [str(Path(sys.executable).with_name("bentoml")), "serve", service]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*command, "--host", "127.0.0.1", "--port", str(port)],
+            [*command, "--host", host, "--port", str(port)],
             cwd=folder or CHECKOUT,
             env=_environment(settings.path("bentoml")) | {"HAR_ROOT": str(root), "PYTHONPATH": str(CHECKOUT)},
             stdout=output,

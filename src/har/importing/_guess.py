@@ -140,27 +140,38 @@ def _time(
         if _text_time(guess, [f"{a} {b}" for a, b in zip(table[one], table[other], strict=True)], above):
             guess.options["time"] = f"{one},{other}"
             return
-    ranked: list[tuple[float, int, str, str]] = []
-    for name in named:
-        unit = _unit(numbers[name], settings) if name in numbers else None
-        if unit is not None:
-            ranked.append((unit[0], len(ranked), name, unit[1]))
-    if ranked:
-        _, _, name, unit_name = min(ranked)
-        guess.options.update({"time": name, "time-unit": unit_name})
-    else:
-        guess.options.update({"time-unit": "samples", "rate": f"{settings.sensors.rate_hz:g}"})
+    counts = _counts(named, numbers, settings)
+    if counts is not None:
+        guess.options.update({"time": counts[0], "time-unit": counts[1]})
+        return
+    for name in texts:
+        if _text_time(guess, [*table[name]], above, dated=False):
+            guess.options["time"] = name
+            return
+    guess.options.update({"time-unit": "samples", "rate": f"{settings.sensors.rate_hz:g}"})
 
 
-def _text_time(guess: Guess, texts: Sequence[str], above: str) -> bool:
-    """Whether texts are stamps; notes the options that read them."""
+def _counts(
+    names: Sequence[str], numbers: Mapping[str, NDArray[np.float64]], settings: Settings
+) -> tuple[str, str] | None:
+    """The column of counts that is the best time, and its unit."""
+    ranked = [
+        (unit[0], position, name, unit[1])
+        for position, name in enumerate(names)
+        if name in numbers and (unit := _unit(numbers[name], settings)) is not None
+    ]
+    return min(ranked)[2:] if ranked else None
+
+
+def _text_time(guess: Guess, texts: Sequence[str], above: str, *, dated: bool = True) -> bool:
+    """Whether texts are stamps, `dated` or times of day; notes the options that read them."""
     texts = [text.strip() for text in texts if text.strip()]
     if not texts:
         return False
     if all(ISO.fullmatch(text) for text in texts):
         guess.options["time-unit"] = "iso"
         return True
-    forms = guess_formats(texts)
+    forms = [form for form in guess_formats(texts) if ("%d" in form) == dated]
     if not forms:
         return False
     month_first = re.search(r"\bM{1,2}/d{1,2}/y", above) is not None

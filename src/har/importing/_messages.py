@@ -62,7 +62,7 @@ def nothing_found(layout: Layout, path: Path, passed: Sequence[Passed]) -> Setti
     return SettingsError(
         where=str(path),
         expected=f"files of the layout {layout.name}: {layout.title}",
-        got=others or "an empty folder",
+        got=others or ("an empty folder" if path.is_dir() else path.name),
         remedy="Check the path; `har import --list` describes the layouts.",
     )
 

@@ -13,7 +13,7 @@ from har.importing._staged import Staged
 from har.log_lines import NAME_RULE
 from har.recordings._inbox import SUFFIXES
 from har.recordings.layouts import RawRecording
-from har.recordings.layouts._names import name_key, plain, valid_session, valid_subject
+from har.recordings.layouts._names import lost_letters, name_key, plain, valid_session, valid_subject
 
 
 class Subjects:
@@ -30,7 +30,7 @@ class Subjects:
             ConflictingRecordingError: an earlier subject's name became the same.
         """
         name = plain(raw.subject)
-        if not valid_subject(name):
+        if lost_letters(raw.subject) or not valid_subject(name):
             raise FileNameError(
                 where=raw.where,
                 expected=f"a subject of {NAME_RULE}",

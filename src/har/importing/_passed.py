@@ -18,7 +18,7 @@ class Passed:
     """Entries of the folder that were not read.
 
     Attributes:
-        what: the kind: the end of the names, or "broken links".
+        what: the kind, in the plural: ".xlsx files", "broken links".
         count: how many.
         examples: some paths within the folder.
         hint: how to import them, if that is known.
@@ -31,7 +31,8 @@ class Passed:
 
     def __str__(self) -> str:
         shown = ", ".join(self.examples) + (", …" if self.count > len(self.examples) else "")
-        return f"{self.count} {self.what} ({shown})" + (f": {self.hint}" if self.hint else "")
+        what = self.what if self.count > 1 else _ONE.get(self.what, self.what.replace("files", "file"))
+        return f"{self.count} {what} ({shown})" + (f": {self.hint}" if self.hint else "")
 
 
 def passed_over(source: Source, files: Collection[Path]) -> list[Passed]:
@@ -47,15 +48,26 @@ def passed_over(source: Source, files: Collection[Path]) -> list[Passed]:
     for path, reason in source.tree.odd:
         odd.setdefault(reason, []).append(path)
     found = [
-        _passed(source.path, f"files {suffix or 'without an extension'}", paths, SUFFIXES.get(suffix, ""))
+        _passed(
+            source.path, f"{suffix} files" if suffix else "files without an extension", paths, SUFFIXES.get(suffix, "")
+        )
         for suffix, paths in others.items()
     ]
     found += [_passed(source.path, reason, paths, _ODD.get(reason, "")) for reason, paths in odd.items()]
     return sorted(found, key=lambda one: (-one.count, one.what))
 
 
+_ONE = {
+    "links that lead out of the folder": "link that leads out of the folder",
+    "broken links": "broken link",
+    "links to folders": "link to a folder",
+    "entries that are no files": "entry that is no file",
+    "entries that cannot be read": "entry that cannot be read",
+    "names that are not UTF-8": "name that is not UTF-8",
+    "folders that cannot be read": "folder that cannot be read",
+}
 _ODD = {
-    "links that lead out of the folder": "import the folder that they lead to",
+    "links that lead out of the folder": "import the folder that holds their targets",
     "links to folders": "import the folder that they lead to",
     "names that are not UTF-8": "rename the files",
 }

@@ -7,6 +7,7 @@ import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import polars as pl
@@ -15,8 +16,9 @@ from har.errors import HarError
 from har.importing._guess import Guess, guess_columns
 from har.importing._kinds import refuse_other_kinds
 from har.importing._survey import survey
+from har.recordings._parquet import opened_parquet
 from har.recordings.layouts import Layout, Source
-from har.recordings.layouts._tables.apart import SensorFiles
+from har.recordings.layouts._tables.apart import SensorFiles, pattern_of
 from har.recordings.layouts._tables.format import fields, head_lines
 from har.settings import Settings
 
@@ -84,11 +86,10 @@ def propose(
         try:
             refuse_other_kinds(file, layout.name)
             form, table, above = _head(file, layout.name)
-            decimal = "," if form.get("decimal") == "comma" else "."
-            guess = guess_columns(table, settings, decimal=decimal, above=above)
+            guess = guess_columns(table, settings, decimal=_decimal(form), above=above)
         except (HarError, OSError, pl.exceptions.PolarsError):
             continue  # the refusal of that file says why
-        apart = _apart(guess, files, settings)
+        apart = _apart(guess, files, layout.name, settings)
         guessed = {**form, **guess.options, **_paths(files, path, apart, "subject" in guess.options)}
         guessed_units = _units(guess, settings)
         targets = SensorFiles().accelerometers(files) if apart else files
@@ -115,7 +116,8 @@ def _spread(files: Sequence[Path]) -> list[Path]:
 def _head(file: Path, layout: str) -> tuple[dict[str, str], dict[str, list[str]], str]:
     """The options of the text's form, the first rows as text by column, and what stands above the header."""
     if layout == "parquet":
-        frame = pl.scan_parquet(file).head(_ROWS).collect()
+        with opened_parquet(file, str(file)) as opened:
+            frame = pl.concat(islice(opened.blocks(opened.header, _ROWS), 2))
         flat = frame.select(pl.col(name) for name in frame.columns if not frame.schema[name].is_nested())
         return {}, {name: flat[name].cast(pl.String).fill_null("").to_list() for name in flat.columns}, ""
     form: dict[str, str] = {}
@@ -168,20 +170,33 @@ def _is_data(row: Sequence[str]) -> bool:
     return digits > len(row) / 2
 
 
-def _apart(guess: Guess, files: Sequence[Path], settings: Settings) -> bool:
-    """Whether each sensor has a file of its own; then the columns of the one that was found are those of both."""
+def _apart(guess: Guess, files: Sequence[Path], layout: str, settings: Settings) -> bool:
+    """Whether each sensor has a file of its own; then the columns of both are noted."""
     if settings.sensors.gyroscope is None or settings.sensors.accelerometer is None or len(guess.triples) != 1:
         return False
-    sensors = SensorFiles()
-    for file in sensors.accelerometers(files)[:_FILES]:
+    for file in SensorFiles().accelerometers(files)[:1]:
+        columns, names = {}, {}
         try:
-            sensors.gyroscope_of(file)
-        except HarError:
-            return False
-        (columns,) = guess.triples.values()
-        guess.options.update(accelerometer=",".join(columns), gyroscope=",".join(columns))
+            pair = {"accelerometer": file, "gyroscope": SensorFiles().gyroscope_of(file)}
+            for kind, one in pair.items():
+                form, table, above = _head(one, layout)
+                found = guess_columns(table, settings, decimal=_decimal(form), above=above)
+                (columns[kind],) = found.triples.values()
+                names[f"{kind}-file"] = pattern_of(one, kind)
+                if kind == "accelerometer":
+                    guess.units[kind] = next(iter(found.units.values()))
+        except (HarError, ValueError, OSError, pl.exceptions.PolarsError):
+            return False  # no pair, or other columns than three: the refusals say which
+        guess.units.pop("gyroscope", None)
+        guess.options.update({kind: ",".join(one) for kind, one in columns.items()})
+        if columns["accelerometer"] != columns["gyroscope"]:
+            guess.options.update(names)
         return True
     return False
+
+
+def _decimal(form: Mapping[str, str]) -> str:
+    return "," if form.get("decimal") == "comma" else "."
 
 
 def _units(guess: Guess, settings: Settings) -> dict[str, str]:

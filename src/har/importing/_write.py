@@ -51,7 +51,7 @@ def write(survey: Survey, inbox: Path) -> Written:
 def _same_table(one: Path, other: Path) -> bool:
     """Whether two files hold the same table; releases of polars write different bytes for the same table."""
     try:
-        return pl.read_parquet(one).equals(pl.read_parquet(other))
+        return pl.read_parquet(one, glob=False).equals(pl.read_parquet(other, glob=False))
     except pl.exceptions.PolarsError:
         return False
 

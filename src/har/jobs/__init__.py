@@ -10,6 +10,7 @@
     label      import labels from a CSV, and take them back
     review     accept or reject feedback of the online service
     package    build the champion's two bentos and test them
+    check      find rows, files and versions that are missing
     reproduce  train a registered version again and compare its metrics
 
 A job takes a `har.project.Project`, its parameters and, if it has independent parts, a function that runs them

@@ -9,14 +9,14 @@ import polars as pl
 from har.errors import MonitoringError, NotEnoughDataError
 from har.lake import Lake
 from har.monitoring import DecisionLog, Profiles
-from har.monitoring.decisions import STARTS_TRAINING, Decision, DecisionRow
+from har.monitoring.decisions import STARTS_TRAINING, Decision, DecisionRow, OpenTraining
 from har.project import Project
 from har.registry import Version
 
 FAILED = "failed: "
 """Prefix of the outcome of a decision whose training failed and can be repeated."""
 RESEND_AFTER = dt.timedelta(hours=1)
-"""Send an event again after this time if nobody has handled it."""
+"""Send an event again after this time if nobody has handled it; a time ahead of the clock, which was set back, too."""
 ATTEMPTS = 3
 """Give up after this many failed trainings."""
 RETRAINING_FAILED = "har.retraining.failed"
@@ -122,7 +122,7 @@ def _labels_came(lake: Lake, row: DecisionRow, made_at: dt.datetime | None) -> b
 
 
 def to_send(project: Project, champion: Version) -> tuple[list[DecisionRow], list[str]]:
-    """Earlier decisions whose event is to be sent, and notes about trainings that are given up."""
+    """Earlier decisions whose event is to be sent, and notes about trainings that are open or given up."""
     now = dt.datetime.now(dt.UTC)
     rows: dict[str, DecisionRow] = {}
     notes = []
@@ -135,8 +135,15 @@ def to_send(project: Project, champion: Version) -> tuple[list[DecisionRow], lis
             alert = _give_up(project, row)
             rows[alert.decision_id] = alert
             notes.append(f"The training that was decided on {row.date} is given up: {row.outcome}")
-        elif row.emitted_at is None or row.outcome.startswith(FAILED) or now - row.emitted_at > RESEND_AFTER:
+        elif (
+            row.emitted_at is None
+            or row.outcome.startswith(FAILED)
+            or now - row.emitted_at > RESEND_AFTER
+            or row.emitted_at > now  # the clock was put back: nobody knows how long ago that was
+        ):
             rows[row.decision_id] = row
+            if row.event in STARTS_TRAINING:
+                notes.append(OpenTraining(row.date, row.decision_id, row.attempts, row.outcome).sentence)
     return list(rows.values()), notes
 
 

@@ -139,18 +139,32 @@ def commit(lake: Lake, landed: Sequence[Landed]) -> None:
     partitions = sorted({key[:2] for key in keys})
     fresh = pl.DataFrame(sorted(keys), {name: lake.recordings.schema[name] for name in _KEY}, orient="row")
     frames = [part.part.recording.frame for one in landed for part in one.parts]
-    samples = pl.concat([_without(lake.samples.readable(partitions), fresh), *frames])
+    stored = lake.samples.readable(partitions)
+    samples = pl.concat([_without(stored, fresh), *frames])
     lake.samples.replace(samples.sort(*_KEY, "time"), partitions)
     written = pl.DataFrame(rows, dict(lake.recordings.schema), orient="row")
     recordings = pl.concat([_without(lake.recordings.readable(partitions), fresh), written])
     _forget(lake, set(partitions) - set(recordings.select("date", "subject").iter_rows()))
-    # The id of a subject-day's content is made of its files' hashes, which do not change where a file is read again.
-    _unscore(lake, {key[:2] for one in landed if one.again for key in (*one.replaced, *_keys(one))})
+    _unscore(lake, _changed(stored, landed))
     lake.recordings.replace(recordings.sort(*_KEY), partitions)
 
 
-def _keys(one: Landed) -> list[Key]:
-    return [(part.part.date, one.file.subject, part.part.session) for part in one.parts]
+def _changed(stored: pl.DataFrame, landed: Sequence[Landed]) -> set[Partition]:
+    """Subject-days on which a file that was read again has other samples than were stored.
+
+    The id of their content does not tell: it is made of the files' hashes, which are the same.
+    """
+    changed: set[Partition] = set()
+    for one in landed:
+        if not one.again:
+            continue
+        now = {(part.part.date, one.file.subject, part.part.session): part.part.recording.frame for part in one.parts}
+        for date, subject, session in {*one.replaced, *now}:
+            same = (pl.col("date") == date) & (pl.col("subject") == subject) & (pl.col("session") == session)
+            frame = now.get((date, subject, session), stored.clear())
+            if not stored.filter(same).sort("time").equals(frame.sort("time")):
+                changed.add((date, subject))
+    return changed
 
 
 def _unscore(lake: Lake, partitions: Collection[Partition]) -> None:

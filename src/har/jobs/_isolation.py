@@ -12,7 +12,7 @@ from har.errors import LakeError, OddEntryError, RecordingError, UnexpectedError
 from har.recordings import InboxFile, kind_of, odd, quarantine, shown
 from har.settings import Settings
 
-_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 """Reasons of the system that would hold for other files, too; the others are about one file or folder."""
 
 
@@ -57,7 +57,7 @@ def set_aside_or_leave(
         The file as messages name it; and its new path, or the reason why it stays where it is, or None: it is gone.
 
     Raises:
-        LakeError: the disk is full or read-only; the file is still in the inbox.
+        LakeError: the disk is full; the file is still in the inbox.
     """
     inbox = settings.path("inbox")
     name = shown(path, inbox)

@@ -18,16 +18,22 @@ _LISTED = 8
 _FORM = "%Y-%m-%d %H:%M:%S"
 
 
-def require_recordings(lake: Lake, labels: pl.DataFrame, path: Path) -> None:
-    """Refuse labels that could never label anything.
+def require_recordings(lake: Lake, labels: pl.DataFrame, path: Path) -> tuple[int, ...]:
+    """Refuse labels that are about nobody, or about times at which a subject was never recorded.
+
+    A diary may tell of more than was recorded; but if none of a subject's labels lies within a recording, then their
+    dates or offsets are wrong.
 
     Args:
         lake: its samples, and the windows that the online service answered.
         labels: as `read_labels` returns them.
         path: the file that they are from.
 
+    Returns:
+        The lines of labels within which nothing was recorded.
+
     Raises:
-        LabelError: a label is about a subject that the lake does not have, or an interval without a recording.
+        LabelError: a subject is not in the lake, or none of its labels is within a recording.
     """
     known = sorted(
         {subject for table in (lake.samples, lake.predictions) for _, subject in table.partitions() if subject}
@@ -55,23 +61,29 @@ def require_recordings(lake: Lake, labels: pl.DataFrame, path: Path) -> None:
         path,
     )
     recorded = _recorded(lake, labels)
-    faults = []
+    recorded_subjects = {subject for subject, count in zip(labels["subject"], recorded.counts, strict=True) if count}
+    faults, outside = [], []
     for (line, subject, start, end, _), count in zip(labels.iter_rows(), recorded.counts, strict=True):
-        if not count:
-            spans = recorded.spans.get(subject)
-            near = "it has none on the days of these labels"
-            if spans:
-                near = f"on the days of these labels from {spans[0]:{_FORM}} to {spans[1]:{_FORM}} UTC"
-            faults.append(
-                Fault(
-                    line,
-                    "start",
-                    expected=f"an interval in which {subject} was recorded ({near})",
-                    got=f"{start:{_FORM}} to {end:{_FORM}} UTC",
-                    remedy="Check the date and the offset; times without an offset are in project.timezone.",
-                )
+        if count:
+            continue
+        outside.append(line)
+        if subject in recorded_subjects:
+            continue
+        spans = recorded.spans.get(subject)
+        near = "it was not on the days of these labels"
+        if spans:
+            near = f"it was from {spans[0]:{_FORM}} to {spans[1]:{_FORM}} UTC"
+        faults.append(
+            Fault(
+                line,
+                "start",
+                expected=f"an interval in which {subject} was recorded ({near})",
+                got=f"{start:{_FORM}} to {end:{_FORM}} UTC",
+                remedy="Check the date and the offset; times without an offset are in project.timezone.",
             )
+        )
     refuse(faults, path)
+    return tuple(outside)
 
 
 @dataclass(frozen=True)

@@ -223,10 +223,11 @@ def _trim(file: InboxFile, part: Part, beside: Sequence[Session], settings: Sett
         if not same and shared.mean() > 0.5:
             raise _conflict(file, session, seconds, *worn)
         taken |= shared
-        words = "are in" if same else "are at the time of"
-        lost = _lost(own, session.frame)
-        notes.append(f"{file.where}: {seconds} {words} {session} already, and are counted once.{lost}")
-    # Clocks are not exact: less than a second of two sessions in a row is nothing to tell.
+        # Less than a second of two sessions in a row is nothing to tell: clocks are not exact.
+        if shared.sum() >= rate_hz:
+            words = "are in" if same else "are at the time of"
+            lost = _lost(own, session.frame)
+            notes.append(f"{file.where}: {seconds} {words} {session} already, and are counted once.{lost}")
     if doubtful.sum() >= rate_hz:
         notes.append(
             f"{file.where}: {doubtful.sum() / rate_hz:.1f} s are at the same time as {', '.join(map(str, others))} of "

@@ -16,8 +16,8 @@ from har.schema import REJECTED, UNKNOWN_SUBJECT
 KEY = ("request_id", "start")
 """Identifies a window of a request within its subject-day."""
 
-_RECENT = dt.timedelta(days=7)
-"""Search the requests of the last days before a feedback first, because most feedback is given soon."""
+_RECENT = (dt.timedelta(hours=1), dt.timedelta(days=7))
+"""Search the requests of the time before a feedback first, because most feedback is given soon."""
 _GIVE_UP = dt.timedelta(days=30)
 """Look for predictions of a claimed interval for this long after the feedback was received."""
 
@@ -86,7 +86,8 @@ def requests_with_ids(lake: Lake, ids: pl.Series, since: object, columns: list[s
     wanted = set(ids)
     table = lake.requests.scan().select(columns)
     found = pl.DataFrame(schema=table.collect_schema())
-    for when in (pl.col("received_at") >= pl.lit(since) - _RECENT, pl.lit(True)):
+    recent = (pl.col("received_at") >= pl.lit(since) - span for span in _RECENT)
+    for when in (*recent, pl.lit(True)):
         wanted -= set(found["request_id"])
         if wanted:
             rows = table.filter(when & pl.col("request_id").is_in(list(wanted)))

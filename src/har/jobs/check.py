@@ -6,6 +6,7 @@ A check reads logs and statistics only: it takes seconds on a large lake, and ch
 from __future__ import annotations
 
 import time
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import polars as pl
@@ -70,7 +71,10 @@ def check(project: Project, *, mend: bool = False, accept: bool = False) -> Chec
         findings.append(_finding(error))
     try:
         project.registry.verify()
-        versions = len(project.registry.versions())
+        registered = {version.number for version in project.registry.versions()}
+        versions = len(registered)
+        if not findings:
+            findings += _unregistered(lake, registered)
     except HarError as error:
         findings.append(_finding(error))
     return CheckReport(tuple(findings), tuple(done), partitions, versions, time.perf_counter() - began)
@@ -102,6 +106,17 @@ def take_as_it_is(lake: Lake) -> list[str]:
             done.append(f"{table.name}: losses in {len(lost)} subject-days are accepted")
         table.take_as_it_is()
     return done
+
+
+def _unregistered(lake: Lake, registered: Collection[int]) -> Iterator[Finding]:
+    """Predictions of versions that the registry does not have, as after a loss of all its files."""
+    scored = lake.scores.read(columns=["model_version"])["model_version"].unique().sort()
+    unknown = [str(number) for number in scored if number not in registered]
+    if unknown:
+        yield Finding(
+            f"scores: days that the versions {', '.join(unknown)} scored, which the registry does not have",
+            "Restore mlruns from a backup; or score the days with the present champion: har score --rescore.",
+        )
 
 
 def _finding(error: HarError) -> Finding:

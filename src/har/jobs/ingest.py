@@ -66,7 +66,7 @@ class IngestReport:
         rows_kept: those that were used.
         interpolated: new rows of the sample table without a measured sample nearby.
         overlapping: samples that were left out, because another session has them.
-        notes: a sentence for each file that was cut, or overlaps another session.
+        notes: sentences about files that were cut, overlap another session, or are odd in another way.
     """
 
     landed: list[str] = field(default_factory=list)
@@ -159,9 +159,9 @@ def ingest(
     for word, bad in (("quarantined", report.quarantined), ("skipped", report.skipped)):
         for one in bad:
             reason = escape(str(one.error))  # the error quotes text that may look like markup
-            console.print(f"[yellow]{word}[/] {reason}", highlight=False, soft_wrap=True)
+            console.print(f"[yellow]{word}[/] {reason}", highlight=False, soft_wrap=True, emoji=False)
     for note in report.notes:
-        console.print(f"[yellow]note[/] {escape(note)}", highlight=False, soft_wrap=True)
+        console.print(f"[yellow]note[/] {escape(note)}", highlight=False, soft_wrap=True, emoji=False)
     return report
 
 
@@ -178,6 +178,8 @@ def inbox_chunks(settings: Settings, date: dt.date | None = None) -> tuple[list[
         date: this date only; None: all.
     """
     files, strays = inbox_files(settings.path("inbox"), date)
+    # A quarantine inside of the inbox must not be quarantined.
+    strays = [stray for stray in strays if settings.path("quarantine") not in stray.path.parents]
     chunks: list[list[InboxFile]] = []
     total = 0
     last: Partition | None = None
@@ -312,24 +314,28 @@ class _Intake:
                 rows_kept=quality.samples_kept,
                 interpolated=sum(int((frame["flags"] & FLAGS["interpolated"] > 0).sum()) for frame in frames),
                 overlapping=sum(one.overlapping for one in trimmed),
-                notes=[*_cut(file, parts, self.settings), *(note for one in trimmed for note in one.notes)],
+                notes=[
+                    *(f"{file.where}: {note}." for note in quality.notes),
+                    *_cut(file, parts, self.settings),
+                    *(note for one in trimmed for note in one.notes),
+                ],
             )
         )
 
     def _refuse(self, file: InboxFile, error: RecordingError, *, is_known: bool, unchanged: bool) -> None:
         if not unchanged:
             self._wait(file)
-        elif is_known and not isinstance(error, DuplicateRecordingError):
-            # It was ingested before, with other settings perhaps; its samples stay.
-            self._replaced.difference_update(self._known.keys(file))
-            self.report.known.append(file.where)
-            self.report.notes.append(f"{error} It was ingested before, and its samples stay as they are.")
+            return
+        if is_known and isinstance(error, DuplicateRecordingError):
+            self.landed.append(Landed(file, (), self._known.keys(file), again=True))
         else:
-            if is_known:
-                self.landed.append(Landed(file, (), self._known.keys(file), again=True))
-            else:
-                self._replaced.difference_update(self._known.keys(file))
-            _set_aside(file.path, error, self.settings, self.report)
+            self._replaced.difference_update(self._known.keys(file))
+            if is_known and not self._is_lost(file):
+                # It was ingested before, with other settings perhaps.
+                self.report.known.append(file.where)
+                self.report.notes.append(f"{error} It was ingested before, and its samples stay as they are.")
+                return
+        _set_aside(file.path, error, self.settings, self.report)
 
     def _wait(self, file: InboxFile) -> None:
         self._replaced.difference_update(self._known.keys(file))

@@ -18,6 +18,7 @@ from har.errors import LabelError
 from har.jobs._label_checks import overlapping, require_recordings
 from har.jobs._label_table import COLUMNS, TABLE, read_labels
 from har.lake import Lake
+from har.monitoring.decisions import open_training
 from har.project import Project
 from har.registry import whoami
 from har.schema import IMPORTED, IMPORTED_ID
@@ -53,6 +54,7 @@ class Import:
         recordings: date, subject, session, `windows` that get a label, and `replaced`, how many of these have another
             one so far.
         overlapping: rows that overlap a later one about the same subject with another activity; the later one counts.
+        outside: the lines of labels within which nothing was recorded.
     """
 
     batch: str
@@ -60,6 +62,7 @@ class Import:
     new: int
     recordings: pl.DataFrame
     overlapping: int
+    outside: tuple[int, ...]
 
 
 def import_labels(project: Project, path: Path, *, dry_run: bool = False) -> Import:
@@ -71,12 +74,11 @@ def import_labels(project: Project, path: Path, *, dry_run: bool = False) -> Imp
         dry_run: only say what the labels match.
 
     Raises:
-        LabelError: see `read_labels`; or a line is about a subject that the lake does not have, or about an interval in
-            which it has no recording and no request of this subject.
+        LabelError: see `read_labels`; or a subject is not in the lake, or none of its labels is within a recording.
     """
     settings, lake = project.settings, project.lake
     labels = read_labels(path, settings)
-    require_recordings(lake, labels, path)
+    outside = require_recordings(lake, labels, path)
     windows = matched_windows(lake, settings, labels)
     new = len(_rows(lake, labels).join(_known_ids(lake), on="feedback_id", how="anti"))
     batch = "" if dry_run or not new else f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S}-{_digest(labels.write_csv())[:4]}"
@@ -91,6 +93,7 @@ def import_labels(project: Project, path: Path, *, dry_run: bool = False) -> Imp
             pl.len().cast(pl.Int64).alias("windows"), replaced
         ),
         overlapping=overlapping(labels),
+        outside=outside,
     )
 
 
@@ -190,11 +193,13 @@ def why_none_are_requested(lake: Lake) -> str:
     """The reason why `requested_labels` is empty, in a sentence that says what to do."""
     if not lake.scores.partitions():
         return "No labels are wanted: nothing was scored yet. Score the recordings: har score."
-    newest = lake.decisions.read(columns=["date", "decided_at", "action"]).sort("date", "decided_at")
-    if newest.is_empty():
+    rows = lake.decisions.read().sort("date", "decided_at")
+    if rows.is_empty():
         return "No labels are wanted: no day was monitored yet. Judge the scored days: har monitor."
-    date, _, action = newest.row(-1)
-    return f"No labels are wanted: none were requested up to {date}, whose decision was: {action}."
+    waits = open_training(rows.filter(pl.col("action") == "retrain"))
+    newest = rows.row(-1, named=True)
+    said = f"No labels were requested up to {newest['date']}, whose decision was: {newest['action']}."
+    return f"{said} {waits.sentence}" if waits else said
 
 
 def _rows(lake: Lake, labels: pl.DataFrame, *, source: str = "", batch: str = "") -> pl.DataFrame:

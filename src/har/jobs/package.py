@@ -153,16 +153,23 @@ def package(
     """
     began = time.perf_counter()
     name = project.settings.project.name
-    choice = once(each, choose_models, ChoicePart(project, version, shadow))
-    number, key = choice.version.number, choice.key(_code(project.settings.root))
+    # Chosen under the lock: the champion may have changed while another run held it.
     with bentos.lock():
-        known = project.registry.version(number).tags
-        tags = [known.get(tag, "") for tag in TAGS]
-        built = not all(tag.endswith(f":{key}") for tag in tags) or not bentos.holds(*tags, f"{name}:{key}")
-        if built:
-            tags = _build_and_check(project, bentos, choice, key, each)
-        else:
-            console.print(f"Version {number} is packaged already: {', '.join(tags)}.", highlight=False)
+        while True:
+            choice = once(each, choose_models, ChoicePart(project, version, shadow))
+            number, key = choice.version.number, choice.key(_code(project.settings.root))
+            known = project.registry.version(number).tags
+            tags = [known.get(tag, "") for tag in TAGS]
+            built = not all(tag.endswith(f":{key}") for tag in tags) or not bentos.holds(*tags, f"{name}:{key}")
+            if built:
+                tags = _build_and_check(project, bentos, choice, key, each)
+            else:
+                console.print(f"Version {number} is packaged already: {', '.join(tags)}.", highlight=False)
+            champion = number if version is not None else project.registry.champion().number
+            if champion == number:
+                break
+            # A promotion or a rollback during the build: `latest` must not mean the version that no longer serves.
+            console.print(f"Version {champion} is the champion since: it is packaged next.", highlight=False)
         bentos.point_at(*tags, f"{name}:{key}")
     return PackageReport(number, tags[0], tags[1], built, round(time.perf_counter() - began, 1))
 
@@ -250,8 +257,11 @@ def _served(part: CheckPart, route: str, body: bytes, kind: str) -> bytes:
     import httpx
 
     with (
-        temporary_folder("test") as journal,
-        part.bentos.serving(part.tag, {**_LONG_TIMEOUTS, "HAR_PATHS__JOURNAL": str(journal)}) as address,
+        temporary_folder("test") as folder,
+        # Its temporary files as well: a service that is killed does not remove them.
+        part.bentos.serving(
+            part.tag, {**_LONG_TIMEOUTS, "HAR_PATHS__JOURNAL": str(folder / "journal"), "TMPDIR": str(folder)}
+        ) as address,
     ):
         try:
             # The bento runs on this machine, which a proxy cannot reach.

@@ -15,6 +15,11 @@ from har.schema import ACCEPTED, IMPORTED_ID, TIME
 from har.settings import Settings
 
 
+def unreviewed(lake: Lake) -> int:
+    """How many feedbacks nobody has accepted or rejected."""
+    return int(lake.labels.scan().filter(is_unreviewed()).select(pl.len()).collect().item())
+
+
 def reviewable_feedback(lake: Lake, settings: Settings) -> pl.DataFrame:
     """Feedback by source and subject, the newest last; what it would label, and what speaks against it.
 

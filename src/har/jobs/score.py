@@ -15,7 +15,7 @@ from typing import Protocol
 
 import polars as pl
 
-from har.console import track
+from har.console import console, track
 from har.errors import SettingsError
 from har.inference import Classifier
 from har.jobs._each import Each, in_threads, once
@@ -151,6 +151,13 @@ def score(
     if profiler and chunks:
         once(each, remove_old_profiles, project)
     summaries = summarise(project, each=each)
+    serving = project.registry.champion().number
+    if serving != champion.number:
+        console.print(
+            f"[yellow]Version {serving} serves since this run began, and {champion.number} scored: to score the same "
+            "days with the new champion, har score --rescore.[/]",
+            highlight=False,
+        )
     return ScoreReport(
         model_version=champion.number,
         samples_version=samples_version,

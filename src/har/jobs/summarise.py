@@ -5,11 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import io
 import os
-import time
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
-
-import polars as pl
 
 from har.files import write_atomically
 from har.jobs._each import Each, in_turn, once
@@ -40,34 +38,55 @@ def summarise(project: Project, *, each: Each = in_turn) -> tuple[Path, ...]:
 def summarise_dates(part: SummaryPart) -> tuple[Path, ...]:
     """Write the summary of each day; returns the pages."""
     settings = part.project.settings
-    pages = tuple(write_summary(part.project.lake, settings, date) for date in part.dates)
+    # Read before the predictions: those written meanwhile make the page outdated.
+    stamps = _stamps(part.project.lake)
+    pages = tuple(write_summary(part.project.lake, settings, date, stamps.get(date)) for date in part.dates)
     write_index(settings.path("reports"), title=settings.project.name)
     return pages
 
 
 def outdated(lake: Lake, settings: Settings) -> list[dt.date]:
-    """Dates without a summary, or with predictions that are newer than it."""
-    scored = lake.scores.read(columns=["date", "scored_at"]).group_by("date").agg(pl.col("scored_at").max())
-    newest = {date: scored_at.timestamp() for date, scored_at in scored.iter_rows()}
-    # Predictions of the online service have no row in `scores`.
-    for (date, _), written_at in lake.predictions.written_at().items():
-        newest[date] = max(newest.get(date, 0.0), written_at)
+    """Dates without a summary, or with other predictions than those that it shows."""
     folder = settings.path("reports") / "activity"
 
-    def summarised_at(date: dt.date) -> float:
+    def shown(date: dt.date) -> int:
         page = folder / f"{date}.html"
-        return page.stat().st_mtime if page.exists() else 0.0
+        return page.stat().st_mtime_ns // 1000 if page.exists() else 0
 
-    return sorted(date for date, written_at in newest.items() if summarised_at(date) < written_at)
+    return sorted(date for date, stamp in _stamps(lake).items() if shown(date) != stamp)
 
 
-def write_summary(lake: Lake, settings: Settings, date: dt.date) -> Path:
+def _stamps(lake: Lake) -> dict[dt.date, int]:
+    """A time stamp per date, in microseconds, that changes with every write to the date's predictions.
+
+    It is the second of the newest write, and a checksum of all of them in place of the fraction: a clock that was put
+    back would make newer predictions look older than the page.
+    """
+    writes: dict[dt.date, list[tuple[str, str, float]]] = {}
+    for date, subject, scored_at in lake.scores.read(columns=["date", "subject", "scored_at"]).iter_rows():
+        writes.setdefault(date, []).append((subject, "scored", scored_at.timestamp()))
+    # Predictions of the online service have no row in `scores`.
+    for (date, subject), written_at in lake.predictions.written_at().items():
+        writes.setdefault(date, []).append((subject, "written", written_at))
+    return {
+        date: int(max(when for *_, when in found)) * 1_000_000 + zlib.crc32(repr(sorted(found)).encode()) % 1_000_000
+        for date, found in writes.items()
+    }
+
+
+def write_summary(lake: Lake, settings: Settings, date: dt.date, stamp: int | None = None) -> Path:
     """Write `activity/<date>.parquet` and `.html` under the reports' folder.
+
+    Args:
+        lake: has the predictions.
+        settings: the project's.
+        date: the day.
+        stamp: the page's time stamp in microseconds, which says what it shows; None: that of the lake now.
 
     Returns:
         The page.
     """
-    began = time.time()
+    stamp = _stamps(lake).get(date, 0) if stamp is None else stamp
     wanted = [partition for partition in lake.predictions.partitions() if partition[0] == date]
     predictions = counted_once(lake.predictions.read(partitions=wanted))
     summary = activity_minutes(predictions)
@@ -76,5 +95,5 @@ def write_summary(lake: Lake, settings: Settings, date: dt.date) -> Path:
     summary.write_parquet(table)
     write_atomically(folder / f"{date}.parquet", table.getvalue())
     page = write_atomically(folder / f"{date}.html", render_activity(summary, settings, date, predictions))
-    os.utime(page, (began, began))  # predictions written meanwhile are newer and make the page outdated
+    os.utime(page, ns=(stamp * 1000, stamp * 1000))
     return page

@@ -6,8 +6,9 @@ nightly job with its row in `scores`, its online predictions with its rows in `r
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import polars as pl
@@ -16,6 +17,9 @@ from har.errors import LakeDamageError
 from har.lake._lake import Lake
 from har.lake._table import Table
 from har.lake._where import Partition, in_order
+
+_LOOKS = 4
+_PAUSE_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -56,9 +60,12 @@ def losses(lake: Lake) -> list[Loss]:
 
 
 def _disagreements(lake: Lake) -> list[Loss]:
-    counted = (_counts(lake.samples, _samples_too_few(lake), "samples", "`recordings`"),)
-    counted += (_counts(lake.predictions, _predictions_off(lake), "predictions", "`scores`"),)
-    counted += (_counts(lake.predictions, _online_off(lake), "online predictions", "`requests`"), _versions(lake))
+    counted = (
+        _counts(lake.samples, _samples_too_few(lake), "samples", "`recordings`"),
+        _counts(lake.predictions, _predictions_off(lake), "predictions", "`scores`"),
+        _counts(lake.predictions, _online_off(lake), "online predictions", "`requests`"),
+        _versions(lake),
+    )
     return [loss for loss in counted if loss]
 
 
@@ -84,8 +91,7 @@ def require_samples(lake: Lake, partitions: Collection[Partition] | None = None)
     Raises:
         LakeDamageError: names the first one, and how to load it again.
     """
-    gone = to_load_again(lake)
-    gone = gone if partitions is None else gone.intersection(partitions)
+    gone = _lasting(lambda: to_load_again(lake), partitions)
     if gone:
         (date, subject), *others = sorted(gone)
         recorded, found = _recorded(lake).get((date, subject), 0), lake.samples.counts().get((date, subject), 0)
@@ -103,15 +109,27 @@ def require_predictions(lake: Lake) -> None:
     Raises:
         LakeDamageError: names the first subject-day.
     """
-    gone = sorted(to_score_again(lake))
+    gone = _lasting(lambda: to_score_again(lake), None)
     if gone:
-        (date, subject), *others = gone
+        (date, subject), *others = sorted(gone)
         raise LakeDamageError(
             where=f"predictions, {date}, subject {subject}",
             expected="the predictions that `scores` counts",
             got=f"fewer or damaged ones{f', and {len(others)} more such subject-days' if others else ''}",
             remedy="Make them again: `har score`. `har check` lists everything that is missing.",
         )
+
+
+def _lasting(
+    find: Callable[[], frozenset[Partition]], partitions: Collection[Partition] | None
+) -> frozenset[Partition]:
+    """What is found at every look: another process may just be between its commits to two tables."""
+    gone = find() if partitions is None else find().intersection(partitions)
+    for _ in range(_LOOKS - 1):
+        if gone:
+            time.sleep(_PAUSE_S)
+            gone &= find()
+    return gone
 
 
 def _recorded(lake: Lake) -> dict[Partition, int]:

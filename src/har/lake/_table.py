@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -14,21 +13,20 @@ import polars as pl
 from deltalake import ColumnProperties, CommitProperties, DeltaTable, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 
-from har.errors import LakeDamageError, LakeError
-from har.lake._commits import Commits
+from har.errors import LakeError
+from har.lake._keys import Added, hashes
 from har.lake._lock import TableLock
-from har.lake._reader import File, Reader
+from har.lake._readable import ReadableTable
+from har.lake._reader import File
 from har.lake._where import Partition, either, in_order, ordered, partitions_of, ranges, sql
 
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_MICROSECOND = dt.timedelta(microseconds=1)
 _LOCK_TIMEOUT_S = 60.0
 _COMMIT_ATTEMPTS = 5
 _SMALL_FILES = 32
 """Compact a partition once it has this many files; every append adds one."""
 
 
-class Table:
+class Table(ReadableTable):
     """A Delta table, partitioned by date and subject, with a fixed schema.
 
     A file lock, which the operating system releases when its process ends, lets one writer at a time change the table.
@@ -54,13 +52,9 @@ class Table:
         measured: bool = False,
         rebuild: str = "",
     ) -> None:
-        self.path = path
-        self.name = path.name
-        self.schema = schema
-        self.rebuild = rebuild
-        self._reader = Reader(path, schema, frozenset(added), rebuild)
-        self._commits = Commits(path)
+        super().__init__(path, schema, added=added, rebuild=rebuild)
         self._retired = frozenset(retired)
+        self._own: Added | None = None
         plain = ColumnProperties(dictionary_enabled=False)
         # Statistics of a binary column are useless, and would copy whole values into the log.
         opaque = ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE")
@@ -70,113 +64,13 @@ class Table:
             column_properties={name: opaque for name, dtype in schema.items() if dtype == pl.Binary} or None,
         )
 
-    def version(self) -> int:
-        """The newest version, -1 before the first write."""
-        table = self._open()
-        return -1 if table is None else table.version()
-
-    def scan(self, version: int | None = None, partitions: Iterable[Partition] | None = None) -> pl.LazyFrame:
-        """The table, or some of its partitions, lazily, at a version (None: the newest); empty before a first write.
-
-        Collect it with `collect`, which explains damage.
-        """
-        table = self._open(version)
-        return pl.LazyFrame(schema=self.schema) if table is None else self._reader.scan(table, partitions)
-
-    def collect(self, frame: pl.LazyFrame, version: int | None = None) -> pl.DataFrame:
-        """Collect a frame that was made of `scan`.
-
-        Raises:
-            LakeDamageError: a file is missing or damaged; names its partition.
-        """
-        return self._reader.collect(frame, self._open(version))
-
-    def read(
-        self,
-        version: int | None = None,
-        partitions: Iterable[Partition] | None = None,
-        columns: Iterable[str] | None = None,
-    ) -> pl.DataFrame:
-        """Like `scan`, but collected; within a partition rows have the order in which they were written."""
-        frame = self.scan(version, partitions)
-        return self.collect(frame if columns is None else frame.select(list(columns)), version)
-
-    def each(
-        self, version: int | None, partitions: Iterable[Partition], columns: Iterable[str], *, verify: bool = False
-    ) -> Iterator[tuple[Partition, pl.DataFrame]]:
-        """One partition at a time, in the given order; `columns` must not name date and subject, the partition itself.
-
-        Reads the files that the log lists: takes half the time of a scan, and memory for one partition.
-
-        Args:
-            version: of the table; None: the newest.
-            partitions: to read.
-            columns: to return.
-            verify: compare the files' checksums first, which reads whole files.
-
-        Raises:
-            LakeDamageError: a file is missing or damaged; names its partition.
-        """
-        wanted, columns = list(partitions), list(columns)
-        files = self._reader.files(self._open(version))
-        for partition in wanted:
-            if verify:
-                self._reader.require_intact({partition: files.get(partition, [])})
-            yield partition, self._reader.read(files.get(partition, []), columns, partition)
-
-    def partitions(self, version: int | None = None) -> list[Partition]:
-        """All partitions (date, subject), sorted; read from the log, not from the data."""
-        table = self._open(version)
-        if table is None:
-            return []
-        return in_order((dt.date.fromisoformat(part["date"]), part["subject"]) for part in table.partitions())
-
-    def count(self) -> int:
-        """Number of rows, from the statistics in the log, not from the data."""
-        return sum(self.counts().values())
-
-    def counts(self, filled: str | None = None) -> dict[Partition, int]:
-        """Number of rows of each partition, from the statistics in the log, not from the data.
-
-        Args:
-            filled: only rows with a value in this column.
-        """
-        table = self._open()
-        if filled is not None and (table is None or filled in self._reader.absent(table)):
-            return dict.fromkeys(self._reader.files(table), 0)
-        empty = f"null_count.{filled}"
-        return {
-            partition: sum(file["num_records"] - (file[empty] if filled else 0) for file in group)
-            for partition, group in self._reader.files(table).items()
-        }
-
-    def partitions_with_nulls(self, column: str) -> list[Partition]:
-        """Partitions that may have a null in this column, sorted; read from the statistics in the log."""
-        files = self._reader.files(self._open())
-        nulls = f"null_count.{column}"
-
-        def may_have(file: File) -> bool:
-            return file.get(nulls) is None or bool(file[nulls])
-
-        return in_order(partition for partition, group in files.items() if any(map(may_have, group)))
-
-    def changed_since(self, version: int) -> list[Partition]:
-        """Partitions whose files differ from those at `version`, sorted; read from the log, not from the data."""
-        new, old = (
-            {partition: {file["path"] for file in files} for partition, files in self._reader.files(table).items()}
-            for table in (self._open(), self._open(version))
-        )
-        return in_order(partition for partition in {*new, *old} if new.get(partition) != old.get(partition))
-
-    def written_at(self) -> dict[Partition, float]:
-        """When each partition's newest file was written, in seconds since 1970; read from the log."""
-        files = self._reader.files(self._open())
-        return {
-            partition: max(file["modification_time"] for file in group) / 1000 for partition, group in files.items()
-        }
-
     def lost(self) -> set[Partition]:
-        """Partitions of commits that were written here and are gone, and that no later commit wrote anew."""
+        """Partitions of commits that were written here and are gone, and that no later commit wrote anew.
+
+        Somebody who removes the folder of a table that a command makes again has lost nothing.
+        """
+        if self.rebuild and not self.path.exists():
+            return set()
         table = self._reader.open()
         lost = self._commits.lost(-1 if table is None else table.version())
         return {partition for partitions in lost.values() for partition in partitions}
@@ -230,21 +124,6 @@ class Table:
         """Forget which commits there should be."""
         with self.lock():
             self._commits.forget()
-
-    def spans(self, column: str) -> dict[Partition, tuple[int, int]]:
-        """First and last time in a column of each partition, in µs since 1970; read from the log, not from the data.
-
-        The log has milliseconds: the last time is rounded up. Partitions with a file without statistics are left out.
-        """
-        found: dict[Partition, tuple[int, int]] = {}
-        for partition, files in self._reader.files(self._open()).items():
-            ends = [(file.get(f"min.{column}"), file.get(f"max.{column}")) for file in files]
-            if all(first is not None and last is not None for first, last in ends):
-                found[partition] = (
-                    min((first - _EPOCH) // _MICROSECOND for first, _ in ends),
-                    max((last - _EPOCH) // _MICROSECOND for _, last in ends) + 1_000,
-                )
-        return found
 
     def replace(
         self, frame: pl.DataFrame, partitions: Iterable[Partition], *, keep: str | pl.Expr | None = None
@@ -310,14 +189,37 @@ class Table:
         with self.lock():
             self.require_all_commits()
             keys = frame.select(names).with_row_index("row").unique(names, keep="first", maintain_order=True)
-            known = self.collect(self.scan(partitions=partitions_of(keys)).filter(ranges(keys, key)).select(names))
-            rows = keys.join(known, on=names, how="anti", maintain_order="left")["row"]
-            new = frame if len(rows) == len(frame) else frame[rows]
+            added = self._since(tuple(names))
+            marks = hashes(keys.select(names))
+            rows = self._not_at(added.base, keys, key)
+            again = keys.filter(pl.Series(added.keys.may_hold(marks), dtype=pl.Boolean))
+            if len(again):  # rows that come twice, or a hash that two keys share
+                seen = again.join(self._not_at(None, again, key), on="row", how="anti")
+                rows = rows.join(seen, on="row", how="anti", maintain_order="left")
+            chosen = rows["row"]
+            new = frame if len(chosen) == len(frame) else frame[chosen]
             if len(new):
                 parts = new["date"].n_unique()
                 version = self._commit(lambda table: self._write(table, new, mode="append", partitions=parts))
                 self._commits.add(version, partitions_of(new), whole=False)
+                added.keys.add(hashes(rows.select(names)))
+                if version == added.version + 1:
+                    added.version = version  # else another host wrote, too, and the next addition looks everything up
             return len(new)
+
+    def _since(self, names: tuple[str, ...]) -> Added:
+        """What this process added, if nobody else has written since; else nothing, from the newest version on."""
+        version = self.version()
+        if self._own is None or self._own.version != version or self._own.names != names:
+            self._own = Added(names, version, version)
+        return self._own
+
+    def _not_at(self, version: int | None, keys: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
+        """The rows of `keys` that the table does not hold at a version."""
+        names = ["date", "subject", *key]
+        rows = self.scan(version, partitions_of(keys)).filter(ranges(keys, key)).select(names)
+        known = self.collect(rows, version)
+        return keys.join(known, on=names, how="anti", maintain_order="left")
 
     def amend(self, frame: pl.DataFrame, key: Sequence[str]) -> int:
         """Update rows by key in one commit: set the other columns of `frame`.
@@ -361,7 +263,7 @@ class Table:
 
         with self.lock():
             self.require_all_commits()
-            version = self._commit(write)
+            version = self._commit(write, keeps_keys=True)
             if version >= 0:
                 self._commits.add(version, partitions_of(frame), whole=False)
         return changed
@@ -373,7 +275,8 @@ class Table:
             many = [one for one in in_order(partitions) if len(files.get(one, [])) >= _SMALL_FILES]
             for date, subject in many:
                 chosen = [("date", "=", date.isoformat()), ("subject", "=", subject)]
-                version = self._commit(partial(_merge_files, chosen=chosen, properties=self._properties))
+                merge = partial(_merge_files, chosen=chosen, properties=self._properties)
+                version = self._commit(merge, keeps_keys=True)
                 self._commits.add(version, [], whole=False)
         return len(many)
 
@@ -413,12 +316,16 @@ class Table:
             )
         return frame
 
-    def _commit(self, write: Callable[[DeltaTable | None], object]) -> int:
+    def _commit(self, write: Callable[[DeltaTable | None], object], *, keeps_keys: bool = False) -> int:
         for attempt in range(_COMMIT_ATTEMPTS):
             try:
                 table = self._open()
+                before = -1 if table is None else table.version()
                 write(table)
-                return self.version() if table is None else table.version()
+                after = self.version() if table is None else table.version()
+                if keeps_keys and self._own is not None and self._own.version == before and after <= before + 1:
+                    self._own.version = after
+                return after
             except CommitFailedError:  # by a writer on another host, which the file lock does not stop
                 if attempt == _COMMIT_ATTEMPTS - 1:
                     raise
@@ -469,18 +376,6 @@ class Table:
                 partition = (pl.lit(date, pl.Date).alias("date"), pl.lit(subject).alias("subject"))
                 parts.append(rows.with_columns(partition).select(self.schema.names()))
         return pl.concat(parts)
-
-    def _open(self, version: int | None = None) -> DeltaTable | None:
-        table = self._reader.open(version)
-        if table is None and version is None and self._commits.exists and not self.rebuild:
-            raise LakeDamageError(
-                where=str(self.path / "_delta_log"),
-                expected="the log of a table that was written before",
-                got="none",
-                remedy="Restore the folder from a backup; or begin the table anew: move the folder elsewhere, then run "
-                "`har check --accept`.",
-            )
-        return table
 
 
 def _merge_files(table: DeltaTable | None, chosen: list[tuple[str, str, str]], properties: WriterProperties) -> None:

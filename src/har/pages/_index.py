@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from har.files import write_atomically
+from har.files import make_folder, write_atomically
 from har.pages._render import render
 
 _LISTED = 14
@@ -25,7 +25,7 @@ def write_index(reports: Path, *, title: str) -> Path:
     Returns:
         The page.
     """
-    reports.mkdir(parents=True, exist_ok=True)
+    make_folder(reports)
     # Two jobs at once: each lists the folder as it is then, and the later one lists the pages of both.
     with FileLock(reports / ".index.lock"):
         return write_atomically(reports / "index.html", render_contents(reports, title=title))

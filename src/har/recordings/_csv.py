@@ -58,6 +58,7 @@ def _parse(layout: CsvLayout, columns: dict[str, int], numbers: Sequence[str]) -
     try:
         frame = pl.read_csv(
             layout.path,
+            glob=False,
             has_header=False,
             skip_lines=layout.above,
             separator=layout.separator,

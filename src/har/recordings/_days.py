@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -37,13 +38,16 @@ def cut_at_midnight(file: InboxFile, recording: Recording, settings: Settings) -
 
     A recording within one date, whichever it is, is one part on the date of its folder: folders may be named by the
     date of another time zone. Otherwise each part is stored under its own date. The part on the folder's date keeps its
-    session; the others get `<session>-<folder's date>`, so that two nights named alike stay apart.
+    session; the others get `<session>-<folder's date>`, so that two nights named alike stay apart. Less than a second
+    beyond midnight is no part of its own: exports of a day often end with the first sample of the next.
     """
     times = recording.frame["time"]
     ends = times.gather([0, len(times) - 1]).dt.convert_time_zone(settings.project.timezone).dt.date()
     if ends[0] == ends[1]:
         return [Part(file.date, file.session, recording)]
-    dates = times.dt.convert_time_zone(settings.project.timezone).dt.date()
+    dates = _long_enough(times.dt.convert_time_zone(settings.project.timezone).dt.date(), settings.sensors.rate_hz)
+    if dates.n_unique() == 1:
+        return [Part(file.date, file.session, recording)]
     parts = []
     for date in dates.unique().sort():
         session = file.session if date == file.date else f"{file.session}-{file.date}"
@@ -51,6 +55,19 @@ def cut_at_midnight(file: InboxFile, recording: Recording, settings: Settings) -
         names = [pl.lit(date).alias("date"), pl.lit(session).alias("session")]
         parts.append(Part(date, session, dataclasses.replace(own, frame=own.frame.with_columns(names))))
     return parts
+
+
+def _long_enough(dates: pl.Series, least: float) -> pl.Series:
+    """The date of each sample, in order, where a date with fewer samples than `least` becomes the one before it.
+
+    The first date becomes the one after it.
+    """
+    counts = dates.value_counts().sort(dates.name)
+    long = counts.filter(pl.col("count") >= least)[dates.name]
+    if long.is_empty():
+        return pl.repeat(dates[0], len(dates), dtype=pl.Date, eager=True)
+    before = np.maximum(long.search_sorted(dates, side="right").to_numpy().astype(np.int64) - 1, 0)
+    return long.gather(before)
 
 
 def kept(recording: Recording, rows: NDArray[np.bool_], settings: Settings) -> Recording:
@@ -72,16 +89,16 @@ def kept(recording: Recording, rows: NDArray[np.bool_], settings: Settings) -> R
 def _share(quality: Quality, rows: NDArray[np.bool_], frame: pl.DataFrame, settings: Settings) -> Quality:
     times = frame["time"].to_physical().to_numpy()
     flags = frame["flags"].to_numpy()
-    counted = {
+    counted: dict[str, Any] = {
         "gaps": int(frame["segment"][-1]),
         "longest_gap_s": float(np.diff(times).max(initial=0)) / 1e6,
         "coverage": round(quality.coverage * coverage(times, settings.sensors.rate_hz), 6)
         if quality.resampled
         else coverage(times, quality.measured_rate_hz),
-        **{name: int(((flags & FLAGS[name]) > 0).sum()) for name in ("saturated", "stuck")},
+        **{name: int(((flags & FLAGS[name]) > 0).sum()) for name in ("saturated", "stuck", "interpolated")},
         "unlabelled": frame["activity"].null_count(),
     }
-    shares = {
+    shares: dict[str, Any] = {
         field.name: _proportion(getattr(quality, field.name), rows)
         for field in dataclasses.fields(quality)
         if field.name not in counted and type(getattr(quality, field.name)) is int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +47,7 @@ def order_rows(
         RecordingTimeError: time runs back otherwise, or more than `MOST_REPEATED` of the rows are repetitions.
     """
     count = len(times)
-    if (np.diff(times) > 0).all():
+    if (np.diff(times) >= 0).all():  # no stamp occurs in two blocks
         return Order(np.arange(count), 0, 0)
     repeated = _repeated(times, values, labels)
     if repeated.sum() > MOST_REPEATED * count:
@@ -102,11 +103,11 @@ def _check_blocks(parsed: Parsed, times: NDArray[np.int64], rest: NDArray[np.int
     begins = np.unique(np.append(0, begins))
     low, high = np.minimum.reduceat(stamps, begins), np.maximum.reduceat(stamps, begins)
     sizes = np.diff(np.append(begins, len(stamps)))
-    for block in np.flatnonzero(sizes > 1):  # within a block, time may run back by the slack only
-        part = stamps[begins[block] : begins[block] + sizes[block]]
+    for first, size in zip(begins[sizes > 1], sizes[sizes > 1], strict=True):
+        part = stamps[first : first + size]
         late = np.maximum.accumulate(part) - part
-        if (late > slack).any():
-            _refuse_time_back(parsed, times, rest, int(begins[block] + np.argmax(late > slack)), overlap=True)
+        if (late > slack).any():  # within a block, time may run back by the slack only
+            _refuse_time_back(parsed, times, rest, int(first + np.argmax(late > slack)), overlap=True)
 
     before = np.maximum.accumulate(np.append(stamps.min(), high[:-1]))
     by_time = np.argsort(low, kind="stable")
@@ -123,7 +124,7 @@ def _check_blocks(parsed: Parsed, times: NDArray[np.int64], rest: NDArray[np.int
 
 def _refuse_time_back(
     parsed: Parsed, times: NDArray[np.int64], rest: NDArray[np.int64], position: int, *, overlap: bool
-) -> None:
+) -> NoReturn:
     row = int(rest[position])
     before = int(rest[np.argmax(times[rest[:position]])])
     split = "If the clock was set or two recordings were joined, split the file here into two sessions"

@@ -1,16 +1,75 @@
-"""Read Parquet files."""
+"""Read Parquet files.
+
+Arrow decodes them: polars aborts the process at some damaged pages, and with it everything else that was to be read.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from har.errors import EmptyRecordingError, MalformedRowError, NotARecordingError
+from har.parquet import check_parquet
 from har.recordings._foreign import HEAD_BYTES, refuse_foreign
 from har.recordings._table import Parsed, optional_columns, optional_values, wanted_columns
 from har.settings import Settings
+
+_BLOCK_ROWS = 250_000
+
+
+class ParquetFile:
+    """The columns of an open Parquet file, and their rows block by block."""
+
+    def __init__(self, file: pq.ParquetFile) -> None:
+        self._file = file
+        self.header = list(file.schema_arrow.names)
+        self.rows = int(file.metadata.num_rows)
+
+    def blocks(self, columns: Sequence[str], rows: int = _BLOCK_ROWS) -> Iterator[pl.DataFrame]:
+        """Blocks of `rows` rows at most, at least one; stamps with a zone are in UTC."""
+        schema = self._file.schema_arrow
+        fields = [_plain(schema.field(name)) for name in columns]
+        yield pl.DataFrame(pa.schema(fields).empty_table())
+        for batch in self._file.iter_batches(rows, columns=list(columns)):
+            table = pa.Table.from_batches([batch]).select(list(columns))
+            yield pl.DataFrame(table.cast(pa.schema(fields)))
+
+
+def _plain(field: pa.Field) -> pa.Field:
+    """A field of a type that polars knows: no dictionary, and UTC for every zone."""
+    kind = field.type
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if pa.types.is_timestamp(kind) and kind.tz is not None:
+        kind = pa.timestamp(kind.unit, "UTC")
+    return pa.field(field.name, kind)
+
+
+@contextmanager
+def opened_parquet(path: Path, where: str) -> Iterator[ParquetFile]:
+    """Open a Parquet file; what goes wrong while it is read is the file's.
+
+    Raises:
+        NotARecordingError: it is damaged, of another format, too large when decoded, or has a type that cannot be
+            read.
+        OSError: the disk refuses to read it.
+    """
+    check_parquet(path, (), where=where)  # the footer, before Arrow trusts it
+    try:
+        with pq.ParquetFile(path, memory_map=True, page_checksum_verification=True) as file:
+            yield ParquetFile(file)
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise NotARecordingError.damaged_parquet(where, error) from error
+    except (pa.ArrowException, UnicodeDecodeError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise NotARecordingError.damaged_parquet(where, error) from error
 
 
 def read_parquet(path: Path, where: str, settings: Settings) -> Parsed:
@@ -33,12 +92,10 @@ def read_parquet(path: Path, where: str, settings: Settings) -> Parsed:
             got="text",
             remedy="Rename it to .csv if it is CSV; otherwise export it as CSV or Parquet.",
         )
-    try:
-        header = list(pl.read_parquet_schema(path))
-        columns = wanted_columns(header, settings, where)
-        frame = pl.read_parquet(path, columns=list(columns), use_pyarrow=False)
-    except (pl.exceptions.PolarsError, OSError, pl.exceptions.PanicException) as error:
-        raise NotARecordingError.damaged_parquet(where, error) from error
+    with opened_parquet(path, where) as file:
+        columns = wanted_columns(file.header, settings, where)
+        check_parquet(path, columns, where=where, row_groups_at_once=0)
+        frame = pl.concat(file.blocks([*columns]))
     if not len(frame):
         raise EmptyRecordingError.no_rows(where)
     for name in settings.sensors.channels:

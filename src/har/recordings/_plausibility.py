@@ -19,6 +19,10 @@ from har.settings import Sensor, Settings
 _LEAST = 50
 """Samples; a shorter recording tells nothing."""
 _WINDOW_S = 4.0
+_WINDOWS = 1000
+"""Spread over a recording; more tell nothing new."""
+_LOOKED_AT = 10_000
+"""Samples that are compared between channels, spread over the recording."""
 _BLOCK_S = 0.5
 _TURN = 0.15
 """Radians; how far gravity must turn within a block for the turn to be measured."""
@@ -50,7 +54,7 @@ def oddities(samples: Samples, settings: Settings) -> list[str]:
     unit = gyroscope.unit if gyroscope is not None else ""
     windows = _blocks(samples, round(_WINDOW_S * settings.sensors.rate_hz))
     judge = Doubts(units=settings.sensors.units, rate_hz=settings.sensors.rate_hz, length=max(1, windows.shape[1]))
-    codes = [doubt.code for doubt in judge.of(windows)]
+    codes = [doubt.code for doubt in judge.of(windows[:: max(1, len(windows) // _WINDOWS)])]
     notes += [_SENTENCES[code].format(unit=unit) for code in codes if code in _SENTENCES]
     axes = [len(sensor.channels) for sensor in (settings.sensors.accelerometer, gyroscope) if sensor is not None]
     if unit == "deg/s" and axes == [3, 3] and not notes:
@@ -83,9 +87,10 @@ def _dead(values: NDArray[np.float32], names: tuple[str, ...], sensor: Sensor, f
 
 def _equal(values: NDArray[np.float32], names: tuple[str, ...]) -> list[str]:
     """Pairs of channels with the same values: one column was taken for two."""
-    moving = [place for place in range(len(values)) if (values[place] != values[place, 0]).any()]
+    some = values[:, :: max(1, values.shape[1] // _LOOKED_AT)]
+    moving = [place for place in range(len(some)) if (some[place] != some[place, 0]).any()]
     # Compared after scaling: an acceleration in g is stored in m/s².
-    scaled = {place: values[place] / np.abs(values[place]).max() for place in moving}
+    scaled = {place: some[place] / np.abs(some[place]).max() for place in moving}
     return [
         f"{names[one]} and {names[other]} have the same values: one column was taken for both"
         for one, other in combinations(moving, 2)

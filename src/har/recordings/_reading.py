@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,11 +21,11 @@ from har.recordings._cleaning import (
 from har.recordings._contract import breaches, resting_magnitude, sample_contract, unit_remedy
 from har.recordings._csv import read_csv
 from har.recordings._inbox import InboxFile
-from har.recordings._order import order_rows
+from har.recordings._order import Order, order_rows
 from har.recordings._parquet import read_parquet
 from har.recordings._plausibility import oddities
 from har.recordings._resampling import resample
-from har.recordings._spreading import spread
+from har.recordings._spreading import MOST_DROPPED, Spread, spread
 from har.recordings._stamps import utc_microseconds
 from har.recordings._table import Parsed, activity_codes, channel_values, one_value
 from har.recordings._timing import check_date, check_interpolated, check_rate
@@ -146,9 +147,18 @@ def read_recording(file: InboxFile, settings: Settings) -> Recording:
         unlabelled=int((cleaned.labels < 0).sum()),
         interpolated=interpolated,
         stamps_spread=spaced.moved,
-        notes=(*([spaced.note] if spaced.note else []), *oddities(regular, settings)),
+        notes=(*_row_notes(len(times), order, spaced), *oddities(regular, settings)),
     )
     return Recording(frame, quality, placement, device)
+
+
+def _row_notes(count: int, order: Order, spaced: Spread) -> Iterator[str]:
+    """What was done to the rows of a file."""
+    repeated = order.duplicates + spaced.duplicates
+    if repeated > MOST_DROPPED * count:
+        yield f"{repeated / count:.0%} of the rows repeat earlier ones and were dropped"
+    if spaced.note:
+        yield spaced.note
 
 
 def _clean(

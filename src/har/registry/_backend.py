@@ -24,7 +24,7 @@ _URI_VARIABLE = "MLFLOW_TRACKING_URI"
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
-    "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
@@ -121,10 +121,18 @@ def registry_errors(folder: Path) -> Iterator[None]:
         raise RegistryError(
             where=f"registry {os.environ.get(_URI_VARIABLE) or folder}",
             expected="an answer from MLflow",
-            got=str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__,
-            remedy="Check that the folder is writable and that the database or server works; "
-            "`mlflow db upgrade` updates a database of an older release.",
+            got=_cause(error),
+            remedy="Check that the folder is writable, that there is space, and that the database or server works; "
+            "restore a damaged mlflow.db from a backup; `mlflow db upgrade` updates a database of an older release.",
         ) from error
+
+
+def _cause(error: BaseException) -> str:
+    """The first line of the error at the root of another: the database's own words, where it is the database."""
+    while inner := error.__cause__ or getattr(error, "orig", None):
+        error = inner
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 @contextmanager

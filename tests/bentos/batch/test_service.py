@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import gzip
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -139,6 +141,42 @@ def test_a_bad_file_is_refused_by_column_and_row(client: httpx.Client, samples: 
 )
 def test_a_form_that_is_none(client: httpx.Client, headers: dict[str, str], content: bytes) -> None:
     assert refused(client.post("/score", content=content, headers=headers), 400)["field"] == "samples"
+
+
+def test_a_foreign_host_or_origin_is_refused_on_every_path(client: httpx.Client) -> None:
+    for path in ("/", "/model", "/metrics", "/schema.json", "/score", "/nothing"):
+        for headers in ({"Host": "evil.example"}, {"Origin": "https://evil.example"}, {"Origin": "null"}):
+            assert client.get(path, headers=headers).status_code == 403
+    assert client.get("/model", headers={"Origin": str(client.base_url).rstrip("/")}).status_code == 200
+
+
+def test_a_file_that_would_decode_to_gigabytes_is_refused(
+    client: httpx.Client, batch_settings: Settings, tmp_path: Path
+) -> None:
+    zeros = pl.repeat(0.0, 6_000_000, dtype=pl.Float64, eager=True)
+    frame = pl.select(pl.repeat("s", len(zeros)).alias("subject")).with_columns(
+        pl.col("subject").alias("session"),
+        pl.repeat(dt.datetime(2024, 1, 1), len(zeros)).alias("time"),
+        *(zeros.alias(name) for name in batch_settings.sensors.channels),
+    )
+    frame.write_parquet(tmp_path / "bomb.parquet", row_group_size=len(zeros))
+    content = (tmp_path / "bomb.parquet").read_bytes()
+    assert len(content) < 1_000_000
+    response = client.post("/score", content=content, headers={"content-type": "application/vnd.apache.parquet"})
+    assert refused(response, 422)["expected"] == "at most 256 MiB when decoded"
+
+
+def test_a_compressed_body_is_refused(client: httpx.Client) -> None:
+    for path in ("/score", "/score/table"):
+        response = client.post(path, content=gzip.compress(bytes(1000)), headers={"content-encoding": "gzip"})
+        assert refused(response, 415)["field"] == "Content-Encoding"
+
+
+def test_an_unknown_path_leaves_no_metrics(client: httpx.Client) -> None:
+    before = len(client.get("/metrics").text.splitlines())
+    for number in range(30):
+        assert client.post(f"/score/{number}").status_code == 404
+    assert len(client.get("/metrics").text.splitlines()) == before
 
 
 def test_no_pickle(client: httpx.Client) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from serving_support import Service, eventually, movements, write_settings
+from serving_support import Service, bentoml_serving, eventually, movements, write_settings
 
 from bentos.online._contract import Feedback
 from bentos.online._door import Door, listens_beyond, make_token
@@ -197,3 +197,15 @@ def test_over_http(serve: Serve, package: Package) -> None:
     assert httpx.post(f"{wide.url}/feedback", json=body, headers=headers).status_code == 202
     (line,) = eventually(lambda: wide.lines("feedback"))
     assert line["source"] == "127.0.0.1, with token"
+
+
+@pytest.mark.stack
+def test_behind_bentoml(model_store: Path, tmp_path: Path) -> None:
+    """Its workers get the socket from another process, and see what it is bound to all the same."""
+    with bentoml_serving(model_store, tmp_path / "wide", host="0.0.0.0") as served:  # noqa: S104  that is the question
+        assert served.client.post("/feedback", json=ABOUT).status_code == 401
+        token = served.settings.path("feedback_token").read_text().strip()
+        headers = {"Authorization": f"Bearer {token}"}
+        assert served.client.post("/feedback", json=ABOUT, headers=headers).status_code == 202
+        for path in ("/feedback/", "//feedback", "/feedback?x", "/./feedback"):
+            assert served.client.post(path, json=ABOUT).status_code >= 300, path

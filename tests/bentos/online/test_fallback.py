@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from serving_support import (
     listening,
     make_rule,
     movements,
+    read_journal,
     trapped,
     write_settings,
 )
@@ -153,6 +155,33 @@ def test_a_stalling_batch_holds_up_neither_health_nor_small_requests(serve: Serv
     assert batch.is_alive()
     batch.join(10)
     assert service.metric("har_fallback_total", by="rule", reason="deadline") == 1
+
+
+def test_a_stalling_model_holds_up_health_once_and_no_more(serve: Serve, make_package: MakePackage) -> None:
+    service = serve(make_package("trapped"), deadline_ms=1000.0, breaker_failures=100, timeout_s=8.0)
+    assert service.predict(trapped(SLOW))["fallback"] is True
+    with ThreadPoolExecutor(4) as pool, httpx.Client(base_url=service.url, timeout=10) as other:
+        stalled = [pool.submit(service.predict, trapped(SLOW)) for _ in range(2)]
+        for _ in range(10):
+            assert other.get("/livez").status_code == 200
+            assert other.get("/readyz").status_code == 200
+        assert not any(one.done() for one in stalled)
+        assert [one.result()["fallback"] for one in stalled] == [True, True]
+    assert service.predict(movements(1))["fallback"] is False
+
+
+def test_a_call_that_never_ends_does_not_keep_the_service_from_its_end(package: Package, tmp_path: Path) -> None:
+    found, ended = answering(package, tmp_path), threading.Event()
+    found._journal.start()
+    try:
+        found._pool.submit(ended.wait)
+        feedback = found.contract.feedback(b'{"activity": "RUN", "request_id": "a-1"}')
+        found.record(feedback)
+        found.stop()
+        assert not ended.is_set()
+        assert [line["activity"] for line in read_journal(found._journal.folder)] == ["RUN"]
+    finally:
+        ended.set()
 
 
 def test_a_model_slower_than_the_whole_request_may_be_is_504(serve: Serve, make_package: MakePackage) -> None:

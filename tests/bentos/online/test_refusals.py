@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 from typing import Any
@@ -128,7 +129,7 @@ def test_json_that_is_no_object(service: Service, body: Any) -> None:
         ({"windows": GOOD, "subject": "s 01"}, "subject"),
         ({"windows": GOOD, "subject": "s01\n"}, "subject"),
         ({"windows": GOOD, "subject": "s" * 65}, "subject"),
-        ({"windows": GOOD, "session": "ä"}, "session"),
+        ({"windows": GOOD, "session": "a b"}, "session"),
         ({"windows": GOOD, "session": []}, "session"),
         ({"windows": GOOD, "start": "yesterday"}, "start"),
         ({"windows": GOOD, "start": "2026-01-31T09:00:00"}, "start"),
@@ -171,6 +172,14 @@ def test_a_large_body_is_refused_before_it_has_arrived(service: Service) -> None
 def test_other_media_types(service: Service, path: str, kind: str | None) -> None:
     headers = {} if kind is None else {"content-type": kind}
     refused(service.client.post(path, content=b"{}", headers=headers), 415, field="Content-Type")
+
+
+def test_a_compressed_body(service: Service) -> None:
+    headers = {**JSON, "content-encoding": "gzip"}
+    body = gzip.compress(json.dumps({"windows": GOOD}).encode())
+    refused(service.client.post("/predict", content=body, headers=headers), 415, field="Content-Encoding")
+    plain = {**JSON, "content-encoding": "identity"}
+    assert service.client.post("/predict", json={"windows": [GOOD[0]]}, headers=plain).status_code == 200
 
 
 @pytest.mark.parametrize(

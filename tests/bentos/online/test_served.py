@@ -286,3 +286,9 @@ def test_a_foreign_host_or_origin_is_refused_on_every_path(single: Served) -> No
         for headers in ({"Host": "evil.example"}, {"Origin": "https://evil.example"}, {"Origin": "null"}):
             assert single.client.get(path, headers=headers).status_code == 403
     assert single.client.get("/model", headers={"Origin": single.url}).status_code == 200
+
+
+def test_nothing_but_the_service_listens(single: Served) -> None:
+    family = [psutil.Process(pid) for pid in (single.pid, *single.children())]
+    listening = {one.laddr for process in family for one in process.net_connections("tcp") if one.status == "LISTEN"}
+    assert listening == {("127.0.0.1", urlsplit(single.url).port)}

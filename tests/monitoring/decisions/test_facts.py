@@ -9,7 +9,7 @@ import pytest
 from loop_support import fill
 
 from har.lake import Lake
-from har.monitoring.decisions import gather_facts
+from har.monitoring.decisions import OpenTraining, gather_facts
 from har.monitoring.drift import DayReport
 from har.schema import EVERYONE
 from har.settings import Settings
@@ -57,7 +57,7 @@ def facts(lake: Lake, settings: Settings, recipe: dict[str, int], day: DayReport
 def test_nothing_is_new_after_training(lake: Lake, settings: Settings, recipe: dict[str, int]) -> None:
     found = facts(lake, settings, recipe)
     assert (found.unseen_labelled, found.labelled_since) == (0, 0)
-    assert (found.last_training, found.open_retraining, found.last_asked) == (None, False, None)
+    assert (found.last_training, found.open_training, found.last_asked) == (None, None, None)
 
 
 def test_labels_of_files_and_of_feedback_count(lake: Lake, settings: Settings, recipe: dict[str, int]) -> None:
@@ -65,7 +65,8 @@ def test_labels_of_files_and_of_feedback_count(lake: Lake, settings: Settings, r
     fill(lake, settings, [DAYS[3]], ["s01", "s02"], labelled=False)
     assert facts(lake, settings, recipe).unseen_labelled == EACH
     tell(lake, DAYS[3], "s02", "ROW", "nobody looked at it", review=None)
-    assert facts(lake, settings, recipe).unseen_labelled == EACH
+    found = facts(lake, settings, recipe)
+    assert (found.unseen_labelled, found.unreviewed) == (EACH, 1)
     tell(lake, DAYS[3], "s02", "ROW", "f1")
     tell(lake, DAYS[3], "s01", "JUMP", "f2")
     assert facts(lake, settings, recipe).unseen_labelled == EACH + EACH // 2
@@ -94,6 +95,8 @@ def decided(lake: Lake, date: dt.date, action: str, *, handled: bool) -> None:
         "action": action,
         "decided_at": now,
         "handled_at": now if handled else None,
+        "attempts": 0,
+        "outcome": "",
     }
     lake.decisions.add(pl.DataFrame([row], lake.decisions.schema), ["decision_id"])
 
@@ -106,7 +109,10 @@ def test_the_log_says_when_training_and_labels_were_called_for(
     decided(lake, DAYS[2], "hold", handled=False)
     decided(lake, DAYS[4], "ask", handled=True)
     found = facts(lake, settings, recipe)
-    assert (found.last_training, found.open_retraining, found.last_asked) == (DAYS[0], False, DAYS[1])
+    assert (found.last_training, found.open_training, found.last_asked) == (DAYS[0], None, DAYS[1])
     decided(lake, DAYS[3], "retrain", handled=False)
     found = facts(lake, settings, recipe)
-    assert (found.last_training, found.open_retraining) == (DAYS[3], True)
+    assert (found.last_training, found.open_training) == (
+        DAYS[3],
+        OpenTraining(DAYS[3], f"{DAYS[3]}-retrain", 0, ""),
+    )

@@ -35,13 +35,22 @@ def right(lake: Lake, settings: Settings, tmp_path: Path) -> Lake:
 
 def test_the_days_and_subjects_that_count(right: Lake, settings: Settings) -> None:
     found = of(right, settings)
-    assert found == Performance(3 * 3 * EACH, 3, 1.0, 0.95, 1.0, dropped=False)
+    assert found == Performance(
+        3 * 3 * EACH, 3, 1.0, 0.95, 1.0, dropped=False, first=DAYS[1], last=DAYS[3], of_day=3 * EACH
+    )
     assert of(right, settings, days=1).windows == 3 * EACH
     assert of(right, settings, date=DAYS[1]).windows == 2 * 3 * EACH
     assert of(right, settings, seen=set()).windows == 3 * 4 * EACH
     assert of(right, settings, seen=set(SUBJECTS)) is None
     assert of(right, settings, model_version=2) is None
     assert of(right, settings, date=DAYS[-1] + dt.timedelta(days=30)) is None
+
+
+def test_labels_of_earlier_days_carry_their_dates(right: Lake, settings: Settings) -> None:
+    fill(right, settings, [DAYS[-1]], SUBJECTS, labelled=False)
+    found = of(right, settings)
+    assert (found.windows, found.of_day, found.when) == (2 * 3 * EACH, 0, " of 2024-01-02 to 2024-01-03")
+    assert of(right, settings, days=2).when == " of 2024-01-03"
 
 
 def test_wrong_answers_are_a_drop(lake: Lake, settings: Settings, tmp_path: Path) -> None:

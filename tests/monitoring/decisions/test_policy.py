@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from har.monitoring.decisions import STARTS_TRAINING, Decision, Facts, ProbationVerdict, decide
+from har.monitoring.decisions import STARTS_TRAINING, Decision, Facts, OpenTraining, ProbationVerdict, decide
 from har.monitoring.drift import DayReport, Performance, SliceScore
 from har.monitoring.profiles import QualityAlarm
 from har.settings import Retraining
@@ -55,7 +55,7 @@ def facts(**values: Any) -> Facts:
     known: dict[str, Any] = {
         "automatic": True,
         "last_training": None,
-        "open_retraining": False,
+        "open_training": None,
         "last_asked": None,
         "labelled_since": 0,
         "unseen_labelled": 0,
@@ -84,6 +84,9 @@ PROBATION = ProbationVerdict(
     score=None,
 )
 DRIFT = report(confirmed=True, drifted=8)
+OPEN = OpenTraining(days_ago(30), "2024-02-09-retrain-1a2b3c4d", 0, "")
+BEGUN = OpenTraining(days_ago(1), "2024-03-09-retrain-1a2b3c4d", 1, "begun")
+FAILED = OpenTraining(days_ago(1), "2024-03-09-retrain-1a2b3c4d", 2, "failed: OSError: the disk is full")
 ENOUGH = {"labelled_since": 200, "unseen_labelled": 200}
 
 
@@ -105,9 +108,16 @@ ENOUGH = {"labelled_since": 200, "unseen_labelled": 200}
         (DRIFT, facts(last_training=days_ago(6), **ENOUGH), "hold", ""),
         (DRIFT, facts(last_training=TODAY, **ENOUGH), "hold", ""),
         (DRIFT, facts(last_training=days_ago(-3), **ENOUGH), "hold", ""),
-        (DRIFT, facts(last_training=days_ago(30), open_retraining=True, **ENOUGH), "hold", ""),
+        (DRIFT, facts(last_training=days_ago(30), open_training=OPEN, **ENOUGH), "hold", ""),
         (DRIFT, facts(automatic=False, **ENOUGH), "hold", ""),
-        (DRIFT, facts(automatic=False), "hold", ""),
+        # Labels are asked for whatever holds the training back.
+        (DRIFT, facts(automatic=False), "ask", "har.labels.wanted"),
+        (DRIFT, facts(last_training=days_ago(30), open_training=OPEN), "ask", "har.labels.wanted"),
+        (DRIFT, facts(last_training=days_ago(1), open_training=BEGUN), "ask", "har.labels.wanted"),
+        (DRIFT, facts(last_training=days_ago(1)), "ask", "har.labels.wanted"),
+        (DRIFT, facts(last_training=days_ago(30), open_training=OPEN, last_asked=TODAY), "hold", ""),
+        (report(performance=FELL), facts(open_training=OPEN), "ask", "har.labels.wanted"),
+        (report(), facts(unseen_labelled=5000, open_training=OPEN), "hold", ""),
         # Faults of the data.
         (report(faulty=1), facts(), "alert", "har.quality.alarmed"),
         (report(alarmed=True, drifted=8, faulty=8), facts(**ENOUGH), "alert", "har.quality.alarmed"),
@@ -160,6 +170,21 @@ def test_what_a_training_is_told() -> None:
     [
         (DRIFT, facts(last_training=days_ago(6), **ENOUGH), "cool-down of 7 days until 2024-03-11"),
         (DRIFT, facts(automatic=False, **ENOUGH), "switched off (prefect variable har_retraining)"),
+        (
+            DRIFT,
+            facts(open_training=OPEN, **ENOUGH),
+            "decided on 2024-02-09 has not started: `make up` starts it, or by hand: har train --decision "
+            "2024-02-09-retrain-1a2b3c4d",
+        ),
+        (DRIFT, facts(open_training=OPEN), "has not started"),
+        (DRIFT, facts(open_training=BEGUN, last_asked=TODAY), "has begun and has not ended"),
+        (DRIFT, facts(open_training=FAILED, **ENOUGH), "failed: OSError: the disk is full. To try again: har train"),
+        (DRIFT, facts(unreviewed=7), "7 feedbacks wait for a person"),
+        (
+            report(performance=replace(FELL, first=days_ago(2), last=days_ago(1))),
+            facts(**ENOUGH),
+            "on 300 windows of 4 subjects of 2024-03-08 to 2024-03-09",
+        ),
         (DRIFT, facts(last_asked=days_ago(1)), "0 windows since then have labels, of 200 needed."),
         (DRIFT, facts(last_asked=days_ago(1)), "requested on 2024-03-09"),
         (report(performance=FELL), facts(**ENOUGH), "fell to 70.0 % on 300 windows of 4 subjects"),
@@ -190,7 +215,7 @@ _facts = st.builds(
     Facts,
     automatic=st.booleans(),
     last_training=_dates,
-    open_retraining=st.booleans(),
+    open_training=st.sampled_from([None, OPEN, BEGUN]),
     last_asked=_dates,
     labelled_since=st.integers(0, 400),
     unseen_labelled=st.integers(0, 6000),
@@ -219,9 +244,11 @@ def test_never(day: DayReport, known: Facts, rules: Retraining) -> None:
     assert decision.reasons
     assert all(decision.reasons)
     assert json.loads(json.dumps(decision.payload)) == decision.payload
-    if decision.action in ("retrain", "ask"):
+    if decision.action == "ask":
+        assert not (known.probation and known.probation.rollback)
+    if decision.action == "retrain":
         assert known.automatic
-        assert not known.open_retraining
+        assert known.open_training is None
         assert known.last_training is None or (TODAY - known.last_training).days >= rules.cooldown_days
         assert not (known.probation and known.probation.rollback)
     if decision.action == "retrain":

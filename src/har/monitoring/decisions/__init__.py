@@ -2,11 +2,11 @@
 
 from har.monitoring.decisions._decision import Action, Decision
 from har.monitoring.decisions._evidence import gather_evidence
-from har.monitoring.decisions._facts import gather_facts
+from har.monitoring.decisions._facts import gather_facts, open_training
 from har.monitoring.decisions._label_requests import request_labels
 from har.monitoring.decisions._log import DecisionLog, DecisionRow
 from har.monitoring.decisions._performance import measure_performance
-from har.monitoring.decisions._policy import STARTS_TRAINING, Facts, decide
+from har.monitoring.decisions._policy import STARTS_TRAINING, Facts, OpenTraining, decide
 from har.monitoring.decisions._probation import LAKE_TO, ProbationVerdict, watch_probation
 from har.monitoring.decisions._truth import confident_answers
 
@@ -18,12 +18,14 @@ __all__ = [
     "DecisionLog",
     "DecisionRow",
     "Facts",
+    "OpenTraining",
     "ProbationVerdict",
     "confident_answers",
     "decide",
     "gather_evidence",
     "gather_facts",
     "measure_performance",
+    "open_training",
     "request_labels",
     "watch_probation",
 ]

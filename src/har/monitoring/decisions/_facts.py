@@ -8,12 +8,14 @@ from typing import Any
 
 import polars as pl
 
-from har.dataset import window_labels
+from har.dataset import is_unreviewed, window_labels
 from har.lake import Lake, Partition
-from har.monitoring.decisions._policy import Facts
+from har.monitoring.decisions._policy import Facts, OpenTraining
 from har.monitoring.decisions._probation import ProbationVerdict
 from har.monitoring.drift import DayReport
 from har.settings import Settings
+
+_OPEN = ("date", "decision_id", "attempts", "outcome")
 
 
 def gather_facts(
@@ -27,8 +29,8 @@ def gather_facts(
 ) -> Facts:
     """Count and look up the facts for `decide`.
 
-    Labels are counted as training would see them: activities in the files and feedback, on windows whose samples are in
-    the lake.
+    Labels are counted as the gate would see them: those of files and of persons, on windows whose samples are in the
+    lake. Feedback that nobody has reviewed starts nothing.
 
     Args:
         lake: the tables.
@@ -38,18 +40,25 @@ def gather_facts(
         automatic: whether trainings may start by themselves.
         probation: of the champion, if it runs.
     """
-    rows = lake.decisions.read(columns=["date", "action", "handled_at"])
+    rows = lake.decisions.read(columns=[*_OPEN, "action", "handled_at", "decided_at"])
     trainings = rows.filter(pl.col("action") == "retrain")
     asked = rows.filter((pl.col("action") == "ask") & (pl.col("date") <= report.date))
     return Facts(
         automatic=automatic,
         last_training=_latest(trainings),
-        open_retraining=trainings["handled_at"].null_count() > 0,
+        open_training=open_training(trainings),
         last_asked=_latest(asked),
         labelled_since=labelled_since(lake, settings, report.since) if report.confirmed and report.since else 0,
         unseen_labelled=unseen_labelled(lake, settings, recipe),
         probation=probation,
+        unreviewed=int(lake.labels.scan().filter(is_unreviewed()).select(pl.len()).collect().item()),
     )
+
+
+def open_training(trainings: pl.DataFrame) -> OpenTraining | None:
+    """The newest of these decisions to train that has not been handled to its end."""
+    rows = trainings.filter(pl.col("handled_at").is_null()).sort("decided_at", "date").select(_OPEN)
+    return OpenTraining(**rows.row(-1, named=True)) if len(rows) else None
 
 
 def labelled_since(lake: Lake, settings: Settings, since: dt.date) -> int:

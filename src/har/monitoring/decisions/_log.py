@@ -60,13 +60,19 @@ class DecisionLog:
             "event": decision.event,
             "payload": json.dumps(decision.payload, sort_keys=True),
             "model_version": model_version,
-            "decided_at": dt.datetime.now(dt.UTC),
+            "decided_at": self._now(),
             "emitted_at": None,
             "handled_at": None,
             "attempts": 0,
             "outcome": "",
         }
         return self._table.add(pl.DataFrame([row], self._table.schema), ["decision_id"]) > 0
+
+    def _now(self) -> dt.datetime:
+        """The time, but later than every decision so far, because it says which one is the newest."""
+        newest: Any = self._table.read(columns=["decided_at"])["decided_at"].max()
+        now = dt.datetime.now(dt.UTC)
+        return now if newest is None else max(now, newest + dt.timedelta(microseconds=1))
 
     def rows(self) -> list[DecisionRow]:
         """All decisions, oldest first."""

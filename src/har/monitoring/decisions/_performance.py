@@ -64,4 +64,7 @@ def measure_performance(
         expected=expected,
         high=interval[0],
         dropped=bool(interval[0] < expected - settings.retraining.accuracy_drop),
+        first=min(known["date"].to_list()),
+        last=max(known["date"].to_list()),
+        of_day=known.filter(pl.col("date") == date).height,
     )

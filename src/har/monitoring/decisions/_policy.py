@@ -27,6 +27,37 @@ _SPELLED_OUT = 3
 """Spell out at most this many faults."""
 
 
+_FAILED = "failed: "
+
+
+@dataclass(frozen=True)
+class OpenTraining:
+    """A decision to train that has not been handled to its end.
+
+    Attributes:
+        date: the day that was judged.
+        decision_id: of the decision.
+        attempts: how many trainings were begun for it.
+        outcome: of the last of them so far.
+    """
+
+    date: dt.date
+    decision_id: str
+    attempts: int
+    outcome: str
+
+    @property
+    def sentence(self) -> str:
+        """What came of it so far, and what starts it."""
+        by_hand = f"har train --decision {self.decision_id}"
+        training = f"The training that was decided on {self.date}"
+        if not self.attempts:
+            return f"{training} has not started: `make up` starts it, or by hand: {by_hand}"
+        if self.outcome.startswith(_FAILED):
+            return f"{training} {self.outcome}. To try again: {by_hand}"
+        return f"{training} has begun and has not ended. If it does not run any more: {by_hand}"
+
+
 @dataclass(frozen=True)
 class Facts:
     """What a decision rests on besides the day's report.
@@ -34,20 +65,22 @@ class Facts:
     Attributes:
         automatic: whether trainings may start by themselves.
         last_training: day of the last decision to train, whatever its outcome.
-        open_retraining: a decision to train has not been handled to its end.
+        open_training: the newest decision to train that has not been handled to its end; None: there is none.
         last_asked: day on which labels were last requested.
         labelled_since: labelled windows of the days since the drift began; 0 without drift.
         unseen_labelled: labelled windows that the champion was neither trained nor judged on.
         probation: how a promoted model compares with the one before it; None: no probation runs.
+        unreviewed: feedback that no person has reviewed.
     """
 
     automatic: bool
     last_training: dt.date | None
-    open_retraining: bool
+    open_training: OpenTraining | None
     last_asked: dt.date | None
     labelled_since: int
     unseen_labelled: int
     probation: ProbationVerdict | None
+    unreviewed: int = 0
 
 
 def decide(report: DayReport, facts: Facts, settings: Retraining) -> Decision:
@@ -58,8 +91,8 @@ def decide(report: DayReport, facts: Facts, settings: Retraining) -> Decision:
     1. *rollback*: the promoted model failed its probation.
     2. *alert*: data faults explain the drift, or concern half of the subjects: a broken sensor is no reason to train,
        and drift that it hides shows again once it is fixed.
-    3. drift is confirmed: *hold* while a training is open, in the cool-down or switched off; *retrain* with enough
-       labels since it began; else *ask* for labels, once per drift, and *hold* until they come.
+    3. drift is confirmed: *retrain* with enough labels since it began, or *hold* while another training is open, in the
+       cool-down or switched off; else *ask* for labels, whatever else is open, once per drift; *hold* until they come.
     4. accuracy fell: as with drift, by the labelled windows that the champion has not seen.
     5. enough labelled windows are new for a training: *retrain*, or *hold* likewise.
     6. *alert*: any other data fault.
@@ -133,7 +166,7 @@ class _Policy:
     def _on_performance(self, performance: Performance, faults: Sequence[str]) -> Decision:
         fell = (
             f"Accuracy fell to {percent(performance.accuracy)} on {_windows(performance.windows)} of "
-            f"{performance.subjects} subjects (95 % interval up to {percent(performance.high)}), "
+            f"{performance.subjects} subjects{performance.when} (95 % interval up to {percent(performance.high)}), "
             f"from {percent(performance.expected)}."
         )
         have = self.facts.unseen_labelled
@@ -143,9 +176,11 @@ class _Policy:
     def _train_or_ask(self, reasons: list[str], event: str, labelled: int) -> Decision:
         if labelled >= self.settings.min_windows:
             return self._train_unless_blocked(reasons, event)
-        blocked = self._blocked()
-        if blocked:
-            return self._say("hold", (*reasons, blocked))
+        if self.facts.unreviewed:
+            waiting = f"{self.facts.unreviewed} feedbacks wait for a person and count once they are accepted"
+            reasons.append(f"{waiting}: har labels --feedback")
+        if self.facts.open_training is not None:
+            reasons.append(self.facts.open_training.sentence)
         asked = self.facts.last_asked
         if asked is not None and self._began() <= asked <= self.report.date:
             return self._say("hold", (*reasons, f"The labels were requested on {asked}."))
@@ -160,8 +195,8 @@ class _Policy:
     def _blocked(self) -> str:
         """Why no training may start now; "" if one may."""
         facts, days = self.facts, self.settings.cooldown_days
-        if facts.open_retraining:
-            return f"The training that was decided on {facts.last_training} has not ended."
+        if facts.open_training is not None:
+            return facts.open_training.sentence
         if facts.last_training is not None and (self.report.date - facts.last_training).days < days:
             return (
                 f"The last training was decided on {facts.last_training}: cool-down of {days} days until "

@@ -208,6 +208,7 @@ def _verdict(
 def _accuracy(settings: Settings, windows: _Windows, models: tuple[_Model, _Model]) -> _Check | None:
     """Accuracy on the labelled windows; None with too few of them."""
     rows, drop = windows.labelled, settings.retraining.accuracy_drop
+    days = sorted(set(windows.places["date"].gather(rows).to_list()))
     if len(rows) < settings.drift.min_windows:
         return None
     truth = windows.truth.to_numpy()[rows].astype(str)
@@ -217,8 +218,8 @@ def _accuracy(settings: Settings, windows: _Windows, models: tuple[_Model, _Mode
     high = bootstrap_mean(gained, windows.places["subject"].to_numpy()[rows].astype(str), (95.0,))
     failed = ours - theirs < -drop and (high is None or high[0] < 0)
     reason = (
-        f"Accuracy {percent(ours)} against the former champion's {percent(theirs)} on {len(rows)} labelled windows"
-        f"{_against(failed, drop)}."
+        f"Accuracy {percent(ours)} against the former champion's {percent(theirs)} on {len(rows)} labelled windows of "
+        f"{days[0]}{f' to {days[-1]}' if len(days) > 1 else ''}{_against(failed, drop)}."
     )
     return _Check((ours, theirs), failed, reason)
 

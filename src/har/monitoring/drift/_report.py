@@ -96,6 +96,9 @@ class Performance:
         expected: the champion's accuracy on its held-out subjects.
         high: upper end of the 95 % interval of `accuracy`, by subject.
         dropped: `high` lies below `expected` by more than the settings allow.
+        first: the first day with such a window; None in reports of releases that did not record it.
+        last: the last one, likewise.
+        of_day: how many of the windows are of the monitored day itself.
     """
 
     windows: int
@@ -104,6 +107,16 @@ class Performance:
     expected: float
     high: float
     dropped: bool
+    first: dt.date | None = None
+    last: dt.date | None = None
+    of_day: int = 0
+
+    @property
+    def when(self) -> str:
+        """The days of the windows, to be put behind their number; "" if they are not known."""
+        if self.first is None or self.last is None:
+            return ""
+        return f" of {self.first}" if self.first == self.last else f" of {self.first} to {self.last}"
 
 
 @dataclass(frozen=True)

@@ -32,10 +32,18 @@ class DriftReports:
             "confirmed": report.confirmed,
             "since": report.since,
             "report": report.to_json(),
-            "made_at": dt.datetime.now(dt.UTC),
+            "made_at": self._later_than_profiles(report.date),
         }
         table = self._lake.drift
         table.replace(pl.DataFrame([row], table.schema), [(report.date, EVERYONE)])
+
+    def _later_than_profiles(self, date: dt.date) -> dt.datetime:
+        """The time, but not before the day's profiles: a clock that was put back would leave the report outdated."""
+        made = (
+            self._lake.profiles.scan().filter(pl.col("date") == date).select(pl.col("made_at").max()).collect().item()
+        )
+        now = dt.datetime.now(dt.UTC)
+        return now if made is None else max(now, made)
 
     def of(self, *, model_version: int | None = None, before: dt.date | None = None) -> list[DayReport]:
         """The days' reports, oldest first.

@@ -66,6 +66,7 @@ class Profiler:
         known = recordings.partition_by(key, as_dict=True)
         features = predictions[FEATURES]
         rows = []
+        made_at = _later_than_reports(self._lake)
         for where in sorted({*seen, *known}):
             every = seen.get(where, placed.clear())
             windows = with_signal(every)
@@ -75,7 +76,7 @@ class Profiler:
             profile = profile_of_windows(
                 windows.with_columns(values), self.features, _silence(every, known.get(where, recordings.clear()))
             )
-            rows.append(_row(where, profile, len(every), online=False, model_version=self._version))
+            rows.append(_row(where, profile, len(every), online=False, model_version=self._version, made_at=made_at))
         frame = pl.DataFrame(rows, self._lake.profiles.schema)
         self._lake.profiles.replace(frame, partitions, keep=pl.col("online"))
 
@@ -138,8 +139,21 @@ def profile_of_windows(
     )
 
 
+def _later_than_reports(lake: Lake) -> dt.datetime:
+    """The time, but later than every drift report, because a day with newer profiles is judged again."""
+    newest: Any = lake.drift.read(columns=["made_at"])["made_at"].max()
+    now = dt.datetime.now(dt.UTC)
+    return now if newest is None else max(now, newest + dt.timedelta(microseconds=1))
+
+
 def _row(
-    where: tuple[Any, ...], profile: Profile, answered: int, *, online: bool, model_version: int
+    where: tuple[Any, ...],
+    profile: Profile,
+    answered: int,
+    *,
+    online: bool,
+    model_version: int,
+    made_at: dt.datetime,
 ) -> dict[str, Any]:
     date, subject, placement, device = where
     return {
@@ -151,7 +165,7 @@ def _row(
         "windows": answered,
         "model_version": model_version,
         "profile": profile.to_bytes(),
-        "made_at": dt.datetime.now(dt.UTC),
+        "made_at": made_at,
     }
 
 
@@ -190,13 +204,14 @@ def profile_online(lake: Lake, models: Mapping[int, tuple[Sequence[str], Sequenc
             lake.predictions.collect(predictions), on=["request_id", "start"], how="inner"
         )
         rows = []
-        for (version,), group in (
-            windows.sort("start", "request_id").partition_by("model_version", as_dict=True).items()
-        ):
+        made_at = _later_than_reports(lake)
+        in_order = windows.sort("start", "request_id")
+        for (version,), group in in_order.partition_by("model_version", as_dict=True).items():
             names, features = models[version]
             silence = _silence(group, group.select("date", "subject", "session").unique(maintain_order=True))
             profile = profile_of_windows(_with_features(group, names, features), features, silence)
-            rows.append(_row((*partition, "", ""), profile, len(group), online=True, model_version=version))
+            where = (*partition, "", "")
+            rows.append(_row(where, profile, len(group), online=True, model_version=version, made_at=made_at))
         frame = pl.DataFrame(rows, lake.profiles.schema)
         lake.profiles.replace(frame, [partition], keep=~ours)
         written += len(frame)

@@ -7,11 +7,11 @@ import unicodedata
 from pathlib import Path
 
 from har.errors import FileNameError, SettingsError
-from har.log_lines import LETTERS, RARE_LETTERS, SESSION, SUBJECT
+from har.log_lines import LETTERS, SESSION, SUBJECT
 
 _FIELD = re.compile(r"\{(\w+)\}|(\*)")
-_OTHERS = re.compile(f"[^A-Za-z0-9.{LETTERS}{RARE_LETTERS}-]+")
-_OTHERS_IN_SESSION = re.compile(f"[^A-Za-z0-9._{LETTERS}{RARE_LETTERS}-]+")
+_OTHERS = re.compile(f"[^A-Za-z0-9.{LETTERS}-]+")
+_OTHERS_IN_SESSION = re.compile(f"[^A-Za-z0-9._{LETTERS}-]+")
 FIELDS = ("subject", "session", "activity", "placement", "device")
 
 
@@ -75,6 +75,14 @@ def plain(text: str, *, underscore: bool = False) -> str:
 def name_key(text: str) -> str:
     """Equal for names that a file system, or a person, would take for the same."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+
+
+def lost_letters(text: str) -> list[str]:
+    """The letters, digits and marks of a name that the inbox cannot have."""
+    kept = {one for one in unicodedata.normalize("NFC", text) if not _OTHERS.fullmatch(one)}
+    return [
+        one for one in unicodedata.normalize("NFC", text) if one not in kept and unicodedata.category(one)[0] in "LNM"
+    ]
 
 
 def valid_subject(name: str) -> bool:

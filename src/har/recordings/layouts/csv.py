@@ -18,7 +18,7 @@ def _find(source: Source) -> list[Path]:
     mapping = Columns.of(source)  # reports an invalid option before any file is read
     TextFormat.of(source.options)
     files = source.files("*.csv", "*.txt", "*.tsv")
-    return mapping.apart.accelerometers(files) if mapping.apart else files
+    return mapping.choose(files)
 
 
 def _read(path: Path, source: Source) -> Iterator[RawRecording]:

@@ -103,6 +103,15 @@ class SensorFiles:
         return re.fullmatch(f"(.*/)?{pattern}", path.as_posix(), re.IGNORECASE)
 
 
+def pattern_of(path: Path, kind: str) -> str:
+    """A pattern for the names of files like this one: what stands before the sensor's word is `*`."""
+    for word in _ACCELEROMETER if kind == "accelerometer" else _GYROSCOPE:
+        match = re.search("[^a-z0-9]*".join(word), path.name, re.IGNORECASE)
+        if match:
+            return f"*{path.name[match.start() :]}" if match.start() else path.name
+    return path.name
+
+
 def _word(path: Path, words: tuple[str, ...]) -> tuple[int, str] | None:
     """The first word in the name, by its number, and what is left of the name; none for AppleDouble files."""
     if path.name.startswith("._"):

@@ -29,9 +29,24 @@ UNITS = ("iso", *TICKS_PER_SECOND, "samples")
 CLOCKS = ("auto", "dates", "device")
 ISO = re.compile(r"\d{4}-\d{2}-\d{2}([T ])\d{2}:\d{2}:\d{2}(?:\.\d+)?(Z|[+-]\d{2}(?::?\d{2})?)?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d*)?([eE][+-]?\d+)?", re.ASCII)
-_DATES = ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d-%b-%Y")
+_DATES = (
+    "%d/%m/%Y",
+    "%m/%d/%Y",
+    "%d.%m.%Y",
+    "%d-%m-%Y",
+    "%m-%d-%Y",
+    "%Y-%m-%d",
+    "%Y/%m/%d",
+    "%Y.%m.%d",
+    "%d-%b-%Y",
+    "%d/%m/%y",
+    "%m/%d/%y",
+    "%d.%m.%y",
+)
+_SHORT_DATES = ("%d/%m/%y", "%m/%d/%y", "%d.%m.%y")
 _HOURS = ("%H:%M:%S%.f", "%H:%M:%S:%3f", "%H:%M:%S,%3f", "%I:%M:%S%.f %p", "%H:%M")
 _SAMPLE = 10_000
+_HALF_DAY_US = 43_200_000_000
 _WHOLE = 2**62
 """µs; beyond it, sums of stamps would overflow."""
 
@@ -45,12 +60,19 @@ class ClockOptions:
         format: strptime codes of text that is not ISO; "": ISO.
         clock: "dates", "device" (they count from an unknown start), or "auto": by their size.
         slowest_hz: no recording has a lower rate.
+        decimal: the decimal mark of counts in text.
     """
 
     unit: str
     format: str
     clock: str
     slowest_hz: float
+    decimal: str = "."
+
+    @property
+    def times_of_day(self) -> bool:
+        """Whether stamps are hours and minutes without a date; they count from midnight."""
+        return bool(self.format) and not any(code in self.format for code in ("%d", "%j", "%e", "%D", "%F", "%c", "%s"))
 
 
 class Stamps:
@@ -101,8 +123,12 @@ class Stamps:
         if not len(times):
             return times, "utc"
         options = self._options
-        counts = options.clock == "device" or (
-            options.clock == "auto" and options.unit != "iso" and self._naive is None and is_count(times)
+        if options.times_of_day:
+            times = times + np.cumsum(np.diff(times, prepend=times[:1]) < -_HALF_DAY_US) * 2 * _HALF_DAY_US
+        counts = (
+            options.clock == "device"
+            or options.times_of_day
+            or (options.clock == "auto" and options.unit != "iso" and self._naive is None and is_count(times))
         )
         judged = times if counts else times[times != 0]  # a file of dates has zeros where the device had no time
         fault = (
@@ -144,7 +170,11 @@ class Stamps:
                 self._refuse_text(texts[0], int(lines[0]), texts.head(1000).to_list())
             self._pattern = f"%Y-%m-%d{match[1]}%H:%M:%S%.f{'%#z' if match[2] else ''}"
         try:
-            read = texts.str.to_datetime(self._pattern, time_unit="us", strict=False)
+            if self._options.times_of_day:
+                read = texts.str.to_time(self._pattern, strict=False).to_physical() // 1000
+                read = read.cast(pl.Datetime("us"))
+            else:
+                read = texts.str.to_datetime(self._pattern, time_unit="us", strict=False)
         except pl.exceptions.PolarsError:
             read = pl.Series([None] * len(texts), dtype=pl.Datetime("us"))
         if read.null_count():
@@ -158,6 +188,8 @@ class Stamps:
         options, unit = self._options, self._options.unit
         if stamps.dtype == pl.String:
             texts = stamps.str.strip_chars()
+            if options.decimal == ",":
+                texts = texts.str.replace(",", ".", literal=True)
             numbers = texts.cast(pl.Int64, strict=False)
             if numbers.null_count():
                 numbers = texts.cast(pl.Float64, strict=False)
@@ -261,12 +293,12 @@ def guess_formats(texts: Sequence[str]) -> list[str]:
     """The strptime codes that read every one of some stamps; several if day and month cannot be told apart."""
     series = pl.Series(texts, dtype=pl.String).str.strip_chars()
     found = []
-    for form in [f"{date}{gap}{hour}" for date in _DATES for gap in (" ", "T") for hour in _HOURS]:
+    for form in [f"{date}{gap}{hour}" for date in (*_DATES, *_SHORT_DATES) for gap in (" ", "T") for hour in _HOURS]:
         read = series.str.to_datetime(form, time_unit="us", strict=False)
         years = read.dt.year()
         if not read.null_count() and bool(years.is_between(1970, 2200).all()):
             found.append(form)
-    return found
+    return found or [form for form in _HOURS[:-1] if not series.str.to_time(form, strict=False).null_count()]
 
 
 def _unit_of(count: float) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from har.errors import FileNameError, MissingColumnError, SettingsError
+from har.errors import FileNameError, MissingColumnError
 from har.recordings.layouts._layout import Source
 from har.recordings.layouts._names import FIELDS, PathPattern
 from har.recordings.layouts._option import option_error
@@ -91,7 +91,13 @@ class Columns:
             )
         return cls(
             time="" if unit == "samples" else options.get("time", settings.recordings.time_column),
-            clock=ClockOptions(unit, options.get("time-format", ""), clock, 1 / settings.recordings.max_gap_s),
+            clock=ClockOptions(
+                unit,
+                options.get("time-format", ""),
+                clock,
+                1 / settings.recordings.max_gap_s,
+                "," if options.get("decimal") in ("comma", ",") else ".",
+            ),
             rate_hz=_rate(options.get("rate", str(settings.sensors.rate_hz))),
             sensors=sensors,
             apart=apart,
@@ -99,6 +105,10 @@ class Columns:
             constants={name: options[f"{name}-is"] for name in FIELDS if f"{name}-is" in options},
             pattern=PathPattern(options.get("pattern", "{subject}_{session}.*")),
         )
+
+    def choose(self, files: list[Path]) -> list[Path]:
+        """The files that are read one by one: with files apart, those of the accelerometer."""
+        return files if self.apart is None else self.apart.accelerometers(files)
 
     def channels(self, kinds: Collection[str]) -> list[str]:
         """The columns of these sensors."""
@@ -167,14 +177,12 @@ def _sensors_apart(source: Source, sensors: dict[str, tuple[str, ...]]) -> Senso
     """The names of the sensors' files if each has its own: as options say, or because the columns have one name."""
     named = [name for name in files_apart.OPTIONS if name in source.options]
     if len(sensors) < 2:
-        if named:
-            raise SettingsError(
-                where=f"har import, option {named[0]}",
-                expected="two sensors in har.toml",
-                got=", ".join(sensors),
-                remedy="Leave the option out, and name the files by the path: har import csv 'FOLDER/…'.",
+        (kind,) = sensors
+        if named and named != [f"{kind}-file"]:
+            raise option_error(
+                named[-1], f"{kind}-file only: the project has no other sensor", source.options[named[-1]]
             )
-        return None
+        return SensorFiles(source.options[f"{kind}-file"]) if named else None
     shared = set(sensors["accelerometer"]) & set(sensors["gyroscope"])
     if shared and len(shared) < 3:
         raise option_error(

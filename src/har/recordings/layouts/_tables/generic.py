@@ -35,7 +35,7 @@ def recordings(path: Path, source: Source, mapping: Columns, read: Open) -> Iter
     """
     defaults = {**mapping.from_path(path, source), **mapping.constants}
     with ExitStack() as stack:
-        if mapping.apart is None:
+        if mapping.apart is None or (not mapping.apart.gyroscope and len(mapping.sensors) < 2):
             main, other = _Table(path, source, mapping, read, tuple(mapping.sensors), stack), None
         else:
             partner = source.opens(mapping.apart.gyroscope_of(path))
