@@ -73,7 +73,7 @@ def _counted(subject: str, whose: str, profile: Profile, limits: Limits) -> list
         ("stuck", "stuck", limits.stuck, "{:.0%} of the samples repeat the previous one, more than {:.0%}"),
         ("no_signal", "no_signal", limits.no_signal, "{:.0%} of the windows have no signal, more than {:.0%}"),
     )
-    alarms = []
+    alarms: list[QualityAlarm] = []
     for kind, counter, limit, words in checks:
         if kind == "no_signal" and any(alarm.kind in ("saturation", "stuck") for alarm in alarms):
             continue
