@@ -82,7 +82,7 @@ def test_time_without_a_signal_is_apart_and_in_no_total(settings: Settings) -> N
     assert "in 1 window a sensor was off, stuck or at its limit" in text
     assert "mean confidence 90.0 %" in text
     assert "s01 6 min 6 min 4 min" in text
-    assert "All subjects 7 min 1 min 8 min 4 min" in text
+    assert "All subjects 8 min 7 min 1 min 4 min" in text
 
 
 def test_a_day_of_a_sensor_that_was_off_has_no_activity(settings: Settings) -> None:
