@@ -110,6 +110,7 @@ def _list_batches(project: Project) -> None:
 
     found = batches(project.lake)
     table = Table("batch", "when", "from", "labels", "subjects", "first", "last", title="Imported labels")
+    table.columns[0].no_wrap = True  # people copy it
     for row in found.iter_rows(named=True):
         when = f"{row['received_at']:%Y-%m-%d %H:%M}"
         spans = ["" if row[name] is None else f"{row[name]:%Y-%m-%d %H:%M}" for name in ("first", "last")]

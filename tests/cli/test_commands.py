@@ -146,5 +146,5 @@ def test_check_ends_with_1_while_something_is_missing(two_days: Settings, har: H
     assert "samples, 2024-01-02, subject s01: 0 samples, where `recordings` counts 2,000" in text
     assert "har ingest" in text
     text = har("ingest")[1]
-    assert "6 of them had been ingested before: samples of their days were missing" in text
+    assert "6 files ingested (6 of them again, as samples were missing), 12 known" in text
     assert har("check")[0] == 0

@@ -28,9 +28,9 @@ def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(import_cli, "out", Console(soft_wrap=True, highlight=False, width=200))
 
 
-def _har(*arguments: str) -> str:
+def _har(*arguments: str, status: int = 0) -> str:
     done = CliRunner().invoke(app, ["import", *arguments], catch_exceptions=False)
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == status, done.output
     return done.output
 
 
@@ -93,7 +93,7 @@ def test_what_was_renamed_passed_over_and_refused_is_said(tmp_path: Path, projec
         path.rename(path.with_name(path.name.replace("_", "_1 x_", 1)))
     (tmp_path / "fit" / "notes.txt").write_text("x")
     (tmp_path / "fit" / "s09 x_left-pen.fit").write_bytes(b"")
-    said = _har("garmin-fit", str(tmp_path / "fit"), "-o", "pattern={subject} x_{session}-{activity}.fit")
+    said = _har("garmin-fit", str(tmp_path / "fit"), "-o", "pattern={subject} x_{session}-{activity}.fit", status=3)
     assert re.search(r"Subjects renamed for the inbox: 's\d+_1' → s\d+-1\.", said)
     assert "passed over 1 .txt file (notes.txt)" in said
     assert "refused " in said

@@ -11,6 +11,7 @@ import pytest
 from deltalake import write_deltalake
 from journal_support import Log, feedback
 from loop_support import fill, score, write_mean_model
+from rich.console import Console
 
 from har.lake import Lake
 from har.settings import Settings
@@ -24,7 +25,7 @@ Har = Callable[..., tuple[int, str]]
 def har(project: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Har:
     """Run `har` in this process: its exit status, and what it printed with single blanks."""
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr("har_cli.labels.out", Console(width=200))
 
     def run(*words: str) -> tuple[int, str]:
         monkeypatch.setattr("sys.argv", ["har", *words])

@@ -17,7 +17,7 @@ from har.errors import UnitError
 from har.importing import Refused, grouped, propose
 from har.recordings.layouts import find_layout
 from har.settings import Settings
-from har_cli import app
+from har_cli._app import app
 
 NAMES = ("x", "y", "z")
 

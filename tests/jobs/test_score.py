@@ -138,14 +138,14 @@ def test_without_monitoring_nothing_is_profiled(scored: tuple[Lake, Settings, Cl
     assert "features" not in lake.predictions.read().columns
 
 
-@pytest.mark.parametrize("moment", ["version", "replace"])
+@pytest.mark.parametrize("moment", ["chunks_to_score", "replace"])
 def test_what_is_ingested_during_scoring_is_scored_by_the_next_run(
     scored: tuple[Lake, Settings, Classifier], monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     """A late file lands after the partitions were chosen: before their samples are read, or before they are written."""
     lake, settings, classifier = scored
-    table = lake.samples if moment == "version" else lake.predictions
-    real = getattr(table, moment)
+    owner = scoring if moment == "chunks_to_score" else lake.predictions
+    real = getattr(owner, moment)
 
     def late(*arguments: Any, **options: Any) -> Any:
         monkeypatch.undo()
@@ -155,7 +155,7 @@ def test_what_is_ingested_during_scoring_is_scored_by_the_next_run(
         ingest(lake, settings)
         return real(*arguments, **options)
 
-    monkeypatch.setattr(table, moment, late)
+    monkeypatch.setattr(owner, moment, late)
     score(lake, settings, classifier)
     assert set(scoring.pending(lake, 1)) == {(dt.date.fromisoformat(day), "s01") for day in DAYS}
     score(lake, settings, classifier)
