@@ -23,6 +23,8 @@ from har.settings import Settings
 
 _SESSION = ("date", "subject", "session")
 _RATE_TOLERANCE = 0.02
+_FIRST_US, _END_US = 0, 7_258_118_400_000_000
+"""The stamps of 1970 to 2199, as the online service takes them; beyond year 9999 no date could be told."""
 
 
 class Checks:
@@ -82,6 +84,12 @@ class Checks:
                 if name == "time":
                     remedy = "Delete the row; times of the hour around a clock change need a UTC offset."
                 raise self._error(MalformedRowError, row, name, "a value", "none", remedy)
+        times = batch["time"].to_physical().to_numpy()
+        dated = (times >= _FIRST_US) & (times < _END_US)
+        if not dated.all():
+            row = int(np.argmin(dated))
+            got = f"{times[row]} µs since 1970"
+            raise self._error(RecordingTimeError, row, "time", "a time from 1970 to 2199", got, "Correct the stamp.")
         for name, limit in self._limits.items():
             values = batch[name].to_numpy()  # a null becomes NaN
             within = np.abs(values) <= limit

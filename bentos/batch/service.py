@@ -83,8 +83,8 @@ class Service(bentoml.Service[Any]):
         """The application of a worker process."""
         _connection.install()
         paths = {*BENTOML_PATHS, "/score", "/score/table", "/model", "/"}
-        own = SameOrigin(super().to_asgi(is_main), SETTINGS.serving.hosts, short_names=True)
-        return Front(own, paths=paths, drain=Drain(listener_of_worker()))
+        front = Front(super().to_asgi(is_main), paths=paths, drain=Drain(listener_of_worker()))
+        return SameOrigin(front, SETTINGS.serving.hosts, short_names=True)
 
 
 def _documented() -> Parquet:

@@ -51,8 +51,8 @@ class Service(bentoml.Service[Any]):
         logging.getLogger("uvicorn.access").propagate = False
         _connection.install()
         app = App(answering(), behind=super().to_asgi(is_main), internal=not is_main)
-        own = SameOrigin(app, SETTINGS.serving.hosts, short_names=True)
-        return Front(own, drain=Drain(listener_of_worker()))
+        front = Front(app, drain=Drain(listener_of_worker()))
+        return SameOrigin(front, SETTINGS.serving.hosts, short_names=True)
 
 
 # No Shape: with it, BentoML's client would reshape nested lists of another shape, such as N × C × T, in silence.

@@ -156,6 +156,7 @@ REFUSED: dict[str, tuple[type[HarError], str, int, Callable[[pl.DataFrame], pl.D
     "float segment": (MalformedRowError, "segment", 0, lambda frame: frame.cast({"segment": pl.Float64})),
     "null session": (MalformedRowError, "session", 701, lambda frame: spoiled(frame, 700, "session", None)),
     "null time": (MalformedRowError, "time", 2, lambda frame: spoiled(frame, 1, "time", None)),
+    "time of no date": (RecordingTimeError, "time", 2, lambda frame: spoiled(frame, 1, "time", 2**62)),
     "nan": (NonFiniteError, "gyro_x", 1001, lambda frame: spoiled(frame, 1000, "gyro_x", float("nan"))),
     "null": (NonFiniteError, "gyro_x", 1001, lambda frame: spoiled(frame, 1000, "gyro_x", None)),
     "infinite": (NonFiniteError, "accel_z", 1, lambda frame: spoiled(frame, 0, "accel_z", float("-inf"))),

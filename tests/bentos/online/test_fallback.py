@@ -176,7 +176,7 @@ def test_a_call_that_never_ends_does_not_keep_the_service_from_its_end(package: 
     try:
         found._pool.submit(ended.wait)
         feedback = found.contract.feedback(b'{"activity": "RUN", "request_id": "a-1"}')
-        found.record(feedback)
+        found.record(feedback, "127.0.0.1")
         found.stop()
         assert not ended.is_set()
         assert [line["activity"] for line in read_journal(found._journal.folder)] == ["RUN"]

@@ -271,16 +271,6 @@ def test_a_small_soak_leaves_memory_as_it_was(single: Served) -> None:
     assert single.metrics()['har_log_dropped_total{reason="queue"}'] == 0
 
 
-def test_what_was_answered_is_in_the_log_when_the_service_has_stopped(single: Served) -> None:
-    ids = [predict(single, movements(1))["request_id"] for _ in range(50)]
-    process = psutil.Process(single.pid)
-    process.terminate()
-    process.wait(20)
-    lines = read_journal(single.settings.path("journal"))
-    assert [line["request_id"] for line in lines if line["kind"] == "prediction"][-50:] == ids
-    assert "Traceback" not in single.log.read_text()
-
-
 def test_a_foreign_host_or_origin_is_refused_on_every_path(single: Served) -> None:
     for path in ("/", "/model", "/metrics", "/schema.json", "/readyz", "/predict", "/nothing"):
         for headers in ({"Host": "evil.example"}, {"Origin": "https://evil.example"}, {"Origin": "null"}):
@@ -292,3 +282,13 @@ def test_nothing_but_the_service_listens(single: Served) -> None:
     family = [psutil.Process(pid) for pid in (single.pid, *single.children())]
     listening = {one.laddr for process in family for one in process.net_connections("tcp") if one.status == "LISTEN"}
     assert listening == {("127.0.0.1", urlsplit(single.url).port)}
+
+
+def test_what_was_answered_is_in_the_log_when_the_service_has_stopped(single: Served) -> None:
+    ids = [predict(single, movements(1))["request_id"] for _ in range(50)]
+    process = psutil.Process(single.pid)
+    process.terminate()
+    process.wait(20)
+    lines = read_journal(single.settings.path("journal"))
+    assert [line["request_id"] for line in lines if line["kind"] == "prediction"][-50:] == ids
+    assert "Traceback" not in single.log.read_text()
