@@ -14,9 +14,10 @@ import polars as pl
 import pytest
 from loop_support import fill, write_mean_model
 
+from har.challenge import challenge
 from har.dataset import load_windows
 from har.errors import MonitoringError, NotEnoughDataError, SettingsError
-from har.experiment import Champion, Recipe, challenge, make_recipe, run
+from har.experiment import Champion, Recipe, make_recipe, run
 from har.lake import Lake
 from har.monitoring.drift import REFERENCE, REFERENCE_PROFILE, Reference
 from har.monitoring.profiles import Profile

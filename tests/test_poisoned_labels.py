@@ -12,9 +12,10 @@ import pytest
 from journal_support import Log, feedback
 from loop_support import fill, score, write_mean_model
 
+from har.challenge import challenge
 from har.dataset import load_windows, window_labels
 from har.evaluation import is_left_to_a_person
-from har.experiment import Champion, Recipe, challenge, make_recipe
+from har.experiment import Champion, Recipe, make_recipe
 from har.jobs.label import add_labels
 from har.jobs.review import review_feedback, reviewable_feedback
 from har.lake import Lake

@@ -21,9 +21,10 @@ import pytest
 from tests_support import HAR_TOML, run_and_kill, run_until_commit, write_recording
 
 from har import predictions
+from har.challenge import challenge
 from har.dataset import load_windows
 from har.errors import NotEnoughDataError
-from har.experiment import Champion, Experiment, Recipe, challenge, make_recipe, run
+from har.experiment import Champion, Experiment, Recipe, make_recipe, run
 from har.inference import Classifier
 from har.jobs import score as scoring
 from har.jobs.ingest import inbox_chunks, ingest_files

@@ -13,10 +13,11 @@ from pathlib import Path
 
 from rich.markup import escape
 
+from har.challenge import challenge
 from har.console import bar, console
 from har.errors import MonitoringError
 from har.evaluation import is_left_to_a_person
-from har.experiment import Champion, challenge, make_recipe, run
+from har.experiment import Champion, make_recipe, run
 from har.files import write_atomically
 from har.jobs._due import FAILED
 from har.jobs._each import Each, in_turn, once
