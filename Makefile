@@ -15,7 +15,7 @@ setup:  ## install the pinned packages into .venv (TORCH=cu130 for a CUDA build,
 demo: setup  ## the whole loop on real recordings; a project about other activities runs it in demo/
 	@$(BIN)/har demo
 
-check: lint  ## lint, types, and the tests that start no server: under three minutes
+check: lint  ## lint, types, and the tests that start no server: under five minutes
 	@$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m "not stack and not release"
 
 test: setup  ## run the tests

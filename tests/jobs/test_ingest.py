@@ -333,6 +333,7 @@ def test_killed_at_any_moment_and_run_again_gives_the_same_tables(
     assert all(one.equals(two) for one, two in zip(content(lake), content(clean), strict=True))
 
 
+@pytest.mark.stack
 def test_two_runs_at_once_give_one_lake(put, project: Path, lake: Lake, settings: Settings) -> None:
     for subject in ("s01", "s02", "s03"):
         put("2024-01-01", subject, "a", "PEN")

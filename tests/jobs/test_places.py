@@ -14,6 +14,7 @@ from har.jobs.check import check
 from har.project import open_project
 
 
+@pytest.mark.stack
 @pytest.mark.parametrize("place", ["Meine Übung #1", "100% a+b=🏃? {x} *"])
 def test_every_job_works_there(veteran: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     root = tmp_path / place / "project"

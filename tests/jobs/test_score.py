@@ -401,6 +401,7 @@ def test_it_learns_subjects_it_never_saw(trained: tuple[Path, Experiment]) -> No
     assert json.loads((experiment.model.parent / "metrics.json").read_text()) == experiment.metrics
 
 
+@pytest.mark.stack
 def test_the_same_recipe_gives_the_same_figures(trained: tuple[Path, Experiment], tmp_path: Path) -> None:
     experiment = trained[1]
     recipe = tmp_path / "recipe.json"
@@ -513,6 +514,7 @@ print(digest, repr(report.score), hashlib.sha256((reference.to_json() + report.t
 """
 
 
+@pytest.mark.stack
 def test_drift_is_bit_equal_whatever_the_order_of_the_data(trained: tuple[Path, Experiment], tmp_path: Path) -> None:
     found = []
     for seed in ("1", "2"):

@@ -206,6 +206,7 @@ def test_names_from_files_do_no_harm(tmp_path: Path) -> None:
         assert shown.words.count(EVIL) >= times, "shown as it is"
 
 
+@pytest.mark.stack
 def test_equal_input_gives_equal_bytes_in_every_process(tmp_path: Path) -> None:
     code = f"""
 import sys; sys.path[:0] = {sys.path!r}

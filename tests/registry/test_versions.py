@@ -214,6 +214,7 @@ def test_killed_registrations_leave_no_version_and_the_next_one_succeeds(tmp_pat
     assert sorted(path.name for path in folder.iterdir() if path.name.startswith("mlflow")) == ["mlflow.db"]
 
 
+@pytest.mark.stack
 def test_two_processes_registering_at_once_both_land(folder, registry, make_model, spawn):
     processes = [
         spawn(REGISTER, point="", folder=folder, model=make_model(seed), recipe=example_recipe()) for seed in (1, 2)
@@ -225,6 +226,7 @@ def test_two_processes_registering_at_once_both_land(folder, registry, make_mode
     assert len({version.sha256 for version in registry.versions()}) == 2
 
 
+@pytest.mark.stack
 def test_a_first_registration_prints_nothing(tmp_path, make_model):
     program = """
 import sys

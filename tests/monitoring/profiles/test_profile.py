@@ -154,6 +154,7 @@ assert threading.active_count() == 1, threading.enumerate()
 """
 
 
+@pytest.mark.stack
 def test_it_needs_no_ipython_warns_of_nothing_and_starts_no_thread() -> None:
     done = subprocess.run([sys.executable, "-W", "error", "-c", ALONE], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
