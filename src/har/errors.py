@@ -18,9 +18,9 @@
     │   ├── OddEntryError                         a link, pipe or unreadable name in the inbox; it stays there
     │   └── UnexpectedError                       the program itself failed on the file
     ├── StorageError (OSError)                    a file or folder cannot be written
-    ├── LakeError (OSError)                       the tables cannot be read or written
-    │   ├── LakeBusyError (TimeoutError)          another writer holds the table
-    │   └── LakeDamageError                       commits, files or rows are missing or damaged
+    │   └── LakeError                             the tables cannot be read or written
+    │       ├── LakeBusyError (TimeoutError)      another writer holds the table
+    │       └── LakeDamageError                   commits, files or rows are missing or damaged
     ├── ServerError (RuntimeError)                a part of the local stack that does not start, or ended by itself
     ├── ServiceError (OSError)                    a service that scores for this project cannot be reached, or fails
     ├── NotEnoughDataError (LookupError)          no samples, no labels or too few subjects
@@ -53,7 +53,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Self, overload
 
 _LONGEST = 1000
 """A message quotes at most so many letters of a file."""
@@ -282,7 +282,7 @@ class StorageError(HarError, OSError):
     """A file or folder cannot be written: no space, no access, a read-only disk."""
 
     @classmethod
-    def refused(cls, path: object, error: OSError) -> StorageError:
+    def refused(cls, path: object, error: Exception) -> Self:
         """The disk refuses to write `path`."""
         return cls(
             where=str(path),
@@ -292,18 +292,8 @@ class StorageError(HarError, OSError):
         )
 
 
-class LakeError(HarError, OSError):
+class LakeError(StorageError):
     """The tables cannot be read or written."""
-
-    @classmethod
-    def refused(cls, path: object, error: Exception) -> LakeError:
-        """The disk refuses to write `path`."""
-        return cls(
-            where=str(path),
-            expected="a path that can be written",
-            got=reason(error),
-            remedy="Free space or grant write access, then run the same command again: nothing was left half-written.",
-        )
 
     @classmethod
     def unreadable(cls, path: object, error: Exception) -> LakeError:
