@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import shlex
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -13,6 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from har.errors import HarError
+from har.files import temporary_folder
 from har.importing._guess import Guess, guess_columns
 from har.importing._kinds import refuse_other_kinds
 from har.importing._survey import survey
@@ -253,11 +253,9 @@ def _try(layout: Layout, path: Path, files: Sequence[Path], settings: Settings, 
     read, why_not, labels = 0, "", set[str]()
     chosen = _spread(files)
     for file in chosen:
-        with tempfile.TemporaryDirectory(prefix="har-import-") as folder:
+        with temporary_folder("propose") as folder:
             try:
-                found = survey(
-                    layout, file, settings, Path(folder), options=guess.options, units=guess.units, inbox=False
-                )
+                found = survey(layout, file, settings, folder, options=guess.options, units=guess.units, inbox=False)
             except HarError as error:
                 why_not = why_not or str(error)
                 continue
