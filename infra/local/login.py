@@ -6,9 +6,10 @@ use them. Processes get it as an environment variable, which other users cannot 
 
 from __future__ import annotations
 
-import os
 import secrets
 from pathlib import Path
+
+from har.files import write_atomically
 
 USER = "har"
 FILE = "login"
@@ -31,23 +32,13 @@ def login(home: Path) -> str:
     if known:
         return known
     made = f"{USER}:{secrets.token_urlsafe(_BYTES)}"
-    write_private(path, f"{made}\n")
+    write_atomically(path, f"{made}\n", private=True)
     return made
 
 
 def renew_login(home: Path) -> None:
     """Forget the login; the next call of `login` makes another one."""
     login_file(home).unlink(missing_ok=True)
-
-
-def write_private(path: Path, content: str) -> None:
-    """Replace `path` in one step by a file that only its owner can read, whatever the umask says."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
-        stream.write(content)
-    draft.replace(path)
 
 
 def _read(path: Path) -> str | None:

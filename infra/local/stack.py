@@ -20,12 +20,13 @@ from rich.console import Console
 from rich.table import Table
 
 from har.errors import HarError
+from har.files import write_atomically
 from har.project import use_tracking
 from har.registry import artifact_location, local_database
 from har.settings import Settings, load_settings
 from infra.local.child import Child
 from infra.local.environment import quiet_environment
-from infra.local.login import USER, login, login_file, write_private
+from infra.local.login import USER, login, login_file
 from infra.local.serve_mlflow import LOGIN_VARIABLE
 from infra.local.server import (
     AUTH_VARIABLE,
@@ -148,7 +149,8 @@ def _pointer(root: Path, home: Path, api: str) -> Iterator[bool]:
     if path.exists() and not path.read_text(encoding="utf-8").startswith(_POINTER_MARK):
         yield False
         return
-    write_private(path, f'{_POINTER_MARK}.\n[api]\nurl = "{api}"\nauth_string = "{login(home)}"\n')
+    content = f'{_POINTER_MARK}.\n[api]\nurl = "{api}"\nauth_string = "{login(home)}"\n'
+    write_atomically(path, content, private=True)
     try:
         yield True
     finally:

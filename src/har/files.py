@@ -27,15 +27,20 @@ _OWNER = ".owner"
 _umask = threading.Lock()
 
 
-def write_atomically(path: Path, content: str | bytes) -> Path:
+def write_atomically(path: Path, content: str | bytes, *, private: bool = False) -> Path:
     """Replace `path` by `content` in one step; folders are created as needed.
+
+    Args:
+        path: the file.
+        content: of the file.
+        private: only its owner can read it, whatever the umask says.
 
     Raises:
         StorageError: the disk refuses.
     """
     make_folder(path.parent)
     try:
-        with replacing(path) as draft:
+        with replacing(path, private=private) as draft:
             draft.write_bytes(content.encode() if isinstance(content, str) else content)
     except OSError as error:
         raise StorageError.refused(path, error) from error
@@ -56,10 +61,11 @@ def make_folder(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, private: bool = False) -> Iterator[Path]:
     """Yield a temporary file beside `path`; when the block ends, it is synced to disk and renamed to `path`.
 
-    If the block fails, `path` stays unchanged and the temporary file is removed.
+    If the block fails, `path` stays unchanged and the temporary file is removed. A `private` file can be read by its
+    owner only, whatever the umask says.
 
     Raises:
         OSError: the folder of `path` does not exist or cannot be written, or the disk is full.
@@ -72,7 +78,8 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(handle)
         finally:
             os.close(handle)
-        draft.chmod(_mode())
+        if not private:  # as it is made
+            draft.chmod(_mode())
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)

@@ -113,14 +113,11 @@ def _write(content: str) -> Path:
     import tempfile
     import time
 
+    from har.files import write_atomically
     from har.settings import load_settings
-    from infra.local.login import write_private
 
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
     try:
-        path = load_settings().root / "runs" / "errors" / name
-        write_private(path, content)
+        return write_atomically(load_settings().root / "runs" / "errors" / name, content, private=True)
     except (HarError, OSError):
-        path = Path(tempfile.mkdtemp(prefix="har-error-")) / name
-        write_private(path, content)
-    return path
+        return write_atomically(Path(tempfile.mkdtemp(prefix="har-error-")) / name, content, private=True)

@@ -17,9 +17,10 @@ from threading import Thread
 import pytest
 
 from har.errors import ServerError, SettingsError
+from har.files import write_atomically
 from har_cli._endings import ending_well
 from infra.local.borrowed import borrowing_server
-from infra.local.login import login, renew_login, write_private
+from infra.local.login import login, renew_login
 from infra.local.server import hold_home, note_server
 
 
@@ -190,7 +191,7 @@ def test_the_login_is_private_and_new_after_a_server_was_killed(tmp_path: Path) 
 def test_a_private_file_is_private_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
-        write_private(tmp_path / "secret", "x")
+        write_atomically(tmp_path / "secret", "x", private=True)
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600
