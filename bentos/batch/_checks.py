@@ -18,11 +18,10 @@ from har.errors import (
     RecordingError,
     RecordingTimeError,
 )
-from har.plausibility import RANGE_SLACK
+from har.plausibility import RANGE_SLACK, RATE_TOLERANCE
 from har.settings import Settings
 
 _SESSION = ("date", "subject", "session")
-_RATE_TOLERANCE = 0.02
 _FIRST_US, _END_US = 0, 7_258_118_400_000_000
 """The stamps of 1970 to 2199, as the online service takes them; beyond year 9999 no date could be told."""
 
@@ -197,7 +196,7 @@ class Checks:
         """
         interval = 1e6 / self._rate_hz
         span = last - first
-        wrong = np.abs(span - (counts - 1) * interval) > np.maximum(_RATE_TOLERANCE * span, interval)
+        wrong = np.abs(span - (counts - 1) * interval) > np.maximum(RATE_TOLERANCE * span, interval)
         wrong &= counts >= self._length
         if wrong.any():
             run = int(np.argmax(wrong))

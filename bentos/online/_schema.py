@@ -11,10 +11,8 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field, PlainValidator, Wit
 
 from har.inference import ModelMetadata
 from har.log_lines import REQUEST_ID, SESSION, SUBJECT
-from har.plausibility import CODES, NO_SIGNAL
+from har.plausibility import CODES, NO_SIGNAL, RATE_TOLERANCE
 
-RATE_TOLERANCE = 0.02
-"""As in the batch service: it allows for inaccurate clocks."""
 TIME = "a time from 1970 to 2199 with its zone, such as 2026-01-31T09:00:00.250Z"
 
 _FIRST, _LAST = (dt.datetime(year, 1, 1, tzinfo=dt.UTC) for year in (1970, 2200))

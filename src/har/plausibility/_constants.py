@@ -22,6 +22,9 @@ QUIET_SECONDS = 3
 RANGE_SLACK = 1.1
 """Sensors overshoot their nominal full scale a little: a sample may reach this multiple of it."""
 
+RATE_TOLERANCE = 0.02
+"""Samples sent for scoring may be this share off the model's rate: clocks are inaccurate."""
+
 TO_SI = {"g": GRAVITY, "mg": GRAVITY / 1000, "m/s^2": 1.0, "deg/s": math.pi / 180, "rad/s": 1.0}
 """Factor from a unit of acceleration or angular rate to the SI unit."""
 
