@@ -228,5 +228,5 @@ def test_a_process_between_its_two_commits_is_no_loss(full: Project, monkeypatch
     def commit_the_rest(_seconds: float) -> None:
         full.lake.samples.replace(lost, [(NEXT, "s01")])
 
-    monkeypatch.setattr("har.lake._intact.time.sleep", commit_the_rest)
+    monkeypatch.setattr("har.lake._intact.sleep", commit_the_rest)
     require_samples(full.lake)

@@ -6,10 +6,10 @@ nightly job with its row in `scores`, its online predictions with its rows in `r
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from time import sleep
 
 import polars as pl
 
@@ -17,9 +17,6 @@ from har.errors import LakeDamageError
 from har.lake._lake import Lake
 from har.lake._table import Table
 from har.lake._where import Partition, in_order
-
-_LOOKS = 4
-_PAUSE_S = 1.0
 
 _LOOKS = 4
 _PAUSE_S = 1.0
@@ -130,7 +127,7 @@ def _lasting(
     gone = find() if partitions is None else find().intersection(partitions)
     for _ in range(_LOOKS - 1):
         if gone:
-            time.sleep(_PAUSE_S)
+            sleep(_PAUSE_S)
             gone &= find()
     return gone
 
