@@ -50,7 +50,8 @@ lock: setup  ## compile the pinned requirements
 	@mv requirements/dev.txt.new requirements/dev.txt
 	@for box in online batch; do \
 	  $(BIN)/uv pip compile --group $$box --constraints requirements/dev.txt $(PINS) --output-file requirements/$$box.txt || exit; done
-	@echo copier | $(BIN)/uv pip compile - $(PINS) --output-file requirements/copier.txt
+	@$(BIN)/uv pip compile requirements/tools.in $(PINS) --output-file requirements/tools.txt
+	@$(BIN)/uv pip compile requirements/test-tools.in --constraints requirements/tools.txt $(PINS) --output-file requirements/test-tools.txt
 
 clean:  ## remove what can be made again: the demo's folder, the handbook, caches, files of finished trainings
 	rm -rf site build dist htmlcov runs .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
@@ -60,5 +61,5 @@ clean:  ## remove what can be made again: the demo's folder, the handbook, cache
 clean-data: setup  ## delete recordings, lake, models, log and reports, after listing them and a typed "yes"
 	@$(BIN)/python -m infra.local.clean
 
-# The benchmarks, in a project that contains them.
--include tests/bench/targets.mk
+# The targets of what a project contains: images, the stack in containers, delivery; and the benchmarks.
+-include $(wildcard infra/*/targets.mk) tests/bench/targets.mk

@@ -54,9 +54,12 @@ else
     "$uv" pip install --quiet --no-deps --torch-backend cpu "$pin"
 fi
 "$uv" pip install --quiet --no-deps --editable .
-# Copier is a tool of its own: its needs and ours do not have to agree.
-"$uv" venv --quiet --allow-existing --python .venv/bin/python .venv/copier
-VIRTUAL_ENV="$PWD/.venv/copier" "$uv" pip install --quiet --no-deps --requirement requirements/copier.txt
+# Copier, DVC and the linters of workflows and images are tools of their own: their needs and ours do not have to agree.
+"$uv" venv --quiet --allow-existing --python .venv/bin/python .venv/tools
+for list in requirements/tools.txt requirements/test-tools.txt; do
+    [ ! -e "$list" ] || VIRTUAL_ENV="$PWD/.venv/tools" "$uv" pip install --quiet --no-deps --requirement "$list"
+done
+rm -rf .venv/copier
 
 if [ "$torch" = cpu ] && [ "$(uname -s)" = Linux ] && ! .venv/bin/python -c 'import torch; assert torch.version.cuda is None' 2>/dev/null; then
     echo "setup: expected the CPU build of torch, but got another. Remove .venv and name a folder with a CPU wheel in PIP_FIND_LINKS, or ask for CUDA: make setup TORCH=cu130" >&2

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIER = ROOT / ".venv" / "copier" / "bin" / "copier"
+COPIER = ROOT / ".venv" / "tools" / "bin" / "copier"
 
 Answers = dict[str, str]
 Done = subprocess.CompletedProcess[str]
