@@ -10,6 +10,7 @@
     label      import labels from a CSV, and take them back
     review     accept or reject feedback of the online service
     package    build the champion's two bentos and test them
+    snapshot   take raw data into DVC, and bring them back
     check      find rows, files and versions that are missing
     reproduce  train a registered version again and compare its metrics
 
