@@ -1,7 +1,7 @@
 """Train a registered version again from its recorded commit, data and seed, and compare the metrics.
 
-The data are the lake's, at the recorded versions of its tables; or, where the lake does not have these, the raw files of
-the recorded snapshot, from which the recorded code makes a lake again.
+The data are the lake's, at the recorded versions of its tables. Where it does not have these, the recorded code makes a
+lake again from the raw files of the recorded snapshot.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from har.files import temporary_folder
 from har.jobs.snapshot import FILES
 from har.lake import Lake
 from har.registry import Registry, worktree
-from har.settings import Settings
 from har.snapshots import TABLE, Snapshots
 
 TIMINGS = "latency"
@@ -99,9 +98,10 @@ def reproduce(
     if _is_true(recipe.get("git_dirty", recorded.tags.get("git_dirty", False))):
         notes.append("The code had uncommitted changes when this version was trained; the commit was run without them.")
     with _source(root, commit) as source, temporary_folder("reproduced") as folder:
-        if snapshots is not None and (from_snapshot or not _lake_has(lake, recipe)):
+        if snapshots is not None and (from_snapshot or not _lake_has(lake, recipe, registry, recorded.number)):
+            _require_snapshot(recipe, version=recorded.number)
             files = _recorded_files(registry, recorded.number)
-            raw = _raw_files(snapshots, recipe, files, folder, version=recorded.number)
+            raw = _raw_files(snapshots.at(recipe["settings"]), recipe, files, folder, version=recorded.number)
             recipe |= _remake(source, recipe, raw, folder / "lake", version=recorded.number)
             notes.append(f"The lake was made again from the snapshot of commit {commit[:12]}: {len(files)} recordings.")
         metrics = _train(source, recipe, folder, version=recorded.number)
@@ -140,9 +140,28 @@ def _source(root: Path, commit: str) -> Iterator[Path]:
         yield root.resolve()
 
 
-def _lake_has(lake: Path, recipe: Mapping[str, Any]) -> bool:
-    settings = Settings.from_values(recipe["settings"], root=lake)
-    return Lake(lake, settings.sensors.channels).samples.version() >= int(recipe["lake_version"])
+def _lake_has(lake: Path, recipe: Mapping[str, Any], registry: Registry, version: int) -> bool:
+    """Whether the lake is the one of the recipe, and has got so far, as its log and its list of files tell."""
+    here = Lake(lake, ())
+    if here.samples.version() < int(recipe["lake_version"]):
+        return False
+    if not recipe.get("snapshot"):  # there is nothing else to train on
+        return True
+    listed = int(recipe["recordings_version"])
+    if here.recordings.version() < listed:
+        return False
+    rows = here.recordings.read(columns=["file", "sha256"], version=listed)
+    return dict(rows.unique().iter_rows()) == _recorded_files(registry, version)
+
+
+def _require_snapshot(recipe: Mapping[str, Any], *, version: int) -> None:
+    if not recipe.get("snapshot"):
+        raise ReproductionError(
+            where=f"version {version}",
+            expected=f"a lake with samples@{recipe['lake_version']}, or a snapshot that holds its raw data",
+            got=f"neither ({recipe.get('snapshot_lacks') or 'it was trained before there were snapshots'})",
+            remedy="Bring the lake here that it was trained on (paths.lake in har.toml), or reproduce there.",
+        )
 
 
 def _recorded_files(registry: Registry, version: int) -> dict[str, str]:
@@ -154,21 +173,13 @@ def _raw_files(
     snapshots: Snapshots, recipe: Mapping[str, Any], files: Mapping[str, str], folder: Path, *, version: int
 ) -> tuple[Path, Path | None]:
     """Copy the recordings, and the table of labels if one was used, from the recorded snapshot."""
-    recorded: Mapping[str, str] = recipe.get("snapshot") or {}
-    if not recorded:
-        raise ReproductionError(
-            where=f"version {version}",
-            expected=f"a lake with samples@{recipe['lake_version']}, or a snapshot that holds its raw data",
-            got=f"neither ({recipe.get('snapshot_lacks') or 'it was trained before there were snapshots'})",
-            remedy="Bring the lake here that it was trained on (paths.lake in har.toml), or reproduce there.",
-        )
     commit = str(recipe["git_commit"])
     pointers = snapshots.pointers(commit)
     found = {name: pointer.oid for name, pointer in pointers.items()}
-    if found != dict(recorded):
+    if found != recipe["snapshot"]:
         raise ReproductionError(
             where=f"version {version}",
-            expected=f"commit {commit[:12]} to have the snapshot {recorded}",
+            expected=f"commit {commit[:12]} to have the snapshot {recipe['snapshot']}",
             got=f"{found}",
             remedy="The registry and this repository are not of the same project: reproduce in the clone it is of.",
         )
@@ -216,8 +227,9 @@ def _train(source: Path, recipe: Mapping[str, Any], folder: Path, *, version: in
         raise ReproductionError(
             where=f"version {version}",
             expected="har.experiment to write metrics.json and model.onnx",
-            got=f"exit status {finished.returncode}, {' and '.join(missing) or 'nothing'} missing:\n{_last_lines(finished.stderr)}\n",
-            remedy="Fix the error above; data that was vacuumed from the lake is read from its snapshot: --from-snapshot.",
+            got=f"exit status {finished.returncode}, {' and '.join(missing) or 'nothing'} missing:\n"
+            f"{_last_lines(finished.stderr)}\n",
+            remedy="Fix the error above; what was vacuumed from the lake comes from the snapshot with --from-snapshot.",
         )
     return {name: float(value) for name, value in json.loads((out / "metrics.json").read_text()).items()}
 

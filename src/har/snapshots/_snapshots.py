@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import polars as pl
 
@@ -88,6 +89,11 @@ class Snapshots:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._root = settings.root.resolve()
+
+    def at(self, recorded: Mapping[str, Any]) -> Snapshots:
+        """The same with the folders as recorded settings name them, in which pointers may have another place."""
+        paths = {name: Path(path) for name, path in recorded.get("paths", {}).items() if name in (INBOX, LABELS)}
+        return Snapshots(self._settings.model_copy(update={"paths": self._settings.paths.model_copy(update=paths)}))
 
     def take(self, why: str, *, who: str, lake: Lake | None = None, empty: bool = False) -> Taken:
         """Copy what is new into DVC's cache, send it to the remote, and commit the pointers.
