@@ -29,6 +29,9 @@ def train(
     handled is skipped; one that was made for another champion, or while automatic retraining is off (the variable
     `har_retraining`), is closed.
 
+    Where a DVC remote is configured, a snapshot of the raw data is taken first (`snapshots.before_training`). If that
+    fails, the training goes on, and the recipe says so.
+
     Args:
         network: its name, such as `spectral` or `dscnn`, or a Python file that holds one; by default that of
             har.toml.

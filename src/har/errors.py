@@ -21,6 +21,7 @@
     │   └── LakeError                             the tables cannot be read or written
     │       ├── LakeBusyError (TimeoutError)      another writer holds the table
     │       └── LakeDamageError                   commits, files or rows are missing or damaged
+    ├── SnapshotError (RuntimeError)              raw data cannot be taken into DVC, listed or restored
     ├── ServerError (RuntimeError)                a part of the local stack that does not start, or ended by itself
     ├── ServiceError (OSError)                    a service that scores for this project cannot be reached, or fails
     ├── NotEnoughDataError (LookupError)          no samples, no labels or too few subjects
@@ -313,6 +314,10 @@ class LakeBusyError(LakeError, TimeoutError):
 
 class LakeDamageError(LakeError):
     """Commits, files or rows that a table should hold are missing or damaged; trying again does not help."""
+
+
+class SnapshotError(HarError, RuntimeError):
+    """Raw data cannot be taken into DVC, listed or restored; neither they nor an earlier snapshot were changed."""
 
 
 class ServerError(HarError, RuntimeError):

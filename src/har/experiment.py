@@ -128,6 +128,7 @@ def make_recipe(
         regimes=[date.isoformat() for date in sorted(set(regimes))],
         labels_version=labels_version,
         trained_to=newest_day(every.dates.tolist()).isoformat(),
+        recordings_version=lake.recordings.version(),
     )
 
 
@@ -251,6 +252,7 @@ def run(
         "Split": split.id,
         "Seed": str(recipe.seed),
         "Git commit": recipe.git_commit or "none recorded",
+        "Raw data": _raw(recipe),
         "Trained at": metadata.trained_at,
         "Latency budget": _budget(timing, settings),
     }
@@ -278,6 +280,12 @@ def run(
     write_atomically(folder / "recipe.json", json.dumps(recipe.to_json(), indent=1))
     write_atomically(folder / "metrics.json", json.dumps(metrics, indent=1))
     return Experiment(recipe, model, outcome, evaluation, timing, metrics, report, fitted.missing_activities)
+
+
+def _raw(recipe: Recipe) -> str:
+    """DVC's hashes of the raw data, or why there are none."""
+    held = ", ".join(f"{folder} {oid}" for folder, oid in recipe.snapshot.items())
+    return held or f"no snapshot holds them: {recipe.snapshot_lacks or 'none was looked for'}"
 
 
 def _budget(timing: Latency, settings: Settings) -> str:

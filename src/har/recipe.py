@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from har.errors import RegistryError
 from har.windows import Split, WindowSet
 
+_DECIDE_NOTHING = ("lake", "trained_to", "recordings_version", "snapshot", "snapshot_lacks")
+"""Fields that say where the data are and were."""
 _SECTIONS_THAT_DECIDE = ("recordings", "sensors", "windows", "activities", "split", "training")
 
 
@@ -35,6 +37,9 @@ class Recipe:
         regimes: ISO dates at which drift began that the model is trained on, oldest first.
         labels_version: version of the table `labels`; -1: there was none.
         trained_to: ISO date of the newest windows; "" in recipes of releases that did not record it.
+        recordings_version: version of the table `recordings`, which lists the files; -1: not recorded.
+        snapshot: DVC's hashes of the raw data in `git_commit`, by folder, if they hold all that the lake was made from.
+        snapshot_lacks: otherwise why there are none, or what they lack; "" also in recipes of older releases.
     """
 
     settings: dict[str, Any]
@@ -48,6 +53,9 @@ class Recipe:
     regimes: list[str] = field(default_factory=list)
     labels_version: int = -1
     trained_to: str = ""
+    recordings_version: int = -1
+    snapshot: dict[str, str] = field(default_factory=dict)
+    snapshot_lacks: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values."""
@@ -88,14 +96,18 @@ class Recipe:
 
     @property
     def data_version(self) -> str:
-        """The tables and their versions, such as `samples@7`, or `samples@7, labels@2` with feedback."""
+        """The tables and their versions, such as `samples@7`, with feedback `samples@7, labels@2`.
+
+        Where a snapshot holds the raw data, its hash is the last part: `samples@7, dvc@77f0972ddb44`.
+        """
         feedback = f", labels@{self.labels_version}" if self.labels_version >= 0 else ""
-        return f"samples@{self.lake_version}{feedback}"
+        raw = f", dvc@{self.snapshot['inbox'][:12]}" if "inbox" in self.snapshot else ""
+        return f"samples@{self.lake_version}{feedback}{raw}"
 
     @property
     def key(self) -> str:
         """Twelve hexadecimal digits that identify this recipe; the lake's folder is not part of it."""
-        content = {name: value for name, value in self.to_json().items() if name not in ("lake", "trained_to")}
+        content = {name: value for name, value in self.to_json().items() if name not in _DECIDE_NOTHING}
         # Recipes of releases without these fields must keep the key that they were registered under.
         if not self.regimes:
             del content["regimes"]
@@ -143,6 +155,9 @@ class Recipe:
             "git_commit": self.git_commit,
             "git_dirty": str(self.git_dirty).lower(),
             **({"trained_to": self.trained_to} if self.trained_to else {}),
+            **({"recordings_version": str(self.recordings_version)} if self.recordings_version >= 0 else {}),
+            **{f"dvc_{folder}": oid for folder, oid in self.snapshot.items()},
+            **({"dvc_lacks": self.snapshot_lacks} if self.snapshot_lacks else {}),
         }
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from har_cli import backups, drift, importing, labels, models, predictions, project, recordings
+from har_cli import backups, data, drift, importing, labels, models, predictions, project, recordings
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False
@@ -15,6 +15,7 @@ app.command()(project.demo)
 app.command()(recordings.replay)
 app.command("import")(importing.import_recordings)
 app.command()(recordings.ingest)
+app.add_typer(data.app, name="data")
 app.command()(models.train)
 app.command()(models.evaluate)
 app.command()(predictions.score)

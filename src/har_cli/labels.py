@@ -20,7 +20,10 @@ Which = "all, subject=NAME, source=NAME or an id"
 
 
 def labels(
-    file: Annotated[Path | None, typer.Argument(help="CSV with subject, start, end and activity.")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="CSV with subject, start, end and activity; or the labels.parquet of a snapshot."),
+    ] = None,
     target: Annotated[Path | None, typer.Option("--out", help="Write the windows to this CSV, to fill in.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what the labels of FILE match.")] = False,
     batches: Annotated[bool, typer.Option("--batches", help="List the imports.")] = False,
@@ -44,7 +47,9 @@ def labels(
             remedy="Run one after the other; --dry-run goes with FILE alone.",
         )
     project = open_project()
-    if file is not None:
+    if file is not None and file.name == "labels.parquet":
+        _bring_back(project, file, dry_run=dry_run)
+    elif file is not None:
         _import(project, file, dry_run=dry_run)
     elif target is not None:
         _write(project, target)
@@ -83,6 +88,16 @@ def _import(project: Project, file: Path, *, dry_run: bool) -> None:
     _say(f"{result.new} labels are new, of {result.rows} in {file}.")
     if result.batch:
         _say(f"To take them back: har labels --undo {result.batch}")
+
+
+def _bring_back(project: Project, file: Path, *, dry_run: bool) -> None:
+    from har.snapshots import add_table, read_table
+
+    if dry_run:
+        _say(f"{file} has {len(read_table(file, project.lake))} labels as a snapshot kept them; nothing was imported.")
+        return
+    new = add_table(file, project.lake)
+    _say(f"{new} labels are new to the lake, with whom they are from and what was decided about them.")
 
 
 def _recordings(result: Import) -> Table:

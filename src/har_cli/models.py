@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from har.settings import load_settings
@@ -143,12 +145,14 @@ def list_models(
     if not registry.versions():
         out.print("No version is registered yet. Train one: har train.")
         return
-    table = Table("version", "aliases", "created", "network", "data", "accuracy", "macro-F1", title="Versions")
+    titles = ("version", "aliases", "created", "network", "data", "raw data (DVC)", "commit", "accuracy", "macro-F1")
+    table = Table(*titles, title="Versions")
     for version in registry.versions():
         figures = [
             f"{version.metrics[name]:.3f}" if name in version.metrics else "" for name in ("accuracy", "macro_f1")
         ]
-        tags = [version.tags.get(name, "") for name in ("network", "data_version")]
+        tags = [version.tags.get("network", ""), version.tags.get("data_version", "").partition(", dvc@")[0]]
+        tags += [_raw(version.tags), version.tags.get("git_commit", "")[:12]]
         created = f"{version.created:%Y-%m-%d %H:%M}"
         table.add_row(str(version.number), ", ".join(version.aliases), created, *tags, *figures)
     out.print(table)
@@ -157,6 +161,12 @@ def list_models(
         log.add_row(str(move.when)[:16], move.who, move.action, str(move.version), move.reason)
     out.print(log)
     registry.require_agreement()
+
+
+def _raw(tags: Mapping[str, str]) -> str:
+    """The beginning of the hash by which DVC knows the recordings, or why there is none."""
+    held = tags.get("dvc_inbox", "")[:12]
+    return held or escape(tags.get("dvc_lacks", ""))
 
 
 def promote(version: int, reason: Reason) -> None:
@@ -179,14 +189,30 @@ def rollback(reason: Reason) -> None:
     _announce(move.version)
 
 
-def reproduce(version: int) -> None:
-    """Train a version again from its recorded commit, data and seed, and compare the figures."""
+def reproduce(
+    version: int,
+    from_snapshot: Annotated[
+        bool, typer.Option("--from-snapshot", help="Make the lake again from raw data, even if it is here.")
+    ] = False,
+) -> None:
+    """Train a version again from its recorded commit, data and seed, and compare the figures.
+
+    Where the lake does not have the recorded data, it is made again from the recorded snapshot, in a temporary folder.
+    """
     from har.jobs.reproduce import reproduce as retrain
     from har.project import open_project
+    from har.snapshots import Snapshots
 
     project = open_project()
     with out.status(f"Retraining version {version} …"):
-        result = retrain(project.registry, version, root=project.settings.root, lake=project.settings.path("lake"))
+        result = retrain(
+            project.registry,
+            version,
+            root=project.settings.root,
+            lake=project.settings.path("lake"),
+            snapshots=Snapshots(project.settings),
+            from_snapshot=from_snapshot,
+        )
     table = Table("figure", "recorded", "reproduced", "equal", title=f"Version {version}")
     for row in result.rows:
         table.add_row(row.metric, _figure(row.recorded), _figure(row.reproduced), "yes" if row.equal else "[red]no[/]")

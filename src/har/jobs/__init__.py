@@ -12,6 +12,7 @@
     package    build the champion's two bentos and test them
     backup     copy all data into one file, while everything runs
     restore    bring such a file back into a project without data
+    snapshot   take raw data into DVC, and bring them back
     check      find rows, files and versions that are missing
     reproduce  train a registered version again and compare its metrics
 

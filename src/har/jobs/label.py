@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import polars as pl
 
 from har.dataset import matched_windows
 from har.errors import LabelError
+from har.files import write_atomically
 from har.jobs._label_checks import overlapping, require_recordings
 from har.jobs._label_table import COLUMNS, TABLE, read_labels
 from har.lake import Lake
@@ -39,6 +41,7 @@ __all__ = [
 
 _TIME = pl.Datetime("us", "UTC")
 _LISTED = 8
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 _EARLIER = "before-"
 """Prefix of the batches that releases without the column `batch` imported: each import had one time of receipt."""
 
@@ -73,8 +76,11 @@ def import_labels(project: Project, path: Path, *, dry_run: bool = False) -> Imp
         path: see `read_labels`.
         dry_run: only say what the labels match.
 
+    The file itself is kept in `paths.labels`, under the name of the batch: it is raw data, as recordings are.
+
     Raises:
         LabelError: see `read_labels`; or a subject is not in the lake, or none of its labels is within a recording.
+        StorageError: the file cannot be kept; nothing was imported.
     """
     settings, lake = project.settings, project.lake
     labels = read_labels(path, settings)
@@ -83,6 +89,7 @@ def import_labels(project: Project, path: Path, *, dry_run: bool = False) -> Imp
     new = len(_rows(lake, labels).join(_known_ids(lake), on="feedback_id", how="anti"))
     batch = "" if dry_run or not new else f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S}-{_digest(labels.write_csv())[:4]}"
     if batch:
+        _keep(path, labels, settings.path("labels") / f"{batch}_{_UNSAFE.sub('_', path.stem)[:80]}.csv")
         new = add_labels(lake, labels, source=f"{whoami()}: {path.name}", batch=batch)
     replaced = (pl.col("before") != pl.col("activity")).fill_null(False).sum().cast(pl.Int64).alias("replaced")
     return Import(
@@ -217,6 +224,12 @@ def _rows(lake: Lake, labels: pl.DataFrame, *, source: str = "", batch: str = ""
         pl.lit(IMPORTED).alias("review"),
         pl.lit(whoami()).alias("reviewed_by"),
     ).select(lake.labels.schema.names())
+
+
+def _keep(path: Path, labels: pl.DataFrame, target: Path) -> None:
+    """Keep the file, before its rows are added: a file without rows is harmless, as the table decides what counts."""
+    # What came through a pipe cannot be read a second time.
+    write_atomically(target, path.read_bytes() if path.is_file() else labels.write_csv())
 
 
 def _known_ids(lake: Lake) -> pl.DataFrame:

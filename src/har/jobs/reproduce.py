@@ -1,4 +1,8 @@
-"""Train a registered version again from its recorded commit, data and seed, and compare the metrics."""
+"""Train a registered version again from its recorded commit, data and seed, and compare the metrics.
+
+The data are the lake's, at the recorded versions of its tables. Where it does not have these, the recorded code makes a
+lake again from the raw files of the recorded snapshot.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,10 @@ from typing import Any
 
 from har.errors import ReproductionError
 from har.files import temporary_folder
+from har.jobs.snapshot import FILES
+from har.lake import Lake
 from har.registry import Registry, worktree
+from har.snapshots import TABLE, Snapshots
 
 TIMINGS = "latency"
 """Prefix of metrics that measure the machine and not the model; they are not compared."""
@@ -56,7 +63,14 @@ class Reproduction:
 
 
 def reproduce(
-    registry: Registry, version: int | str, *, root: Path, lake: Path, tolerance: float = 1e-6
+    registry: Registry,
+    version: int | str,
+    *,
+    root: Path,
+    lake: Path,
+    tolerance: float = 1e-6,
+    snapshots: Snapshots | None = None,
+    from_snapshot: bool = False,
 ) -> Reproduction:
     """Train a version again and compare its metrics.
 
@@ -66,10 +80,13 @@ def reproduce(
         root: the project's folder, in the git repository that holds the recorded commit.
         lake: the lake's folder, which may have moved; the recipe has the version to read.
         tolerance: largest absolute difference that counts as equal.
+        snapshots: where the raw data are, if the lake does not have the recorded version; None: the lake alone counts.
+        from_snapshot: use the snapshot, whatever the lake has.
 
     Raises:
         UnknownVersionError: no such version.
-        ReproductionError: the commit is not available, or the training failed.
+        ReproductionError: the commit or the data are not available, or the training failed.
+        SnapshotError: the snapshot cannot be fetched, or lacks a file.
     """
     recorded = registry.version(version)
     # As it was written: the recorded commit may know fewer fields than this release.
@@ -81,6 +98,12 @@ def reproduce(
     if _is_true(recipe.get("git_dirty", recorded.tags.get("git_dirty", False))):
         notes.append("The code had uncommitted changes when this version was trained; the commit was run without them.")
     with _source(root, commit) as source, temporary_folder("reproduced") as folder:
+        if snapshots is not None and (from_snapshot or not _lake_has(lake, recipe, registry, recorded.number)):
+            _require_snapshot(recipe, version=recorded.number)
+            files = _recorded_files(registry, recorded.number)
+            raw = _raw_files(snapshots.at(recipe["settings"]), recipe, files, folder, version=recorded.number)
+            recipe |= _remake(source, recipe, raw, folder / "lake", version=recorded.number)
+            notes.append(f"The lake was made again from the snapshot of commit {commit[:12]}: {len(files)} recordings.")
         metrics = _train(source, recipe, folder, version=recorded.number)
     return Reproduction(
         version=recorded.number,
@@ -117,16 +140,107 @@ def _source(root: Path, commit: str) -> Iterator[Path]:
         yield root.resolve()
 
 
+def _lake_has(lake: Path, recipe: Mapping[str, Any], registry: Registry, version: int) -> bool:
+    """Whether the lake is the one of the recipe, and has got so far, as its log and its list of files tell."""
+    here = Lake(lake, ())
+    if here.samples.version() < int(recipe["lake_version"]):
+        return False
+    if not recipe.get("snapshot"):  # there is nothing else to train on
+        return True
+    listed = int(recipe["recordings_version"])
+    if here.recordings.version() < listed:
+        return False
+    rows = here.recordings.read(columns=["file", "sha256"], version=listed)
+    return dict(rows.unique().iter_rows()) == _recorded_files(registry, version)
+
+
+def _require_snapshot(recipe: Mapping[str, Any], *, version: int) -> None:
+    if not recipe.get("snapshot"):
+        raise ReproductionError(
+            where=f"version {version}",
+            expected=f"a lake with samples@{recipe['lake_version']}, or a snapshot that holds its raw data",
+            got=f"neither ({recipe.get('snapshot_lacks') or 'it was trained before there were snapshots'})",
+            remedy="Bring the lake here that it was trained on (paths.lake in har.toml), or reproduce there.",
+        )
+
+
+def _recorded_files(registry: Registry, version: int) -> dict[str, str]:
+    path = registry.artifact(version, FILES)
+    return {str(name): str(sha256) for name, sha256 in json.loads(path.read_text(encoding="utf-8")).items()}
+
+
+def _raw_files(
+    snapshots: Snapshots, recipe: Mapping[str, Any], files: Mapping[str, str], folder: Path, *, version: int
+) -> tuple[Path, Path | None]:
+    """Copy the recordings, and the table of labels if one was used, from the recorded snapshot."""
+    commit = str(recipe["git_commit"])
+    pointers = snapshots.pointers(commit)
+    found = {name: pointer.oid for name, pointer in pointers.items()}
+    if found != recipe["snapshot"]:
+        raise ReproductionError(
+            where=f"version {version}",
+            expected=f"commit {commit[:12]} to have the snapshot {recipe['snapshot']}",
+            got=f"{found}",
+            remedy="The registry and this repository are not of the same project: reproduce in the clone it is of.",
+        )
+    snapshots.copy(pointers["inbox"], folder / "inbox", only=files)
+    if int(recipe.get("labels_version", -1)) < 0 or "labels" not in pointers:
+        return folder / "inbox", None
+    snapshots.copy(pointers["labels"], folder / "labels", only={TABLE: ""})
+    return folder / "inbox", folder / "labels" / TABLE
+
+
+def _remake(
+    source: Path, recipe: Mapping[str, Any], raw: tuple[Path, Path | None], lake: Path, *, version: int
+) -> dict[str, Any]:
+    """Make a lake of these files with the code in `source`; what changes in the recipe."""
+    inbox, labels = raw
+    with temporary_folder("recipe") as folder:
+        (folder / "recipe.json").write_text(json.dumps(recipe))
+        arguments = [str(folder / "recipe.json"), str(inbox), str(labels or "-"), str(lake)]
+        done = _run(source, "har.jobs._remake", arguments)
+    if done.returncode:
+        raise ReproductionError(
+            where=f"version {version}",
+            expected="all of its recordings to be ingested again",
+            got=f"exit status {done.returncode}:\n{_last_lines(done.stderr)}\n",
+            remedy="Fix the error above; the recordings are those of the snapshot, and the code that of the commit.",
+        )
+    versions = json.loads(done.stdout.strip().splitlines()[-1])
+    labelled = versions["labels"] if labels else -1
+    return {
+        "lake": str(lake),
+        "lake_version": versions["samples"],
+        "recordings_version": versions["recordings"],
+        "labels_version": labelled,
+    }
+
+
 def _train(source: Path, recipe: Mapping[str, Any], folder: Path, *, version: int) -> dict[str, float]:
     """Run `python -m har.experiment` with the code in `source`; returns the metrics that it wrote."""
     (folder / "recipe.json").write_text(json.dumps(recipe, indent=2, sort_keys=True))
     out = folder / "out"
     out.mkdir()
+    finished = _run(source, "har.experiment", [str(folder / "recipe.json"), str(out)])
+    missing = [name for name in ("metrics.json", "model.onnx") if not (out / name).is_file()]
+    if finished.returncode or missing:
+        raise ReproductionError(
+            where=f"version {version}",
+            expected="har.experiment to write metrics.json and model.onnx",
+            got=f"exit status {finished.returncode}, {' and '.join(missing) or 'nothing'} missing:\n"
+            f"{_last_lines(finished.stderr)}\n",
+            remedy="Fix the error above; what was vacuumed from the lake comes from the snapshot with --from-snapshot.",
+        )
+    return {name: float(value) for name, value in json.loads((out / "metrics.json").read_text()).items()}
+
+
+def _run(source: Path, module: str, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run a module of the code in `source`."""
     # The current HAR_ variables would change the recorded settings.
     environment = {name: value for name, value in os.environ.items() if not name.upper().startswith("HAR_")}
     paths = [str(source / "src"), *filter(None, [environment.get("PYTHONPATH")])]
-    finished = subprocess.run(
-        [sys.executable, "-m", "har.experiment", str(folder / "recipe.json"), str(out)],
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments],
         cwd=source,
         env={**environment, "PYTHONPATH": os.pathsep.join(paths)},
         capture_output=True,
@@ -134,16 +248,10 @@ def _train(source: Path, recipe: Mapping[str, Any], folder: Path, *, version: in
         errors="replace",
         check=False,
     )
-    missing = [name for name in ("metrics.json", "model.onnx") if not (out / name).is_file()]
-    if finished.returncode or missing:
-        output = "\n".join(finished.stderr.strip().splitlines()[-20:]) or "(no output)"
-        raise ReproductionError(
-            where=f"version {version}",
-            expected="har.experiment to write metrics.json and model.onnx",
-            got=f"exit status {finished.returncode}, {' and '.join(missing) or 'nothing'} missing:\n{output}\n",
-            remedy="Fix the error above; data that was vacuumed from the lake cannot be trained on again.",
-        )
-    return {name: float(value) for name, value in json.loads((out / "metrics.json").read_text()).items()}
+
+
+def _last_lines(text: str) -> str:
+    return "\n".join(text.strip().splitlines()[-20:]) or "(no output)"
 
 
 def _is_true(value: object) -> bool:

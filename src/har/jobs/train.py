@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rich.markup import escape
@@ -23,6 +23,7 @@ from har.jobs._due import FAILED
 from har.jobs._each import Each, in_turn, once
 from har.jobs._events import Send, no_receiver, promotion_event
 from har.jobs.package import TAGS
+from har.jobs.snapshot import FILES, before_training, coverage, ingested_files
 from har.lake import newest_day, require_samples
 from har.monitoring import DecisionLog
 from har.monitoring.decisions import LAKE_TO, DecisionRow
@@ -118,6 +119,9 @@ def train(
     If a decision of `monitor` started the training, its outcome is written to the log of decisions. A decision that is
     handled is skipped; one that was made for another champion, or while automatic retraining is off, is closed.
 
+    Where a DVC remote is configured, a snapshot of the raw data is taken first (`snapshots.before_training`). If that
+    fails, the training goes on, and the recipe says so.
+
     Args:
         project: its lake, settings and champion.
         network: a network's name; None: that of har.toml.
@@ -160,14 +164,15 @@ def train(
 
 
 def settle_recipe(order: Order) -> Recipe:
-    """Decide data version, split, seed and commit."""
+    """Decide data version, split, seed and commit; the commit may be that of a snapshot which is taken first."""
     project = order.project
     require_samples(project.lake)
     project.lake.labels.require_all_commits()
+    failed = before_training(project)
     git = git_state(project.settings.root)
     champion = project.champion
     previous = project.registry.recipe(champion.number) if champion else None
-    return make_recipe(
+    recipe = make_recipe(
         project.settings,
         project.lake,
         network=order.network,
@@ -176,6 +181,9 @@ def settle_recipe(order: Order) -> Recipe:
         git_dirty=git.dirty,
         **(previous.continued(order.since) if previous else {}),
     )
+    raw = coverage(project, recipe)
+    lacks = "; ".join(filter(None, [raw.lacks, failed]))
+    return replace(recipe, snapshot=raw.hashes, snapshot_lacks=lacks)
 
 
 def fit_and_export(trained: Trained) -> None:
@@ -210,6 +218,10 @@ def register(trained: Trained) -> int:
     registry = project.registry
     metrics: dict[str, float] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     beside = [folder / name for name in (REFERENCE, REFERENCE_PROFILE)]
+    if recipe.snapshot:
+        # The snapshot may hold more, such as files that came after the last ingest.
+        files = ingested_files(project, recipe)
+        beside.append(write_atomically(folder / FILES, json.dumps(files, indent=0, sort_keys=True)))
     version = registry.register(
         folder / "model.onnx",
         params={
@@ -261,7 +273,7 @@ def _train_for(row: DecisionRow, order: Order, each: Each, send: Send) -> TrainR
     DecisionLog(project.lake).mark([row], attempts=row.attempts + 1, outcome="begun")
     since = row.payload.get("since")
     why = {"reason": str(row.payload["reason"]), "started_by": row.event, "decision": row.decision_id}
-    order = Order(project, order.network, order.seed, dt.date.fromisoformat(since) if since else None, why)
+    order = replace(order, since=dt.date.fromisoformat(since) if since else None, why=why)
     try:
         report = _train(order, each, send)
     except Exception as error:

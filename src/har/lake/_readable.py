@@ -94,13 +94,14 @@ class ReadableTable:
         """Number of rows, from the statistics in the log, not from the data."""
         return sum(self.counts().values())
 
-    def counts(self, filled: str | None = None) -> dict[Partition, int]:
+    def counts(self, filled: str | None = None, *, version: int | None = None) -> dict[Partition, int]:
         """Number of rows of each partition, from the statistics in the log, not from the data.
 
         Args:
             filled: only rows with a value in this column.
+            version: of the table; None: the newest.
         """
-        table = self._open()
+        table = self._open(version)
         if filled is not None and (table is None or filled in self._reader.absent(table)):
             return dict.fromkeys(self._reader.files(table), 0)
         empty = f"null_count.{filled}"

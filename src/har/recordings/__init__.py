@@ -7,11 +7,23 @@ with the line and how to fix it.
 
 from har.recordings._contract import sample_contract
 from har.recordings._days import Part, cut_at_midnight, kept
-from har.recordings._inbox import Inbox, InboxFile, StrayFile, inbox_files, kind_of, odd, require_plain, shown
+from har.recordings._inbox import (
+    UPLOADING,
+    Inbox,
+    InboxFile,
+    StrayFile,
+    inbox_entries,
+    inbox_files,
+    kind_of,
+    odd,
+    require_plain,
+    shown,
+)
 from har.recordings._quarantine import quarantine
 from har.recordings._reading import Quality, Recording, read_recording
 
 __all__ = [
+    "UPLOADING",
     "Inbox",
     "InboxFile",
     "Part",
@@ -19,6 +31,7 @@ __all__ = [
     "Recording",
     "StrayFile",
     "cut_at_midnight",
+    "inbox_entries",
     "inbox_files",
     "kept",
     "kind_of",

@@ -21,7 +21,7 @@ from har.files import file_sha256
 from har.log_lines import NAME_RULE, SESSION, SUBJECT
 
 SUFFIXES = (".csv", ".parquet")
-_UPLOADING = (".part", ".partial", ".tmp", ".crdownload", ".filepart")
+UPLOADING = (".part", ".partial", ".tmp", ".crdownload", ".filepart")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _SUBJECT = re.compile(SUBJECT)
 _SESSION = re.compile(rf"[A-Za-z0-9._-]+|{SESSION}")
@@ -93,6 +93,17 @@ def inbox_files(inbox: Path, date: dt.date | None = None) -> Inbox:
     return listing
 
 
+def inbox_entries(inbox: Path) -> Iterator[tuple[Path, OddEntryError | None]]:
+    """Every file under `inbox` in the order of their paths; an odd entry (a link, a pipe, …) comes with the reason.
+
+    Hidden files and unfinished uploads are skipped, as in `inbox_files`, whatever else the names are.
+
+    Raises:
+        LakeError: the inbox cannot be listed.
+    """
+    return _walk(inbox, None)
+
+
 def kind_of(mode: int) -> str:
     """What an entry with this `st_mode` is, if it is neither a file nor a folder; otherwise "".
 
@@ -144,7 +155,7 @@ def _walk(inbox: Path, only: str | None) -> Iterator[tuple[Path, OddEntryError |
     while waiting:
         path = waiting.pop()
         hidden = path.name.startswith(".") and not path.name.startswith("._")
-        if hidden or path.suffix.lower() in _UPLOADING:
+        if hidden or path.suffix.lower() in UPLOADING:
             continue
         try:
             mode = path.lstat().st_mode

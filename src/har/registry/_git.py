@@ -37,7 +37,9 @@ def git_state(root: Path) -> GitState:
     # The project may be a folder of a larger repository: what changes outside of it decides no model.
     project = next((folder for folder in (root, *root.parents) if (folder / FILE_NAME).is_file()), None)
     scope = ["--", "."] if project else []
-    status = _git(project or root, "status", "--porcelain", "--untracked-files=normal", *scope)
+    # DVC's files say which raw data belong to a commit; they are no code.
+    code = ["--", "." if project else ":/", *(f":(exclude){path}" for path in ("*.dvc", ".dvc", ".dvcignore"))]
+    status = _git(project or root, "status", "--porcelain", "--untracked-files=normal", *code)
     prefix = _git(project or root, "rev-parse", "--show-prefix")
     if project and prefix is not None and prefix.stdout.strip():
         last = _git(project, "log", "-1", "--format=%H", *scope)

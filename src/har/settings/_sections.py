@@ -296,10 +296,19 @@ class Tracking(_Section):
         return value
 
 
+class Snapshots(_Section):
+    """Snapshots of the raw data with DVC."""
+
+    before_training: bool = True
+    """Take one before every training, where a DVC remote is configured."""
+
+
 class Paths(_Section):
     """Folders, relative to the folder of `har.toml`."""
 
     inbox: Path = Path("data/inbox")
+    labels: Path = Path("data/labels")
+    """Imported label files, and the table of labels as each snapshot has it."""
     quarantine: Path = Path("data/quarantine")
     lake: Path = Path("lake")
     reports: Path = Path("reports")

@@ -20,6 +20,7 @@ from har.settings._sections import (
     Scoring,
     Sensors,
     Serving,
+    Snapshots,
     Split,
     Tracking,
     Training,
@@ -47,6 +48,7 @@ class Settings(BaseSettings):
     drift: Drift = Drift()
     retraining: Retraining = Retraining()
     tracking: Tracking = Tracking()
+    snapshots: Snapshots = Snapshots()
     paths: Paths = Paths()
     root: Path = Field(default=Path(), exclude=True)
 

@@ -1,0 +1,74 @@
+"""What git and DVC must ignore so that pointers are committed and data are not."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path, PurePosixPath
+
+from har.errors import SnapshotError
+from har.files import write_atomically
+from har.recordings import UPLOADING
+from har.snapshots._folders import Folder
+from har.snapshots._git import Repository
+
+SETUP = tuple(map(PurePosixPath, (".dvc/.gitignore", ".dvc/config", ".dvcignore")))
+"""What the first snapshot commits beside the pointers."""
+
+
+def require_ignored(repository: Repository, folders: Collection[Folder], root: Path) -> None:
+    """Refuse where git would commit recordings or ignore their pointers, or where DVC would not find these.
+
+    Raises:
+        SnapshotError: it names the lines of .gitignore.
+    """
+    for folder in folders:
+        output = folder.output
+        if not repository.is_ignored(output / "x"):
+            raise SnapshotError(
+                where=str(root / ".gitignore"),
+                expected=f"a line that keeps the files of {output}/ out of git",
+                got="none",
+                remedy=f"Add it: /{output}/",
+            )
+        parent = f"/{output.parent}/"
+        remedy = f"Replace it by the two lines {parent}?* and !{parent}*.dvc."
+        if repository.is_ignored(folder.pointer):
+            raise SnapshotError(
+                where=str(root / ".gitignore"),
+                expected=f"the pointer {folder.pointer} not to be ignored by git",
+                got=f"a line that ignores it, such as {parent}",
+                remedy=remedy,
+            )
+        # DVC takes a folder as ignored, and looks for no pointers in it, if all of its entries are.
+        blind = sorted({f"{parent}*", f"{parent[1:]}*", f"{parent}**", f"{parent[1:]}**"} & _lines(root / ".gitignore"))
+        if blind:
+            raise SnapshotError(
+                where=str(root / ".gitignore"),
+                expected=f"lines with which DVC, too, finds the pointer {folder.pointer}",
+                got=blind[0],
+                remedy=remedy,
+            )
+
+
+def _lines(path: Path) -> set[str]:
+    if not path.is_file():
+        return set()
+    return {line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines()}
+
+
+def ignore_patterns(root: Path, folders: Collection[Folder]) -> None:
+    """Let DVC's own commands, too, leave out what snapshots leave out by its name; an existing file stays.
+
+    Raises:
+        StorageError: the disk refuses.
+    """
+    path = root / ".dvcignore"
+    if path.exists():
+        return
+    lines = ["# Hidden files, unfinished uploads and what was quarantined are no recordings."]
+    for folder in folders:
+        base = f"/{folder.output}/**/"
+        lines += [f"{base}.*", f"!{base}._*", *(f"{base}*{suffix}" for suffix in UPLOADING)]
+        if folder.apart is not None and folder.path in folder.apart.parents:
+            lines.append(f"/{folder.output}/{folder.apart.relative_to(folder.path).as_posix()}/")
+    write_atomically(path, "\n".join([*lines, ""]))
