@@ -21,12 +21,17 @@ RUN grep -v '^torch==' /build/train.txt >/build/packages.txt \
  && if [ "$TORCH" != cpu ]; then "$uv" pip install --quiet --torch-backend "$TORCH" --requirement /build/torch.txt; \
     else "$uv" pip install --quiet --no-deps --no-index --requirement /build/torch.txt 2>/dev/null \
       || "$uv" pip install --quiet --no-deps --torch-backend cpu --requirement /build/torch.txt; fi
+# What no container needs goes: tests, headers, debug symbols.
+COPY bentos/_lean.py /build/
+RUN { command -v strip >/dev/null || { apt-get update -qq && apt-get install -qq -y --no-install-recommends binutils; } \
+      || echo 'binutils cannot be installed'; } \
+ && /opt/venv/bin/python /build/_lean.py /opt/venv
 COPY . /srv/har/
 # What a service writes lies in volumes on these folders. A checkout may be private to its user: open it for reading.
 RUN /build/venv/bin/uv pip install --quiet --no-deps --editable /srv/har \
- && cd /srv/har && mkdir -p data lake reports runs mlruns .bentoml .prefect \
+ && cd /srv/har && mkdir -p data lake reports runs mlruns artifacts .bentoml .prefect \
  && chmod -R a+rX,go-w /srv/har \
- && chown 1034:1034 data lake reports runs mlruns .bentoml .prefect
+ && chown 1034:1034 data lake reports runs mlruns artifacts .bentoml .prefect
 
 FROM ${BASE}
 ARG COMMIT=""
