@@ -7,7 +7,6 @@ whoever started the stack, and only its owner may read it.
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 USER = 1034
@@ -35,4 +34,4 @@ def _give(path: Path, user: int, mode: int) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:3] or ("/volumes", "/secrets")))
+    main(Path("/volumes"), Path("/secrets"))

@@ -80,7 +80,7 @@ def _main() -> None:
             where="inbox",
             problem=f"{len(refused)} files were left out, because other content has their name: "
             + ", ".join(refused[:5]),
-            remedy="Rename them, or replace what was ingested: quarantine page of the handbook, `har ingest --replace`.",
+            remedy="Rename them; the handbook (files that are not ingested) says how to replace a recording.",
         )
 
 
