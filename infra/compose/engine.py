@@ -100,12 +100,11 @@ def _compose_of(engine: str, variables: Mapping[str, str], run: Run) -> tuple[st
 
 
 def output(command: Sequence[str]) -> tuple[int, str]:
-    """Run a command to its end; returns its exit status and what it printed on both outputs."""
+    """Run a command to its end; returns its exit status and what it printed, with its errors if it failed."""
     try:
         done = subprocess.run(
             list(command),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            capture_output=True,
             text=True,
             errors="replace",
             timeout=_ANSWER_S,
@@ -113,7 +112,8 @@ def output(command: Sequence[str]) -> tuple[int, str]:
         )
     except subprocess.TimeoutExpired:
         return 124, f"no answer within {_ANSWER_S:g} s"
-    return done.returncode, done.stdout
+    # Engines also warn while they succeed, which is no part of the answer.
+    return done.returncode, done.stdout if done.returncode == 0 else done.stdout + done.stderr
 
 
 def _last_line(text: str) -> str:

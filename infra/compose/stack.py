@@ -23,6 +23,7 @@ SERVICES = {
 PROFILES = tuple(SERVICES)
 HEALTHY_WITHIN_S = 300.0
 _POLL_S = 1.0
+_RESTARTS = 5
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,14 @@ class Part:
         container: its id; "" if there is none.
         state: "running", "exited" …; "absent" without a container.
         healthy: whether its health check passes.
+        restarts: how often the engine started it again since it was created.
     """
 
     service: str
     container: str = ""
     state: str = "absent"
     healthy: bool = False
+    restarts: int = 0
 
 
 @dataclass(frozen=True)
@@ -114,13 +117,17 @@ class Stack:
         if not found:
             return Part(service)
         name = self.engine.name
-        state = output([name, "inspect", "--format", "{{.State.Status}}", found[0]])[1].strip()
+        state, _, restarts = (
+            output([name, "inspect", "--format", "{{.State.Status}} {{.RestartCount}}", found[0]])[1]
+            .strip()
+            .partition(" ")
+        )
         if self.engine.probes_itself:
             health = output([name, "inspect", "--format", "{{.State.Health.Status}}", found[0]])[1].strip()
             healthy = health == "healthy"
         else:
             healthy = state == "running" and output([name, "healthcheck", "run", found[0]])[0] == 0
-        return Part(service, found[0], state, healthy)
+        return Part(service, found[0], state, healthy, int(restarts) if restarts.isdigit() else 0)
 
     def parts(self) -> list[Part]:
         """The states of all services, in the order of their start."""
@@ -130,26 +137,28 @@ class Stack:
         """Wait until these services are healthy.
 
         Raises:
-            ServerError: one is not in time; has the end of its log.
+            ServerError: one is not in time, or ends again and again; has the end of its log.
         """
         deadline = time.monotonic() + timeout_s
-        waiting = list(services)
-        while waiting:
-            waiting = [service for service in waiting if not (part := self.part(service)).healthy]
-            if waiting and time.monotonic() > deadline:
-                part = self.part(waiting[0])
-                raise ServerError(
-                    where=f"service {part.service}",
-                    problem=f"is not healthy after {timeout_s:g} s (its container: {part.state})",
-                    remedy=f"Its log ends:\n{self.log_end(part.service)}",
-                )
-            if waiting:
-                time.sleep(_POLL_S)
+        waiting = [self.part(service) for service in services]
+        allowed = {part.service: part.restarts + _RESTARTS for part in waiting}
+        while waiting := [part for part in waiting if not part.healthy]:
+            for part in waiting:
+                if part.restarts >= allowed[part.service]:
+                    raise self._sick(part, f"ended {_RESTARTS} times")
+            if time.monotonic() > deadline:
+                raise self._sick(waiting[0], f"is not healthy after {timeout_s:g} s ({waiting[0].state})")
+            time.sleep(_POLL_S)
+            waiting = [self.part(part.service) for part in waiting]
 
     def log_end(self, service: str, lines: int = 20) -> str:
         """The last lines that a service's container wrote."""
         found = self._ids(service)
-        return output([self.engine.name, "logs", "--tail", str(lines), found[0]])[1] if found else "(no container)"
+        if not found:
+            return "(no container)"
+        command = [self.engine.name, "logs", "--tail", str(lines), found[0]]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        return done.stdout
 
     def run_in(self, service: str, command: Sequence[str], *, stdin: int | None = None, terminal: bool = False) -> int:
         """Run a command in a service's container, with this process's outputs; returns its exit status.
@@ -211,6 +220,10 @@ class Stack:
         label = f"label=com.docker.compose.project={self.state.project}"
         containers = output([self.engine.name, "ps", "-a", "--filter", label, "--format", "{{.Names}}"])[1].split()
         return containers + output([self.engine.name, "volume", "ls", "-q", "--filter", label])[1].split()
+
+    def _sick(self, part: Part, problem: str) -> ServerError:
+        log = self.log_end(part.service)
+        return ServerError(where=f"service {part.service}", problem=problem, remedy=f"Its log ends:\n{log}")
 
     def _ids(self, service: str, *, running: bool = False) -> list[str]:
         labels = [f"com.docker.compose.project={self.state.project}", f"com.docker.compose.service={service}"]

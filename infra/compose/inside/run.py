@@ -1,4 +1,4 @@
-"""Run a command in the worker with the addresses and logins of the stack: `… -m infra.compose.inside.run har models`."""
+"""Run a command in the worker with the addresses and logins of the stack, such as `har models`."""
 
 from __future__ import annotations
 
