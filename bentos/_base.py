@@ -8,7 +8,4 @@ from __future__ import annotations
 PYTHON = "3.11"
 """The Python of the image, for which `make lock` compiles the requirements."""
 
-BASE = (
-    "docker.io/library/python:3.11-slim"
-    "@sha256:9c900dea9e8fb7e16277c179b555cc72d29a352dbc33cff48ad5a0412fd5bfc7"
-)
+BASE = "docker.io/library/python:3.11-slim@sha256:9c900dea9e8fb7e16277c179b555cc72d29a352dbc33cff48ad5a0412fd5bfc7"
