@@ -9,12 +9,13 @@ from pathlib import Path
 
 from bentoml.images import Image
 
-from bentos._base import BASE, PYTHON
-
-LABELS_VARIABLE = "BENTO_IMAGE_LABELS"
-"""Labels of the image as a JSON object; `har package` sets them while it builds a bento."""
+from bentos.base import BASE, LABELS_VARIABLE, PYTHON
 
 _LEAN = "bentos/_lean.py"
+_FOR_DEVELOPERS = (
+    *("numpy/f2py", "numpy/distutils"),
+    *("onnxruntime/transformers", "onnxruntime/quantization", "onnxruntime/tools"),
+)
 _CODE = Path(__file__).resolve().parents[1]
 _HOME = "/home/bentoml"
 _FOLDERS = " ".join(f"{_HOME}/{name}" for name in ("bentos", "models", "envs", "tmp", "data"))
@@ -32,8 +33,8 @@ def image(box: str) -> Image:
     """A Python base image with the packages of `requirements/<box>.txt`: no apt packages, no compilers, no root.
 
     BentoML has no option for a second stage, a health check or a label. Its documented hooks before and after the
-    installation are commands that it writes into the Dockerfile as they are; so a line of its own in them begins a stage.
-    The first stage has the user and the folders, the second installs, and the last one copies the packages alone.
+    installation are commands that it writes into the Dockerfile as they are; so a line of its own in them begins a
+    stage. The first stage has the user and the folders, the second installs, the last one copies the packages alone.
     """
     made = Image(
         base_image=BASE,
@@ -54,7 +55,7 @@ def image(box: str) -> Image:
         made.run(f"command -v uv >/dev/null || pip install {installer[0]}")
     made.build_include(_LEAN)
     made.python_packages(*requirements.read_text(encoding="utf-8").split())
-    made.run(f"{_GET_STRIP}; python3 src/{_LEAN} /app/.venv{_last_stage(_labels())}")
+    made.run(f"{_GET_STRIP}; python3 src/{_LEAN} /app/.venv {' '.join(_FOR_DEVELOPERS)}{_last_stage(_labels())}")
     return made
 
 

@@ -1,60 +1,89 @@
 """Remove from an installed environment what no process in a container needs; run while an image is built.
 
-    python3 _lean.py /opt/venv
+    python3 _lean.py /opt/venv [numpy/f2py …]
 
 What goes: tests, headers, sources of extensions, a second copy of ONNX Runtime for programs in C, and (with `strip` of
 binutils on the PATH) the debug symbols of extensions. Bytecode stays, because a container starts much slower without.
-It needs the standard library alone; at the end the packages that it touched are imported by the environment's Python.
+Further folders of packages may be named. It needs the standard library alone; what the environment's Python can import
+before, it must be able to import afterwards.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 _TESTS = {"test", "tests"}
 _KEPT = {"_natype.py"}
 """Modules in folders of tests that numpy itself imports."""
 _SOURCES = {".a", ".c", ".cpp", ".h", ".hpp", ".cu", ".cuh", ".pxd", ".pxi", ".pyx", ".pyi"}
-_FOLDERS = ("torch/include", "torch/bin", "torch/share", "pyarrow/include", "pyarrow/src", "numpy/_core/include")
-_FILES = ("onnxruntime/capi/libonnxruntime.so*",)
-"""The Python module of ONNX Runtime holds the same code and does not load this library."""
+_FOLDERS = (
+    *("torch/include", "torch/share"),
+    *("pyarrow/include", "pyarrow/src", "numpy/_core/include"),
+)
+"""Headers, and programs for developers."""
+_FILES = (
+    "onnxruntime/capi/libonnxruntime.so*",  # the Python module holds the same code and does not load this library
+    *(f"{folder}/__pycache__" for folder in ("pygments/lexers", "pygments/styles", "fsspec/implementations")),
+    "databricks/**/__pycache__",
+)
+"""The bytecode of modules that no start imports, and what is there twice."""
 _STRIPPED_FROM_BYTES = 100_000
 
 
-def make_lean(environment: Path) -> list[str]:
+def make_lean(environment: Path, further: Iterable[str] = ()) -> list[str]:
     """Remove files and symbols; returns the packages that were touched, sorted.
 
     Args:
         environment: the folder of a virtual environment.
-    """
-    touched: set[str] = set()
-    for packages in sorted(environment.glob("lib/python3*/site-packages")):
-        for path in _superfluous(packages):
-            touched.add(path.relative_to(packages).parts[0])
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        touched |= _strip(packages)
-    return sorted(name for name in touched if name.isidentifier())
-
-
-def require_imports(environment: Path, names: list[str]) -> None:
-    """Import packages with the environment's Python.
+        further: folders to remove, such as "numpy/f2py".
 
     Raises:
-        SystemExit: one cannot be imported.
+        SystemExit: a package that could be imported before cannot be imported after it.
     """
-    for name in names:
-        command = [str(environment / "bin" / "python"), "-B", "-c", f"import {name}"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            sys.exit(f"{name}: expected it to be importable after its tests and symbols were removed, but got:\n{done.stderr}")
+    folders = sorted(environment.glob("lib/python3*/site-packages"))
+    names = sorted({path.name for folder in folders for path in folder.iterdir() if (path / "__init__.py").is_file()})
+    before = _failures(environment, names)
+    touched: set[str] = set()
+    for packages in folders:
+        for path in _superfluous(packages, further):
+            touched.add(path.relative_to(packages).parts[0])
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        touched |= _strip(packages)
+    for name, why in _failures(environment, names).items():
+        if name not in before:
+            sys.exit(f"{name}: expected that it can still be imported without its tests and symbols, but got {why}")
+    return sorted(touched)
 
 
-def _superfluous(packages: Path) -> Iterator[Path]:
-    for folder in _FOLDERS:
+_IMPORT = """
+import importlib, json, sys
+failed = {}
+for name in sys.argv[1:]:
+    try:
+        importlib.import_module(name)
+    except BaseException as error:
+        failed[name] = f"{type(error).__name__}: {error}"
+print(json.dumps(failed))
+"""
+
+
+def _failures(environment: Path, names: list[str]) -> dict[str, str]:
+    """Which packages the environment's Python cannot import, and why."""
+    command = [str(environment / "bin" / "python"), "-B", "-c", _IMPORT, *names]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:  # a library that is no longer sound ends the process
+        return dict.fromkeys(names, f"exit status {done.returncode}: {done.stderr[-500:]}")
+    found: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def _superfluous(packages: Path, further: Iterable[str]) -> Iterator[Path]:
+    for folder in (*_FOLDERS, *further):
         if (packages / folder).is_dir():
             yield packages / folder
     for pattern in _FILES:
@@ -83,5 +112,4 @@ def _strip(packages: Path) -> set[str]:
 
 
 if __name__ == "__main__":
-    folder = Path(sys.argv[1])
-    require_imports(folder, make_lean(folder))
+    make_lean(Path(sys.argv[1]), sys.argv[2:])
