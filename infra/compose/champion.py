@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 from rich.console import Console
 
@@ -69,18 +68,17 @@ def _build(stack: Stack, packaged: dict[str, str], boxes: list[str], base: str) 
             if status:
                 raise ServerError(where=source, problem=f"cannot be copied ({text.strip()})", remedy="Try again.")
             (target / "latest").write_text(version, encoding="utf-8")
-        for box in boxes:
-            _build_one(stack, box, packaged[box], store, base)
+        version = packaged["model"].partition(":")[2]
+        _run([*boxes, "--store", str(store), "--tag", version, *(["--base", base] if base else [])], stack)
 
 
-def _build_one(stack: Stack, box: str, tag: str, store: Path, base: str) -> None:
-    log = stack.state.folder / f"build-{box}.log"
-    command = [sys.executable, "-m", _BUILDER, box, tag, *(["--base", base] if base else [])]
+def _run(arguments: list[str], stack: Stack) -> None:
+    log = stack.state.folder / "build.log"
     with log.open("wb") as file:
         status = subprocess.run(
-            command,
+            [sys.executable, "-m", _BUILDER, *arguments],
             cwd=stack.root,
-            env={**os.environ, "BENTOML_HOME": str(store), "ENGINE": stack.engine.name},
+            env={**os.environ, "ENGINE": stack.engine.name},
             stdout=file,
             stderr=subprocess.STDOUT,
             check=False,
@@ -88,5 +86,5 @@ def _build_one(stack: Stack, box: str, tag: str, store: Path, base: str) -> None
     if status:
         text = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
         raise ServerError(
-            where=f"building {tag}", problem=f"ended with {status}", remedy=f"The log, {log}, ends:\n{text}"
+            where="building the images", problem=f"ended with {status}", remedy=f"The log, {log}, ends:\n{text}"
         )

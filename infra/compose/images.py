@@ -51,7 +51,7 @@ def require_images(stack: Stack, services: Iterable[str]) -> None:
             continue
         own = _OWN.get(service)
         # An image of this project without a registry's name was built here, or nowhere.
-        status, text = (1, "") if own and "/" not in image else output([stack.engine.name, "pull", "--quiet", image])
+        status, text = (1, "") if own and _is_local(image) else output([stack.engine.name, "pull", "--quiet", image])
         if status:
             raise _own_is_missing(stack, own, image) if own else _others_is_missing(stack, service, image, text)
 
@@ -80,6 +80,10 @@ def _others_is_missing(stack: Stack, service: str, image: str, text: str) -> Ser
         remedy=f"Load it (`{stack.engine.name} load -i FILE`), or name a mirror: "
         f"STACK_{service.upper()}_IMAGE=registry.example.org/{service}@sha256:… make stack.",
     )
+
+
+def _is_local(image: str) -> bool:
+    return image.partition("/")[0] in (image, "localhost")
 
 
 def _is_box(image: str, name: str) -> bool:

@@ -97,7 +97,9 @@ def print_addresses(stack: Stack, services: Sequence[str], console: Console) -> 
         "prometheus": ("Prometheus: figures", "no login"),
         "grafana": ("Grafana: charts", f"user har; password: {grafana}"),
     }
-    table = Table("what", "where", "login", title=f"The stack {stack.state.project} is running")
+    table = Table(title=f"The stack {stack.state.project} is running")
+    for heading in ("what", "where", "login"):
+        table.add_column(heading, overflow="fold")
     for service, (what, how) in rows.items():
         if service in services:
             table.add_row(what, f"http://{host}:{chosen[_PORT_OF[service]]}", how)

@@ -162,7 +162,9 @@ def test_two_stacks_of_one_machine_share_nothing(tmp_path: Path) -> None:
 
 def test_the_images_that_are_checked_are_those_that_start(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("services: {postgres: {image: mine}}\n", encoding="utf-8")
-    stack = _stack(tmp_path, STACK_OVERRIDE="mine.yaml", STACK_ONLINE_IMAGE="har-mlops-online:v1", STACK_HAPROXY_IMAGE="h")
+    stack = _stack(
+        tmp_path, STACK_OVERRIDE="mine.yaml", STACK_ONLINE_IMAGE="har-mlops-online:v1", STACK_HAPROXY_IMAGE="h"
+    )
     found = images_of(stack, ["postgres", "online", "haproxy", "prometheus"])
     assert found.pop("prometheus").startswith("docker.io/prom/prometheus:v")
     assert found == {"postgres": "mine", "online": "har-mlops-online:v1", "haproxy": "h"}

@@ -95,7 +95,9 @@ def test_a_service_says_which_secret_it_lacks(folder: Path) -> None:
 
 def test_a_password_with_signs_survives_in_an_address(folder: Path) -> None:
     (folder / "prefect_db_password").write_text("a/b@c:d%\n")
-    assert database("asyncpg", "prefect", folder) == "postgresql+asyncpg://prefect:a%2Fb%40c%3Ad%25@postgres:5432/prefect"
+    assert (
+        database("asyncpg", "prefect", folder) == "postgresql+asyncpg://prefect:a%2Fb%40c%3Ad%25@postgres:5432/prefect"
+    )
 
 
 def test_pages_answer_to_their_name_and_the_further_ones(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,7 @@ def test_an_address_of_this_machine_is_a_name_that_pages_answer_to(tmp_path: Pat
         *("online", "127.0.0.1", "localhost"),
         *("har.example.org", "10.0.0.5"),
     ]
-    assert State.load(tmp_path, "har", {"STACK_BIND": "0.0.0.0"}).variables()["STACK_HOSTS"] == ""
+    assert State.load(tmp_path, "har", {"STACK_BIND": "::"}).variables()["STACK_HOSTS"] == ""
 
 
 @pytest.mark.parametrize(

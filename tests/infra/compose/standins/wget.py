@@ -4,4 +4,4 @@
 import sys
 import urllib.request
 
-urllib.request.urlopen(sys.argv[-1], timeout=4).read()
+urllib.request.urlopen(sys.argv[-1], timeout=4).read()  # noqa: S310  a health check of this machine
