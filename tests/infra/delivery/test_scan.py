@@ -1,0 +1,237 @@
+"""The scan of an image's SBOM against a database that answers, knows nothing, or is not there; pip-audit is the real one."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.delivery import scan
+from infra.delivery._accepted import read_accepted
+
+PACKAGES = {"numpy": "2.1.0", "onnxruntime": "1.20.0", "PyYAML": "6.0.2"}
+
+
+class Database:
+    """A stand-in for OSV: what it knows, by package, and what it was asked."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.known: dict[str, list[str]] = {"django": ["PYSEC-2018-5"]}
+        self.silent_about: set[str] = set()
+        self.asked: list[str] = []
+
+    def answer(self, query: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        name = query["package"]["name"]
+        self.asked.append(f"{name} {query['version']}")
+        if name in self.silent_about:
+            return 500, {}
+        affected = [
+            {
+                "package": {"name": name, "ecosystem": "PyPI"},
+                "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "99.1"}]}],
+            }
+        ]
+        found = [
+            {"id": one, "aliases": [f"CVE-{one}"], "summary": "Reads too much", "affected": affected}
+            for one in self.known.get(name, [])
+        ]
+        return 200, {"vulns": found} if found else {}
+
+
+@pytest.fixture
+def database(monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    """A database on a free port, which pip-audit is told to ask."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:  # noqa: N802  http.server's name
+            query = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            status, content = database.answer(query)
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(json.dumps(content).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    database = Database(f"http://127.0.0.1:{server.server_port}/v1/query")
+    monkeypatch.setenv("PIP_AUDIT_VULNERABILITY_SERVICE", "osv")
+    monkeypatch.setenv("PIP_AUDIT_OSV_URL", database.url)
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield database
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def write_sbom(path: Path, packages: dict[str, str], *further: dict[str, Any]) -> Path:
+    listed = [
+        {"type": "library", "name": name, "version": version, "purl": f"pkg:pypi/{name.lower()}@{version}"}
+        for name, version in packages.items()
+    ]
+    path.write_text(json.dumps({"bomFormat": "CycloneDX", "specVersion": "1.6", "components": [*listed, *further]}))
+    return path
+
+
+@pytest.fixture
+def sbom(project: Path) -> Path:
+    """The SBOM of an image, in a project."""
+    deb = {"type": "library", "name": "zlib1g", "version": "1.2", "purl": "pkg:deb/debian/zlib1g@1.2"}
+    (project / "pyproject.toml").write_text('[project]\nname = "wrist-har"\nversion = "1.0.0"\n')
+    own = {"type": "library", "name": "wrist_har", "version": "1.0.0", "purl": "pkg:pypi/wrist-har@1.0.0"}
+    return write_sbom(project / "online.cdx.json", PACKAGES, deb, own, {"type": "file", "name": "/etc/os-release"})
+
+
+def report(project: Path) -> dict[str, Any]:
+    content: list[dict[str, Any]] = json.loads((project / "reports" / "delivery" / "scan.json").read_text())
+    return content[0]
+
+
+def test_all_packages_are_looked_up(database: Database, sbom: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert scan.main([str(sbom)]) == 0
+    assert {"numpy 2.1.0", "onnxruntime 1.20.0", "pyyaml 6.0.2"} <= set(database.asked)
+    assert not any("wrist" in one for one in database.asked)
+    found = report(sbom.parent)
+    assert (found["audited"], found["vulnerabilities"], found["own"]) == (3, [], ["wrist_har"])
+    assert found["not_audited"] == {"deb": 1}
+    assert "| online.cdx.json | 3 | 0 | 0 | 1 deb |" in capsys.readouterr().out
+
+
+def test_a_vulnerable_package_fails(database: Database, sbom: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    database.known["pyyaml"] = ["PYSEC-2026-1"]
+    assert scan.main([str(sbom)]) == 1
+    assert "**pyyaml 6.0.2** PYSEC-2026-1 (online.cdx.json): fixed in 99.1. Reads too much" in capsys.readouterr().out
+    assert report(sbom.parent)["vulnerabilities"][0]["aliases"] == ["CVE-PYSEC-2026-1"]
+
+
+def test_a_database_that_knows_nothing_is_none(
+    database: Database, sbom: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    database.known.clear()
+    assert scan.main([str(sbom)]) == 2
+    assert "expected those of django 2.0, which has many, but got none" in capsys.readouterr().err
+    assert not (sbom.parent / "reports").exists()
+
+
+def test_a_database_that_is_not_reached_is_a_failure(
+    database: Database, sbom: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PIP_AUDIT_OSV_URL", "http://127.0.0.1:9/v1/query")
+    assert scan.main([str(sbom)]) == 2
+    said = capsys.readouterr().err
+    assert "pip-audit: expected an answer about every package, but got exit status 1" in said
+    assert "Connection refused" in said
+
+
+def test_a_database_that_fails_on_one_package_is_a_failure(
+    database: Database, sbom: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    database.silent_about.add("numpy")
+    assert scan.main([str(sbom)]) == 2
+    assert "pip-audit: expected an answer about every package" in capsys.readouterr().err
+
+
+def test_a_package_that_was_not_answered_is_named(
+    sbom: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # What pip-audit prints for a package that its service does not know; the others are answered.
+    skipped = {"name": "onnxruntime", "skip_reason": "not found on PyPI"}
+    answers = [{"name": "numpy", "version": "2.1.0", "vulns": []}, {"name": "pyyaml", "version": "6.0.2", "vulns": []}]
+    printed = json.dumps({"dependencies": [*answers, skipped], "fixes": []})
+    bad = json.dumps({"dependencies": [{"name": "django", "version": "2.0", "vulns": [{"id": "PYSEC-1"}]}], "fixes": []})
+
+    tools = sbom.parent / "tools" / "bin"
+    tools.mkdir(parents=True)
+    tool = tools / "pip-audit"
+    tool.write_text(f"#!/bin/sh\ngrep -q django \"$2\" && echo '{bad}' || echo '{printed}'\n")
+    tool.chmod(0o755)
+    monkeypatch.setattr(scan.sys, "prefix", str(sbom.parent))
+    assert scan.main([str(sbom)]) == 2
+    assert "about each of its 3 Python packages, but got 2; none about onnxruntime 1.20.0" in capsys.readouterr().err
+    # "No known vulnerabilities found", exit status 0, and nothing that says what was audited.
+    tool.write_text("#!/bin/sh\necho 'No known vulnerabilities found' >&2\n")
+    assert scan.main([str(sbom)]) == 2
+    assert "exit status 0: No known vulnerabilities found" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "expected an SBOM"),
+        ('{"bomFormat": "SPDX"}', "bomFormat SPDX"),
+        ('{"bomFormat": "CycloneDX"}', "none of 0 components"),
+        ('{"bomFormat": "CycloneDX", "components": [{"name": "zlib", "purl": "pkg:deb/zlib@1"}]}', "none of 1 components"),
+        ('{"bomFormat": "CycloneDX", "components": [{"name": "numpy", "purl": "pkg:pypi/numpy"}]}', "its version"),
+    ],
+)
+def test_an_sbom_without_packages_is_no_success(
+    project: Path, content: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = project / "bad.json"
+    path.write_text(content)
+    assert scan.main([str(path)]) == 2
+    assert words in capsys.readouterr().err
+
+
+def write_accepted(project: Path, text: str) -> None:
+    (project / "delivery").mkdir(exist_ok=True)
+    (project / "delivery" / "vulnerabilities.toml").write_text(text)
+
+
+ENTRY = '[[accept]]\nid = "CVE-PYSEC-2026-1"\npackage = "PyYAML"\nuntil = {until}\nreason = "Only dump is affected."\n'
+
+
+def test_an_accepted_vulnerability_counts_again_at_its_end(
+    database: Database, sbom: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    database.known["pyyaml"] = ["PYSEC-2026-1"]
+    write_accepted(sbom.parent, ENTRY.format(until="2199-12-31"))
+    assert scan.main([str(sbom)]) == 0
+    assert report(sbom.parent)["accepted"][0]["reason"] == "Only dump is affected."
+    write_accepted(sbom.parent, ENTRY.format(until="2026-01-31"))
+    assert scan.main([str(sbom)]) == 1
+    assert "the acceptance of CVE-PYSEC-2026-1 ended on 2026-01-31" in capsys.readouterr().out
+
+
+def test_the_last_day_of_an_acceptance_counts(project: Path) -> None:
+    write_accepted(project, ENTRY.format(until="2026-01-31"))
+    path = project / "delivery" / "vulnerabilities.toml"
+    for today, accepted in ((dt.date(2026, 1, 31), True), (dt.date(2026, 2, 1), False)):
+        entries = read_accepted(path, today=today)
+        assert (entries.reason("pyyaml", ["CVE-PYSEC-2026-1"]) is not None) is accepted
+        assert entries.reason("numpy", ["CVE-PYSEC-2026-1"]) is None
+    assert "was not found; remove it" in read_accepted(path, today=dt.date(2026, 1, 1)).unused()[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ENTRY.format(until="2026-01-31").replace('reason = "Only dump is affected."\n', ""),
+        ENTRY.format(until='"soon"'),
+        ENTRY.format(until="2026-01-31") + "severity = 3\n",
+        "accept = 3\n",
+        "[[ignore]]\nid = 'x'\n",
+        "not toml",
+    ],
+)
+def test_an_acceptance_needs_a_reason_and_an_end(sbom: Path, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    write_accepted(sbom.parent, text)
+    assert scan.main([str(sbom)]) == 2
+    assert "expected tables [[accept]] with id, package, until (a date)" in capsys.readouterr().err
+
+
+def test_a_local_version_is_looked_up_as_the_public_one(database: Database, sbom: Path) -> None:
+    write_sbom(sbom, {"torch": "2.9.0+cpu"})
+    assert scan.main([str(sbom)]) == 0
+    assert "torch 2.9.0" in database.asked
