@@ -11,7 +11,7 @@ from bentos.online._contract import Contract
 from bentos.online._http import JSON
 from bentos.online._schema import Accepted, Refusal, answer, samples
 from har.inference import ModelMetadata
-from har.log_lines import REQUEST_ID
+from har.log_lines import PROBE, REQUEST_ID
 from har.settings import Settings
 
 _REF = "#/components/schemas/{model}"
@@ -135,7 +135,8 @@ def _post(
     parameters: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     refusals = {status: (text, "Refusal") for status, text in _REFUSALS.items()}
-    request_id = _parameter("X-Request-ID", "header", {"type": "string"}, f"Yours, if it matches {REQUEST_ID}")
+    own = f"Yours, if it matches {REQUEST_ID}; the windows of one that begins with `{PROBE}` are not logged"
+    request_id = _parameter("X-Request-ID", "header", {"type": "string"}, own)
     return {
         "post": {
             "operationId": name,
