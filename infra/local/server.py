@@ -215,12 +215,16 @@ def wait_for(child: Child, address: str, timeout_s: float = START_TIMEOUT_S) -> 
 
 def ended(child: Child, status: int) -> ServerError:
     """The error for a child that stopped by itself, with the end of its log."""
-    reason = f"killed by {signal.Signals(-status).name}" if status < 0 else f"stopped with exit status {status}"
     return ServerError(
         where=child.name,
-        problem=reason,
+        problem=how_it_ended(status),
         remedy=_with_log(child, "Fix the error in its log and start again"),
     )
+
+
+def how_it_ended(status: int) -> str:
+    """An exit status in words."""
+    return f"killed by {signal.Signals(-status).name}" if status < 0 else f"stopped with exit status {status}"
 
 
 def require_free(port: int, remedy: str = "Choose another port, or 0 for any free one.") -> None:
