@@ -1,0 +1,55 @@
+# The steps of the two delivery workflows, in their order; each can be run by hand. docs/how-to/delivery.md describes them.
+#
+# Both pipelines run tests, and none twice: `test-online` has the folders of ONLINE_TESTS, `test-offline` all others. A
+# project with the smoke test alone runs it in both. TESTS names other tests: make test-offline TESTS=tests/lake
+ONLINE_TESTS := $(wildcard tests/bentos tests/inference)
+WITHOUT_ONLINE := $(if $(ONLINE_TESTS),$(addprefix --ignore=,$(ONLINE_TESTS)))
+PYTEST := $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m "not release"
+
+.PHONY: unchanged test-offline test-online
+
+unchanged:  ## fail if a step changed a tracked file
+	@git diff --exit-code
+
+test-offline: setup  ## run the tests but those of the services
+	@$(PYTEST) $(or $(TESTS),$(WITHOUT_ONLINE))
+
+test-online: setup  ## run the tests of the services
+	@$(PYTEST) $(or $(TESTS),$(ONLINE_TESTS))
+
+# ---- The offline pipeline
+
+.PHONY: data-contract train-smoke metric-difference comment
+.PHONY: deliver-data deliver-train deliver-evaluate deliver-gate deliver-schedules deliver-report
+
+data-contract: setup  ## check a sample of the inbox against the data contract (FILES=20 SEED=0)
+	@$(BIN)/python -m infra.delivery.data_contract
+
+train-smoke: setup  ## a small training on the embedded sample; figures in build/delivery/train-smoke.json
+	@$(BIN)/python -m infra.delivery.train_smoke
+
+metric-difference: setup  ## this code's figures beside those of another commit (BASE=origin/main), as Markdown
+	@$(BIN)/python -m infra.delivery.difference
+
+comment: setup  ## put the difference on the pull request; without a token, say where the file is
+	@$(BIN)/python -m infra.delivery.comment
+
+deliver-data: setup  ## fetch the recordings of this commit (dvc pull) and ingest the inbox
+	@$(BIN)/python -m infra.delivery.data
+
+deliver-train: setup  ## train a challenger and register it; the gate decides whether it serves
+	@$(BIN)/har train
+
+deliver-evaluate: setup  ## cross-validate by subject on the lake
+	@$(BIN)/har evaluate
+
+deliver-gate: setup  ## what the gate decided about the newest version, as Markdown; fails if it decided nothing
+	@$(BIN)/python -m infra.delivery.gate
+
+deliver-schedules: setup  ## deploy the schedules of prefect.yaml to the server of PREFECT_API_URL
+	@$(BIN)/python -m infra.delivery.schedules
+
+deliver-report: setup  ## collect the pages about models, without those about people, for publishing
+	@$(BIN)/python -m infra.delivery.report
+
+# ---- The online pipeline
