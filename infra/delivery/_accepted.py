@@ -1,10 +1,10 @@
 """Vulnerabilities that the project has accepted: each with its package, a reason, and a date at which it counts again.
 
-    [[accept]]
-    id = "PYSEC-2026-17"
-    package = "onnxruntime"
-    until = 2027-03-31
-    reason = "Only reading of untrusted models is affected; the service reads its own, by hash."
+[[accept]]
+id = "PYSEC-2026-17"
+package = "onnxruntime"
+until = 2027-03-31
+reason = "Only reading of untrusted models is affected; the service reads its own, by hash."
 """
 
 from __future__ import annotations

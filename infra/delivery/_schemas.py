@@ -25,7 +25,17 @@ _JUDGED = frozenset(
         *_LOWER,
         *_UPPER,
         *_CHOICES,
-        *("type", "enum", "const", "items", "prefixItems", "properties", "required", "additionalProperties", "nullable"),
+        *(
+            "type",
+            "enum",
+            "const",
+            "items",
+            "prefixItems",
+            "properties",
+            "required",
+            "additionalProperties",
+            "nullable",
+        ),
     )
 )
 

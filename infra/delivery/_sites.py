@@ -200,7 +200,9 @@ class Containers:
         started = self._run(["run", "--detach", *options, *tmpfs, what])
         if started.returncode:
             raise ReleaseError(
-                where=f"image {what}", problem=f"does not start: {started.stderr.strip()[-400:]}", remedy="Build it again."
+                where=f"image {what}",
+                problem=f"does not start: {started.stderr.strip()[-400:]}",
+                remedy="Build it again.",
             )
         container = started.stdout.strip()
         try:

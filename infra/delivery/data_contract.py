@@ -92,7 +92,10 @@ def _number(name: str, default: int, least: int) -> int:
     text = os.environ.get(name) or str(default)
     if not text.isascii() or not text.isdigit() or int(text) < least:
         raise SettingsError(
-            where=name, expected=f"a whole number of at least {least}", got=repr(text), remedy=f"Such as {name}={default}."
+            where=name,
+            expected=f"a whole number of at least {least}",
+            got=repr(text),
+            remedy=f"Such as {name}={default}.",
         )
     return int(text)
 

@@ -189,7 +189,12 @@ def write_report(folder: Path, audits: Sequence[Audit], accepted: Accepted) -> N
         for one in audits
     ]
     write_atomically(folder / "scan.json", json.dumps(content, indent=1, default=str) + "\n")
-    lines = ["# Known vulnerabilities", "", "| SBOM | audited | found | accepted | not audited |", "|---|---|---|---|---|"]
+    lines = [
+        "# Known vulnerabilities",
+        "",
+        "| SBOM | audited | found | accepted | not audited |",
+        "|---|---|---|---|---|",
+    ]
     for one in audits:
         others = ", ".join(f"{count} {kind}" for kind, count in one.contents.others.items()) or "none"
         counts = f"{len(one.contents.packages)} | {len(one.found)} | {len(one.accepted)}"
@@ -198,7 +203,10 @@ def write_report(folder: Path, audits: Sequence[Audit], accepted: Accepted) -> N
         for entry in one.found:
             fixed = f"fixed in {', '.join(entry['fixed_in'])}" if entry["fixed_in"] else "no fixed version"
             about = " ".join(entry["description"].split())
-            lines += ["", f"- **{entry['package']} {entry['version']}** {entry['id']} ({one.sbom.name}): {fixed}. {about}"]
+            lines += [
+                "",
+                f"- **{entry['package']} {entry['version']}** {entry['id']} ({one.sbom.name}): {fixed}. {about}",
+            ]
         for entry in one.accepted:
             lines += [
                 "",
@@ -232,9 +240,7 @@ def _ask(packages: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise ScanError(
-                where="pip-audit", problem=f"did not end within {_TIMEOUT_S:g} s", remedy=_AGAIN
-            ) from error
+            raise ScanError(where="pip-audit", problem=f"did not end within {_TIMEOUT_S:g} s", remedy=_AGAIN) from error
     try:
         return [one for one in json.loads(done.stdout)["dependencies"] if "skip_reason" not in one]
     except (ValueError, KeyError, TypeError) as error:

@@ -15,6 +15,8 @@ import pytest
 from infra.delivery import scan
 from infra.delivery._accepted import read_accepted
 
+pytestmark = pytest.mark.stack
+
 PACKAGES = {"numpy": "2.1.0", "onnxruntime": "1.20.0", "PyYAML": "6.0.2"}
 
 
@@ -149,7 +151,9 @@ def test_a_package_that_was_not_answered_is_named(
     skipped = {"name": "onnxruntime", "skip_reason": "not found on PyPI"}
     answers = [{"name": "numpy", "version": "2.1.0", "vulns": []}, {"name": "pyyaml", "version": "6.0.2", "vulns": []}]
     printed = json.dumps({"dependencies": [*answers, skipped], "fixes": []})
-    bad = json.dumps({"dependencies": [{"name": "django", "version": "2.0", "vulns": [{"id": "PYSEC-1"}]}], "fixes": []})
+    bad = json.dumps(
+        {"dependencies": [{"name": "django", "version": "2.0", "vulns": [{"id": "PYSEC-1"}]}], "fixes": []}
+    )
 
     tools = sbom.parent / "tools" / "bin"
     tools.mkdir(parents=True)
@@ -171,7 +175,10 @@ def test_a_package_that_was_not_answered_is_named(
         ("", "expected an SBOM"),
         ('{"bomFormat": "SPDX"}', "bomFormat SPDX"),
         ('{"bomFormat": "CycloneDX"}', "none of 0 components"),
-        ('{"bomFormat": "CycloneDX", "components": [{"name": "zlib", "purl": "pkg:deb/zlib@1"}]}', "none of 1 components"),
+        (
+            '{"bomFormat": "CycloneDX", "components": [{"name": "zlib", "purl": "pkg:deb/zlib@1"}]}',
+            "none of 1 components",
+        ),
         ('{"bomFormat": "CycloneDX", "components": [{"name": "numpy", "purl": "pkg:pypi/numpy"}]}', "its version"),
     ],
 )
