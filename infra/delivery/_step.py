@@ -19,7 +19,7 @@ RESULTS = Path("build") / "delivery"
 """The folder of all results, below the project's folder; git ignores it, and `make clean` removes it."""
 
 BAD, REFUSED = 1, 2
-"""Exit codes, as of `har`: the step ran and its result is bad; the step could not run, and the message has the way out."""
+"""Exit codes, as of `har`: the step ran and its result is bad; it could not run, and the message has the way out."""
 
 
 def results(root: Path) -> Path:

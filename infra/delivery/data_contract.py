@@ -81,7 +81,7 @@ def draw(listed: Sequence[InboxFile], files: int, seed: int) -> list[InboxFile]:
     ordered = sorted(listed, key=lambda file: file.path)
     if len(ordered) <= files:
         return ordered
-    return sorted(random.Random(seed).sample(ordered, files), key=lambda file: file.path)  # noqa: S311: no secret
+    return sorted(random.Random(seed).sample(ordered, files), key=lambda file: file.path)  # noqa: S311
 
 
 def _breach(file: str, error: RecordingError) -> Breach:
@@ -92,7 +92,10 @@ def _number(name: str, default: int, least: int) -> int:
     text = os.environ.get(name) or str(default)
     if not text.isascii() or not text.isdigit() or int(text) < least:
         raise SettingsError(
-            where=name, expected=f"a whole number of at least {least}", got=repr(text), remedy=f"Such as {name}={default}."
+            where=name,
+            expected=f"a whole number of at least {least}",
+            got=repr(text),
+            remedy=f"Such as {name}={default}.",
         )
     return int(text)
 

@@ -3,8 +3,8 @@
     make metric-difference [BASE=origin/main]
 
 Both commits run `make train-smoke` with the same recordings and seed: this one here, the other in a worktree with this
-environment's packages. The interval of a difference resamples the held-out subjects, each with both models' answers. The
-table is in `build/delivery/difference.md`.
+environment's packages. The interval of a difference resamples the held-out subjects, each with both models' answers.
+The table is in `build/delivery/difference.md`.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ def difference(base: Mapping[str, Any] | None, head: Mapping[str, Any], *, base_
     judges = len(head["per_subject"])
     lines += [
         "",
-        f"Network {head['network']}, {head['epochs']} epochs, seed {head['seed']}, on the embedded recordings; judged on "
-        f"{judges} held-out subjects. The interval resamples subjects. It is a smoke test: it shows that a change moves "
-        "figures, not how good a model of your own data is.",
+        f"Network {head['network']}, {head['epochs']} epochs, seed {head['seed']}, on the embedded recordings; judged "
+        f"on {judges} held-out subjects. The interval resamples subjects. It is a smoke test: it shows that a change "
+        "moves figures, not how good a model of your own data is.",
         *notes,
     ]
     return "\n".join(lines) + "\n"
@@ -137,7 +137,7 @@ def _commit(root: Path, name: str) -> str:
             where="BASE",
             expected="a commit, branch or tag of this repository",
             got=repr(name),
-            remedy="Fetch it (a shallow clone has the last commit alone), or name another: make metric-difference BASE=main",
+            remedy="Fetch it (a shallow clone has the last commit alone), or name another: BASE=main.",
         )
     return found.stdout.strip()
 

@@ -2,8 +2,8 @@
 
     .venv/tools/bin/python infra/delivery/schemas.py vendor.dependabot .github/dependabot.yml -- vendor.compose-spec …
 
-Each group is a schema and its files, divided by `--`; a group without files is skipped. All groups share one start, which
-takes two seconds. Ends with 1 if a file breaks its schema; each breach is printed with file and place.
+Each group is a schema and its files, divided by `--`; a group without files is skipped. All groups share one start,
+which takes two seconds. Ends with 1 if a file breaks its schema; each breach is printed with file and place.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Run the delivery workflows' steps on this machine: a copy of the project, stand-ins for actions, act, gitlab-ci-local.
+"""Run the delivery workflows on this machine: a copy of the project, stand-ins for actions, act, gitlab-ci-local.
 
 The runners run the real workflow files. What they cannot reach from a test is replaced: a checkout fetches the copy and
 gets an environment by hard links, a cache does nothing, and an artifact is copied into a folder.
@@ -46,6 +46,12 @@ set -euo pipefail
 cd "$GITHUB_WORKSPACE"
 mkdir -p "{artifacts}/$1"
 cp -r $2 "{artifacts}/$1/"
+"""
+_DOWNLOAD = """#!/usr/bin/env bash
+set -euo pipefail
+cd "$GITHUB_WORKSPACE"
+mkdir -p "$2"
+cp -r "{artifacts}/$1/." "$2/"
 """
 
 
@@ -252,7 +258,11 @@ def _gitlab_ci_local() -> list[str]:
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "har-tests" / GITLAB_CI_LOCAL
     program = cache / "node_modules" / "gitlab-ci-local" / "dist" / "index.js"
     if not program.is_file():
-        npm = [node / "bin" / "node", node / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js", "install"]
+        npm: list[str | Path] = [
+            node / "bin" / "node",
+            node / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js",
+            "install",
+        ]
         options = ["--no-audit", "--no-fund", "--ignore-scripts", "--silent", f"--prefix={cache}", GITLAB_CI_LOCAL]
         path = f"{node / 'bin'}{os.pathsep}{os.environ['PATH']}"
         subprocess.run([*npm, *options], check=True, env=_outside(PATH=path))
@@ -271,11 +281,11 @@ def _stand_ins(source: Path, folder: Path) -> dict[str, Path]:
     environment = _script(scripts / "environment", _ENVIRONMENT.format(root=ROOT))
     checkout = _script(scripts / "checkout", _CHECKOUT.format(source=source, environment=environment))
     upload = _script(scripts / "upload", _ARTIFACT.format(artifacts=folder / "artifacts"))
+    download = _script(scripts / "download", _DOWNLOAD.format(artifacts=folder / "artifacts"))
     runs = {
         "actions/checkout": f"{checkout}",
         "actions/upload-artifact": f'{upload} "${{{{ inputs.name }}}}" "${{{{ inputs.path }}}}"',
-        "actions/download-artifact": f'mkdir -p "${{{{ inputs.path }}}}"; cp -r "{folder}/artifacts/${{{{ inputs.name }}}}/." '
-        '"${{ inputs.path }}/"',
+        "actions/download-artifact": f'{download} "${{{{ inputs.name }}}}" "${{{{ inputs.path }}}}"',
     }
     found: dict[str, Path] = {}
     for path in (source / ".github").rglob("*.yml"):
@@ -285,13 +295,18 @@ def _stand_ins(source: Path, folder: Path) -> dict[str, Path]:
             run = runs.get(name, "true")
             step = {"shell": "bash", "run": run}
             inputs = {word: {"required": False, "default": ""} for word in _INPUTS}
-            action = {"name": name, "description": "-", "inputs": inputs, "runs": {"using": "composite", "steps": [step]}}
+            action = {
+                "name": name,
+                "description": "-",
+                "inputs": inputs,
+                "runs": {"using": "composite", "steps": [step]},
+            }
             (stub / "action.yml").write_text(yaml.safe_dump(action), encoding="utf-8")
             found[f"{name}@{commit}"] = stub
     return found
 
 
-_INPUTS = ("name", "path", "key", "clean", "fetch-depth", "persist-credentials", "python-version", "python-version-file")
+_INPUTS = "name path key clean fetch-depth persist-credentials python-version python-version-file"
 
 
 def _script(path: Path, content: str) -> Path:
