@@ -38,6 +38,15 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines)
 
 
+def figure(metrics: Mapping[str, float], name: str) -> str:
+    """A figure, with its confidence interval where the project computes one; – where it is missing."""
+    if name not in metrics:
+        return "–"
+    low, high = metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
+    between = f" ({low:.4f} … {high:.4f})" if low is not None and high is not None else ""
+    return f"{metrics[name]:.4f}{between}"
+
+
 def run_step(main: Callable[[], int]) -> NoReturn:
     """Run a step and end the process: with its status, or with `REFUSED` and the message of a `HarError`."""
     os.environ.update({name: value for name, value in quiet_environment().items() if name not in os.environ})

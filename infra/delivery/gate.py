@@ -15,7 +15,7 @@ from har.errors import RegistryError
 from har.files import write_atomically
 from har.project import Project, open_project
 from har.registry import Promotion, Version
-from infra.delivery._step import BAD, results, run_step, table
+from infra.delivery._step import BAD, figure, results, run_step, table
 
 NAME = "gate.md"
 DECISIONS = ("promote", "reject")
@@ -71,16 +71,8 @@ def _rows(version: Version, champion: Version | None) -> list[list[str]]:
     rows = []
     for name, words in _FIGURES.items():
         if name in version.metrics:
-            rows.append([words, *(_figure(one.metrics, name) for one in both)])
+            rows.append([words, *(figure(one.metrics, name) for one in both)])
     return rows
-
-
-def _figure(metrics: Mapping[str, float], name: str) -> str:
-    if name not in metrics:
-        return "–"
-    low, high = metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
-    between = f" ({low:.4f} … {high:.4f})" if low is not None and high is not None else ""
-    return f"{metrics[name]:.4f}{between}"
 
 
 def _compared(figures: Mapping[str, Any]) -> str:

@@ -141,6 +141,7 @@ def act(
     payload: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] | None = None,
     variables: Mapping[str, str] | None = None,
+    secrets: Mapping[str, str] | None = None,
     labels: Sequence[str] = ("ubuntu-latest", "self-hosted"),
     timeout_s: float = 1500,
 ) -> Run:
@@ -155,6 +156,7 @@ def act(
         payload: the event's content.
         environment: variables that every step sees.
         variables: of the repository (`vars`).
+        secrets: of the repository.
         labels: of runners, all of them this machine.
         timeout_s: of the whole run.
     """
@@ -167,8 +169,10 @@ def act(
     command += [f"--action-cache-path={folder / 'workspaces'}", "--matrix=python:3.11"]
     command += [f"--platform={label}=-self-hosted" for label in labels]
     command += [f"--local-repository={action}={stub}" for action, stub in _stand_ins(source, folder).items()]
-    command += [f"--env={name}={value}" for name, value in (environment or {}).items()]
+    shown = {"TERM": "dumb", "NO_COLOR": "1"}
+    command += [f"--env={name}={value}" for name, value in (shown | dict(environment or {})).items()]
     command += [f"--var={name}={value}" for name, value in (variables or {}).items()]
+    command += [f"--secret={name}={value}" for name, value in (secrets or {}).items()]
     for job in jobs:
         command += ["--job", job]
     content = folder / "event.json"
@@ -294,7 +298,7 @@ def _stand_ins(source: Path, folder: Path) -> dict[str, Path]:
             stub.mkdir(parents=True, exist_ok=True)
             run = runs.get(name, "true")
             step = {"shell": "bash", "run": run}
-            inputs = {word: {"required": False, "default": ""} for word in _INPUTS}
+            inputs = {word: {"required": False, "default": ""} for word in _INPUTS.split()}
             action = {
                 "name": name,
                 "description": "-",
