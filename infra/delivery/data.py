@@ -20,6 +20,8 @@ from infra.delivery._step import run_step
 _TOOL = Path(".venv") / "tools" / "bin" / "dvc"
 _REFUSES = "without confirmation"
 """What DVC says when it would lose a file that it does not have."""
+_MISSING = "do not exist neither locally nor on remote"
+"""What DVC says, and ends with 0, when the remote lacks files or is not there."""
 
 
 def pull(root: Path) -> str:
@@ -35,7 +37,7 @@ def pull(root: Path) -> str:
     if not (root / _TOOL).is_file():
         raise HarError(where=str(_TOOL), expected="DVC", got="no such program", remedy="Install it: `make setup`.")
     fetched = _dvc(root, "fetch", *pointers)
-    if fetched.returncode:
+    if fetched.returncode or _MISSING in fetched.stdout:
         raise ServerError(
             where=f"dvc fetch {' '.join(pointers)}",
             problem=_last_line(fetched),
@@ -81,8 +83,9 @@ def _dvc(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 def _last_line(done: subprocess.CompletedProcess[str]) -> str:
     errors = [line for line in done.stdout.splitlines() if line.startswith("ERROR")]
-    lines = errors or done.stdout.strip().splitlines()
-    return lines[-1] if lines else f"ended with {done.returncode}"
+    warnings = [line for line in done.stdout.splitlines() if _MISSING in line]
+    lines = errors or warnings or done.stdout.strip().splitlines()
+    return lines[-1].removeprefix("WARNING: ") if lines else f"ended with {done.returncode}"
 
 
 def _main() -> int:

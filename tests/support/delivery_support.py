@@ -22,13 +22,22 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / ".venv" / "tools"
 WORKFLOWS = Path(".github") / "workflows"
+INSTALLATION = "installation"
+"""In the folder of a run: what a runner of one's own keeps."""
 USES = re.compile(r"uses:\s*([\w.-]+/[\w./-]+)@(\S+)")
 GITLAB_CI_LOCAL = "gitlab-ci-local@4.75.1"
 MAKE = re.compile(r"^\s*make\s+([a-z-]+)", re.MULTILINE)
 
 _CHECKOUT = """#!/usr/bin/env bash
+# $1: the input `clean`. With it, a runner of one's own keeps its folder. act removes every folder, so the kept one lies
+# elsewhere, and the workspace becomes a link to it.
 set -euo pipefail
-cd "$GITHUB_WORKSPACE"
+if [ "$1" = false ]; then
+    mkdir -p {installation}
+    rmdir "$GITHUB_WORKSPACE"
+    ln -s {installation} "$GITHUB_WORKSPACE"
+fi
+cd -P "$GITHUB_WORKSPACE"
 [ -d .git ] || git init --quiet .
 git fetch --quiet {source} '+refs/heads/*:refs/remotes/origin/*'
 git checkout --quiet --force --detach "$(git -C {source} rev-parse HEAD)"
@@ -283,11 +292,12 @@ def _stand_ins(source: Path, folder: Path) -> dict[str, Path]:
     """A local action for every action that the project's workflows use, by `owner/name@commit`."""
     scripts = folder / "scripts"
     environment = _script(scripts / "environment", _ENVIRONMENT.format(root=ROOT))
-    checkout = _script(scripts / "checkout", _CHECKOUT.format(source=source, environment=environment))
+    kept = {"source": source, "environment": environment, "installation": folder / INSTALLATION}
+    checkout = _script(scripts / "checkout", _CHECKOUT.format(**kept))
     upload = _script(scripts / "upload", _ARTIFACT.format(artifacts=folder / "artifacts"))
     download = _script(scripts / "download", _DOWNLOAD.format(artifacts=folder / "artifacts"))
     runs = {
-        "actions/checkout": f"{checkout}",
+        "actions/checkout": f'{checkout} "${{{{ inputs.clean }}}}"',
         "actions/upload-artifact": f'{upload} "${{{{ inputs.name }}}}" "${{{{ inputs.path }}}}"',
         "actions/download-artifact": f'{download} "${{{{ inputs.name }}}}" "${{{{ inputs.path }}}}"',
     }

@@ -16,7 +16,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from delivery_support import ROOT, TOOLS, Run, act, commit, copy_project, environment_for, git, gitlab, gitlab_files
+from delivery_support import (
+    INSTALLATION,
+    ROOT,
+    TOOLS,
+    Run,
+    act,
+    commit,
+    copy_project,
+    environment_for,
+    git,
+    gitlab,
+    gitlab_files,
+)
 
 from har.project import Project
 from har.sample import replay
@@ -68,7 +80,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = load_settings(folder)
     replay(settings.path("inbox"), settings)
     ignored = folder / ".gitignore"
-    ignored.write_text(ignored.read_text().replace("/data/\n", "/data/*\n!/data/*.dvc\n") + "/.gitlab-ci-local/\n")
+    ignored.write_text(ignored.read_text().replace("/data/\n", "/data/?*\n!/data/*.dvc\n") + "/.gitlab-ci-local/\n")
     dvc(folder, "add", "data/inbox")
     dvc(folder, "push")
     commit(folder, "recordings")
@@ -150,15 +162,12 @@ def test_github_runs_everything_on_main_and_delivers(source: Path, server: tuple
     assert (run.artifacts / "github-pages" / "artifact.tar").is_file()
     figures = json.loads((run.artifacts / "train-smoke" / "delivery" / "train-smoke.json").read_text())
     assert figures["metrics"]["accuracy"] > 3 * figures["guessing"]
-    [delivered] = [
-        path.parents[1] for path in (tmp_path / "run" / "workspaces").glob("*/hostexecutor/mlruns/mlflow.db")
-    ]
-    assert_delivered(load_settings(delivered / "mlruns" / ".."), server, tmp_path)
+    assert_delivered(load_settings(tmp_path / "run" / INSTALLATION), server, tmp_path)
 
 
 @pytest.fixture
 def request_event(source: Path) -> dict[str, Any]:
-    """The event of a pull request that changes the seed's default, from a fork."""
+    """The event of a pull request from a fork that changes the training."""
     base = git(source, "rev-parse", "HEAD")
     settings = source / "har.toml"
     settings.write_text(settings.read_text().replace("batch_size = 128", "batch_size = 64"))
