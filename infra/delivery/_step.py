@@ -19,7 +19,7 @@ RESULTS = Path("build") / "delivery"
 """The folder of all results, below the project's folder; git ignores it, and `make clean` removes it."""
 
 BAD, REFUSED = 1, 2
-"""Exit codes, as of `har`: the step ran and its result is bad; the step could not run, and the message has the way out."""
+"""Exit codes, as of `har`: the step ran and its result is bad; it could not run, and the message has the way out."""
 
 
 def results(root: Path) -> Path:
@@ -36,6 +36,15 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table in Markdown; the first column is text, all others are figures."""
     lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines)
+
+
+def figure(metrics: Mapping[str, float], name: str) -> str:
+    """A figure, with its confidence interval where the project computes one; – where it is missing."""
+    if name not in metrics:
+        return "–"
+    low, high = metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
+    between = f" ({low:.4f} … {high:.4f})" if low is not None and high is not None else ""
+    return f"{metrics[name]:.4f}{between}"
 
 
 def run_step(main: Callable[[], int]) -> NoReturn:

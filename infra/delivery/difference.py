@@ -3,8 +3,8 @@
     make metric-difference [BASE=origin/main]
 
 Both commits run `make train-smoke` with the same recordings and seed: this one here, the other in a worktree with this
-environment's packages. The interval of a difference resamples the held-out subjects, each with both models' answers. The
-table is in `build/delivery/difference.md`.
+environment's packages. The interval of a difference resamples the held-out subjects, each with both models' answers.
+The table is in `build/delivery/difference.md`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from har.evaluation import bootstrap_mean
 from har.files import write_atomically
 from har.registry import git_state, worktree
 from har.settings import load_settings
-from infra.delivery._step import results, run_step, table
+from infra.delivery._step import figure, results, run_step, table
 from infra.delivery.train_smoke import NAME
 
 DIFFERENCE = "difference.md"
@@ -55,16 +55,16 @@ def difference(base: Mapping[str, Any] | None, head: Mapping[str, Any], *, base_
     lines = [MARK, f"### Training smoke test: {commit or 'this code'} beside {base_name}", ""]
     metrics = head["metrics"]
     if base is None:
-        rows = [[words, f"{metrics[name]:.4f}"] for name, words in _SHARES.items() if name in metrics]
+        rows = [[words, figure(metrics, name)] for name, words in _SHARES.items() if name in metrics]
         lines.append(table(["figure", "this code"], rows))
     else:
-        lines.append(table(["figure", base_name, "this code", "difference", "95 % interval"], _rows(base, head)))
+        lines.append(table(["figure", base_name, "this code", "difference", "its 95 % interval"], _rows(base, head)))
     judges = len(head["per_subject"])
     lines += [
         "",
-        f"Network {head['network']}, {head['epochs']} epochs, seed {head['seed']}, on the embedded recordings; judged on "
-        f"{judges} held-out subjects. The interval resamples subjects. It is a smoke test: it shows that a change moves "
-        "figures, not how good a model of your own data is.",
+        f"Network {head['network']}, {head['epochs']} epochs, seed {head['seed']}, on the embedded recordings; judged "
+        f"on {judges} held-out subjects. The interval resamples subjects. It is a smoke test: it shows that a change "
+        "moves figures, not how good a model of your own data is.",
         *notes,
     ]
     return "\n".join(lines) + "\n"
@@ -78,7 +78,8 @@ def _rows(base: Mapping[str, Any], head: Mapping[str, Any]) -> list[list[str]]:
         before, now = base["metrics"][name], head["metrics"][name]
         between = paired_interval(base["per_subject"], head["per_subject"]) if name == "accuracy" else None
         shown = f"{between[0]:+.4f} … {between[1]:+.4f}" if between else "–"
-        rows.append([words, f"{before:.4f}", f"{now:.4f}", f"{now - before:+.4f}", shown])
+        ours, theirs = (figure(one["metrics"], name) for one in (head, base))
+        rows.append([words, theirs, ours, f"{now - before:+.4f}", shown])
     return rows
 
 
@@ -137,7 +138,7 @@ def _commit(root: Path, name: str) -> str:
             where="BASE",
             expected="a commit, branch or tag of this repository",
             got=repr(name),
-            remedy="Fetch it (a shallow clone has the last commit alone), or name another: make metric-difference BASE=main",
+            remedy="Fetch it (a shallow clone has the last commit alone), or name another: BASE=main.",
         )
     return found.stdout.strip()
 

@@ -19,7 +19,7 @@ test-online: setup  ## run the tests of the services
 
 # ---- The offline pipeline
 
-.PHONY: data-contract train-smoke metric-difference comment
+.PHONY: data-contract train-smoke metric-difference comment train-image train-image-test
 .PHONY: deliver-data deliver-train deliver-evaluate deliver-gate deliver-schedules deliver-report
 
 data-contract: setup  ## check a sample of the inbox against the data contract (FILES=20 SEED=0)
@@ -33,6 +33,15 @@ metric-difference: setup  ## this code's figures beside those of another commit 
 
 comment: setup  ## put the difference on the pull request; without a token, say where the file is
 	@$(BIN)/python -m infra.delivery.comment
+
+# What a project without containers does not have is skipped, with a sentence.
+train-image: setup  ## build the train image, where there is a container engine
+	@if [ -d infra/images ]; then $(MAKE) --no-print-directory image-train; \
+	else echo "Skipped: this project has no infra/images."; fi
+
+train-image-test: setup  ## run the smoke tests inside the train image, where there is a container engine
+	@if [ -d infra/images ]; then $(MAKE) --no-print-directory image-train-test; \
+	else echo "Skipped: this project has no infra/images."; fi
 
 deliver-data: setup  ## fetch the recordings of this commit (dvc pull) and ingest the inbox
 	@$(BIN)/python -m infra.delivery.data

@@ -1,4 +1,4 @@
-"""A small training from files to a registered, judged model: seeded, on the embedded recordings, in a temporary project.
+"""A small training from files to a registered, judged model: seeded, on the embedded recordings, in its own folder.
 
     make train-smoke [SEED=0]
 

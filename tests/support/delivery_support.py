@@ -1,4 +1,4 @@
-"""Run the delivery workflows' steps on this machine: a copy of the project, stand-ins for actions, act, gitlab-ci-local.
+"""Run the delivery workflows on this machine: a copy of the project, stand-ins for actions, act, gitlab-ci-local.
 
 The runners run the real workflow files. What they cannot reach from a test is replaced: a checkout fetches the copy and
 gets an environment by hard links, a cache does nothing, and an artifact is copied into a folder.
@@ -22,13 +22,22 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / ".venv" / "tools"
 WORKFLOWS = Path(".github") / "workflows"
+INSTALLATION = "installation"
+"""In the folder of a run: what a runner of one's own keeps."""
 USES = re.compile(r"uses:\s*([\w.-]+/[\w./-]+)@(\S+)")
 GITLAB_CI_LOCAL = "gitlab-ci-local@4.75.1"
 MAKE = re.compile(r"^\s*make\s+([a-z-]+)", re.MULTILINE)
 
 _CHECKOUT = """#!/usr/bin/env bash
+# $1: the input `clean`. With it, a runner of one's own keeps its folder. act removes every folder, so the kept one lies
+# elsewhere, and the workspace becomes a link to it.
 set -euo pipefail
-cd "$GITHUB_WORKSPACE"
+if [ "$1" = false ]; then
+    mkdir -p {installation}
+    rmdir "$GITHUB_WORKSPACE"
+    ln -s {installation} "$GITHUB_WORKSPACE"
+fi
+cd -P "$GITHUB_WORKSPACE"
 [ -d .git ] || git init --quiet .
 git fetch --quiet {source} '+refs/heads/*:refs/remotes/origin/*'
 git checkout --quiet --force --detach "$(git -C {source} rev-parse HEAD)"
@@ -46,6 +55,12 @@ set -euo pipefail
 cd "$GITHUB_WORKSPACE"
 mkdir -p "{artifacts}/$1"
 cp -r $2 "{artifacts}/$1/"
+"""
+_DOWNLOAD = """#!/usr/bin/env bash
+set -euo pipefail
+cd "$GITHUB_WORKSPACE"
+mkdir -p "$2"
+cp -r "{artifacts}/$1/." "$2/"
 """
 
 
@@ -135,6 +150,7 @@ def act(
     payload: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] | None = None,
     variables: Mapping[str, str] | None = None,
+    secrets: Mapping[str, str] | None = None,
     labels: Sequence[str] = ("ubuntu-latest", "self-hosted"),
     timeout_s: float = 1500,
 ) -> Run:
@@ -149,6 +165,7 @@ def act(
         payload: the event's content.
         environment: variables that every step sees.
         variables: of the repository (`vars`).
+        secrets: of the repository.
         labels: of runners, all of them this machine.
         timeout_s: of the whole run.
     """
@@ -161,8 +178,10 @@ def act(
     command += [f"--action-cache-path={folder / 'workspaces'}", "--matrix=python:3.11"]
     command += [f"--platform={label}=-self-hosted" for label in labels]
     command += [f"--local-repository={action}={stub}" for action, stub in _stand_ins(source, folder).items()]
-    command += [f"--env={name}={value}" for name, value in (environment or {}).items()]
+    shown = {"TERM": "dumb", "NO_COLOR": "1"}
+    command += [f"--env={name}={value}" for name, value in (shown | dict(environment or {})).items()]
     command += [f"--var={name}={value}" for name, value in (variables or {}).items()]
+    command += [f"--secret={name}={value}" for name, value in (secrets or {}).items()]
     for job in jobs:
         command += ["--job", job]
     content = folder / "event.json"
@@ -252,7 +271,11 @@ def _gitlab_ci_local() -> list[str]:
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "har-tests" / GITLAB_CI_LOCAL
     program = cache / "node_modules" / "gitlab-ci-local" / "dist" / "index.js"
     if not program.is_file():
-        npm = [node / "bin" / "node", node / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js", "install"]
+        npm: list[str | Path] = [
+            node / "bin" / "node",
+            node / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js",
+            "install",
+        ]
         options = ["--no-audit", "--no-fund", "--ignore-scripts", "--silent", f"--prefix={cache}", GITLAB_CI_LOCAL]
         path = f"{node / 'bin'}{os.pathsep}{os.environ['PATH']}"
         subprocess.run([*npm, *options], check=True, env=_outside(PATH=path))
@@ -269,13 +292,14 @@ def _stand_ins(source: Path, folder: Path) -> dict[str, Path]:
     """A local action for every action that the project's workflows use, by `owner/name@commit`."""
     scripts = folder / "scripts"
     environment = _script(scripts / "environment", _ENVIRONMENT.format(root=ROOT))
-    checkout = _script(scripts / "checkout", _CHECKOUT.format(source=source, environment=environment))
+    kept = {"source": source, "environment": environment, "installation": folder / INSTALLATION}
+    checkout = _script(scripts / "checkout", _CHECKOUT.format(**kept))
     upload = _script(scripts / "upload", _ARTIFACT.format(artifacts=folder / "artifacts"))
+    download = _script(scripts / "download", _DOWNLOAD.format(artifacts=folder / "artifacts"))
     runs = {
-        "actions/checkout": f"{checkout}",
+        "actions/checkout": f'{checkout} "${{{{ inputs.clean }}}}"',
         "actions/upload-artifact": f'{upload} "${{{{ inputs.name }}}}" "${{{{ inputs.path }}}}"',
-        "actions/download-artifact": f'mkdir -p "${{{{ inputs.path }}}}"; cp -r "{folder}/artifacts/${{{{ inputs.name }}}}/." '
-        '"${{ inputs.path }}/"',
+        "actions/download-artifact": f'{download} "${{{{ inputs.name }}}}" "${{{{ inputs.path }}}}"',
     }
     found: dict[str, Path] = {}
     for path in (source / ".github").rglob("*.yml"):
@@ -284,14 +308,19 @@ def _stand_ins(source: Path, folder: Path) -> dict[str, Path]:
             stub.mkdir(parents=True, exist_ok=True)
             run = runs.get(name, "true")
             step = {"shell": "bash", "run": run}
-            inputs = {word: {"required": False, "default": ""} for word in _INPUTS}
-            action = {"name": name, "description": "-", "inputs": inputs, "runs": {"using": "composite", "steps": [step]}}
+            inputs = {word: {"required": False, "default": ""} for word in _INPUTS.split()}
+            action = {
+                "name": name,
+                "description": "-",
+                "inputs": inputs,
+                "runs": {"using": "composite", "steps": [step]},
+            }
             (stub / "action.yml").write_text(yaml.safe_dump(action), encoding="utf-8")
             found[f"{name}@{commit}"] = stub
     return found
 
 
-_INPUTS = ("name", "path", "key", "clean", "fetch-depth", "persist-credentials", "python-version", "python-version-file")
+_INPUTS = "name path key clean fetch-depth persist-credentials python-version python-version-file"
 
 
 def _script(path: Path, content: str) -> Path:
