@@ -11,8 +11,8 @@ import polars as pl
 
 from har.cutting import cut_day, signal_rule
 from har.errors import RequestError
-from har.lake import Partition
 from har.plausibility import Doubt, Doubts
+from har.schema import Partition
 from har.settings import Settings
 
 _MOST_WINDOWS = 64

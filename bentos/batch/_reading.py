@@ -6,19 +6,17 @@ import datetime as dt
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import unquote
 
 # Read only one row group ahead; polars reads the variable at its first scan.
 os.environ.setdefault("POLARS_ROW_GROUP_PREFETCH_SIZE", "1")
 
 import polars as pl
-from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from bentos.batch._checks import Checks
+from bentos.batch._delta import DeltaLog, read_log
 from har.errors import EmptyRecordingError, MalformedRowError, MissingColumnError, NotARecordingError
-from har.lake import Table, check_path
 from har.parquet import check_parquet
+from har.schema import Partition
 from har.settings import Settings
 
 BATCH_ROWS = 250_000
@@ -69,26 +67,18 @@ def delta_samples(
     Raises:
         RecordingError: the table does not exist, or a column or value is refused.
     """
-    table, files = _open(folder, within)
-    schema = pl.Schema(table.schema())
-    columns = _columns(schema, settings)
-    partitions = sorted({(when, subject) for when, subject in files.iter_rows() if date is None or when == date})
-    if not partitions:
+    log = read_log(folder)
+    files = _files(log, within)
+    columns = _columns(log.schema, settings)
+    days = sorted(day for day in files if date is None or day[0] == date)
+    if not days:
         got = "none" if date is None else f"none of {date}"
         raise EmptyRecordingError(
             where="samples", expected="rows", got=got, remedy="Check the table, or the date that was asked for."
         )
-    wanted = [name for name in schema.names() if name in (*_TEXT, "time", "segment", *settings.sensors.channels)]
-    wanted = [name for name in wanted if name != "subject"]
-    reader = Table(folder, schema).each(table.version(), partitions, wanted)
-    while True:
-        try:
-            part = next(reader, None)
-        except _POLARS as error:
-            raise _damaged(error) from error
-        if part is None:
-            return
-        (when, subject), frame = part
+    wanted = [name for name in log.schema.names() if name in ("session", "time", "segment", *settings.sensors.channels)]
+    for when, subject in days:
+        frame = _read(log, files[when, subject], wanted)
         named = frame.with_columns(pl.lit(when, pl.Date).alias("date"), pl.lit(subject).alias("subject"))
         samples = named.select(columns)
         if not _is_sorted(samples):
@@ -182,19 +172,13 @@ def _require_parquet(path: Path) -> None:
         )
 
 
-def _open(folder: Path, within: Path | None) -> tuple[DeltaTable, pl.DataFrame]:
-    """The table, with date and subject of each of its files."""
-    try:
-        check_path(folder)
-        table = DeltaTable(str(folder))
-        actions = pl.DataFrame(table.get_add_actions(flatten=True))
-    except (TableNotFoundError, FileNotFoundError, NotADirectoryError) as error:
-        raise NotARecordingError(
-            where="path", expected="a Delta table", got="none", remedy="Give the folder that contains _delta_log."
-        ) from error
-    except (OSError, DeltaError) as error:
-        raise _damaged(error) from error
-    by = table.metadata().partition_columns
+def _files(log: DeltaLog, within: Path | None) -> dict[Partition, list[Path]]:
+    """The files of each date and subject.
+
+    Raises:
+        NotARecordingError: the table is partitioned otherwise, or refers to a file outside of `within`.
+    """
+    by = log.partition_columns
     if sorted(by) != ["date", "subject"]:
         raise NotARecordingError(
             where="path",
@@ -202,24 +186,32 @@ def _open(folder: Path, within: Path | None) -> tuple[DeltaTable, pl.DataFrame]:
             got=f"one by {', '.join(by)}" if by else "one without partitions",
             remedy="Rewrite it with these partition columns, or send it as Parquet files.",
         )
-    names = actions.select(date="partition.date", subject="partition.subject")
-    if names.schema != {"date": pl.Date, "subject": pl.String} or any(names.null_count().row(0)):
-        raise MalformedRowError(
-            where="date",
-            expected="a date and a subject in every partition",
-            got=f"types {', '.join(map(str, names.dtypes))}, or null",
-            remedy="Write `date` as a date and `subject` as text, and drop partitions without them.",
+    files = log.files()
+    if within is not None and not all(path.resolve().is_relative_to(within) for path in log.sizes):
+        raise NotARecordingError(
+            where="path",
+            expected="files inside the mounted folder",
+            got="a table that refers to files outside",
+            remedy="Copy the table's files into the folder.",
         )
-    if within is not None:
-        for path in actions["path"]:
-            if not (folder / unquote(path)).resolve().is_relative_to(within):
-                raise NotARecordingError(
-                    where="path",
-                    expected="files inside the mounted folder",
-                    got="a table that refers to files outside",
-                    remedy="Copy the table's files into the folder.",
-                )
-    return table, names
+    return files
+
+
+def _read(log: DeltaLog, paths: list[Path], columns: list[str]) -> pl.DataFrame:
+    """These columns of some files, in the types of the table.
+
+    Raises:
+        NotARecordingError: a file is missing, cut short or damaged.
+    """
+    schema = pl.Schema({name: log.schema[name] for name in columns})
+    try:
+        for path in paths:
+            size = path.stat().st_size
+            if size != log.sizes[path]:
+                raise _damaged(ValueError(f"{path.name}: {size} bytes instead of {log.sizes[path]}"))
+        return pl.read_parquet(paths, columns=columns, hive_partitioning=False, glob=False).cast(dict(schema))
+    except _POLARS as error:
+        raise _damaged(error) from error
 
 
 def _is_sorted(samples: pl.DataFrame) -> bool:

@@ -18,9 +18,8 @@ from har.cutting import run_ids
 from har.errors import LakeError
 from har.files import replacing, temporary_folder
 from har.inference import Classifier, ModelMetadata, Package, granted_cores
-from har.lake import Partition
 from har.predictions import FEATURES, feature_indices, predict
-from har.schema import PREDICTIONS
+from har.schema import PREDICTIONS, Partition
 from har.settings import Settings
 
 Piece = tuple[Partition, pl.DataFrame]

@@ -111,7 +111,7 @@ def data_folder() -> Path:
 
 @bentoml.service(
     name=f"{SETTINGS.project.name}-batch",
-    image=_image.image(),
+    image=_image.image("batch"),
     service_class=Service,
     workers=1,
     traffic={"timeout": TIMEOUT_S, "max_concurrency": MAX_CONCURRENCY},

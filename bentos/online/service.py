@@ -68,7 +68,7 @@ Windows = Annotated[
 
 @bentoml.service(
     name=f"{SETTINGS.project.name}-online",
-    image=_image.image(),
+    image=_image.image("online"),
     service_class=Service,
     workers=SETTINGS.serving.workers,
     traffic={"timeout": 10, "max_concurrency": 64},

@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from har.lake import Partition
 from har.plausibility import SignalRule
+from har.schema import Partition
 from har.settings import Settings
 from har.windows import WindowSet, cut
 

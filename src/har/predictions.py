@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from har.cutting import cut_day, signal_rule
 from har.errors import ModelError, did_you_mean
 from har.inference import Classifier, ModelMetadata
-from har.lake import Partition
 from har.plausibility import NO_SIGNAL
+from har.schema import Partition
 from har.settings import Settings
 
 UNCERTAIN = "uncertain"

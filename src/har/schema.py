@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable
 
 import polars as pl
@@ -14,6 +15,9 @@ interpolated: there is no measured sample within 0.6 of an interval (half an int
 """
 
 TIME = pl.Datetime("us", "UTC")
+
+Partition = tuple[dt.date, str]
+"""A date and a subject. Only rows that earlier releases wrote without a check have no subject (None or empty)."""
 
 
 def canonical_schema(channels: Iterable[str]) -> pl.Schema:

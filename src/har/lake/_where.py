@@ -7,8 +7,7 @@ from collections.abc import Collection, Iterable
 
 import polars as pl
 
-Partition = tuple[dt.date, str]
-"""A date and a subject. Only rows that earlier releases wrote without a check have no subject (None or empty)."""
+from har.schema import Partition
 
 
 def newest_day(dates: Collection[dt.date]) -> dt.date:
