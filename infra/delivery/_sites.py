@@ -22,6 +22,7 @@ import httpx
 
 from har.errors import ReleaseError
 from har.files import make_folder, temporary_folder
+from har.inference import Package
 from har.settings import Settings
 from infra.bentoml.bentos import ProjectBentos
 from infra.bentoml.store import Store
@@ -56,7 +57,12 @@ class Site(Protocol):
         """What it serves: a bento's tag or an image; "" if nothing was released yet."""
 
     def place(self, candidate: Candidate) -> str:
-        """Bring the candidate to this place, without serving it; returns what `switch` calls it."""
+        """Bring the candidate to this place, without serving it; returns what `switch` calls it.
+
+        Raises:
+            ModelError: it is damaged.
+            ReleaseError: it is not there.
+        """
 
     def beside(self, what: str) -> AbstractContextManager[str]:
         """Run it beside the service that clients use, during the block; yields its address, once it is started."""
@@ -103,8 +109,13 @@ class Processes:
         return f"{self._name}-online:{key}" if key else ""
 
     def place(self, candidate: Candidate) -> str:
-        """Copy the candidate's bentos and package into the store; nothing points at them yet."""
+        """Copy the candidate's bentos and package into the store; nothing points at them yet.
+
+        Raises:
+            ModelError: the package is not as it was written.
+        """
         key = candidate.online.partition(":")[2]
+        Package.read(candidate.store / "models" / self._name / key)
         with self._lock():
             for part in self._parts(key):
                 source, target = candidate.store / part, self._store / part

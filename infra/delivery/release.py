@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from har.console import console
-from har.errors import HarError, PackagingError, ReleaseError, ServerError
+from har.errors import HarError, ModelError, PackagingError, ReleaseError, ServerError
 from har.settings import load_settings
 from infra.delivery._gate import Gate, Traffic, compare, watch
 from infra.delivery._history import PROMOTED, REFUSED, ROLLED_BACK, SWITCHING
 from infra.delivery._sites import Containers, Processes, Site, await_version, number_of
 from infra.delivery._step import BAD, run_step
 from infra.delivery.candidate import Candidate
+from infra.delivery.service_image import Image
 from infra.delivery.smoke import await_ready, client, smoke
 
 
@@ -38,7 +39,11 @@ def release(site: Site, candidate: Candidate, gate: Gate, *, why: str) -> int:
     """
     with site.history.one_at_a_time():
         before, expected = site.serving(), candidate.expected()
-        after = site.place(candidate)
+        try:
+            after = site.place(candidate)
+        except ModelError as error:
+            site.history.add(REFUSED, before=before, after=candidate.online, why=why, problems=[str(error)])
+            return tell(f"{candidate.online} is refused, {before or 'nothing'} goes on serving", [str(error)])
         stable = site.address if before and await_ready_quickly(site.address) else None
         say(f"{after} is started beside {before or 'nothing'}.")
         try:
@@ -156,7 +161,8 @@ def _site(options: argparse.Namespace) -> Site:
     stack = Stack.open(settings.root, settings.project.name)
     chosen = stack.state.chosen
     address = options.address or f"http://{chosen['STACK_BIND']}:{chosen['STACK_ONLINE_PORT']}"
-    return Containers(settings.root, options.image, stack.engine.name, address)
+    built = Image.read(settings.root)
+    return Containers(settings.root, options.image or (built and built.name), stack.engine.name, address)
 
 
 def _main() -> int:
@@ -167,7 +173,7 @@ def _main() -> int:
     parser.add_argument("--site", type=Path, help="the folder whose service it is; by default this project's")
     parser.add_argument("--address", help="of the service; by default http://127.0.0.1:3000, or the stack's")
     parser.add_argument("--stack", action="store_true", help="release to the containers of make stack")
-    parser.add_argument("--image", help="of the candidate, if it is not NAME-online:VERSION")
+    parser.add_argument("--image", help="of the candidate; by default that of make service-image")
     parser.add_argument("--requests", type=int, default=Gate.requests, help="to the candidate, beside and in place")
     parser.add_argument("--watch", type=float, default=Gate.watch_s, metavar="SECONDS", help="once it serves")
     options = parser.parse_args()

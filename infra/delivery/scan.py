@@ -2,7 +2,7 @@
 
     python -m infra.delivery.scan SBOM … [--report FOLDER]
 
-An SBOM is a CycloneDX file (JSON) as `make sbom` writes it. pip-audit asks the database: PyPI, or what the variables
+An SBOM is a CycloneDX file (JSON) as `make service-sbom` or `make sbom` writes it. pip-audit asks the database: PyPI, or what the variables
 PIP_AUDIT_VULNERABILITY_SERVICE and PIP_AUDIT_OSV_URL name. It ends with 0 when it reaches none, so its answer is
 counted: a package that it does not name, or skips, is not audited, and a database that knows nothing about a package
 with many known vulnerabilities is none.
@@ -33,6 +33,7 @@ from har.errors import HarError, ScanError
 from har.files import write_atomically
 from har.settings import load_settings
 from infra.delivery._accepted import Accepted, read_accepted
+from infra.delivery._step import RESULTS
 
 ACCEPTED = Path("delivery") / "vulnerabilities.toml"
 KNOWN_BAD = ("django", "2.0")
@@ -91,7 +92,7 @@ def components(path: Path, own: str) -> Contents:
             where=str(path),
             expected="an SBOM in CycloneDX's JSON",
             got=f"{type(error).__name__}: {error}",
-            remedy="Make it again: make sbom.",
+            remedy="Make it again: make service-sbom, or make sbom.",
         ) from error
     packages, own_packages, others = set(), set(), Counter[str]()
     for one in listed:
@@ -103,7 +104,7 @@ def components(path: Path, own: str) -> Contents:
             packages.add((canonicalize_name(name), version.partition("+")[0]))
         elif kind == "pypi":
             raise ScanError(
-                where=f"{path}, {name}", expected="its version", got="none", remedy="Make it again: make sbom."
+                where=f"{path}, {name}", expected="its version", got="none", remedy="Make it again: make service-sbom, or make sbom."
             )
         elif one.get("type") not in _NOT_PACKAGES:
             others[kind or "of no known kind"] += 1
@@ -112,7 +113,7 @@ def components(path: Path, own: str) -> Contents:
             where=str(path),
             expected="at least one Python package (purl pkg:pypi/…)",
             got=f"none of {len(listed)} components",
-            remedy="Make it again: make sbom.",
+            remedy="Make it again: make service-sbom, or make sbom.",
         )
     return Contents(tuple(sorted(packages)), tuple(sorted(own_packages)), dict(sorted(others.items())))
 
@@ -160,7 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; see the module."""
     parser = argparse.ArgumentParser(prog="python -m infra.delivery.scan", description=__doc__)
     parser.add_argument("sboms", nargs="+", type=Path, metavar="SBOM")
-    parser.add_argument("--report", type=Path, help="folder for scan.json and scan.md; by default reports/delivery")
+    parser.add_argument("--report", type=Path, help="folder for scan.json and scan.md; by default build/delivery")
     chosen = parser.parse_args(arguments)
     try:
         root = load_settings().root
@@ -169,7 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except HarError as error:
         print(error, file=sys.stderr)
         return 2
-    folder = chosen.report or root / "reports" / "delivery"
+    folder = chosen.report or root / RESULTS
     write_report(folder, audits, accepted)
     print((folder / "scan.md").read_text(encoding="utf-8"))
     return int(any(one.found for one in audits))

@@ -1,10 +1,10 @@
 """Ask a running online service what it must know: the same for a container, a staging and a production service.
 
-    python -m infra.delivery.smoke ADDRESS [--expect VERSION] [--model FILE] [--contract] [--wait SECONDS]
+    python -m infra.delivery.smoke ADDRESS [--expect VERSION | --candidate] [--model FILE] [--contract]
 
 It must be ready, serve the expected version, answer known windows as the registered model does (1e-5), refuse what it
-must refuse, and show its metrics. Without --expect, the registry's champion is expected; --model names a model file
-where there is no registry. Exit status: 0 all as expected, 1 not, 2 there is nothing to compare with.
+must refuse, and show its metrics. Without --expect, the registry's champion is expected; --candidate expects what
+`make candidate` made, and --model names a model file where there is no registry. Exit status: 0 all as expected, 1 not, 2 there is nothing to compare with.
 """
 
 from __future__ import annotations
@@ -255,11 +255,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("address", metavar="ADDRESS")
     parser.add_argument("--expect", type=int, metavar="VERSION", help="of the model; by default the champion's")
     parser.add_argument("--model", type=Path, metavar="FILE", help="the model file, where there is no registry")
+    parser.add_argument("--candidate", action="store_true", help="expect the candidate of `make candidate`")
     parser.add_argument("--contract", action="store_true", help="compare its OpenAPI document with this project's")
     parser.add_argument("--wait", type=float, default=60.0, metavar="SECONDS", help="to get ready")
     chosen = parser.parse_args(arguments)
     try:
-        expected = expectation(chosen.expect, chosen.model)
+        if chosen.candidate:
+            from infra.delivery.candidate import Candidate
+
+            expected = Candidate.read(load_settings().root).expected()
+        else:
+            expected = expectation(chosen.expect, chosen.model)
     except HarError as error:
         print(error, file=sys.stderr)
         return 2

@@ -1,8 +1,8 @@
 """Serve the candidate apart from everything else, ask it what it must know, and compare its API with the project's.
 
-    python -m infra.delivery.staging [--image IMAGE --engine ENGINE]
+    python -m infra.delivery.staging
 
-Without an image, the bento runs as a process. Exit status: 0 as expected, 1 not, 2 there is no candidate.
+The image of `make service-image` runs in a container; without one, the bento runs as a process. Exit status: 0 as expected, 1 not, 2 there is no candidate.
 """
 
 from __future__ import annotations
@@ -18,20 +18,19 @@ from infra.bentoml.bentos import ProjectBentos
 from infra.delivery._sites import Containers
 from infra.delivery._step import BAD, run_step
 from infra.delivery.candidate import Candidate
+from infra.delivery.service_image import Image
 from infra.delivery.smoke import smoke
 
 
 def _main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--image", help="run this image; by default the bento as a process")
-    parser.add_argument("--engine", default="docker", help="docker or podman")
-    options = parser.parse_args()
+    parser.parse_args()
     settings = load_settings()
-    candidate = Candidate.read(settings.root)
+    candidate, image = Candidate.read(settings.root), Image.read(settings.root)
     with temporary_folder("staging") as folder:
         running: AbstractContextManager[str]
-        if options.image:
-            box = Containers(settings.root, options.image, options.engine, "")
+        if image is not None:
+            box = Containers(settings.root, image.name, image.engine, "")
             what = box.place(candidate)
             running = box.beside(what)
         else:
@@ -46,7 +45,7 @@ def _main() -> int:
     for problem in problems:
         console.print(f"{what}: {problem}", markup=False, highlight=False, soft_wrap=True)
     if not problems:
-        how = "in a container" if options.image else "as a process"
+        how = "as a process" if image is None else "in a container"
         console.print(f"{what}, {how}, serves version {candidate.version} as registered.", highlight=False)
     return BAD if problems else 0
 

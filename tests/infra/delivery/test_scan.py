@@ -96,7 +96,7 @@ def sbom(project: Path) -> Path:
 
 
 def report(project: Path) -> dict[str, Any]:
-    content: list[dict[str, Any]] = json.loads((project / "reports" / "delivery" / "scan.json").read_text())
+    content: list[dict[str, Any]] = json.loads((project / "build" / "delivery" / "scan.json").read_text())
     return content[0]
 
 
@@ -123,7 +123,7 @@ def test_a_database_that_knows_nothing_is_none(
     database.known.clear()
     assert scan.main([str(sbom)]) == 2
     assert "expected those of django 2.0, which has many, but got none" in capsys.readouterr().err
-    assert not (sbom.parent / "reports").exists()
+    assert not (sbom.parent / "build").exists()
 
 
 def test_a_database_that_is_not_reached_is_a_failure(
