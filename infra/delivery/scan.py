@@ -104,7 +104,10 @@ def components(path: Path, own: str) -> Contents:
             packages.add((canonicalize_name(name), version.partition("+")[0]))
         elif kind == "pypi":
             raise ScanError(
-                where=f"{path}, {name}", expected="its version", got="none", remedy="Make it again: make service-sbom, or make sbom."
+                where=f"{path}, {name}",
+                expected="its version",
+                got="none",
+                remedy="Make it again: make service-sbom, or make sbom.",
             )
         elif one.get("type") not in _NOT_PACKAGES:
             others[kind or "of no known kind"] += 1

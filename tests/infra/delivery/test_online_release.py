@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +16,9 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
+from release_support import ROOT, Client, environment, site
 from serving_support import (
-    OCTETS,
     eventually,
-    free_port,
     make_rule,
     movements,
     read_journal,
@@ -38,7 +34,6 @@ from infra.delivery.smoke import known_windows
 
 pytestmark = [pytest.mark.release, pytest.mark.timeout(900)]
 
-ROOT = Path(__file__).parents[3]
 NAME = "test-project"
 FILES = ("bentofile.yaml", "bentos/batch/bentofile.yaml")
 KEYS = {name: f"v{number}-{number:08x}" for number, name in enumerate(("stable", "good", "broken", "slow", "lying"), 1)}
@@ -95,7 +90,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     copy_code(root)
     folder = tmp_path_factory.mktemp("models")
     models = {name: train_model(folder / f"{name}.onnx", seed=seed) for seed, name in ((1, "stable"), (2, "good"))}
-    models |= {"broken": models["good"], "lying": models["good"], "slow": slow_on_some(models["good"], folder / "slow.onnx")}
+    models |= {
+        "broken": models["good"],
+        "lying": models["good"],
+        "slow": slow_on_some(models["good"], folder / "slow.onnx"),
+    }
     store = root / "build" / "delivery" / "bentoml"
     bentos = ProjectBentos(root, store)
     for name, key in KEYS.items():
@@ -111,12 +110,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     return Built(root, store, models)
 
 
-def environment(root: Path) -> dict[str, str]:
-    ours = ("BENTOML_", "HAR_", "PREFECT_", "PROMETHEUS_")
-    own = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    return own | {"HAR_ROOT": str(root), "GITHUB_ACTOR": "ada"}
-
-
 def run_release(root: Path, address: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     quick = ["--requests", "80", "--watch", "2"]
     return subprocess.run(
@@ -128,64 +121,6 @@ def run_release(root: Path, address: str, *arguments: str) -> subprocess.Complet
         timeout=400,
         check=False,
     )
-
-
-@contextmanager
-def site(root: Path) -> Iterator[str]:
-    """The folder's online service, as a process of its own; yields its address."""
-    port = free_port()
-    log = root / "site.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "infra.delivery.site", "--port", str(port)],
-            cwd=ROOT,
-            env=environment(root),
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        assert process.wait(30) == 0, log.read_text()
-
-
-@dataclass
-class Client:
-    """Asks the service all the time, on new connections and on kept ones."""
-
-    address: str
-    answers: list[tuple[float, int]] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
-    _ended: threading.Event = field(default_factory=threading.Event)
-
-    def __enter__(self) -> Client:
-        self._threads = [threading.Thread(target=self._ask, args=(kept,)) for kept in (True, False)]
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        for thread in self._threads:
-            thread.join()
-
-    def versions(self) -> set[int]:
-        return {version for _, version in self.answers}
-
-    def _ask(self, kept: bool) -> None:
-        windows = movements(1, seed=5)
-        with httpx.Client(base_url=self.address, timeout=20, trust_env=False) as connection:
-            while not self._ended.wait(0.02):
-                headers = OCTETS if kept else {**OCTETS, "Connection": "close"}
-                try:
-                    answer = connection.post(
-                        "/predict/raw", params={"shape": "1,16,6"}, content=windows.astype("<f4").tobytes(), headers=headers
-                    )
-                    answer.raise_for_status()
-                    self.answers.append((time.monotonic(), answer.json()["model_version"]))
-                except (httpx.HTTPError, KeyError, ValueError) as error:
-                    self.failures.append(f"{type(error).__name__}: {error}")
 
 
 def history(root: Path) -> list[dict[str, Any]]:
@@ -208,9 +143,9 @@ def test_good_versions_serve_bad_ones_do_not_and_no_request_fails(built: Built) 
         built.candidate("stable")
         step("first", lambda: run_release(root, address), 0)
         eventually(lambda: httpx.get(f"{address}/readyz", trust_env=False).status_code == 200)
-        with Client(address) as client:
+        with Client(address, movements(1, seed=5)) as client:
             for name, words in (
-                ("broken", "expected the content that was packaged"),
+                ("broken", "the content that was packaged"),
                 ("slow", "its fallback answered"),
                 ("lying", "/model, version: expected 5, but got 99"),
             ):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from osv_support import Database, osv
 
+from infra.delivery import sbom as sbom_step
 from infra.delivery import scan
 from infra.delivery._accepted import read_accepted
 
@@ -20,61 +20,13 @@ pytestmark = pytest.mark.stack
 PACKAGES = {"numpy": "2.1.0", "onnxruntime": "1.20.0", "PyYAML": "6.0.2"}
 
 
-class Database:
-    """A stand-in for OSV: what it knows, by package, and what it was asked."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.known: dict[str, list[str]] = {"django": ["PYSEC-2018-5"]}
-        self.silent_about: set[str] = set()
-        self.asked: list[str] = []
-
-    def answer(self, query: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        name = query["package"]["name"]
-        self.asked.append(f"{name} {query['version']}")
-        if name in self.silent_about:
-            return 500, {}
-        affected = [
-            {
-                "package": {"name": name, "ecosystem": "PyPI"},
-                "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "99.1"}]}],
-            }
-        ]
-        found = [
-            {"id": one, "aliases": [f"CVE-{one}"], "summary": "Reads too much", "affected": affected}
-            for one in self.known.get(name, [])
-        ]
-        return 200, {"vulns": found} if found else {}
-
-
 @pytest.fixture
 def database(monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
     """A database on a free port, which pip-audit is told to ask."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802  http.server's name
-            query = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            status, content = database.answer(query)
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(json.dumps(content).encode())
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    database = Database(f"http://127.0.0.1:{server.server_port}/v1/query")
-    monkeypatch.setenv("PIP_AUDIT_VULNERABILITY_SERVICE", "osv")
-    monkeypatch.setenv("PIP_AUDIT_OSV_URL", database.url)
-    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield database
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with osv() as found:
+        for name, value in found.environment().items():
+            monkeypatch.setenv(name, value)
+        yield found
 
 
 def write_sbom(path: Path, packages: dict[str, str], *further: dict[str, Any]) -> Path:
@@ -242,3 +194,15 @@ def test_a_local_version_is_looked_up_as_the_public_one(database: Database, sbom
     write_sbom(sbom, {"torch": "2.9.0+cpu"})
     assert scan.main([str(sbom)]) == 0
     assert "torch 2.9.0" in database.asked
+
+
+def test_the_services_packages_are_listed_as_they_are_pinned(project: Path) -> None:
+    (project / "requirements").mkdir()
+    pins = {}
+    for box in sbom_step.BOXES:
+        text = (Path(__file__).parents[3] / "requirements" / f"{box}.txt").read_text()
+        (project / "requirements" / f"{box}.txt").write_text(text)
+        pins[box] = sum("==" in line for line in text.splitlines() if not line.startswith("#"))
+        found = scan.components(sbom_step.write_sbom(project, box), own="")
+        assert len(found.packages) == pins[box] > 20
+        assert found.others == {}
