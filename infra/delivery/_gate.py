@@ -68,7 +68,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Traffic:
-    """What a service counted: all requests for predictions, those answered 5xx, and those that the fallback answered."""
+    """What a service counted: requests for predictions, those answered 5xx, and those that the fallback answered."""
 
     requests: float = 0.0
     failed: float = 0.0
@@ -196,7 +196,7 @@ def _judge(candidate: Figures, stable: Figures, gate: Gate) -> list[str]:
     usual = stable.late / stable.asked if stable.asked else 0.0
     if candidate.late >= _LEAST_LATE and candidate.late / candidate.asked > usual + gate.late_share:
         problems.append(
-            f"its fallback answered {candidate.late} of {candidate.asked} requests, because the model failed or was late"
-            f" (of the stable service's: {usual:.1%})"
+            f"its fallback answered {candidate.late} of {candidate.asked} requests, because the model failed or was "
+            f"late (of the stable service's: {usual:.1%})"
         )
     return problems

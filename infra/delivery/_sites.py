@@ -223,7 +223,7 @@ class Containers:
             self._run(["rm", "--force", container])
 
     def switch(self, what: str) -> None:
-        """Replace the box, as the stack's own command does, which puts the old one back if the new one is not healthy."""
+        """Replace the box by the stack's own command, which puts the old one back if the new one is not healthy."""
         done = subprocess.run(
             [sys.executable, "-m", "infra.compose", "release", "online", what],
             cwd=self.root,

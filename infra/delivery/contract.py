@@ -99,8 +99,8 @@ def check(root: Path, *, release: bool = False) -> int:
         else:
             bad = True
             print(
-                f"{name}: expected an API for the clients of {before}, but got {len(found)} breaks in version {version}. "
-                f"Take them back, or raise the version in pyproject.toml to {next_version(before)}."
+                f"{name}: expected an API for the clients of {before}, but got {len(found)} breaks in version "
+                f"{version}. Take them back, or raise the version in pyproject.toml to {next_version(before)}."
             )
     if release and not bad:
         for name, document in documents.items():

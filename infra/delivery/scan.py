@@ -2,10 +2,10 @@
 
     python -m infra.delivery.scan SBOM … [--report FOLDER]
 
-An SBOM is a CycloneDX file (JSON) as `make service-sbom` or `make sbom` writes it. pip-audit asks the database: PyPI, or what the variables
-PIP_AUDIT_VULNERABILITY_SERVICE and PIP_AUDIT_OSV_URL name. It ends with 0 when it reaches none, so its answer is
-counted: a package that it does not name, or skips, is not audited, and a database that knows nothing about a package
-with many known vulnerabilities is none.
+An SBOM is a CycloneDX file (JSON), as `make service-sbom` or `make sbom` writes it. pip-audit asks the database: PyPI,
+or what the variables PIP_AUDIT_VULNERABILITY_SERVICE and PIP_AUDIT_OSV_URL name. pip-audit ends with 0 when it reaches
+none, so its answer is counted: a package that it does not name, or skips, is not audited, and a database that knows
+nothing about a package with many known vulnerabilities is none.
 
 Exit status: 0 nothing known, or accepted in `delivery/vulnerabilities.toml`; 1 vulnerabilities; 2 not everything could
 be audited.
@@ -41,6 +41,7 @@ KNOWN_BAD = ("django", "2.0")
 
 _TIMEOUT_S = 900.0
 _AGAIN = "Run it where the database can be reached: see PIP_AUDIT_VULNERABILITY_SERVICE in docs/how-to/delivery.md."
+_MAKE_IT = "Make it again: make service-sbom, or make sbom."
 _NOT_PACKAGES = ("file", "operating-system", "platform", "container", "firmware", "device")
 
 
@@ -92,7 +93,7 @@ def components(path: Path, own: str) -> Contents:
             where=str(path),
             expected="an SBOM in CycloneDX's JSON",
             got=f"{type(error).__name__}: {error}",
-            remedy="Make it again: make service-sbom, or make sbom.",
+            remedy=_MAKE_IT,
         ) from error
     packages, own_packages, others = set(), set(), Counter[str]()
     for one in listed:
@@ -107,7 +108,7 @@ def components(path: Path, own: str) -> Contents:
                 where=f"{path}, {name}",
                 expected="its version",
                 got="none",
-                remedy="Make it again: make service-sbom, or make sbom.",
+                remedy=_MAKE_IT,
             )
         elif one.get("type") not in _NOT_PACKAGES:
             others[kind or "of no known kind"] += 1
@@ -116,7 +117,7 @@ def components(path: Path, own: str) -> Contents:
             where=str(path),
             expected="at least one Python package (purl pkg:pypi/…)",
             got=f"none of {len(listed)} components",
-            remedy="Make it again: make service-sbom, or make sbom.",
+            remedy=_MAKE_IT,
         )
     return Contents(tuple(sorted(packages)), tuple(sorted(own_packages)), dict(sorted(others.items())))
 
@@ -180,7 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def write_report(folder: Path, audits: Sequence[Audit], accepted: Accepted) -> None:
-    """Write `scan.json` and `scan.md`: what was audited, what was found, what was accepted, and what was not looked at."""
+    """Write `scan.json` and `scan.md`: what was audited, found and accepted, and what was not looked at."""
     content = [
         {
             "sbom": one.sbom.name,
@@ -212,10 +213,8 @@ def write_report(folder: Path, audits: Sequence[Audit], accepted: Accepted) -> N
                 f"- **{entry['package']} {entry['version']}** {entry['id']} ({one.sbom.name}): {fixed}. {about}",
             ]
         for entry in one.accepted:
-            lines += [
-                "",
-                f"- {entry['package']} {entry['version']} {entry['id']}: accepted until {entry['until']}: {entry['reason']}",
-            ]
+            about = f"{entry['package']} {entry['version']} {entry['id']}"
+            lines += ["", f"- {about}: accepted until {entry['until']}: {entry['reason']}"]
     lines += [f"\n- {text}" for text in accepted.unused()]
     write_atomically(folder / "scan.md", "\n".join(lines) + "\n")
 

@@ -1,7 +1,7 @@
 """Build the candidate's online image, where the project has images and the machine an engine; else say why not.
 
 `build/delivery/image.json` tells the next steps its name and engine; without an image there is no such file. ENGINE
-names an engine that has to be there.
+names an engine that has to be there; ENGINE=none builds no image.
 """
 
 from __future__ import annotations
@@ -45,6 +45,9 @@ def build_image(root: Path, candidate: Candidate) -> Image | None:
     path.unlink(missing_ok=True)
     if not (root / "infra" / "images").is_dir():
         console.print("Skipped: this project has no infra/images.")
+        return None
+    if os.environ.get("ENGINE") == "none":
+        console.print("Skipped: ENGINE=none asks for no image.")
         return None
     from infra.images.engine import find_engine
 

@@ -4,7 +4,10 @@
 
 It must be ready, serve the expected version, answer known windows as the registered model does (1e-5), refuse what it
 must refuse, and show its metrics. Without --expect, the registry's champion is expected; --candidate expects what
-`make candidate` made, and --model names a model file where there is no registry. Exit status: 0 all as expected, 1 not, 2 there is nothing to compare with.
+`make candidate` made, and --model names a model file where there is no registry. --contract also compares its OpenAPI
+document with this project's.
+
+Exit status: 0 all as expected, 1 not, 2 there is nothing to compare with.
 """
 
 from __future__ import annotations

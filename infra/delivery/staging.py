@@ -2,7 +2,9 @@
 
     python -m infra.delivery.staging
 
-The image of `make service-image` runs in a container; without one, the bento runs as a process. Exit status: 0 as expected, 1 not, 2 there is no candidate.
+The image of `make service-image` runs in a container; without one, the bento runs as a process.
+
+Exit status: 0 as expected, 1 not, 2 there is no candidate.
 """
 
 from __future__ import annotations

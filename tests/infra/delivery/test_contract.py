@@ -182,8 +182,15 @@ def test_words_and_examples_are_not_part_of_it(documents: dict[str, Document]) -
 
 @pytest.mark.parametrize(
     ("before", "now", "announced"),
-    [("1.4.2", "2.0.0", True), ("1.4.2", "1.5.0", False), ("0.1.0", "0.2.0", True), ("0.1.0", "0.1.1", False)]
-    + [("0.9.0", "1.0.0", True), ("2.0.0", "1.0.0", False), ("1.4.2", "1.4.2", False)],
+    [
+        ("1.4.2", "2.0.0", True),
+        ("1.4.2", "1.5.0", False),
+        ("0.1.0", "0.2.0", True),
+        ("0.1.0", "0.1.1", False),
+        ("0.9.0", "1.0.0", True),
+        ("2.0.0", "1.0.0", False),
+        ("1.4.2", "1.4.2", False),
+    ],
 )
 def test_which_versions_announce_breaks(before: str, now: str, announced: bool) -> None:
     assert contract.announces_breaks(Version(before), Version(now)) is announced

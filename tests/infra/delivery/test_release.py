@@ -1,4 +1,4 @@
-"""What a release does with a good and with every kind of bad candidate; the services are applications that listen here."""
+"""What a release does with a good candidate and every kind of bad one; the services are applications that listen."""
 
 from __future__ import annotations
 

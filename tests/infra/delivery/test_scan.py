@@ -1,4 +1,4 @@
-"""The scan of an image's SBOM against a database that answers, knows nothing, or is not there; pip-audit is the real one."""
+"""The scan of an image's SBOM, with a database that answers, knows nothing, or is not there; pip-audit is real."""
 
 from __future__ import annotations
 
