@@ -279,6 +279,7 @@ def test_a_probe_is_answered_and_counted_but_not_logged(serve: Serve, make_packa
         answer = service.client.post("/predict", json=body, headers={"X-Request-ID": request_id})
         assert answer.json()["request_id"] == request_id
         assert len(answer.json()["predictions"]) == 2
-    lines = eventually(lambda: {line["kind"] for line in service.lines()} == {"prediction", "shadow"} and service.lines())
+    eventually(lambda: {line["kind"] for line in service.lines()} == {"prediction", "shadow"})
+    lines = service.lines()
     assert {line["request_id"] for line in lines} == {"mine"}
     assert service.metric("har_requests_total", route="/predict", status="200") == 3

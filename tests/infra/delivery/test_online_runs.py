@@ -6,6 +6,7 @@ The service of the installation serves version 1, and a client asks it all the t
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -29,7 +30,9 @@ from infra.delivery.smoke import ask, client, known_windows
 
 pytestmark = [pytest.mark.release, pytest.mark.timeout(3000)]
 
-SMALL = {"TESTS": "tests/smoke/test_project.py", "ENGINE": ""}
+SMALL = {"TESTS": "tests/smoke/test_project.py", "ENGINE": os.environ.get("ENGINE", "none")}
+"""The tests of a few seconds; and images only where the person who runs this names an engine that can build them."""
+
 CI = {
     "lint": ["make lint", "make unchanged"],
     "test": ["make test-online", "make unchanged"],
@@ -63,10 +66,12 @@ def installed(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(source, folder, symlinks=True)
     settings = load_settings(folder)
     sample_project(settings, folder)
-    quick = Settings.from_values(
-        {**settings.model_dump(mode="json", exclude={"root"}), "training": {"epochs": 3, "device": "cpu"}}, root=folder
-    )
-    project = Project(quick)
+
+    def quick(epochs: int) -> Project:
+        content = settings.model_dump(mode="json", exclude={"root"})
+        return Project(Settings.from_values({**content, "training": {"epochs": epochs, "device": "cpu"}}, root=folder))
+
+    project = quick(3)
     ingest(project)
     for version in (1, 2):
         trained = train(project)
@@ -75,10 +80,7 @@ def installed(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             project.registry.promote(version, reason="for the trial", who="test")
         if version == 1:
             package(project, ProjectBentos.of(settings))
-            quick = Settings.from_values(
-                {**quick.model_dump(mode="json", exclude={"root"}), "training": {"epochs": 4}}, root=folder
-            )
-            project = Project(quick)
+            project = quick(4)
     return folder
 
 
