@@ -9,10 +9,7 @@ from pathlib import Path
 
 from bentoml.images import Image
 
-from bentos._base import BASE, PYTHON
-
-LABELS_VARIABLE = "BENTO_IMAGE_LABELS"
-"""Labels of the image as a JSON object; `har package` sets them while it builds a bento."""
+from bentos.base import BASE, LABELS_VARIABLE, PYTHON
 
 _LEAN = "bentos/_lean.py"
 _FOR_DEVELOPERS = (

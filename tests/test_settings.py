@@ -99,6 +99,76 @@ def test_unknown_variable_is_named(project: Path, monkeypatch: pytest.MonkeyPatc
         load_settings(project)
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "meant"),
+    [
+        ("HAR_TRAINNING__EPOCHS", "3", "Did you mean 'training'"),
+        ("HAR_TRAINING__EPOCS", "3", "Did you mean 'epochs'"),
+        ("HAR_EVALUATION__FOLDS", "3", "Sections: project"),
+        ("HAR__EPOCHS", "3", "Write HAR_TRAINING__EPOCHS"),
+        ("HAR_TRAINING_EPOCHS", "3", "Write HAR_TRAINING__EPOCHS"),
+        ("HAR_TRAINNING_EPOCHS", "3", "Write HAR_TRAINING__EPOCHS"),
+        ("HAR_TRACKING_URL", "http://a", "Write HAR_TRACKING__URI"),
+        ("har_serving_timeout_s", "3", "Write HAR_SERVING__TIMEOUT_S"),
+        ("HAR_EPOCHS", "3", "Write HAR_TRAINING__EPOCHS"),
+        ("HAR_TRAINNING", '{"epochs": 3}', "Write HAR_TRAINING"),
+        ("HAR_SENSORS_RATE_HZ", "50", "Write HAR_SENSORS__RATE_HZ"),
+        ("HAR_SERVING__PORT", "3000", "serving.port"),
+    ],
+)
+def test_what_was_meant_as_a_setting_is_refused(
+    variable: str, value: str, meant: str, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError) as refused:
+        load_settings(project)
+    assert meant in str(refused.value)
+
+
+SERVICES = ("online", "online-api", "training", "serving", "serving--v2", "x--name", "paths")
+
+
+def injected(service: str) -> dict[str, str]:
+    """What Kubernetes (first six) and Docker's links add for a service of this name; "har" has no name after it."""
+    name = f"HAR_{service.upper().replace('-', '_')}_" if service else "HAR_"
+    return {
+        f"{name}SERVICE_HOST": "10.96.0.11",
+        f"{name}SERVICE_PORT": "3000",
+        f"{name}SERVICE_PORT_HTTP_METRICS": "3000",
+        f"{name}PORT": "tcp://10.96.0.11:3000",
+        f"{name}PORT_3000_TCP": "tcp://10.96.0.11:3000",
+        f"{name}PORT_3000_TCP_ADDR": "10.96.0.11",
+        f"{name}PORT_3000_TCP_PORT": "3000",
+        f"{name}PORT_53_UDP_PROTO": "udp",
+        f"{name}NAME": "/stack_worker_1/har",
+        f"{name}ENV_PATH": "/usr/bin",
+    }
+
+
+@pytest.mark.parametrize("service", [*SERVICES, ""])
+def test_variables_that_an_engine_adds_for_a_service_are_nobodys_mistake(
+    service: str, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = load_settings(project)
+    for name, value in injected(service).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("HAR_TRAINING__EPOCHS", "3")
+    settings = load_settings(project)
+    assert settings.training.epochs == 3
+    assert settings.model_dump(exclude={"training"}) == before.model_dump(exclude={"training"})
+
+
+@pytest.mark.parametrize(
+    "variable", ["HAR_HOME", "HAR_IMAGE_TAG", "HAR_PROJECT_ID", "HAR_ONLINE_URL", "HARVEST", "HAR_PATH"]
+)
+def test_variables_of_other_programs_are_left_alone(
+    variable: str, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = load_settings(project)
+    monkeypatch.setenv(variable, "x")
+    assert load_settings(project).model_dump() == before.model_dump()
+
+
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"a har.toml here or in a folder above.*HAR_ROOT"):
         load_settings(tmp_path)

@@ -11,8 +11,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bentos.base import LABELS_VARIABLE
 from har.errors import PackagingError, ServerError
 from har.files import locked
+from har.inference import Classifier, Package
+from har.registry import git_state
 from har.settings import Settings
 from infra.bentoml.store import Store, environment, serving
 from infra.local.child import Child
@@ -76,7 +79,12 @@ class ProjectBentos:
             "building the bentos",
             ["infra.bentoml.build", name, version, str(folder), str(self.root), str(result), *bentofiles],
             # BentoML's own temporary files as well: what a killed build leaves is removed with the folder.
-            environment={**os.environ, **environment(self.store), "TMPDIR": str(folder.parent)},
+            environment={
+                **os.environ,
+                **environment(self.store),
+                "TMPDIR": str(folder.parent),
+                LABELS_VARIABLE: json.dumps(_labels(name, version, folder, self.root)),
+            },
             log=self.store / "logs" / "build.log",
             folder=self.root,
         )
@@ -117,3 +125,18 @@ class ProjectBentos:
 
     def _log(self, tag: str) -> Path:
         return self.store / "logs" / f"{tag.partition(':')[0]}.log"
+
+
+def _labels(name: str, version: str, folder: Path, root: Path) -> dict[str, str]:
+    """Labels of the images that are made of the bentos; the same for the same model and code."""
+    package = Package.read(folder)
+    model = Classifier(package.model, threads=1).metadata
+    return {
+        "org.opencontainers.image.title": name,
+        "org.opencontainers.image.version": version,
+        "org.opencontainers.image.revision": git_state(root).recorded,
+        "org.opencontainers.image.created": model.trained_at,
+        "har.model.version": str(package.version),
+        "har.model.revision": model.git_commit,
+        "har.data.version": model.data_version,
+    }

@@ -135,6 +135,9 @@ def _share_port() -> None:
 
 
 _set_environment()
+if sys.argv[1:2] == ["containerize"]:
+    # podman and buildah would drop the health check of an image in their own default format, with a mere warning.
+    os.environ.setdefault("BUILDAH_FORMAT", "docker")
 if sys.argv[1:2] == ["serve"]:
     refuse_taken_port(sys.argv[1:], os.environ)
     _keep_control_private()

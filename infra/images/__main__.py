@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-from bentos._base import BASE
+from bentos.base import BASE
 from har.settings import load_settings
 from infra.images import figures
 from infra.images.build import BOXES, Order, build_box, build_train

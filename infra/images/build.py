@@ -10,7 +10,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from bentos._base import BASE
+from bentos.base import BASE
 from har.errors import PackagingError
 from har.registry import git_state
 from har.settings import Settings
@@ -78,7 +78,7 @@ def build_train(order: Order) -> str:
         "TORCH": order.torch,
         "NAME": order.settings.project.name,
         "VERSION": _version(root),
-        "COMMIT": f"{state.commit}{'-dirty' if state.dirty else ''}",
+        "COMMIT": state.recorded,
         "CREATED": _committed_at(root),
     }
     order.engine.call(
@@ -118,8 +118,7 @@ def build_box(order: Order, box: str, store: Path, version: str = "") -> str:
     command = [sys.executable, "-m", "bentoml", "containerize", tag, "--backend", order.engine.name, "-t", image]
     for option in options:
         command += ["--opt", option]
-    # Without the format, podman and buildah drop the health check.
-    variables = {**os.environ, **environment(store), "BUILDAH_FORMAT": "docker"}
+    variables = {**os.environ, **environment(store)}
     done = subprocess.run(
         command, capture_output=True, text=True, errors="replace", check=False, env=variables, cwd=order.settings.root
     )

@@ -103,7 +103,7 @@ def running(engine: Engine, image: str, *options: str) -> Iterator[Running]:
             if time.monotonic() - began > _START_TIMEOUT_S or not _runs(engine, identity):
                 raise PackagingError(
                     where=where,
-                    problem=f"ended, or not ready within {_START_TIMEOUT_S:g} s. Its log ends:\n{_log(engine, identity)}",
+                    problem=f"ended, or not ready in {_START_TIMEOUT_S:g} s. Its log ends:\n{_log(engine, identity)}",
                     remedy="Fix what the log says; `har package` tries the same bento without a container.",
                 )
             time.sleep(0.05)

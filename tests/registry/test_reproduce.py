@@ -186,6 +186,26 @@ def test_git_state_of_clean_dirty_and_absent_repositories(project, tmp_path, mon
     assert git_state(project).commit == ""
 
 
+def test_without_a_repository_a_file_says_what_an_image_was_built_from(tmp_path):
+    project = tmp_path / "project"
+    (project / "src").mkdir(parents=True)
+    (project / "har.toml").write_text("")
+    for written, state in (
+        (f"{'a1' * 20}\n", GitState("a1" * 20, False)),
+        (f"{'a1' * 20}-dirty\n", GitState("a1" * 20, True)),
+        ("\n", GitState("", False)),
+        ("main\n", GitState("", False)),
+    ):
+        (project / "COMMIT").write_text(written)
+        assert git_state(project / "src") == state
+        assert state.recorded in written.strip()
+    git(project, "init", "-q")
+    git(project, "add", ".")
+    git(project, "commit", "-qm", "as trained")
+    (project / "COMMIT").write_text("a1" * 20 + "\n")
+    assert git_state(project) == GitState(git(project, "rev-parse", "HEAD"), True), "a repository knows better"
+
+
 def test_only_the_projects_own_files_make_its_code_dirty(tmp_path):
     project = tmp_path / "repository" / "projects" / "wrist"
     (project / "src").mkdir(parents=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -12,6 +13,11 @@ from pathlib import Path
 from har.errors import ReproductionError
 from har.files import temporary_folder
 from har.settings import FILE_NAME
+
+COMMIT_FILE = "COMMIT"
+"""In the folder of a project without a repository, such as a container image: the commit that it was built from."""
+
+_RECORDED = re.compile(r"[0-9a-f]{40,64}(-dirty)?")
 
 
 @dataclass(frozen=True)
@@ -24,18 +30,23 @@ class GitState:
     commit: str
     dirty: bool
 
+    @property
+    def recorded(self) -> str:
+        """The commit, with "-dirty" at the end where files differ from it; what `COMMIT_FILE` holds."""
+        return f"{self.commit}-dirty" if self.commit and self.dirty else self.commit
+
 
 def git_state(root: Path) -> GitState:
     """The state of the project that `root` is in, of the files that git does not ignore.
 
     The project is the nearest folder with a har.toml, at or above `root`; without one, it is the whole repository.
-    Without git, repository or commit, the state is empty.
+    Without repository or commit, the state is what the project's `COMMIT_FILE` says, or empty.
     """
+    project = next((folder for folder in (root, *root.parents) if (folder / FILE_NAME).is_file()), None)
     head = _git(root, "rev-parse", "--verify", "HEAD")
     if head is None or head.returncode:
-        return GitState(commit="", dirty=False)
+        return _from_file(project)
     # The project may be a folder of a larger repository: what changes outside of it decides no model.
-    project = next((folder for folder in (root, *root.parents) if (folder / FILE_NAME).is_file()), None)
     scope = ["--", "."] if project else []
     status = _git(project or root, "status", "--porcelain", "--untracked-files=normal", *scope)
     prefix = _git(project or root, "rev-parse", "--show-prefix")
@@ -87,6 +98,15 @@ def worktree(root: Path, commit: str) -> Iterator[Path]:
             _git(root, "worktree", "remove", "--force", str(tree))
             shutil.rmtree(tree, ignore_errors=True)
             _git(root, "worktree", "prune")
+
+
+def _from_file(project: Path | None) -> GitState:
+    """What the image of a project was built from."""
+    path = project / COMMIT_FILE if project else None
+    text = path.read_text(encoding="utf-8").strip() if path and path.is_file() else ""
+    if not _RECORDED.fullmatch(text):
+        return GitState(commit="", dirty=False)
+    return GitState(commit=text.removesuffix("-dirty"), dirty=text.endswith("-dirty"))
 
 
 def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[str] | None:

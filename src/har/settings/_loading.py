@@ -14,10 +14,9 @@ from pydantic_settings import SettingsError as SourceError
 
 from har.errors import SettingsError, did_you_mean, reason
 from har.settings._settings import Settings
+from har.settings._variables import refuse_mistaken
 
 FILE_NAME = "har.toml"
-_NO_SETTINGS = ("HAR_ROOT", "HAR_DATA")
-"""Variables that are no settings: the project's folder, and the folder whose tables a batch service may score."""
 
 
 def load_settings(start: Path | str | None = None) -> Settings:
@@ -31,7 +30,7 @@ def load_settings(start: Path | str | None = None) -> Settings:
     """
     path = _find(Path(start) if start is not None else Path(os.environ.get("HAR_ROOT") or Path.cwd()))
     content = read_toml(path)
-    _refuse_unknown_variables()
+    refuse_mistaken(os.environ, Settings)
     try:
         settings = Settings(**content)
     except (ValidationError, SourceError) as error:
@@ -97,21 +96,6 @@ def _find(start: Path) -> Path:
         got="none",
         remedy="Change to the project's folder, or name it in HAR_ROOT.",
     )
-
-
-def _refuse_unknown_variables() -> None:
-    sections = [name for name in Settings.model_fields if name != "root"]
-    for variable in os.environ:
-        if not variable.upper().startswith("HAR_") or variable.upper() in _NO_SETTINGS:
-            continue
-        section = variable[4:].split("__")[0].lower()
-        if section not in sections:
-            raise SettingsError(
-                where=f"environment variable {variable}",
-                expected="HAR_<SECTION>__<KEY> with a section of har.toml",
-                got=f"section {section!r}",
-                remedy=did_you_mean(section, sections) or f"Sections: {', '.join(sections)}.",
-            )
 
 
 def _explain(path: Path, error: ValidationError | SourceError) -> SettingsError:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from har.settings._sections import (
     Activities,
@@ -25,6 +25,7 @@ from har.settings._sections import (
     Training,
     Windows,
 )
+from har.settings._variables import is_foreign
 
 
 class Settings(BaseSettings):
@@ -100,7 +101,12 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment overrides what `load_settings` read from the file."""
-        return (env_settings, init_settings) if cls.reads_environment else (init_settings,)
+        if not cls.reads_environment:
+            return (init_settings,)
+        if isinstance(env_settings, EnvSettingsSource):  # a service's variable may read like a key of a section
+            own = {name: value for name, value in env_settings.env_vars.items() if not is_foreign(name, value or "")}
+            env_settings.env_vars = own
+        return (env_settings, init_settings)
 
 
 class _RecordedSettings(Settings):
