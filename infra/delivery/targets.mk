@@ -23,16 +23,16 @@ test-online: setup  ## run the tests of the services
 .PHONY: deliver-data deliver-train deliver-evaluate deliver-gate deliver-schedules deliver-report
 
 data-contract: setup  ## check a sample of the inbox against the data contract (FILES=20 SEED=0)
-	@$(BIN)/python -m infra.delivery.data_contract
+	@$(BIN)/python -m infra.delivery.offline.data_contract
 
 train-smoke: setup  ## a small training on the embedded sample; figures in build/delivery/train-smoke.json
-	@$(BIN)/python -m infra.delivery.train_smoke
+	@$(BIN)/python -m infra.delivery.offline.train_smoke
 
 metric-difference: setup  ## this code's figures beside those of another commit (BASE=origin/main), as Markdown
-	@$(BIN)/python -m infra.delivery.difference
+	@$(BIN)/python -m infra.delivery.offline.difference
 
 comment: setup  ## put the difference on the pull request; without a token, say where the file is
-	@$(BIN)/python -m infra.delivery.comment
+	@$(BIN)/python -m infra.delivery.offline.comment
 
 # What a project without containers does not have is skipped, with a sentence.
 train-image: setup  ## build the train image, where there is a container engine
@@ -44,7 +44,7 @@ train-image-test: setup  ## run the smoke tests inside the train image, where th
 	else echo "Skipped: this project has no infra/images."; fi
 
 deliver-data: setup  ## fetch the recordings of this commit (dvc pull) and ingest the inbox
-	@$(BIN)/python -m infra.delivery.data
+	@$(BIN)/python -m infra.delivery.offline.data
 
 deliver-train: setup  ## train a challenger and register it; the gate decides whether it serves
 	@$(BIN)/har train
@@ -53,13 +53,13 @@ deliver-evaluate: setup  ## cross-validate by subject on the lake
 	@$(BIN)/har evaluate
 
 deliver-gate: setup  ## what the gate decided about the newest version, as Markdown; fails if it decided nothing
-	@$(BIN)/python -m infra.delivery.gate
+	@$(BIN)/python -m infra.delivery.offline.gate
 
 deliver-schedules: setup  ## deploy the schedules of prefect.yaml to the server of PREFECT_API_URL
-	@$(BIN)/python -m infra.delivery.schedules
+	@$(BIN)/python -m infra.delivery.offline.schedules
 
 deliver-report: setup  ## collect the pages about models, without those about people, for publishing
-	@$(BIN)/python -m infra.delivery.report
+	@$(BIN)/python -m infra.delivery.offline.report
 
 # ---- The online pipeline
 

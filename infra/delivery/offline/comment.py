@@ -19,7 +19,7 @@ from har.console import console
 from har.errors import ServerError, SettingsError
 from har.settings import load_settings
 from infra.delivery._step import RESULTS, run_step
-from infra.delivery.difference import DIFFERENCE, MARK
+from infra.delivery.offline.difference import DIFFERENCE, MARK
 
 _TIMEOUT_S = 30.0
 _PAGE = 100

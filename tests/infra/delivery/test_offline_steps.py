@@ -19,7 +19,7 @@ from har.errors import RegistryError, ServerError, SettingsError
 from har.project import Project
 from har.recordings import inbox_files
 from har.settings import Settings
-from infra.delivery import comment, data, data_contract, difference, gate, report, schedules
+from infra.delivery.offline import comment, data, data_contract, difference, gate, report, schedules
 
 
 def test_a_breach_of_the_contract_names_file_line_and_field(two_days: Settings) -> None:

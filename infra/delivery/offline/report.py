@@ -16,7 +16,7 @@ from har.files import make_folder
 from har.pages import write_index
 from har.settings import load_settings
 from infra.delivery._step import results, run_step
-from infra.delivery.gate import NAME as GATE
+from infra.delivery.offline.gate import NAME as GATE
 
 PUBLISHED = ("evaluation.html", "model-*.html")
 FOLDER, ARCHIVE = "report", "artifact.tar"

@@ -26,7 +26,7 @@ from har.files import write_atomically
 from har.registry import git_state, worktree
 from har.settings import load_settings
 from infra.delivery._step import figure, results, run_step, table
-from infra.delivery.train_smoke import NAME
+from infra.delivery.offline.train_smoke import NAME
 
 DIFFERENCE = "difference.md"
 MARK = "<!-- metric-difference -->"
@@ -114,7 +114,7 @@ def figures_of(root: Path, out: Path) -> dict[str, Any]:
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HAR_")}
     environment["PYTHONPATH"] = f"{root / 'src'}{os.pathsep}{root}"
-    command = [sys.executable, "-m", "infra.delivery.train_smoke", "--out", str(out)]
+    command = [sys.executable, "-m", "infra.delivery.offline.train_smoke", "--out", str(out)]
     done = subprocess.run(command, cwd=root, env=environment, stdin=subprocess.DEVNULL, check=False)
     if not out.is_file():
         raise ReproductionError(
@@ -148,7 +148,7 @@ def _of_base(root: Path, commit: str, folder: Path) -> tuple[dict[str, Any] | No
     out = folder / "train-smoke-base.json"
     out.unlink(missing_ok=True)
     with worktree(root, commit) as tree:
-        if not (tree / "infra" / "delivery" / "train_smoke.py").is_file():
+        if not (tree / "infra" / "delivery" / "offline" / "train_smoke.py").is_file():
             return None, ["", "That commit has no training smoke test yet: there is nothing to compare with."]
         pins = Path("requirements") / "dev.txt"
         same = (tree / pins).is_file() and (tree / pins).read_bytes() == (root / pins).read_bytes()
