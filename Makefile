@@ -27,11 +27,12 @@ test-release: setup  ## run all tests, with new projects and fresh environments;
 coverage: setup  ## branch coverage of the tests that start no server
 	@$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m "not stack and not release" --cov --cov-report=term:skip-covered
 
-lint: setup  ## ruff, mypy, import rules
+lint: setup  ## ruff, mypy, import rules; workflows, images, compose files and scripts
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@! [ -x infra/delivery/lint.sh ] || infra/delivery/lint.sh
 
 docs: setup  ## build the handbook into site/; broken links and missing pages fail
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -17,9 +17,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from typer.cli import get_docs_for_click
 
-from bentos.online._contract import Contract
-from bentos.online._openapi import describe
-from har.inference import ModelMetadata
+from bentos.online._openapi import describe_planned
 from har.settings import Settings, load_settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -125,9 +123,7 @@ def flows_page() -> str:
 
 def online_page() -> str:
     """The routes of the online service with their fields, from the OpenAPI document of a model of this project."""
-    settings = load_settings(ROOT)
-    contract = Contract(_metadata(settings), max_windows=256, full_scales=settings.sensors.full_scales)
-    document = describe(contract, version=1)
+    document = describe_planned(load_settings(ROOT))
     parts = [
         "# Online service\n\n`GET /docs.json` has this as OpenAPI for the served model, with examples and limits. "
         "BentoML's clients, which read `/schema.json`, have `predict` and `feedback` as methods: see"
@@ -155,27 +151,6 @@ def online_page() -> str:
         about = f"### {name}\n\n{schema['description']}"
         parts.append("\n".join([f"{about}\n", "| field | meaning |", "|---|---|", *rows]))
     return "\n\n".join(parts) + "\n"
-
-
-def _metadata(settings: Settings) -> ModelMetadata:
-    """The metadata of a model that this project could train, as far as the API depends on it."""
-    return ModelMetadata(
-        project=settings.project.name,
-        network="",
-        activities=settings.activities.all,
-        channels=settings.sensors.channels,
-        units=settings.sensors.units,
-        rate_hz=settings.sensors.rate_hz,
-        length=settings.length,
-        stride=settings.stride,
-        feature_names=(),
-        temperature=1.0,
-        abstain_below=0.0,
-        git_commit="",
-        data_version="",
-        split_id="",
-        trained_at="",
-    )
 
 
 def api_page() -> str:

@@ -23,6 +23,7 @@ from bentos.online._models import describe_models, load
 from bentos.online._shadow import Shadow
 from har.errors import RequestError
 from har.inference import Package, granted_cores
+from har.log_lines import PROBE
 from har.plausibility import NO_SIGNAL, Doubt, Doubts, SignalRule
 from har.settings import Settings
 
@@ -159,27 +160,28 @@ class Answering:
         if start_us is None:
             # Where the client does not say, the last window has just ended.
             start_us = received_us - self._length_us - (len(values) - 1) * self._stride_us
-        self._journal.append(
-            {
-                "kind": "prediction",
-                "request_id": request_id,
-                "received_us": received_us,
-                "subject": windows.subject,
-                "session": windows.session,
-                "start_us": start_us,
-                "stride_us": self._stride_us,
-                "length_us": self._length_us,
-                "model_version": found.version,
-                "fallback": found.fallback,
-                "ms": round(found.ms, 3),
-                "activity": activities,
-                "confidence": confidence,
-                "abstained": abstained,
-                "features": found.features,
-            }
-        )
-        if self._shadow is not None and found.fallback is None:
-            self._shadow.offer(values, activities, request_id=request_id, received_us=received_us)
+        if not request_id.startswith(PROBE):
+            self._journal.append(
+                {
+                    "kind": "prediction",
+                    "request_id": request_id,
+                    "received_us": received_us,
+                    "subject": windows.subject,
+                    "session": windows.session,
+                    "start_us": start_us,
+                    "stride_us": self._stride_us,
+                    "length_us": self._length_us,
+                    "model_version": found.version,
+                    "fallback": found.fallback,
+                    "ms": round(found.ms, 3),
+                    "activity": activities,
+                    "confidence": confidence,
+                    "abstained": abstained,
+                    "features": found.features,
+                }
+            )
+            if self._shadow is not None and found.fallback is None:
+                self._shadow.offer(values, activities, request_id=request_id, received_us=received_us)
         return {
             "request_id": request_id,
             "model_version": found.version,

@@ -10,7 +10,9 @@ from pydantic.json_schema import models_json_schema
 from bentos.online._contract import Contract
 from bentos.online._http import JSON
 from bentos.online._schema import Accepted, Refusal, answer, samples
-from har.log_lines import REQUEST_ID
+from har.inference import ModelMetadata
+from har.log_lines import PROBE, REQUEST_ID
+from har.settings import Settings
 
 _REF = "#/components/schemas/{model}"
 _REFUSALS = {
@@ -84,6 +86,29 @@ def describe(contract: Contract, *, version: int) -> dict[str, Any]:
     }
 
 
+def describe_planned(settings: Settings) -> dict[str, Any]:
+    """The document of a model that a project with these settings trains: for the handbook, and before there is one."""
+    metadata = ModelMetadata(
+        project=settings.project.name,
+        network="",
+        activities=settings.activities.all,
+        channels=settings.sensors.channels,
+        units=settings.sensors.units,
+        rate_hz=settings.sensors.rate_hz,
+        length=settings.length,
+        stride=settings.stride,
+        feature_names=(),
+        temperature=1.0,
+        abstain_below=0.0,
+        git_commit="",
+        data_version="",
+        split_id="",
+        trained_at="",
+    )
+    max_windows, full_scales = settings.serving.max_windows, settings.sensors.full_scales
+    return describe(Contract(metadata, max_windows=max_windows, full_scales=full_scales), version=1)
+
+
 def _examples(contract: Contract) -> dict[str, dict[str, Any]]:
     activity = contract.metadata.activities[0]
     resting = [9.81 if index == 2 else 0.02 * index for index in range(contract.channels)]
@@ -110,7 +135,8 @@ def _post(
     parameters: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     refusals = {status: (text, "Refusal") for status, text in _REFUSALS.items()}
-    request_id = _parameter("X-Request-ID", "header", {"type": "string"}, f"Yours, if it matches {REQUEST_ID}")
+    own = f"Yours, if it matches {REQUEST_ID}; the windows of one that begins with `{PROBE}` are not logged"
+    request_id = _parameter("X-Request-ID", "header", {"type": "string"}, own)
     return {
         "post": {
             "operationId": name,

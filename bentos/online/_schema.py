@@ -172,6 +172,12 @@ def predict_request(metadata: ModelMetadata, *, max_windows: int, limits: Sequen
             min_length=1,
             max_length=max_windows,
             description=f"One window or many, each {samples(metadata)}; {units}; values within {within}.",
+            # In words above; so that a tool that compares two releases notices another meaning of the same numbers.
+            json_schema_extra={
+                "x-channels": list(metadata.channels),
+                "x-units": list(metadata.units),
+                "x-rate-hz": metadata.rate_hz,
+            },
         ),
     ]
     about = "Windows to classify, and where they belong."

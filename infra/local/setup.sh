@@ -35,7 +35,8 @@ uv=.venv/bin/uv
 
 links=${PIP_FIND_LINKS:-$("$python" -m pip config get global.find-links 2>/dev/null || "$python" -m pip config get install.find-links 2>/dev/null || true)}
 if [ -n "$links" ] && [ -z "${UV_FIND_LINKS:-}" ]; then
-    UV_FIND_LINKS=$(echo $links | tr ' ' ',')
+    read -r -d '' -a folders <<<"$links" || true
+    UV_FIND_LINKS=$(IFS=, && echo "${folders[*]}")
     export UV_FIND_LINKS
 fi
 

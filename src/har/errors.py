@@ -33,6 +33,8 @@
     ├── WindowError (ValueError)                  an array that is no window
     ├── RequestError (ValueError)                 an HTTP request is refused
     ├── PackagingError (RuntimeError)             a bento cannot be built, or its answers differ from its model's
+    ├── ScanError (RuntimeError)                  an image's packages cannot all be looked up
+    ├── ReleaseError (RuntimeError)               a release that cannot begin, or was taken back
     ├── MonitoringError (ValueError)              a profile, reference or report cannot be read or compared
     ├── LabelError (ValueError)                   a table of labels cannot be imported
     ├── BackupError (ValueError)                  a backup cannot be made, read or restored
@@ -380,6 +382,14 @@ class RequestError(HarError, ValueError):
 
 class PackagingError(HarError, RuntimeError):
     """A bento cannot be built, or its answers differ from its model's."""
+
+
+class ScanError(HarError, RuntimeError):
+    """An image's packages cannot all be looked up in a database of vulnerabilities."""
+
+
+class ReleaseError(HarError, RuntimeError):
+    """A version cannot be released, or its release was taken back."""
 
 
 class MonitoringError(HarError, ValueError):

@@ -26,6 +26,8 @@ NAME_RULE = "letters, digits, '.' and '-', at most 64 (27 with letters other tha
 """`SUBJECT`, in words; a session may have '_', too."""
 REQUEST_ID = r"^[A-Za-z0-9._-]{1,64}$"
 """What clients may call a request."""
+PROBE = "probe."
+"""Requests whose id begins so are answered and counted, but not logged: a probe is nobody's movement."""
 
 FIRST_STAMP_US, END_STAMP_US = -62_135_596_800_000_000, 253_402_300_800_000_000
 """Times from the start of year 1 to before the start of year 10000, as Python's `datetime` has them."""

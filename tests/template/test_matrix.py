@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 import yaml
-from template_support import ANSWERS, Copy, in_project
+from delivery_support import make_targets
+from template_support import ANSWERS, ROOT, Copy, call, in_project
 
 from har.settings import Settings, load_settings
 
@@ -97,20 +98,41 @@ def test_schedules_and_their_zone(projects: dict[str, Path]) -> None:
 
 def test_one_ci_provider_or_none(projects: dict[str, Path]) -> None:
     there = {
-        name: {file for file in (".github", ".gitlab-ci.yml", ".ci") if (project / file).exists()}
+        name: {file for file in (".github", ".gitlab-ci.yml", ".gitlab", ".ci") if (project / file).exists()}
         for name, project in projects.items()
     }
     assert there == {
-        "pocket": {".gitlab-ci.yml", ".ci"},
+        "pocket": {".gitlab-ci.yml", ".gitlab", ".ci"},
         "watch": set(),
         "accelerometer": {".github", ".ci"},
         "gyroscope": {".github", ".ci"},
     }
-    job = yaml.safe_load((projects["pocket"] / ".gitlab-ci.yml").read_text())["test"]
-    assert job["image"] == "python:3.11"
-    assert job["script"] == [".ci/run"]
-    steps = yaml.safe_load((projects["gyroscope"] / ".github/workflows/ci.yml").read_text())["jobs"]["test"]["steps"]
-    assert steps[-1] == {"run": ".ci/run"}
+
+
+@pytest.mark.parametrize("pipeline", ["offline", "online"])
+def test_both_pipelines_are_there_and_call_what_the_project_has(projects: dict[str, Path], pipeline: str) -> None:
+    workflow = f"{pipeline}-ci-cd.yml"
+    root = yaml.safe_load((projects["pocket"] / ".gitlab-ci.yml").read_text())
+    assert {"local": f".gitlab/{workflow}"} in root["include"]
+    assert root["variables"]["PYTHON_VERSION"] == "3.11"
+    twin = yaml.safe_load((projects["pocket"] / ".gitlab" / workflow).read_text())
+    ours = yaml.safe_load((projects["gyroscope"] / ".github" / "workflows" / workflow).read_text())
+    called = {
+        "pocket": [line for job in twin.values() for line in job["script"]],
+        "gyroscope": [step["run"] for job in ours["jobs"].values() for step in job["steps"] if "run" in step],
+    }
+    for name, lines in called.items():
+        targets = {target for line in lines for target in make_targets(line)}
+        assert "lint" in targets
+        plan = call("make", "--dry-run", *sorted(targets), cwd=projects[name])
+        assert plan.returncode == 0, plan.stderr
+
+
+def test_a_project_of_any_ci_service_is_linted_clean(project: Path) -> None:
+    (project / ".venv").symlink_to(ROOT / ".venv")
+    done = call(project / "infra" / "delivery" / "lint.sh", cwd=project)
+    (project / ".venv").unlink()
+    assert done.returncode == 0, done.stderr
 
 
 def test_postgres_is_named_without_a_password(projects: dict[str, Path]) -> None:

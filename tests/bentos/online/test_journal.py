@@ -270,3 +270,16 @@ def test_two_writers_with_the_same_process_number_do_not_share_a_file(
     for journal in journals:
         journal.stop()
     assert sorted(line["number"] for line in read_journal(journals[0].folder)) == [0, 1]
+
+
+def test_a_probe_is_answered_and_counted_but_not_logged(serve: Serve, make_package: MakePackage) -> None:
+    service = serve(make_package(shadow="shadow"), shadow_share=1.0)
+    for request_id in ("probe.1", "mine", "probe.2"):
+        body = {"windows": movements(2).tolist()}
+        answer = service.client.post("/predict", json=body, headers={"X-Request-ID": request_id})
+        assert answer.json()["request_id"] == request_id
+        assert len(answer.json()["predictions"]) == 2
+    eventually(lambda: {line["kind"] for line in service.lines()} == {"prediction", "shadow"})
+    lines = service.lines()
+    assert {line["request_id"] for line in lines} == {"mine"}
+    assert service.metric("har_requests_total", route="/predict", status="200") == 3

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Lint what Python's linters do not read: workflows, GitLab's files, dependabot, Dockerfiles, compose files and shell
+# scripts. What a project does not have is left out. All linters run at once; each prints only what is wrong.
+set -euo pipefail
+shopt -s nullglob
+cd "$(dirname "$0")/../.."
+tools=$PWD/.venv/tools/bin
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+names=() pids=()
+
+lint() { # NAME COMMAND...: run it beside the others
+    local name=$1
+    shift
+    "$@" >"$logs/$name" 2>&1 &
+    names+=("$name") pids+=($!)
+}
+
+workflows=(.github/workflows/*.y*ml)
+actions=(.github/actions/*/action.y*ml)
+gitlab=(.gitlab-ci.yml .gitlab/*.y*ml template/.gitlab/*.y*ml)
+[ -e .gitlab-ci.yml ] || unset 'gitlab[0]'
+dockerfiles=(infra/images/*Dockerfile*)
+mapfile -t scripts < <(grep -rlIE '^#!.*[/ ](ba)?sh$' .ci .devcontainer infra 2>/dev/null || true)
+
+# actionlint reads the scripts inside of steps with the shellcheck that it is given.
+if [ ${#workflows[@]} -gt 0 ]; then
+    lint actionlint "$tools/actionlint" -no-color -shellcheck "$tools/shellcheck" "${workflows[@]}"
+    lint zizmor "$tools/zizmor" --offline --quiet --no-progress --color=never .github
+fi
+lint schemas "$tools/python" infra/delivery/schemas.py \
+    vendor.github-workflows "${workflows[@]}" -- vendor.github-actions "${actions[@]}" -- \
+    vendor.dependabot .github/dependabot.y*ml -- vendor.gitlab-ci "${gitlab[@]}" -- \
+    vendor.compose-spec infra/compose/*compose*.y*ml
+[ ${#dockerfiles[@]} -eq 0 ] || lint hadolint "$tools/hadolint" --no-color "${dockerfiles[@]}"
+[ ${#scripts[@]} -eq 0 ] || lint shellcheck "$tools/shellcheck" --color=never "${scripts[@]}"
+
+status=0
+for i in "${!pids[@]}"; do
+    wait "${pids[$i]}" || {
+        status=1
+        echo "lint: ${names[$i]}" >&2
+        cat "$logs/${names[$i]}" >&2
+    }
+done
+exit $status
