@@ -156,6 +156,13 @@ class Repository:
                 raise self._refused("update-ref", moved)
         raise self._refused("update-ref", moved)
 
+    def not_in_index(self, paths: Iterable[PurePosixPath]) -> list[PurePosixPath]:
+        """Those of the files that the user's index lacks."""
+        paths = list(paths)
+        known = self._run("ls-files", "--", *map(str, paths))
+        listed = set(known.stdout.splitlines()) if known is not None else set()
+        return [path for path in paths if str(path) not in listed]
+
     def refresh(self, files: Iterable[PurePosixPath]) -> str:
         """Let the user's index have these files as HEAD has them; returns why not, or ""."""
         reset = self._run("reset", "--quiet", "--", *map(str, files))
