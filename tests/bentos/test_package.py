@@ -20,6 +20,7 @@ import pytest
 from serving_support import eventually, movements, write_settings
 from tests_support import copy_code
 
+from bentos.base import BASE
 from har.inference import Classifier, Package
 
 ROOT = Path(__file__).parents[2]
@@ -114,14 +115,13 @@ def test_an_online_bento_holds_its_own_code_and_nothing_of_the_project(online: P
 
 def test_a_batch_bento_holds_what_scoring_needs(batch: Path) -> None:
     found = files_in(batch / "src")
-    assert {"har.toml", "bentos/batch/service.py", "src/har/predictions.py", "src/har/lake/__init__.py"} <= found
+    assert {"har.toml", "bentos/batch/service.py", "bentos/batch/_delta.py", "src/har/predictions.py"} <= found
     parts = (
         "batch",
         "cutting",
         "errors",
         "files",
         "inference",
-        "lake",
         "parquet",
         "plausibility",
         "predictions",
@@ -176,14 +176,20 @@ def test_a_bento_refuses_another_package_under_its_name(
 
 
 @pytest.mark.parametrize("box", ["online", "batch"])
-def test_the_dockerfile_needs_a_base_python_image_and_nothing_else(box: str, request: pytest.FixtureRequest) -> None:
+def test_the_dockerfile_has_two_stages_on_the_pinned_base(box: str, request: pytest.FixtureRequest) -> None:
     bento: Path = request.getfixturevalue(box)
     lines = (bento / "env" / "docker" / "Dockerfile").read_text().splitlines()
-    python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    assert [line for line in lines if line.startswith("FROM ")] == [f"FROM python:{python}-slim AS base-container"]
+    stages = [line for line in lines if line.startswith("FROM ")]
+    assert stages == [f"FROM {BASE} AS base-container", "FROM base-container AS build", "FROM base-container"]
     text = "\n".join(lines)
-    for tool in ("apt-get", "apk ", "yum", "gcc", "build-essential", "COPY --from", "ADD http"):
+    for tool in ("apk ", "yum", "gcc", "build-essential", "ADD http"):
         assert tool not in text
+    first, build, last = re.split(r"^FROM .*$", text, flags=re.MULTILINE)[1:]
+    assert "apt-get" in build
+    for stage in (first, last):  # what is in the image
+        for tool in ("apt-get", "uv ", "pip "):
+            assert tool not in stage
+    assert re.findall("COPY --from=.*", last) == ["COPY --from=build /app /app"]
     assert lines.index("USER bentoml") < next(n for n, line in enumerate(lines) if line.startswith("ENTRYPOINT"))
     variables = dict(re.findall(r"^ARG (\w+)=(\S+)$", text, re.MULTILINE))
     assert variables["BENTOML_HOST"] == "0.0.0.0"  # noqa: S104  inside the container
