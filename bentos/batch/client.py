@@ -34,11 +34,13 @@ class BatchService:
         settings: address, window and channels.
         version: the champion's; answers of another are refused.
         features: names of the model's features to be returned with the predictions.
+        required: False: whoever asks can do without it.
     """
 
     settings: Settings
     version: int
     features: tuple[str, ...] = ()
+    required: bool = True
 
     @property
     def address(self) -> str:
@@ -175,6 +177,11 @@ class BatchService:
                 got=f"version {served}" if served >= 0 else "no version",
                 remedy=_REPACKAGE,
             )
+
+
+def connect(settings: Settings, version: int, features: tuple[str, ...]) -> BatchService | None:
+    """The service that `scoring.service` names; None if it names none."""
+    return BatchService(settings, version, features) if settings.scoring.service else None
 
 
 def _refusal(answer: httpx.Response) -> dict[str, Any]:

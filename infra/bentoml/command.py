@@ -19,7 +19,7 @@ from typing import Any
 
 import click
 
-from infra.bentoml.store import environment
+from infra.bentoml.store import SHARED_PORT, environment
 
 _SETTINGS = "har.toml"
 _DEFAULT = ".bentoml"
@@ -58,7 +58,7 @@ def refuse_taken_port(arguments: Sequence[str], variables: Mapping[str, str]) ->
     Raises:
         SystemExit: the port is in use.
     """
-    if arguments[:1] != ["serve"] or "--help" in arguments or "-h" in arguments:
+    if arguments[:1] != ["serve"] or "--help" in arguments or "-h" in arguments or SHARED_PORT in variables:
         return
     port = _option(arguments, "-p", "--port") or variables.get("BENTOML_PORT") or _PORT
     host = _option(arguments, "--host") or variables.get("BENTOML_HOST") or "127.0.0.1"
@@ -112,9 +112,33 @@ def _keep_control_private() -> None:
     circus.create_standalone_arbiter = create
 
 
+def _share_port() -> None:
+    """Bind the port together with another process of this user, and let the worker begin to listen once it is ready.
+
+    BentoML's process manager would listen before its worker has loaded the model: connections that could have gone to
+    the service that is replaced would wait for it.
+    """
+    from circus.sockets import CircusSocket  # type: ignore[import-untyped]
+
+    listens = CircusSocket.bind_and_listen
+
+    def bind(self: Any) -> None:
+        if self.is_unix:
+            listens(self)
+            return
+        self.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self.setblocking(False)
+        self.bind((self.host, self.port))
+        self.host, self.port = self.getsockname()[:2]
+
+    CircusSocket.bind_and_listen = bind
+
+
 _set_environment()
 if sys.argv[1:2] == ["serve"]:
     refuse_taken_port(sys.argv[1:], os.environ)
     _keep_control_private()
+    if SHARED_PORT in os.environ:
+        _share_port()
     # BentoML itself ends without a word.
     atexit.register(print, "Stopped: bentoml serve.", file=sys.stderr)

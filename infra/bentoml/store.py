@@ -16,6 +16,10 @@ from pathlib import Path
 from infra.local.child import Child
 from infra.local.environment import quiet_environment
 
+SHARED_PORT = "STACK_SHARED_PORT"
+"""Set for `bentoml serve` by a supervisor that holds the port: two services of this user may then listen on it while
+one replaces the other."""
+
 _START_TIMEOUT_S = 120.0
 
 

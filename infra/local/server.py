@@ -24,7 +24,7 @@ from har.errors import ServerError
 from har.files import without_question_mark, write_atomically
 from infra.local.child import Child
 from infra.local.environment import quiet_environment
-from infra.local.login import login, renew_login
+from infra.local.login import login, login_file, open_mode, renew_login
 
 HOST = "127.0.0.1"
 START_TIMEOUT_S = 180.0
@@ -172,8 +172,9 @@ def hold_home(home: Path) -> Iterator[None]:
             problem=f"a Prefect server runs on this folder already{f' at {url}' if url else ''}",
             remedy="Stop it first: Ctrl-C where `make up` or `make demo` runs; or wait until the demo ends.",
         )
-    if (home / _NOTE).exists():
-        # The last server was killed. Whoever has its port now may have got the login from a `prefect` command.
+    # A login that others could read; or the last server was killed, and whoever has its port now may have got the login
+    # from a `prefect` command.
+    if open_mode(login_file(home)) or (home / _NOTE).exists():
         renew_login(home)
     try:
         yield
@@ -215,12 +216,16 @@ def wait_for(child: Child, address: str, timeout_s: float = START_TIMEOUT_S) -> 
 
 def ended(child: Child, status: int) -> ServerError:
     """The error for a child that stopped by itself, with the end of its log."""
-    reason = f"killed by {signal.Signals(-status).name}" if status < 0 else f"stopped with exit status {status}"
     return ServerError(
         where=child.name,
-        problem=reason,
+        problem=how_it_ended(status),
         remedy=_with_log(child, "Fix the error in its log and start again"),
     )
+
+
+def how_it_ended(status: int) -> str:
+    """An exit status in words."""
+    return f"killed by {signal.Signals(-status).name}" if status < 0 else f"stopped with exit status {status}"
 
 
 def require_free(port: int, remedy: str = "Choose another port, or 0 for any free one.") -> None:

@@ -1,35 +1,39 @@
-"""Run the local stack of a project: Prefect server, schedules, one worker and the MLflow page.
+"""Run the local stack of a project: Prefect server, schedules, worker, MLflow's page, the online and the batch service,
+and, where they are installed, HAProxy and Prometheus.
 
-    python -m infra.local.stack [--prefect-port 4200] [--mlflow-port 5000]
+    python -m infra.local.stack [--ports-from 5200] [--prefect-port 4200] [--online-port 3000] …
 
-All its processes end with it, even if it is killed. Logs go to `.prefect/logs`.
+All its processes end with it, even if it is killed. Logs go to `.prefect/logs`. If Prefect's server, the worker or
+MLflow's page ends by itself, so does the stack; the other parts are started again.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
-import shlex
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from har.errors import HarError
 from har.files import write_atomically
 from har.project import use_tracking
 from har.registry import artifact_location, local_database
 from har.settings import Settings, load_settings
+from infra.local import third_party
 from infra.local.child import Child
 from infra.local.environment import quiet_environment
-from infra.local.login import USER, login, login_file
+from infra.local.login import login, login_file, open_mode
+from infra.local.part import Part, Say, tell_once
+from infra.local.ports import Ports, held
 from infra.local.serve_mlflow import LOGIN_VARIABLE
 from infra.local.server import (
-    AUTH_VARIABLE,
     HOST,
     bound,
     ended,
@@ -38,88 +42,151 @@ from infra.local.server import (
     require_free,
     sigterm_ends_blocks,
     start_server,
+    variables,
     wait_for,
 )
-from infra.local.worker import deployments, worker_of_deployments
+from infra.local.services import BATCH_VARIABLE, service
+from infra.local.table import Row, of_database, print_table
+from infra.local.worker import worker_of_deployments
 
 POINTER = "prefect.toml"
 """Prefect's commands read the server's address from this file in the current folder."""
 
 _POINTER_MARK = "# Written by `make up`, removed when it stops"
-_OTHER_MLFLOW_PORT = "Choose another one: `har up --mlflow-port 5001`."
 _POLL_S = 0.5
 
 
-def run_stack(root: Path, *, prefect_port: int = 4200, mlflow_port: int = 5000) -> int:
+def run_stack(root: Path, ports: Ports | None = None) -> int:
     """Run the stack of the project in `root` until Ctrl-C or SIGTERM.
 
     Args:
         root: the folder of har.toml and prefect.yaml.
-        prefect_port: of Prefect's pages and API; 0: any free port.
-        mlflow_port: of MLflow's pages; 0: any free port.
+        ports: of the parts; None: the usual ones.
 
     Returns:
         The exit status, 0 after Ctrl-C or SIGTERM.
 
     Raises:
-        ServerError: a port is in use, another stack runs on this folder, or a part stopped by itself.
+        ServerError: a port is in use, another stack runs on this folder, or an essential part stopped by itself.
     """
     console = Console()
     try:
         with sigterm_ends_blocks(), ExitStack() as stack:
-            parts = _start(root.resolve(), prefect_port, mlflow_port, stack, console)
+            essential, kept = _start(root.resolve(), ports or Ports(), stack, console)
             while True:
-                for part in parts:
-                    status = part.poll()
+                for child in essential:
+                    status = child.poll()
                     if status is not None:
-                        raise ended(part, status)
+                        raise ended(child, status)
+                for part in kept:
+                    part.tick()
                 time.sleep(_POLL_S)
     except (KeyboardInterrupt, SystemExit):
         console.print("Stopped.")
         return 0
 
 
-def _start(root: Path, prefect_port: int, mlflow_port: int, stack: ExitStack, console: Console) -> list[Child]:
+def _start(root: Path, ports: Ports, stack: ExitStack, console: Console) -> tuple[list[Child], list[Part]]:
     settings = load_settings(root)
     home = root / ".prefect"
     logs = home / "logs"
+    for line in _open_secrets(settings, home):
+        console.print(line, style="yellow", highlight=False, soft_wrap=True)
     stack.enter_context(hold_home(home))
     use_tracking(settings.tracking.uri)
     tracking = os.environ.get("MLFLOW_TRACKING_URI", "")
     database = tracking or local_database(settings.path("mlflow"))
     page = not tracking.startswith(("http://", "https://"))  # an MLflow server has its own page
     if page:
-        require_free(mlflow_port, _OTHER_MLFLOW_PORT)
-    if prefect_port:
-        require_free(prefect_port, "Choose another one: `har up --prefect-port 4201`.")
+        ports.free("mlflow")
+    if ports.prefect:
+        require_free(ports.prefect, ports.remedy("prefect"))
+    kept, rows = _kept_parts(settings, ports, home, stack, console)
     # Registered only now: if something above fails, there is nothing to stop.
     stack.callback(console.print, "Stopping …")
-    parts = []
+    essential = []
     hosts = settings.serving.hosts
     with console.status("Starting the Prefect server (a first start prepares its database) …"):
-        server, api = start_server(home, port=prefect_port, log=logs / "server.log", full=True, hosts=hosts)
+        server, api = start_server(home, port=ports.prefect, log=logs / "server.log", full=True, hosts=hosts)
         stack.callback(server.stop)
-        parts.append(server)
+        essential.append(server)
         if page:
-            mlflow, tracking = _start_mlflow(settings, home, database, mlflow_port)
+            mlflow, tracking = _start_mlflow(settings, home, database, ports)
             stack.callback(mlflow.stop)
-            parts.append(mlflow)
+            essential.append(mlflow)
         wait_for(server, f"{api}/health")
     with console.status("Deploying prefect.yaml; starting the worker and MLflow …"):
-        worker = stack.enter_context(worker_of_deployments(root, home, api))
-        parts.append(worker)
+        batch = next(part.address for part in kept if part.name == "batch service")
+        with variables({BATCH_VARIABLE: batch}):
+            worker = stack.enter_context(worker_of_deployments(root, home, api))
+        essential.append(worker)
         if page:
             wait_for(mlflow, f"{tracking}/health")
     note_server(home, api)
     found_here = stack.enter_context(_pointer(root, home, api))
-    _print(console, root, api, tracking, found_here=found_here)
-    return parts
+    for part in kept:
+        stack.callback(part.stop)
+    for part in kept:  # first of all, so that they end at the same time
+        stack.callback(part.release)
+    first = [
+        Row("Prefect: runs, schedules", api.removesuffix("/api"), of_database()),
+        Row("MLflow: models, figures", tracking, of_database(database) if page else "a server of its own"),
+    ]
+    print_table(console, root, api, [*first, *rows], found_here=found_here)
+    return essential, kept
 
 
-def _start_mlflow(settings: Settings, home: Path, database: str, port: int) -> tuple[Child, str]:
+def _open_secrets(settings: Settings, home: Path) -> Iterator[str]:
+    """A line for each secret that other users of this machine may read."""
+    if mode := open_mode(login_file(home)):
+        yield f"{login_file(home)} could be read by others (mode {mode}): a new login is made."
+    token = settings.path("feedback_token")
+    if mode := open_mode(token):
+        way_out = "`chmod 600` it; or delete it: a new token is made, which clients then need."
+        yield f"{token} can be read by others (mode {mode}): {way_out}"
+
+
+def _kept_parts(
+    settings: Settings, ports: Ports, home: Path, stack: ExitStack, console: Console
+) -> tuple[list[Part], list[Row]]:
+    """The parts that are started again when they end, none of them started yet, and their rows of the table."""
+    logs = home / "logs"
+    kept: list[Part] = []
+    rows: list[Row] = []
+
+    def say() -> Say:
+        def told(line: str) -> None:
+            console.print(f"{datetime.now():%H:%M:%S} {line}", highlight=False, soft_wrap=True, markup=False)
+
+        return tell_once(told)
+
+    chosen = {}
+    for kind, what in (("online", "online service"), ("batch", "batch service")):
+        chosen[kind] = stack.enter_context(held(kind, ports))
+        part = service(kind, settings, chosen[kind], logs, say())
+        kept.append(part)
+        rows.append(Row(what, part.address, "" if part.wanted() else "starts when a model is packaged: har package"))
+    targets = {kind: (f"{HOST}:{port}", "/metrics") for kind, port in chosen.items()}
+    if program := third_party.installed("haproxy"):
+        port = ports.free("proxy")
+        kept.append(third_party.proxy(program, home / "haproxy", port, chosen["online"], logs, say()))
+        rows.append(Row("HAProxy: the online service", kept[-1].address))
+        targets["proxy"] = (f"{HOST}:{port}", third_party.PROXY_METRICS)
+    else:
+        rows.append(Row("HAProxy", "not installed", "apt-get install haproxy"))
+    if program := third_party.installed("prometheus"):
+        port = ports.free("prometheus")
+        kept.append(third_party.prometheus(program, home / "prometheus", port, targets, logs, say()))
+        rows.append(Row("Prometheus: metrics", kept[-1].address))
+    else:
+        rows.append(Row("Prometheus", "not installed", "apt-get install prometheus"))
+    return kept, rows
+
+
+def _start_mlflow(settings: Settings, home: Path, database: str, ports: Ports) -> tuple[Child, str]:
     folder = settings.path("mlflow")
     folder.mkdir(parents=True, exist_ok=True)
-    with bound(port, _OTHER_MLFLOW_PORT) as page:
+    with bound(ports.mlflow, ports.remedy("mlflow")) as page:
         address = f"http://{HOST}:{page.getsockname()[1]}"
         environment = {
             **quiet_environment(),
@@ -157,40 +224,16 @@ def _pointer(root: Path, home: Path, api: str) -> Iterator[bool]:
         path.unlink(missing_ok=True)
 
 
-def _print(console: Console, root: Path, api: str, tracking: str, *, found_here: bool) -> None:
-    home = root / ".prefect"
-    addresses = Table("what", "where", title="The local stack is running")
-    addresses.add_row("Prefect: runs, schedules", api.removesuffix("/api"))
-    addresses.add_row("MLflow: models, figures", tracking)
-    addresses.add_row("login of both pages", str(login_file(home)))
-    addresses.add_row("logs", str(home / "logs"))
-    console.print(addresses)
-    console.print(
-        f"Prefect's page asks for a password: the whole line of that file. MLflow's asks for a user, {USER}, and a "
-        "password: what follows the colon.",
-        highlight=False,
-    )
-    console.print("Try, in another terminal:", highlight=False)
-    if found_here:
-        console.print("  cd here: Prefect's commands find the server by prefect.toml. From elsewhere:", style="dim")
-    console.print(f"  export PREFECT_API_URL={api}", soft_wrap=True, highlight=False)
-    console.print(
-        f'  export {AUTH_VARIABLE}="$(cat {shlex.quote(str(login_file(home)))})"', soft_wrap=True, highlight=False
-    )
-    for deployment in deployments(root):
-        console.print(f"  .venv/bin/prefect deployment run '{deployment}' --watch", highlight=False)
-    console.print("Ctrl-C stops everything.")
-
-
 def _main() -> int:
-    parser = argparse.ArgumentParser(description="Start Prefect server, worker, deployments and MLflow.")
+    parser = argparse.ArgumentParser(description="Run the local stack.")
     parser.add_argument("--root", type=Path, help="the project's folder; by default this one or the nearest above")
-    parser.add_argument("--prefect-port", type=int, default=4200)
-    parser.add_argument("--mlflow-port", type=int, default=5000)
-    options = parser.parse_args()
+    parser.add_argument("--ports-from", type=int, help="the first of six ports, one per part")
+    for field in dataclasses.fields(Ports):
+        parser.add_argument(f"--{field.name}-port", type=int, help=f"by default {field.default}", dest=field.name)
+    options = vars(parser.parse_args())
     try:
-        root = load_settings(options.root).root
-        return run_stack(root, prefect_port=options.prefect_port, mlflow_port=options.mlflow_port)
+        root = load_settings(options.pop("root")).root
+        return run_stack(root, Ports.chosen(options.pop("ports_from"), **options))
     except HarError as error:
         Console(stderr=True).print(f"[red]{type(error).__name__}[/]: {error}", highlight=False, soft_wrap=True)
         return 1

@@ -17,11 +17,11 @@ def score(
     """Score new recordings with the champion, and write each day's activity summary."""
 
     def job() -> object:
-        from bentos.batch.client import BatchService
+        from bentos.batch.client import connect
         from har.jobs.score import score
         from har.project import open_project
 
-        return score(open_project(), date=day(date), rescore=rescore, connect=BatchService)
+        return score(open_project(), date=day(date), rescore=rescore, connect=connect)
 
     def flow() -> object:
         from flows.score import score

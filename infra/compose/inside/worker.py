@@ -37,6 +37,11 @@ def main() -> None:
                 problem=f"ended with {status}",
                 remedy="Its output is above; this service starts again and repeats it.",
             )
+    # Prefect's settings were just set: it is imported only now.
+    from infra.local.worker import end_runs_of
+
+    if left := end_runs_of(WORK_POOL):
+        print(f"{left} runs were cut off when this container last ended: they count as crashed now.", flush=True)
     raise SystemExit(_supervise([*_WORKER, "--with-healthcheck"]))
 
 

@@ -10,13 +10,14 @@ import datetime as dt
 import time
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import polars as pl
 
 from har.console import console, track
-from har.errors import SettingsError
+from har.errors import HarError, SettingsError
 from har.inference import Classifier
 from har.jobs._each import Each, in_threads, once
 from har.jobs.summarise import summarise
@@ -44,6 +45,10 @@ class WindowObserver(Protocol):
 class Service(Protocol):
     """A running service with the same model that predicts in place of this process; can be pickled."""
 
+    @property
+    def required(self) -> bool:
+        """False: what it cannot predict is predicted in this process."""
+
     def require_champion(self) -> None:
         """Raise if the service has another version or cuts windows differently."""
 
@@ -51,8 +56,9 @@ class Service(Protocol):
         """Predict these partitions, as `har.predictions.predict` would."""
 
 
-Connect = Callable[[Settings, int, tuple[str, ...]], Service]
-"""Returns the service at `scoring.service`, given settings, the champion's version and the features to return."""
+Connect = Callable[[Settings, int, tuple[str, ...]], Service | None]
+"""Given settings, the champion's version and the features to return: the service at `scoring.service`, or another one
+that has the champion; None: there is none."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +122,7 @@ def score(
         date: this date only; None: all dates.
         rescore: also partitions that another version scored, and those without a profile.
         each: how to run the chunks.
-        connect: connects to the batch service at `scoring.service`.
+        connect: connects to the batch service at `scoring.service`, or to one that is there for the taking.
 
     Raises:
         NoChampionError: there is no champion yet.
@@ -131,16 +137,17 @@ def score(
     project.classifier(champion.number)  # fails early if the model was made for other settings
     profiler = _profiler(project, champion.number)
     service = None
-    if settings.scoring.service:
-        if connect is None:
-            raise SettingsError(
-                where="scoring.service",
-                expected="an empty value where the job runs without a client of the service",
-                got=settings.scoring.service,
-                remedy="Run `har score`, or clear scoring.service in har.toml.",
-            )
+    if connect is not None:
         service = connect(settings, champion.number, profiler.features if profiler else ())
-        once(each, require_champion, service)
+        if service is not None and service.required:
+            once(each, require_champion, service)
+    elif settings.scoring.service:
+        raise SettingsError(
+            where="scoring.service",
+            expected="an empty value where the job runs without a client of the service",
+            got=settings.scoring.service,
+            remedy="Run `har score`, or clear scoring.service in har.toml.",
+        )
     samples_version = lake.samples.version()
     profiled = Profiles(lake).done(champion.number, settings.monitoring.keep_days) if profiler else None
     wanted = pending(lake, champion.number, date=date, rescore=rescore, profiled=profiled)
@@ -173,15 +180,24 @@ def score(
 def score_part(part: ScorePart) -> ChunkReport:
     """Score some partitions, here or by the service, and profile their windows; commit both."""
     project = part.project
-    return score_chunk(
+    chunk = partial(
+        score_chunk,
         project.lake,
         project.settings,
         project.classifier(part.model_version),
         part.model_version,
         part.chunk,
-        predictor=part.service.predict if part.service else None,
         observer=_profiler(project, part.model_version),
     )
+    if part.service is not None:
+        try:
+            return chunk(predictor=part.service.predict)
+        except HarError as error:
+            if part.service.required:
+                raise
+            # It ended, or serves another version by now. What is wrong with the lake is met again here.
+            console.print(f"{part} is scored in this process: {error}", highlight=False, markup=False)
+    return chunk()
 
 
 def require_champion(service: Service) -> None:
