@@ -12,7 +12,7 @@ from har.errors import ServerError
 from infra.compose.inside._client import client_environment
 from infra.compose.inside._entry import run
 from infra.compose.inside._waiting import wait_for_answer
-from infra.local.worker import WORK_POOL
+from infra.local.worker import WORK_POOL, end_runs_of
 
 _POOL = ["prefect", "work-pool", "create", WORK_POOL, "--type", "process", "--overwrite"]
 _DEPLOY = ["prefect", "--no-prompt", "deploy", "--all"]
@@ -37,6 +37,8 @@ def main() -> None:
                 problem=f"ended with {status}",
                 remedy="Its output is above; this service starts again and repeats it.",
             )
+    if left := end_runs_of(WORK_POOL):
+        print(f"{left} runs were cut off when this container last ended: they count as crashed now.", flush=True)
     raise SystemExit(_supervise([*_WORKER, "--with-healthcheck"]))
 
 
