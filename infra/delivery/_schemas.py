@@ -119,10 +119,11 @@ def _values(schema: Schema) -> list[Any] | None:
 
 
 def _limits(wide: Schema, narrow: Schema, where: str) -> Iterator[str]:
-    for keys, looser in ((_LOWER, lambda limit, other: other < limit), (_UPPER, lambda limit, other: other > limit)):
-        for key in keys:
-            limit, other = wide.get(key), narrow.get(key)
-            if limit is not None and (other is None or looser(limit, other)):
+    for key in (*_LOWER, *_UPPER):
+        limit, other = wide.get(key), narrow.get(key)
+        if limit is not None:
+            looser = other is None or (other < limit if key in _LOWER else other > limit)
+            if looser:
                 yield f"{where}: {key} is {limit:g} beside {'none' if other is None else format(other, 'g')}"
 
 

@@ -1,6 +1,6 @@
 """List the packages of both services: `build/delivery/online.cdx.json` and `batch.cdx.json` (CycloneDX).
 
-Of a box with an image (`make service-image`), what is in it, the packages of its base included. Else the Python packages
+Of a box with an image (`make service-image`), what is in it, its base included. Else the Python packages
 that `requirements/online.txt` and `batch.txt` pin, which are exactly what an image installs.
 """
 
