@@ -186,7 +186,7 @@ def _refusals(service: httpx.Client, expected: Expected) -> list[str]:
     windows = known_windows(expected.classifier.metadata, 1)
     largest = service.get("/model").raise_for_status().json()["max_windows"]
     many = np.repeat(windows, largest + 1, axis=0)
-    refused = {
+    refused: dict[str, tuple[int, Callable[[], httpx.Response]]] = {
         "a window without its last sample": (422, lambda: ask(service, windows[:, :-1])),
         f"{largest + 1} windows": (413, lambda: ask(service, many)),
         "text": (415, lambda: service.post("/predict", content=b"hello", headers={"Content-Type": "text/plain"})),
