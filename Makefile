@@ -49,6 +49,9 @@ lock: setup  ## compile the pinned requirements
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --group dev $(PINS) \
 	  | sed 's/+cpu$$//' | grep -vE '^(cuda-|triton==|nvidia-[^m])' >requirements/dev.txt.new
 	@mv requirements/dev.txt.new requirements/dev.txt
+	@$(BIN)/uv pip compile pyproject.toml --all-extras --group online --group batch --constraints requirements/dev.txt $(PINS) \
+	  | sed 's/+cpu$$//' | grep -vE '^(cuda-|triton==|nvidia-[^m])' >requirements/train.txt.new
+	@mv requirements/train.txt.new requirements/train.txt
 	@for box in online batch; do \
 	  $(BIN)/uv pip compile --group $$box --constraints requirements/dev.txt $(PINS) --output-file requirements/$$box.txt || exit; done
 	@$(BIN)/uv pip compile requirements/tools.in $(PINS) --output-file requirements/tools.txt

@@ -161,7 +161,9 @@ def _version(root: Path) -> str:
 
 def _committed_at(root: Path) -> str:
     """When the commit was made, so that the same commit gives the same label; now, without one."""
-    done = subprocess.run(
-        ["git", "-C", str(root), "log", "-1", "--format=%cI"], capture_output=True, text=True, check=False
-    )
-    return done.stdout.strip() or dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    command = ["git", "-C", str(root), "log", "-1", "--format=%cI"]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    except FileNotFoundError:  # no git
+        told = ""
+    return told or dt.datetime.now(dt.UTC).isoformat(timespec="seconds")

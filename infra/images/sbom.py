@@ -1,7 +1,7 @@
 """List what is in the built images: `python -m infra.images.sbom [BOX[=IMAGE]] …`; `make sbom`.
 
-The list is taken in a container: the Python packages that its interpreter finds, and the Debian packages of its base. It
-is written as CycloneDX 1.6 to `reports/sbom/<box>.cdx.json`. Then pip-audit looks the Python packages up; where it
+The list is taken in a container: the Python packages that its interpreter finds, and the Debian packages of its base.
+It is written as CycloneDX 1.6 to `reports/sbom/<box>.cdx.json`. Then pip-audit looks the Python packages up; where it
 reaches no database, the count is null and the reason stands beside it, because "none found" would be a lie.
 """
 

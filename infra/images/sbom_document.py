@@ -38,12 +38,15 @@ def document(listing: dict[str, Any]) -> str:
         properties=[Property(name=key, value=value) for key, value in sorted(listing["labels"].items())],
     )
     system = listing["system"]
-    parts = [Component(type=ComponentType.OPERATING_SYSTEM, name=system["id"], version=system["version"])]
+    operating = f"{system['id']}-{system['version']}"
+    parts = [
+        Component(type=ComponentType.OPERATING_SYSTEM, name=system["id"], version=system["version"], bom_ref=operating)
+    ]
     for package in listing["python"]:
         url = PackageURL("pypi", None, package["name"].lower().replace("_", "-"), package["version"])
         parts.append(_library(package, url))
     for package in listing["debian"]:
-        extra = {"arch": package["architecture"], "distro": f"{system['id']}-{system['version']}"}
+        extra = {"arch": package["architecture"], "distro": operating}
         parts.append(_library(package, PackageURL("deb", system["id"], package["name"], package["version"], extra)))
     bom = Bom(components=parts)
     bom.metadata.component = image

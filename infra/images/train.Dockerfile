@@ -22,15 +22,18 @@ RUN grep -v '^torch==' /build/train.txt >/build/packages.txt \
  && if [ "$TORCH" != cpu ]; then "$uv" pip install --quiet --torch-backend "$TORCH" --requirement /build/torch.txt; \
     else "$uv" pip install --quiet --no-deps --no-index --requirement /build/torch.txt 2>/dev/null \
       || "$uv" pip install --quiet --no-deps --torch-backend cpu --requirement /build/torch.txt; fi
-# What no container needs goes: tests, headers, debug symbols.
+# What no container needs goes: tests, headers, debug symbols. `strip` is used once, in whichever version there is.
 COPY bentos/_lean.py /build/
+# hadolint ignore=DL3008
 RUN { command -v strip >/dev/null || { apt-get update -qq && apt-get install -qq -y --no-install-recommends binutils; } \
       || echo 'binutils cannot be installed'; } \
  && /opt/venv/bin/python /build/_lean.py /opt/venv
-COPY . /srv/har/
+WORKDIR /srv/har
+COPY . .
 # What a service writes lies in volumes on these folders. A checkout may be private to its user: open it for reading.
-RUN /build/venv/bin/uv pip install --quiet --no-deps --editable /srv/har \
- && cd /srv/har && mkdir -p data lake reports runs mlruns .bentoml .prefect \
+RUN /build/venv/bin/uv pip install --quiet --no-deps --editable . \
+ && /opt/venv/bin/python -m compileall -q bentos flows infra src \
+ && mkdir -p data lake reports runs mlruns .bentoml .prefect \
  && chmod -R a+rX,go-w /srv/har \
  && chown 1034:1034 data lake reports runs mlruns .bentoml .prefect
 
@@ -64,4 +67,7 @@ LABEL org.opencontainers.image.title="${NAME}-train" \
       org.opencontainers.image.revision="${COMMIT}" \
       org.opencontainers.image.created="${CREATED}"
 USER 1034:1034
+# Of the worker; a container that runs something else brings a check of its own.
+HEALTHCHECK --interval=15s --timeout=5s --start-period=60s \
+  CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8080/health', timeout=3)"]
 CMD ["prefect", "worker", "start", "--pool", "local", "--type", "process", "--with-healthcheck"]
