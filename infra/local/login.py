@@ -6,7 +6,10 @@ use them. Processes get it as an environment variable, which other users cannot 
 
 from __future__ import annotations
 
+import contextlib
+import os
 import secrets
+import stat
 from pathlib import Path
 
 from har.files import write_atomically
@@ -28,9 +31,9 @@ def login(home: Path) -> str:
         OSError: the file cannot be read or written.
     """
     path = login_file(home)
-    known = _read(path)
-    if known:
-        return known
+    with contextlib.suppress(FileNotFoundError):
+        if known := path.read_text(encoding="utf-8").strip():
+            return known
     made = f"{USER}:{secrets.token_urlsafe(_BYTES)}"
     write_atomically(path, f"{made}\n", private=True)
     return made
@@ -41,11 +44,11 @@ def renew_login(home: Path) -> None:
     login_file(home).unlink(missing_ok=True)
 
 
-def _read(path: Path) -> str | None:
-    """The login in the file; None if there is none, or others could have read it."""
+def open_mode(path: Path) -> str:
+    """The permissions of a file of ours that others may read, such as "644"; "" if they may not, or it is not there."""
     try:
-        if path.stat().st_mode & 0o077:
-            return None
-        return path.read_text(encoding="utf-8").strip()
+        status = path.stat()
     except FileNotFoundError:
-        return None
+        return ""
+    mode = stat.S_IMODE(status.st_mode)
+    return f"{mode:03o}" if mode & 0o077 and status.st_uid == os.getuid() else ""

@@ -82,6 +82,11 @@ class Part:
         elif time.monotonic() - self._began > self._start_timeout_s:
             self._fail(f"did not answer at {self.address} within {self._start_timeout_s:g} s")
 
+    def release(self) -> None:
+        """Ask the process to end, without waiting."""
+        if self._child is not None:
+            self._child.release()
+
     def stop(self) -> None:
         """End the process."""
         if self._child is not None:

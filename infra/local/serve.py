@@ -6,9 +6,15 @@
 from __future__ import annotations
 
 import argparse
+import os
 import socket
 
 import uvicorn
+
+# By default, the server forgets at a restart who holds the places of deployments that run one at a time, and each place
+# that a killed run held is lost for ever. In files, it is free again after five minutes.
+os.environ.setdefault("PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE", "prefect.server.concurrency.lease_storage.filesystem")
+
 from prefect.server.api.server import create_app
 
 from bentos.origin import SameOrigin

@@ -24,7 +24,7 @@ from har.errors import ServerError
 from har.files import without_question_mark, write_atomically
 from infra.local.child import Child
 from infra.local.environment import quiet_environment
-from infra.local.login import login, renew_login
+from infra.local.login import login, login_file, open_mode, renew_login
 
 HOST = "127.0.0.1"
 START_TIMEOUT_S = 180.0
@@ -172,8 +172,9 @@ def hold_home(home: Path) -> Iterator[None]:
             problem=f"a Prefect server runs on this folder already{f' at {url}' if url else ''}",
             remedy="Stop it first: Ctrl-C where `make up` or `make demo` runs; or wait until the demo ends.",
         )
-    if (home / _NOTE).exists():
-        # The last server was killed. Whoever has its port now may have got the login from a `prefect` command.
+    # A login that others could read; or the last server was killed, and whoever has its port now may have got the login
+    # from a `prefect` command.
+    if open_mode(login_file(home)) or (home / _NOTE).exists():
         renew_login(home)
     try:
         yield

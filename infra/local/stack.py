@@ -29,7 +29,7 @@ from har.settings import Settings, load_settings
 from infra.local import third_party
 from infra.local.child import Child
 from infra.local.environment import quiet_environment
-from infra.local.login import login
+from infra.local.login import login, login_file, open_mode
 from infra.local.part import Part, Say, tell_once
 from infra.local.ports import Ports, held
 from infra.local.serve_mlflow import LOGIN_VARIABLE
@@ -90,6 +90,8 @@ def _start(root: Path, ports: Ports, stack: ExitStack, console: Console) -> tupl
     settings = load_settings(root)
     home = root / ".prefect"
     logs = home / "logs"
+    for line in _open_secrets(settings, home):
+        console.print(line, style="yellow", highlight=False, soft_wrap=True)
     stack.enter_context(hold_home(home))
     use_tracking(settings.tracking.uri)
     tracking = os.environ.get("MLFLOW_TRACKING_URI", "")
@@ -124,12 +126,24 @@ def _start(root: Path, ports: Ports, stack: ExitStack, console: Console) -> tupl
     found_here = stack.enter_context(_pointer(root, home, api))
     for part in kept:
         stack.callback(part.stop)
+    for part in kept:  # first of all, so that they end at the same time
+        stack.callback(part.release)
     first = [
         Row("Prefect: runs, schedules", api.removesuffix("/api"), of_database()),
         Row("MLflow: models, figures", tracking, of_database(database) if page else "a server of its own"),
     ]
     print_table(console, root, api, [*first, *rows], found_here=found_here)
     return essential, kept
+
+
+def _open_secrets(settings: Settings, home: Path) -> Iterator[str]:
+    """A line for each secret that other users of this machine may read."""
+    if mode := open_mode(login_file(home)):
+        yield f"{login_file(home)} could be read by others (mode {mode}): a new login is made."
+    token = settings.path("feedback_token")
+    if mode := open_mode(token):
+        way_out = "`chmod 600` it; or delete it: a new token is made, which clients then need."
+        yield f"{token} can be read by others (mode {mode}): {way_out}"
 
 
 def _kept_parts(

@@ -97,7 +97,8 @@ frontend online
     default_backend online
 
 backend online
-    option httpchk GET /readyz
+    option httpchk
+    http-check send meth GET uri /readyz ver HTTP/1.1 hdr Host {HOST}:{online}
     http-check expect status 200
     server online {HOST}:{online} check inter 1s fall 2 rise 1
 """

@@ -36,6 +36,7 @@
     ├── ReleaseError (RuntimeError)               a release that cannot begin, or was taken back
     ├── MonitoringError (ValueError)              a profile, reference or report cannot be read or compared
     ├── LabelError (ValueError)                   a table of labels cannot be imported
+    ├── BackupError (ValueError)                  a backup cannot be made, read or restored
     ├── EvaluationError (ValueError)              outcomes cannot be evaluated or compared
     └── RegistryError (LookupError)
         ├── NoChampionError
@@ -392,6 +393,10 @@ class MonitoringError(HarError, ValueError):
 
 class LabelError(HarError, ValueError):
     """A table of labels cannot be imported; no row of it was."""
+
+
+class BackupError(HarError, ValueError):
+    """A backup cannot be made, read or restored."""
 
 
 class EvaluationError(HarError, ValueError):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from har_cli import drift, importing, labels, models, predictions, project, recordings
+from har_cli import backups, drift, importing, labels, models, predictions, project, recordings
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False
@@ -29,6 +29,8 @@ app.command()(models.reproduce)
 app.command()(project.status)
 app.command()(project.check)
 app.command()(project.up)
+app.command()(backups.backup)
+app.command()(backups.restore)
 
 
 @app.callback()

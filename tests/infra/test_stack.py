@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -16,23 +17,26 @@ from pathlib import Path
 import psutil
 import pytest
 
+from har.errors import ServerError
+from har.files import write_atomically
+from infra.local import third_party
+from infra.local.login import login
+from infra.local.ports import Ports, held
+
 pytestmark = pytest.mark.stack
 
 ROOT = Path(__file__).parents[2]
 
 
-def free_port() -> int:
-    with socket.socket() as chosen:
-        chosen.bind(("127.0.0.1", 0))
-        return int(chosen.getsockname()[1])
+THIRD_PARTY = ("haproxy", "prometheus")
+PARTS = ("prefect", "mlflow", "online", "batch", "proxy", "prometheus")
 
 
 @contextmanager
-def stack(project: Path, prefect_port: int, mlflow_port: int) -> Iterator[subprocess.Popen[str]]:
+def stack(project: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
     shutil.copy(ROOT / "prefect.yaml", project)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]), "COLUMNS": "200"}
-    ports = [f"--prefect-port={prefect_port}", f"--mlflow-port={mlflow_port}"]
-    command = [sys.executable, "-m", "infra.local.stack", "--root", str(project), *ports]
+    command = [sys.executable, "-m", "infra.local.stack", "--root", str(project), *options]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
     ) as process:
@@ -42,8 +46,12 @@ def stack(project: Path, prefect_port: int, mlflow_port: int) -> Iterator[subpro
             process.terminate()
 
 
+def any_ports(**given: int) -> list[str]:
+    return [f"--{part}-port={given.get(part, 0)}" for part in PARTS]
+
+
 def test_sigterm_while_it_starts_ends_everything_with_status_0(project: Path, all_gone: Callable[..., bool]) -> None:
-    with stack(project, free_port(), free_port()) as process:
+    with stack(project, *any_ports()) as process:
         log = project / ".prefect" / "logs" / "mlflow.log"
         deadline = time.monotonic() + 60
         while not log.exists() and time.monotonic() < deadline:
@@ -57,16 +65,58 @@ def test_sigterm_while_it_starts_ends_everything_with_status_0(project: Path, al
     assert all_gone(parts, within_s=1)
 
 
-@pytest.mark.parametrize("which", ["prefect", "mlflow"])
-def test_a_taken_port_is_named_with_the_option_that_chooses_another(which: str, project: Path) -> None:
+@pytest.mark.parametrize("which", ["prefect", "mlflow", "online", "prometheus"])
+def test_a_taken_port_is_named_with_the_options_that_choose_others(which: str, project: Path) -> None:
+    program = {"proxy": "haproxy"}.get(which, which)
+    if program in THIRD_PARTY and not third_party.installed(program):
+        pytest.skip(f"needs {program} (apt-get install {program})")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = int(taken.getsockname()[1])
-        ports = {"prefect": free_port(), "mlflow": free_port(), which: port}
-        with stack(project, ports["prefect"], ports["mlflow"]) as process:
+        with stack(project, *any_ports(**{which: port})) as process:
             output = process.communicate(timeout=60)[0]
     assert process.returncode == 1
     assert f"port {port}: expected a free port" in output
     assert f"--{which}-port" in output
+    assert "--ports-from" in output
     assert not (project / ".prefect" / "logs").exists()
+
+
+def test_a_second_stack_cannot_hold_the_port_of_a_first_that_serves_nothing_yet() -> None:
+    with held("online", Ports(online=0)) as port:
+        second = held("online", Ports(online=port))
+        with pytest.raises(ServerError, match=f"port {port}: expected a free port"):
+            second.__enter__()
+    with held("online", Ports(online=port)) as again:
+        assert again == port
+
+
+def test_ports_follow_one_option_and_single_ones_win() -> None:
+    assert Ports.chosen(None) == Ports()
+    chosen = Ports.chosen(5200, online=3000, mlflow=None)
+    assert dataclasses.astuple(chosen) == (5200, 5201, 3000, 5203, 5204, 5205)
+    with pytest.raises(ServerError, match="the same one for online and batch"):
+        Ports.chosen(None, batch=3000)
+    with pytest.raises(ServerError, match="from 1 to 65535"):
+        Ports.chosen(65_533)
+    with pytest.raises(ServerError, match="from 1 to 65535"):
+        Ports.chosen(None, prefect=-1)
+
+
+def test_secrets_that_others_can_read_are_named_and_a_login_is_renewed(project: Path) -> None:
+    before = login(project / ".prefect")
+    secrets = [project / ".prefect" / "login", project / "data" / "feedback-token"]
+    write_atomically(secrets[1], "0123456789abcdef0123456789abcdef")
+    for path in secrets:
+        path.chmod(0o644)
+    with socket.socket() as taken:  # so that it ends at once
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with stack(project, *any_ports(mlflow=int(taken.getsockname()[1]))) as process:
+            output = process.communicate(timeout=60)[0]
+    assert f"{secrets[0]} could be read by others (mode 644): a new login is made." in output
+    assert f"{secrets[1]} can be read by others (mode 644): `chmod 600` it" in output
+    assert login(project / ".prefect") != before
+    assert secrets[0].stat().st_mode & 0o777 == 0o600
+    assert secrets[1].read_text() == "0123456789abcdef0123456789abcdef"

@@ -10,6 +10,8 @@
     label      import labels from a CSV, and take them back
     review     accept or reject feedback of the online service
     package    build the champion's two bentos and test them
+    backup     copy all data into one file, while everything runs
+    restore    bring such a file back into a project without data
     check      find rows, files and versions that are missing
     reproduce  train a registered version again and compare its metrics
 

@@ -4,19 +4,25 @@
 MLflow takes seconds to import; it is imported when it is first needed.
 """
 
-from har.registry._backend import artifact_location, local_database
+from har.registry._backend import DATABASE, artifact_location, is_local, local_database
 from har.registry._catalog import Version
+from har.registry._copy import DUMP, copy_sqlite, load_dump
 from har.registry._git import GitState, git_state, worktree
 from har.registry._promotions import Promotion, whoami
 from har.registry._store import Registry
 
 __all__ = [
+    "DATABASE",
+    "DUMP",
     "GitState",
     "Promotion",
     "Registry",
     "Version",
     "artifact_location",
+    "copy_sqlite",
     "git_state",
+    "is_local",
+    "load_dump",
     "local_database",
     "whoami",
     "worktree",

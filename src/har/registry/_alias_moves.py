@@ -91,6 +91,12 @@ class AliasMoves:
             return path
 
     @contextmanager
+    def held_still(self) -> Iterator[None]:
+        """Hold the lock: nobody moves an alias or writes to the log during the block."""
+        with self._exclusive():
+            yield
+
+    @contextmanager
     def _exclusive(self) -> Iterator[None]:
         """Hold the lock, with the log repaired and interrupted moves finished."""
         with self._catalog.registry_errors(), locked(self._lock):

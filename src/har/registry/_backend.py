@@ -27,9 +27,14 @@ _ENVIRONMENT = {
 }
 
 
+def tracking_uri() -> str:
+    """Where the versions are, if not in the registry's folder; "" if they are."""
+    return os.environ.get(_URI_VARIABLE, "")
+
+
 def is_local() -> bool:
     """Whether the registry is the SQLite file in its folder; False: MLFLOW_TRACKING_URI names another backend."""
-    return not os.environ.get(_URI_VARIABLE)
+    return not tracking_uri()
 
 
 def artifact_root(folder: Path) -> str | None:

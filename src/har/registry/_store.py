@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from har.registry._alias_moves import AliasMoves
 from har.registry._artifact import ModelFile
 from har.registry._backend import locked
 from har.registry._catalog import ARTIFACT, CHALLENGER, CHAMPION, PREVIOUS, Catalog, Version, as_text
+from har.registry._copy import copy_database
 from har.registry._promotions import Promotion, whoami
 
 _FROM_METADATA = ("git_commit", "data_version", "split_id", "network")
@@ -286,6 +288,20 @@ class Registry:
         return self._moves.move(
             "reject", version, plan, reason=reason, who=who or whoami(), figures=figures, by_gate=by_gate
         )
+
+    @contextmanager
+    def held_still(self) -> Iterator[None]:
+        """Hold both locks: nobody registers or promotes a version during the block."""
+        with locked(self.folder / "register.lock", timeout_s=600), self._moves.held_still():
+            yield
+
+    def copy_database(self, target: Path) -> None:
+        """Copy the database into the folder `target`; `held_still` makes the promotion log agree with it.
+
+        Raises:
+            BackupError: it cannot be copied from here.
+        """
+        copy_database(self.folder, target)
 
     def log(self) -> list[Promotion]:
         """Every decision, oldest first."""
