@@ -1,13 +1,13 @@
 """Serve Prefect's API, and with --full its pages, on an inherited socket; `infra.local.server` runs this as a child.
 
-`create_app` is called directly because `prefect server start` takes a second process and three more seconds.
+A container has no socket to inherit and says --bind and --port. `create_app` is called directly because `prefect server
+start` takes a second process and three more seconds.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import socket
 
 import uvicorn
 
@@ -18,17 +18,19 @@ os.environ.setdefault("PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE", "prefect.serve
 from prefect.server.api.server import create_app
 
 from bentos.origin import SameOrigin
+from infra.local.door import add_door, door
 from infra.local.pages import OwnSite
 
 
-def _serve(arguments: list[str] | None = None) -> None:
+def serve(arguments: list[str] | None = None) -> None:
+    """Serve until a signal ends it; the arguments are those of the command."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--socket", type=int, required=True)
+    add_door(parser)
     parser.add_argument("--full", action="store_true", help="also the pages, the scheduler and the other services")
     parser.add_argument("--host", action="append", default=[], help="a further name that browsers may use")
     options = parser.parse_args(arguments)
     # Prefect itself checks neither Host nor Origin; its login is set by the variables of `start_server`.
-    own = socket.socket(fileno=options.socket)
+    own = door(options)
     names = [f"{name}:{own.getsockname()[1]}" for name in ("127.0.0.1", "localhost")] + options.host
     api = [f"{scheme}://{name}" for name in names for scheme in ("http", "https", "ws", "wss")]
     pages = OwnSite(create_app(ephemeral=not options.full, final=True), api)
@@ -36,9 +38,8 @@ def _serve(arguments: list[str] | None = None) -> None:
     configuration = uvicorn.Config(
         application, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=2
     )
-    # The parent has bound the socket, so that no other process can take the port meanwhile.
     uvicorn.Server(configuration).run(sockets=[own])
 
 
 if __name__ == "__main__":
-    _serve()
+    serve()

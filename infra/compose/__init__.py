@@ -1,0 +1,1 @@
+"""The whole system in containers: `make stack`, or `python -m infra.compose`."""
