@@ -45,6 +45,8 @@ def release(site: Site, candidate: Candidate, gate: Gate, *, why: str) -> int:
             site.history.add(REFUSED, before=before, after=candidate.online, why=why, problems=[str(error)])
             return tell(f"{candidate.online} is refused, {before or 'nothing'} goes on serving", [str(error)])
         stable = site.address if before and await_ready_quickly(site.address) else None
+        if before and not stable:
+            say(f"Nothing answers at {site.address}: {after} is compared with no stable service.")
         say(f"{after} is started beside {before or 'nothing'}.")
         figures: dict[str, Any] = {}
         try:

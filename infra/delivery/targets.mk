@@ -77,7 +77,7 @@ contract-release: setup  ## record the services' APIs as those of a release; com
 	@$(BIN)/python -m infra.delivery.contract --release
 
 candidate: setup  ## package what is to be released, beside what is served (VERSION=12; by default the champion)
-	@$(BIN)/python -m infra.delivery.candidate $(VERSION)
+	@$(BIN)/python -m infra.delivery.candidate $(if $(filter stack,$(SITE)),--stack,$(VERSION))
 
 candidate-sample: setup  ## package a small model of the embedded recordings, to try the next steps
 	@$(BIN)/python -m infra.delivery.candidate --sample
