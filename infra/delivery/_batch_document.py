@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 
-from _bentoml_sdk.service.openapi import generate_spec  # there is no public way without a server (1.4.39)
+# There is no public way without a server (1.4.39).
+from _bentoml_sdk.service.openapi import generate_spec  # type: ignore[import-untyped]
 
 from bentos.batch.service import service
 

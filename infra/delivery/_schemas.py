@@ -1,7 +1,8 @@
 """Whether one JSON schema takes all that another one takes: (old, new) of requests, (new, old) of answers turned round.
 
 Only what the services' documents use is judged. A keyword that is not known here counts as broken when it changes, so
-that a new kind of rule is never passed over.
+that a new kind of rule is never passed over. Packages for this on PyPI compare paths, fields and types alone, or take no
+`prefixItems`; limits, lists of values and content types are what a model's retraining changes.
 """
 
 from __future__ import annotations
@@ -119,10 +120,11 @@ def _values(schema: Schema) -> list[Any] | None:
 
 
 def _limits(wide: Schema, narrow: Schema, where: str) -> Iterator[str]:
-    for keys, looser in ((_LOWER, lambda limit, other: other < limit), (_UPPER, lambda limit, other: other > limit)):
-        for key in keys:
-            limit, other = wide.get(key), narrow.get(key)
-            if limit is not None and (other is None or looser(limit, other)):
+    for key in (*_LOWER, *_UPPER):
+        limit, other = wide.get(key), narrow.get(key)
+        if limit is not None:
+            looser = other is None or (other < limit if key in _LOWER else other > limit)
+            if looser:
                 yield f"{where}: {key} is {limit:g} beside {'none' if other is None else format(other, 'g')}"
 
 

@@ -1,6 +1,7 @@
 """Package what is to be released, beside the store that is served from: nothing that runs notices.
 
     python -m infra.delivery.candidate [VERSION]   the champion, or another registered version
+    python -m infra.delivery.candidate --stack     what the worker of `make stack` has packaged
     python -m infra.delivery.candidate --sample    a small model, trained on the embedded recordings: for CI
 
 The bentos are in `build/delivery/bentoml`; `build/delivery/candidate.json` tells the next steps which they are.
@@ -97,6 +98,11 @@ def make_candidate(project: Project, version: int | None = None) -> Candidate:
     candidate = Candidate(
         done.version, done.online_tag, done.batch_tag, project.registry.model_path(done.version), store
     )
+    return note(root, candidate)
+
+
+def note(root: Path, candidate: Candidate) -> Candidate:
+    """Tell the next steps which candidate it is."""
     write_json(results(root) / NAME, {name: _plain(value) for name, value in asdict(candidate).items()})
     return candidate
 
@@ -128,15 +134,31 @@ def _plain(value: object) -> object:
 def _main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("version", nargs="?", type=int, help="by default the champion")
+    parser.add_argument("--stack", action="store_true", help="take what the worker of make stack has packaged")
     parser.add_argument("--sample", action="store_true", help="train a small model on the embedded recordings first")
     options = parser.parse_args()
+    if options.stack:
+        from infra.compose.stack import Stack
+        from infra.delivery._stack_candidate import from_stack
+
+        settings = load_settings()
+        stack = Stack.open(settings.root, settings.project.name)
+        return tell(note(settings.root, from_stack(stack, results(settings.root) / STORE)))
     if options.sample:
         os.environ.pop("MLFLOW_TRACKING_URI", None)  # the registry of this training is below build/, too
         project, version = sample_model(load_settings()), 1
     else:
         project, version = open_project(), options.version
-    found = make_candidate(project, version)
-    console.print(f"Candidate: version {found.version}, {found.online} and {found.batch} in {found.store}.")
+    return tell(make_candidate(project, version))
+
+
+def tell(found: Candidate) -> int:
+    """Say which candidate it is; returns 0."""
+    console.print(
+        f"Candidate: version {found.version}, {found.online} and {found.batch} in {found.store}.",
+        highlight=False,
+        soft_wrap=True,
+    )
     return 0
 
 

@@ -45,14 +45,17 @@ def release(site: Site, candidate: Candidate, gate: Gate, *, why: str) -> int:
             site.history.add(REFUSED, before=before, after=candidate.online, why=why, problems=[str(error)])
             return tell(f"{candidate.online} is refused, {before or 'nothing'} goes on serving", [str(error)])
         stable = site.address if before and await_ready_quickly(site.address) else None
+        if before and not stable:
+            say(f"Nothing answers at {site.address}: {after} is compared with no stable service.")
         say(f"{after} is started beside {before or 'nothing'}.")
+        figures: dict[str, Any] = {}
         try:
             with site.beside(after) as address:
-                problems, figures = smoke(address, expected), {}
+                problems = smoke(address, expected)
                 if not problems:
                     problems, figures = compare(address, stable, expected, gate)
         except (PackagingError, ServerError) as error:  # it does not start
-            problems, figures = [str(error)], {}
+            problems = [str(error)]
         if problems:
             site.history.add(REFUSED, before=before, after=after, why=why, problems=problems, figures=figures)
             return tell(f"{after} is refused, {before or 'nothing'} goes on serving", problems)

@@ -1,11 +1,12 @@
-"""List the Python packages of both services: `build/delivery/online.cdx.json` and `batch.cdx.json` (CycloneDX).
+"""List the packages of both services: `build/delivery/online.cdx.json` and `batch.cdx.json` (CycloneDX).
 
-Their images install exactly what `requirements/online.txt` and `batch.txt` pin. `make sbom` looks into built images,
-and lists the packages of the base image as well.
+Of a box with an image (`make service-image`), what is in it, its base included. Else the Python packages
+that `requirements/online.txt` and `batch.txt` pin, which are exactly what an image installs.
 """
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,12 +15,14 @@ from har.console import console
 from har.errors import ScanError
 from har.settings import load_settings
 from infra.delivery._step import results, run_step
+from infra.delivery.service_image import Image
 
 BOXES = ("online", "batch")
+_AGAIN = "Build it again: make service-image."
 
 
 def write_sbom(root: Path, box: str) -> Path:
-    """Write the SBOM of a box; returns its path.
+    """Write the SBOM of a box's pinned packages; returns its path.
 
     Raises:
         ScanError: the tool is missing or fails.
@@ -38,10 +41,28 @@ def write_sbom(root: Path, box: str) -> Path:
     return path
 
 
+def write_image_sbom(root: Path, box: str, image: Image) -> Path:
+    """Write the SBOM of a box's image; returns its path.
+
+    Raises:
+        ScanError: it cannot be listed.
+    """
+    command = [sys.executable, "-m", "infra.images.sbom", "--engine", image.engine, f"{box}={image.name}"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    listed = load_settings(root).path("reports") / "sbom" / f"{box}.cdx.json"
+    if done.returncode or not listed.is_file():
+        raise ScanError(
+            where=f"image {image.name}", problem=f"cannot be listed: {done.stderr.strip()[-500:]}", remedy=_AGAIN
+        )
+    return Path(shutil.copy2(listed, results(root) / f"{box}.cdx.json"))
+
+
 def _main() -> int:
     root = load_settings().root
+    image = Image.read(root)
     for box in BOXES:
-        console.print(f"{write_sbom(root, box)}", highlight=False, soft_wrap=True)
+        listed = write_image_sbom(root, box, image) if image and box == "online" else write_sbom(root, box)
+        console.print(f"{listed}", highlight=False, soft_wrap=True)
     return 0
 
 

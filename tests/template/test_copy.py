@@ -14,7 +14,7 @@ from template_support import COPIER, Copy, call, git
 
 pytestmark = pytest.mark.stack
 
-NOT_RENDERED = ("template", "copier.yml", "tests/template", "tests/support/template_support.py")
+NOT_RENDERED = ("template", "copier.yml", "delivery", "tests/template", "tests/support/template_support.py")
 BY_TESTS = {"README.md", "pyproject.toml"}
 """Files that mention tests which only some projects contain."""
 
