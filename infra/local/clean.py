@@ -57,6 +57,8 @@ def _lost(project: Project) -> Iterator[tuple[Path, str]]:
     files = list(_files(inbox))
     days = {path.relative_to(inbox).parts[0] for path in files if len(path.relative_to(inbox).parts) > 1}
     yield inbox, f"{len(files)} recordings of {len(days)} days, the only raw data there are"
+    yield settings.path("labels"), f"{len(list(_files(settings.path('labels'))))} files of imported labels"
+    yield settings.root / ".dvc" / "cache", "copies of what snapshots hold; the DVC remote keeps its own"
     yield settings.path("quarantine"), f"{len(list(_files(settings.path('quarantine'))))} files that wait for a person"
     yield settings.path("journal"), f"{len(list(_files(settings.path('journal'))))} files of the online service's log"
     yield settings.path("lake"), _told(lambda: _of_lake(project))

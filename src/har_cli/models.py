@@ -145,14 +145,12 @@ def list_models(
     if not registry.versions():
         out.print("No version is registered yet. Train one: har train.")
         return
-    titles = ("version", "aliases", "created", "network", "data", "raw data (DVC)", "commit", "accuracy", "macro-F1")
-    table = Table(*titles, title="Versions")
+    table = Table("version", "aliases", "created", "network", "trained on", "accuracy", "macro-F1", title="Versions")
     for version in registry.versions():
         figures = [
             f"{version.metrics[name]:.3f}" if name in version.metrics else "" for name in ("accuracy", "macro_f1")
         ]
-        tags = [version.tags.get("network", ""), version.tags.get("data_version", "").partition(", dvc@")[0]]
-        tags += [_raw(version.tags), version.tags.get("git_commit", "")[:12]]
+        tags = [version.tags.get("network", ""), _origin(version.tags)]
         created = f"{version.created:%Y-%m-%d %H:%M}"
         table.add_row(str(version.number), ", ".join(version.aliases), created, *tags, *figures)
     out.print(table)
@@ -163,10 +161,16 @@ def list_models(
     registry.require_agreement()
 
 
-def _raw(tags: Mapping[str, str]) -> str:
-    """The beginning of the hash by which DVC knows the recordings, or why there is none."""
-    held = tags.get("dvc_inbox", "")[:12]
-    return held or escape(tags.get("dvc_lacks", ""))
+def _origin(tags: Mapping[str, str]) -> str:
+    """Versions of the tables, DVC's hash of the recordings or why there is none, and the commit of the code."""
+    lines = [tags.get("data_version", "").partition(", dvc@")[0]]
+    if "dvc_inbox" in tags:
+        lines.append(f"dvc {tags['dvc_inbox'][:12]}")
+    elif "dvc_lacks" in tags:
+        lines.append(f"no dvc: {tags['dvc_lacks']}")
+    if tags.get("git_commit"):
+        lines.append(f"git {tags['git_commit'][:12]}{' and changes' if tags.get('git_dirty') == 'true' else ''}")
+    return escape("\n".join(lines))
 
 
 def promote(version: int, reason: Reason) -> None:

@@ -1,8 +1,11 @@
 # The benchmarks' targets; the Makefile includes them.
-.PHONY: bench bench-drift
+.PHONY: bench bench-drift bench-data
 
 bench: setup  ## measure scoring, windowing, latency and the online service; writes reports/bench.json
 	@$(BIN)/python -m tests.bench
 
 bench-drift: setup  ## measure false alarms, power and delay of drift alarms; writes reports/drift-bench.json
 	@$(BIN)/python -m tests.bench.drift
+
+bench-data: setup  ## measure snapshots of 300 days by 20 subjects; writes reports/snapshot-bench.json
+	@$(BIN)/python -m tests.bench.snapshot

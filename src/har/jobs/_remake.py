@@ -1,8 +1,8 @@
 """`python -m har.jobs._remake RECIPE.json INBOX LABELS FOLDER`: make a lake again from raw files.
 
 `har reproduce` runs the code of a recorded commit by this command, so its arguments and its answer stay as they are.
-Arguments: the recipe with the settings, a folder of recordings, the file `labels.parquet` (or `-`), the folder of the new
-lake. The answer is a line of JSON on standard output: the versions of `samples`, `recordings` and `labels`.
+Arguments: the recipe with the settings, a folder of recordings, the file `labels.parquet` (or `-`), the folder of the
+new lake. The answer is a line of JSON on standard output: the versions of `samples`, `recordings` and `labels`.
 """
 
 from __future__ import annotations

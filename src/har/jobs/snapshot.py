@@ -7,7 +7,7 @@ import socket
 from rich.markup import escape
 
 from har.console import console
-from har.errors import HarError, SnapshotError
+from har.errors import SnapshotError
 from har.project import Project
 from har.recipe import Recipe
 from har.registry import whoami
@@ -48,8 +48,7 @@ def before_training(project: Project) -> str:
         return ""
     try:
         taken = take(project, "before training")
-    except (HarError, OSError) as error:
-        # Raw data that are in no snapshot are a lesser evil than a model that is not trained.
+    except Exception as error:  # noqa: BLE001  no snapshot is a lesser evil than no model, whatever the cause
         console.print(f"[yellow]No snapshot before training:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         return f"the snapshot before the training failed ({type(error).__name__})"
     said = "taken" if taken.new else "nothing changed since"

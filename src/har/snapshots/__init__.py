@@ -10,7 +10,8 @@ from har.snapshots._dvc import is_configured
 from har.snapshots._labels import TABLE, add_table, read_table
 from har.snapshots._pointer import Pointer
 from har.snapshots._restore import Restored
-from har.snapshots._snapshots import Snapshot, Snapshots, Taken
+from har.snapshots._results import Snapshot, Taken
+from har.snapshots._snapshots import Snapshots
 
 __all__ = [
     "TABLE",

@@ -103,12 +103,12 @@ def read(folder: Folder, known: Known, objects: Objects) -> Content:
 
 
 def _read(folder: Folder, path: Path, relative: str, known: Known, objects: Objects, content: Content) -> None:
-    # The folders above were listed as folders; one that has become a link since would lead elsewhere.
-    if path.parent.resolve() != folder.path.resolve() / PurePosixPath(relative).parent:
-        raise NotPlainError(str(path))
     key = f"{folder.name}/{relative}"
     kept = known.find(key, path.lstat())
     if kept is None or not objects.holds(kept.md5, kept.size):
+        # The folders above were listed as folders; one that has become a link since would lead elsewhere.
+        if path.parent.resolve() != folder.path.resolve() / PurePosixPath(relative).parent:
+            raise NotPlainError(str(path))
         kept = objects.keep(path)
         known.add(key, kept)
     content.files[relative] = kept.md5

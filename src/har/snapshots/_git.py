@@ -108,17 +108,17 @@ class Repository:
         """As `show`, for many commits at once."""
         asked = [(commit, path) for commit in commits for path in paths]
         wanted = "".join(f"{commit}:{self._prefix}{path}\n" for commit, path in asked)
-        rest = self._run("cat-file", "--batch", text=wanted)
         shown: dict[str, dict[PurePosixPath, str]] = {}
-        if rest is None or rest.returncode:
+        answer = self._bytes("cat-file", "--batch", text=wanted)
+        if answer is None or answer.returncode:
             return shown
-        output = rest.stdout
+        output = answer.stdout
         for commit, path in asked:
-            header, _, output = output.partition("\n")
-            if not header.endswith(" missing"):
-                size = int(header.rsplit(" ", 1)[1])
+            header, _, output = output.partition(b"\n")
+            if not header.endswith(b" missing"):
+                size = int(header.rsplit(b" ", 1)[1])
                 content, output = output[:size], output[size + 1 :]
-                shown.setdefault(commit, {})[path] = content
+                shown.setdefault(commit, {})[path] = content.decode("utf-8", "replace")
         return shown
 
     def log(self, paths: Iterable[PurePosixPath], *, everywhere: bool = False) -> list[Commit]:
@@ -155,6 +155,13 @@ class Repository:
             if self.head() == parent:  # else somebody has committed meanwhile
                 raise self._refused("update-ref", moved)
         raise self._refused("update-ref", moved)
+
+    def not_in_index(self, paths: Iterable[PurePosixPath]) -> list[PurePosixPath]:
+        """Those of the files that the user's index lacks."""
+        paths = list(paths)
+        known = self._run("ls-files", "--", *map(str, paths))
+        listed = set(known.stdout.splitlines()) if known is not None else set()
+        return [path for path in paths if str(path) not in listed]
 
     def refresh(self, files: Iterable[PurePosixPath]) -> str:
         """Let the user's index have these files as HEAD has them; returns why not, or ""."""
@@ -195,14 +202,21 @@ class Repository:
         self, *arguments: str, text: str = "", more: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str] | None:
         """Run a git command in the project's folder; None: there is no git, or no folder."""
+        done = self._bytes(*arguments, text=text, more=more)
+        if done is None:
+            return None
+        output, errors = (part.decode("utf-8", "surrogateescape") for part in (done.stdout, done.stderr))
+        return subprocess.CompletedProcess(done.args, done.returncode, output, errors)
+
+    def _bytes(
+        self, *arguments: str, text: str, more: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[bytes] | None:
         kept = {name: value for name, value in os.environ.items() if name not in _ELSEWHERE}
         try:
             return subprocess.run(
                 ["git", "-C", str(self._root), *arguments],
-                input=text,
+                input=text.encode("utf-8", "surrogateescape"),
                 capture_output=True,
-                encoding="utf-8",
-                errors="surrogateescape",
                 env={**kept, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", **(more or {})},
                 check=False,
             )

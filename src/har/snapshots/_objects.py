@@ -12,7 +12,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -177,23 +177,41 @@ def stamp(status: os.stat_result) -> Stamp:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
-def _copy(source: BinaryIO, target: Path) -> tuple[str, str]:
-    """Copy in blocks; the MD5 and the SHA-256 of the bytes."""
+def digests(source: BinaryIO, take: Callable[[bytes], object] = len) -> tuple[str, str]:
+    """The MD5 and the SHA-256 of a stream, which is read in blocks; `take` gets each of them."""
     md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+    while block := source.read(_BLOCK):
+        md5.update(block)
+        sha256.update(block)
+        take(block)
+    return md5.hexdigest(), sha256.hexdigest()
+
+
+def _copy(source: BinaryIO, target: Path) -> tuple[str, str]:
+    """Copy in blocks; the MD5 and the SHA-256 of the bytes. What the disk of `target` refuses is a `StorageError`."""
+    with _refusals_of(target):
+        stream = target.open("wb", buffering=0)
+
+    def write(block: bytes) -> None:
+        with _refusals_of(target):
+            rest = memoryview(block)
+            while rest:
+                rest = rest[stream.write(rest) :]
+
     try:
-        stream = target.open("wb")
+        found = digests(source, write)
+    except BaseException:
+        with contextlib.suppress(OSError):  # the first error is the one to tell
+            stream.close()
+        raise
+    with _refusals_of(target):
+        stream.close()
+    return found
+
+
+@contextlib.contextmanager
+def _refusals_of(target: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise StorageError.refused(target, error) from error
-    with stream:
-        while block := source.read(_BLOCK):
-            md5.update(block)
-            sha256.update(block)
-            try:
-                stream.write(block)
-            except OSError as error:
-                raise StorageError.refused(target, error) from error
-        try:
-            stream.flush()
-        except OSError as error:
-            raise StorageError.refused(target, error) from error
-    return md5.hexdigest(), sha256.hexdigest()

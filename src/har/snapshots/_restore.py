@@ -13,7 +13,7 @@ from har.files import make_folder, replacing
 from har.recordings import shown
 from har.snapshots._folders import Folder, is_link, present
 from har.snapshots._known import Known
-from har.snapshots._objects import Kept, NotPlainError, Objects, Stamp, opened, stamp
+from har.snapshots._objects import Kept, NotPlainError, Objects, Stamp, digests, opened, stamp
 
 _LISTED = 10
 
@@ -145,21 +145,11 @@ def _hashes(key: str, path: Path, known: Known) -> Kept | None:
         if kept is None:
             with opened(path) as stream:
                 before = os.fstat(stream.fileno())
-                kept = Kept(*_digests(stream), stamp(before))
+                kept = Kept(*digests(stream), stamp(before))
             known.add(key, kept)
     except (FileNotFoundError, NotPlainError):
         return None
     return kept
-
-
-def _digests(stream: object) -> tuple[str, str]:
-    import hashlib
-
-    md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
-    while block := stream.read(1 << 20):  # type: ignore[attr-defined]
-        md5.update(block)
-        sha256.update(block)
-    return md5.hexdigest(), sha256.hexdigest()
 
 
 def _require_unchanged(made: Plan, relative: str) -> None:

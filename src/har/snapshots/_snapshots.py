@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -25,62 +24,13 @@ from har.snapshots._labels import write_table
 from har.snapshots._objects import Objects
 from har.snapshots._pointer import Pointer
 from har.snapshots._restore import Restored, carry_out, plan, require_saved
+from har.snapshots._results import Snapshot, Taken
 from har.snapshots._setup import SETUP, ignore_patterns, require_ignored
 
 SUBJECT = "Snapshot: "
 """Begins the subject of a snapshot's commit."""
 WAIT_S = 600.0
 """How long one snapshot waits for another."""
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """One in the history.
-
-    Attributes:
-        commit: full hash.
-        date: ISO, of the commit.
-        why: in the words of who took it.
-        pointers: by folder, `inbox` and `labels`.
-    """
-
-    commit: str
-    date: str
-    why: str
-    pointers: dict[str, Pointer]
-
-    @property
-    def files(self) -> int:
-        """Number of recordings and label files."""
-        return sum(pointer.files for pointer in self.pointers.values())
-
-    @property
-    def size(self) -> int:
-        """Bytes of them."""
-        return sum(pointer.size for pointer in self.pointers.values())
-
-
-@dataclass(frozen=True)
-class Taken:
-    """The result of `take`.
-
-    Attributes:
-        snapshot: the one that holds the folders now; its commit is an earlier one if nothing changed.
-        new: whether a commit was made.
-        added: files that the last snapshot did not have, or with other content.
-        removed: files that it had, and that are gone.
-        left_out: entries that are in no snapshot: links, pipes, files that may not be read; path and reason.
-        unfinished: files that changed while they were read; the next snapshot has them.
-        notes: sentences about what a person should know.
-    """
-
-    snapshot: Snapshot
-    new: bool
-    added: int = 0
-    removed: int = 0
-    left_out: dict[str, str] = field(default_factory=dict)
-    unfinished: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
 
 
 class Snapshots:
@@ -145,7 +95,8 @@ class Snapshots:
                 for folder in folders
                 if contents[folder.name].files or folder.name in before or folder.name == INBOX
             }
-            os.sync()  # what a commit names shall outlast a power failure
+            if pointers != before:
+                os.sync()  # what a commit names shall outlast a power failure
             dvc.push(pointers, config)
             added, removed = _difference(contents, before, objects)
             note = self._commit(repository, pointers, _message(why, pointers, added, removed), who)
@@ -281,7 +232,8 @@ class Snapshots:
             make_folder((self._root / path).parent)
             write_atomically(self._root / path, text)
         repository.commit({**files, **setup}, message, who=who)
-        fault = repository.refresh([*files, *setup])
+        # A run that was killed right after its commit left an index without what that commit brought.
+        fault = repository.refresh([*files, *repository.not_in_index(SETUP)])
         named = " ".join(map(str, files))
         return f"git's index does not show the snapshot yet ({fault}): git reset -- {named}" if fault else ""
 
