@@ -34,14 +34,11 @@ metric-difference: setup  ## this code's figures beside those of another commit 
 comment: setup  ## put the difference on the pull request; without a token, say where the file is
 	@$(BIN)/python -m infra.delivery.offline.comment
 
-# What a project without containers does not have is skipped, with a sentence.
-train-image: setup  ## build the train image, where there is a container engine
-	@if [ -d infra/images ]; then $(MAKE) --no-print-directory image-train; \
-	else echo "Skipped: this project has no infra/images."; fi
+train-image: setup  ## build the train image, where there is a container engine (ENGINE=none: not)
+	@$(BIN)/python -m infra.delivery.offline.train_image
 
 train-image-test: setup  ## run the smoke tests inside the train image, where there is a container engine
-	@if [ -d infra/images ]; then $(MAKE) --no-print-directory image-train-test; \
-	else echo "Skipped: this project has no infra/images."; fi
+	@$(BIN)/python -m infra.delivery.offline.train_image --test
 
 deliver-data: setup  ## fetch the recordings of this commit (dvc pull) and ingest the inbox
 	@$(BIN)/python -m infra.delivery.offline.data

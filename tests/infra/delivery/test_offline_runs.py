@@ -46,8 +46,10 @@ SMALL = {
     "HAR_SPLIT__HELD_OUT": "[]",
     "HAR_GATES__CLASS_FLOOR": "0",
     "TESTS": "tests/smoke/test_project.py",
+    "ENGINE": os.environ.get("ENGINE", "none"),
 }
-"""A small training on a busy machine, and the tests of a few seconds; the real workflows set none of it."""
+"""A small training on a busy machine, the tests of a few seconds, and an image only where ENGINE asks for one; the real
+workflows set none of it."""
 
 CI = {
     "lint": ["make lint", "make docs", "make unchanged"],

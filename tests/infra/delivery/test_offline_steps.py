@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from delivery_support import TOOLS, commit, git
 
-from har.errors import RegistryError, ServerError, SettingsError
+from har.errors import PackagingError, RegistryError, ServerError, SettingsError
 from har.project import Project
 from har.recordings import inbox_files
 from har.settings import Settings
-from infra.delivery.offline import comment, data, data_contract, difference, gate, report, schedules
+from infra.delivery.offline import comment, data, data_contract, difference, gate, report, schedules, train_image
 
 
 def test_a_breach_of_the_contract_names_file_line_and_field(two_days: Settings) -> None:
@@ -225,6 +225,21 @@ def test_schedules_need_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     server = schedules.server_of(tmp_path)
     assert server["PREFECT_API_URL"] == "http://prefect.example.org:4200/api"
     assert "PREFECT_API_AUTH_STRING" not in server, "the login of this folder's server is for that server alone"
+
+
+def test_an_image_is_skipped_with_a_reason_or_asked_for_in_vain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "no infra/images" in train_image.skipped(tmp_path)
+    (tmp_path / "infra" / "images").mkdir(parents=True)
+    monkeypatch.setenv("ENGINE", "none")
+    assert "ENGINE=none" in train_image.skipped(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("ENGINE")
+    assert "not installed" in train_image.skipped(tmp_path)
+    monkeypatch.setenv("ENGINE", "podman")
+    with pytest.raises(PackagingError, match="podman: not installed"):
+        train_image.skipped(tmp_path)
 
 
 @pytest.mark.release

@@ -141,6 +141,22 @@ def test_the_two_pipelines_run_every_test_once() -> None:
     assert shown["test-offline"].split()[-len(chosen) :] == [f"--ignore={name}" for name in chosen]
 
 
+def test_what_delivers_waits_for_every_check() -> None:
+    for pipeline in PIPELINES:
+        jobs = github(f"{pipeline}-ci-cd.yml")["jobs"]
+        before = {name for name, job in jobs.items() if "needs" not in job and "if" not in job}
+        assert set(jobs["deliver"]["needs"]) == before
+
+
+def test_every_folder_of_dependabot_exists() -> None:
+    path = ROOT / ".github" / "dependabot.yml"
+    if not path.is_file():
+        pytest.skip("this project has no dependabot")
+    for entry in yaml.safe_load(path.read_text(encoding="utf-8"))["updates"]:
+        for folder in entry.get("directories", [entry.get("directory")]):
+            assert (ROOT / folder.removeprefix("/")).is_dir(), folder
+
+
 def test_no_secret_lives_long() -> None:
     """Secrets belong to an environment that a person protects; the login of the Prefect server is the only one."""
     named = {
