@@ -110,8 +110,16 @@ def test_from_an_s3_remote(trained: Project, tmp_path: Path, monkeypatch: pytest
         assert "testing#1" not in "".join(p.read_text() for p in (root / ".dvc" / "tmp").rglob("config*"))
 
 
-def test_without_a_snapshot_the_lake_is_asked_for(trained: Project, tmp_path: Path) -> None:
+@pytest.mark.release
+def test_a_training_goes_on_without_a_snapshot_and_then_the_lake_is_asked_for(trained: Project, tmp_path: Path) -> None:
+    # A remote that cannot be: the snapshot before the training fails.
+    (trained.settings.root / ".dvc").mkdir()
+    (trained.settings.root / ".dvc" / "config").write_text(
+        "[core]\n    analytics = false\n    remote = store\n['remote \"store\"']\n    url = /dev/null/store\n"
+    )
     version = train(trained).version
-    assert trained.registry.version(version).tags["dvc_lacks"] == "no snapshot was taken"
+    lacks = "no snapshot was taken; the snapshot before the training failed (SnapshotError)"
+    assert trained.registry.version(version).tags["dvc_lacks"] == lacks
+    assert trained.registry.recipe(version).snapshot_lacks == lacks
     with pytest.raises(ReproductionError, match=r"samples@0, or a snapshot.*no snapshot was taken"):
         reproduced(trained, tmp_path / "clone")

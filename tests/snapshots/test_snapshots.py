@@ -56,14 +56,17 @@ def test_a_life_of_an_inbox(made: Project) -> None:
     put(made, "2024-01-02/s01_a.csv", "three\n")
     put(made, "2024-01-01/s01_a.csv", "one, corrected\n")
     (inbox / "2024-01-01/s02_a.csv").unlink()
+    label = made.settings.path("labels") / "20240101T000000-abcd_diary.csv"
+    label.parent.mkdir()
+    label.write_text("a label")
     second = take(made, "the second")
-    assert (second.new, second.added, second.removed, second.snapshot.files) == (True, 2, 1, 2)
+    assert (second.new, second.added, second.removed, second.snapshot.files) == (True, 3, 1, 3)
     again = take(made, "nothing new")
     assert (again.new, again.snapshot) == (False, second.snapshot)
     two = contents(inbox)
 
     listed = snapshots.history()
-    assert [(one.why, one.files) for one in listed] == [("the second", 2), ("the first day", 2)]
+    assert [(one.why, one.files) for one in listed] == [("the second", 3), ("the first day", 2)]
     assert listed[1].commit == first.snapshot.commit
     assert listed[1].size == sum(map(len, one.values()))
 
@@ -72,11 +75,15 @@ def test_a_life_of_an_inbox(made: Project) -> None:
     assert contents(inbox) == one
     assert not (inbox / "2024-01-02").exists()
     assert "up to date" in dvc(root, "status").stdout
+    # The first snapshot knows no labels: they stay. The second one has them.
+    assert label.read_text() == "a label"
+    label.unlink()
     snapshots.restore("main")
-    assert contents(inbox) == two
+    assert (contents(inbox), label.read_text()) == (two, "a label")
     assert git(root, "status", "--porcelain") == before
 
 
+@pytest.mark.release
 def test_a_clone_gets_the_bytes_by_git_and_dvc_alone(made: Project, tmp_path: Path) -> None:
     first = take(made, "one").snapshot.commit
     one = contents(made.settings.path("inbox"))
@@ -161,6 +168,7 @@ def test_restoring_never_costs_a_file_that_is_in_no_snapshot(made: Project, tmp_
         snapshots.restore("nowhere")
 
 
+@pytest.mark.release
 def test_two_at_once_and_a_file_that_grows(made: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     growing = put(made, "2024-01-01/s03_a.csv", "begin")
 
@@ -195,6 +203,7 @@ def _copy_of() -> object:
     return _objects._copy
 
 
+@pytest.mark.release
 def test_a_project_in_a_folder_of_a_larger_repository(tmp_path: Path) -> None:
     outer = tmp_path / "place" / "outer"
     made = make_project(outer / "projects" / "wrist")
@@ -215,6 +224,7 @@ def test_a_project_in_a_folder_of_a_larger_repository(tmp_path: Path) -> None:
     assert Snapshots(made.settings).restore("HEAD").written == 1
 
 
+@pytest.mark.release
 def test_an_inbox_elsewhere_and_a_machine_without_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = make_project(tmp_path / "place" / "project")
     elsewhere = tmp_path / "nas" / "uploads"
@@ -231,6 +241,7 @@ def test_an_inbox_elsewhere_and_a_machine_without_identity(tmp_path: Path, monke
     assert contents(elsewhere) == {"2024-01-01/s01_a.csv": b"one\n"}
 
 
+@pytest.mark.release
 def test_what_it_asks_for_before_it_begins(made: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = made.settings.root
     with pytest.raises(SnapshotError, match="a reason"):

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from har.errors import SnapshotError
+from har.errors import SnapshotError, StorageError
 from har.files import make_folder, write_atomically
 from har.snapshots._pointer import Pointer
 
@@ -77,8 +77,8 @@ class Dvc:
             beside: the folder of the remote that is made where none is configured.
 
         Raises:
-            SnapshotError: there are remotes, and none is the default; or DVC refuses.
-            StorageError: a file or the remote's folder cannot be written.
+            SnapshotError: there are remotes, and none is the default; the folder cannot be made; or DVC refuses.
+            StorageError: a file cannot be written.
         """
         folder = self._root / _DVC
         if not (folder / ".gitignore").exists():
@@ -86,7 +86,7 @@ class Dvc:
         address = os.path.relpath(beside, folder)
         if not (folder / "config").exists():
             text = f"[core]\n    analytics = false\n    check_update = false\n    remote = {REMOTE}\n"
-            make_folder(beside)
+            _make_remote(beside)
             write_atomically(folder / "config", f"{text}['remote \"{REMOTE}\"']\n    url = {quoted(address)}\n")
             return
         config = self.config()
@@ -102,7 +102,7 @@ class Dvc:
                 got=f"none of {', '.join(remotes)}",
                 remedy="Name one: dvc remote default NAME.",
             )
-        make_folder(beside)
+        _make_remote(beside)
         self._run("remote", "add", "--default", REMOTE, str(beside))
 
     def config(self) -> dict[str, str]:
@@ -169,6 +169,19 @@ class Dvc:
                 "written (dvc remote list; dvc remote modify), then run the same command again: it goes on from there.",
             )
         return done.stdout
+
+
+def _make_remote(folder: Path) -> None:
+    try:
+        make_folder(folder)
+    except StorageError as error:
+        raise SnapshotError(
+            where=str(folder),
+            expected="a folder that can be made: the default remote, beside the repository",
+            got=error.got,
+            remedy="Name another place in the project's folder: mkdir -p .dvc, then "
+            f"dvc remote add --default {REMOTE} FOLDER (or s3://BUCKET/NAME, ssh://HOST/FOLDER).",
+        ) from error
 
 
 def require_remote(config: Mapping[str, str], before: Pointer | None) -> None:
