@@ -21,7 +21,9 @@ ANSWERS: dict[str, Answers] = {
         "data_source": "motionsense",
         "timezone": "Europe/Vienna",
         "ci": "gitlab",
+        "containers": "podman",
         "image_registry": "ghcr.io/team",
+        "dvc_remote": "s3://bucket/pocket",
     },
     "watch": {
         "project_name": "watch-100",
@@ -30,6 +32,7 @@ ANSWERS: dict[str, Answers] = {
         "night_hour": "23",
         "training_day": "6",
         "licence": "BSD-3-Clause",
+        "containers": "none",
         "tests": "full",
         "ci": "none",
     },

@@ -55,7 +55,10 @@ IMPOSSIBLE = [
     ({"night_hour": "24"}, "between 0 and 23"),
     ({"training_day": "someday"}, "someday"),
     ({"tracking": "oracle"}, "oracle"),
+    ({"containers": "rkt"}, "rkt"),
     ({"image_registry": "https://ghcr.io/team"}, "without https"),
+    ({"dvc_remote": "backup"}, "such as s3://bucket/har"),
+    ({"dvc_remote": 's3://bucket/"har"'}, "such as s3://bucket/har"),
     ({"tests": "none"}, "none"),
     ({"ci": "jenkins"}, "jenkins"),
 ]

@@ -296,6 +296,15 @@ class Tracking(_Section):
         return value
 
 
+class Images(_Section):
+    """Container images of the project, for `make images` and `make stack`."""
+
+    engine: Literal["docker", "podman", "buildah"] = "docker"
+    """The program that builds and runs them; where it does not answer, another one is used. ENGINE overrides it."""
+    registry: str = Field("", pattern=r"^([a-z0-9][a-z0-9.-]*(:[0-9]+)?(/[a-z0-9][a-z0-9._-]*)*)?$")
+    """Prefix of the images' names, such as "ghcr.io/our-team". PREFIX overrides it."""
+
+
 class Snapshots(_Section):
     """Snapshots of the raw data with DVC."""
 

@@ -12,6 +12,7 @@ from har.settings._sections import (
     Activities,
     Drift,
     Gates,
+    Images,
     Monitoring,
     Paths,
     Project,
@@ -49,6 +50,7 @@ class Settings(BaseSettings):
     drift: Drift = Drift()
     retraining: Retraining = Retraining()
     tracking: Tracking = Tracking()
+    images: Images = Images()
     snapshots: Snapshots = Snapshots()
     paths: Paths = Paths()
     root: Path = Field(default=Path(), exclude=True)
