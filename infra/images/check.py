@@ -47,11 +47,16 @@ _KUBERNETES = {
 }
 _PATIENT = {"HAR_SERVING__TIMEOUT_S": "60", "HAR_SERVING__DEADLINE_MS": "60000"}
 _START_TIMEOUT_S = 120.0
-_MEMORY = (
-    "import os, pathlib; own = str(os.getpid()); "
-    "print(sum(int(line.split()[1]) for path in pathlib.Path('/proc').glob('[0-9]*/status') if path.parent.name != own "
-    "for line in path.read_text().splitlines() if line.startswith('VmRSS')))"
-)
+_USED = """
+import os, pathlib
+processes = [path for path in pathlib.Path("/proc").glob("[0-9]*") if path.name != str(os.getpid())]
+shares = [line.split()[1] for path in processes for line in (path / "smaps_rollup").read_text().splitlines()
+    if line.startswith("Pss:")]
+times = [(path / "stat").read_text().rpartition(")")[2].split()[11:15] for path in processes]
+print(sum(map(int, shares)) * 1024, sum(int(part) for parts in times for part in parts) / os.sysconf("SC_CLK_TCK"))
+"""
+"""Memory of all processes in bytes, shared pages counted once, and their processor time in seconds."""
+_STARTS = 3
 _WRITE = "import pathlib; pathlib.Path('/written').touch()"
 
 
@@ -80,9 +85,10 @@ class Running:
         where = f"in the container: {shlex.join(command)[:60]}"
         return self.engine.call("exec", self.identity, *command, where=where, remedy="Fix the image.")
 
-    def memory_mb(self) -> float:
-        """Resident memory of its processes."""
-        return round(int(self.execute("python", "-c", _MEMORY)) * 1024 / 1e6, 1)
+    def used(self) -> tuple[float, float]:
+        """Memory of its processes in MB, and the processor time that they have taken in seconds."""
+        memory, processor = self.execute("python", "-c", _USED).split()
+        return round(float(memory) / 1e6, 1), round(float(processor), 1)
 
 
 @contextmanager
@@ -126,8 +132,20 @@ def check_service(engine: Engine, box: str, image: str) -> dict[str, Any]:
         bento = folder / "bento"
         source = f"{service.identity}:/home/bentoml/bento"
         engine.call("cp", source, str(bento), where=f"image {image}", remedy="See above.")
+        processor_s = service.used()[1]
         require_own_answers(box, service.address, bento)
-        return {f"{box}_image_ready_s": service.ready_s, f"{box}_image_rss_mb": service.memory_mb()}
+        memory_mb = service.used()[0]
+    starts = [service.ready_s]
+    for _ in range(
+        _STARTS - 1
+    ):  # what else the machine does only adds to the time, so the least of a few starts counts
+        with running(engine, image) as again:
+            starts.append(again.ready_s)
+    return {
+        f"{box}_image_ready_s": min(starts),
+        f"{box}_image_ready_processor_s": processor_s,
+        f"{box}_image_rss_mb": memory_mb,
+    }
 
 
 def check_train(engine: Engine, image: str, root: Path) -> dict[str, Any]:

@@ -94,7 +94,7 @@ class Engine:
         )
 
     def inspect(self, image: str) -> dict[str, Any]:
-        """What the engine says about an image: `Config`, `Size` …
+        """What the engine says about an image: `Config`, with `Healthcheck` if it has one, `Size` …
 
         Raises:
             PackagingError: there is no such image.
@@ -102,6 +102,8 @@ class Engine:
         self.require_image(image)
         told = json.loads(self.call("inspect", "--type", "image", image, where=f"image {image}", remedy="See above."))
         found: dict[str, Any] = told[0] if isinstance(told, list) else told
+        if "Healthcheck" in found:  # podman has it beside the rest
+            found["Config"].setdefault("Healthcheck", found["Healthcheck"])
         return found
 
     def size_mb(self, image: str) -> float:

@@ -32,6 +32,23 @@ def test_a_taken_port_ends_bentoml_serve_in_a_sentence() -> None:
     refuse_taken_port(["serve", "--port", port], {})
 
 
+@pytest.mark.parametrize(
+    ("verb", "set_before", "found"), [("containerize", "", "docker"), ("containerize", "oci", "oci"), ("list", "", "")]
+)
+def test_images_of_podman_and_buildah_keep_their_health_check(
+    verb: str, set_before: str, found: str, tmp_path: Path
+) -> None:
+    code = f"import os, sys; sys.argv = ['bentoml', {verb!r}]; import infra.bentoml.command; "
+    code += "print(os.environ.get('BUILDAH_FORMAT', ''))"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "BUILDAH_FORMAT": set_before}
+    if not set_before:
+        del environment["BUILDAH_FORMAT"]
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == found
+
+
 def test_bentoml_serve_says_that_it_stopped(tmp_path: Path) -> None:
     code = "import sys; sys.argv = ['bentoml', 'serve', '-p', '0']; import infra.bentoml.command"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

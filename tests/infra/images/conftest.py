@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import shlex
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from serving_support import write_settings
+from serving_support import make_rule, train_model, write_settings
 
 from har.errors import PackagingError
+from har.inference import Package
 from har.settings import Settings
 from infra.images.engine import Engine, find_engine
 
@@ -55,6 +53,15 @@ def images_project(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture(scope="session")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
+    """A small real model as version 7."""
+    model = train_model(tmp_path_factory.mktemp("model") / "champion.onnx", seed=1)
+    return Package.write(
+        tmp_path_factory.mktemp("package"), model=model, version=7, previous=None, shadow=None, rule=make_rule()
+    )
+
+
+@pytest.fixture(scope="session")
 def engine() -> Engine:
     """An engine of this machine that runs containers; tests that ask for it are skipped without one."""
     try:
@@ -63,14 +70,3 @@ def engine() -> Engine:
     except PackagingError as error:
         pytest.skip(f"no container engine here that runs containers: {error.got or error.problem}")
     return found
-
-
-def shown(command: list[str]) -> str:
-    """A command as a person would type it."""
-    return shlex.join(command)
-
-
-def in_project(root: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in a folder."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("HAR_")}
-    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False, timeout=1800)
