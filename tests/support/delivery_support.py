@@ -44,9 +44,11 @@ git checkout --quiet --force --detach "$(git -C {source} rev-parse HEAD)"
 [ -e .venv ] || {environment} "$PWD"
 """
 _ENVIRONMENT = """#!/usr/bin/env bash
-# An environment for the folder $1: hard links to that of {root}, except the files that name its path.
+# An environment for the folder $1: hard links to that of {root}, except the files that name its path, and the note of
+# `make setup`, which it would write into both.
 set -euo pipefail
 cp -al {root}/.venv "$1/.venv"
+cp --remove-destination {root}/.venv/.installed "$1/.venv/.installed"
 grep -rlF {root} "$1"/.venv/bin "$1"/.venv/tools/bin "$1"/.venv/lib/python3*/site-packages/*.pth |
     xargs sed -i "s#{root}#$1#g"
 """
