@@ -66,54 +66,6 @@ deliver-report: setup  ## collect the pages about models, without those about pe
 # Where a release goes: SITE=stack is the stack in containers; by default, the service that `make up` runs in this folder.
 RELEASE := $(if $(filter stack,$(SITE)),--stack) $(if $(ADDRESS),--address $(ADDRESS))
 
-contract: setup  ## check a sample of the inbox against the data contract (FILES=20 SEED=0)
-	@$(BIN)/python -m infra.delivery.offline.data_contract
-
-train-smoke: setup  ## a small training on the embedded sample; figures in build/delivery/train-smoke.json
-	@$(BIN)/python -m infra.delivery.offline.train_smoke
-
-metric-difference: setup  ## this code's figures beside those of another commit (BASE=origin/main), as Markdown
-	@$(BIN)/python -m infra.delivery.offline.difference
-
-comment: setup  ## put the difference on the pull request; without a token, say where the file is
-	@$(BIN)/python -m infra.delivery.offline.comment
-
-# What a project without containers does not have is skipped, with a sentence.
-train-image: setup  ## build the train image, where there is a container engine
-	@if [ -d infra/images ]; then $(MAKE) --no-print-directory image-train; \
-	else echo "Skipped: this project has no infra/images."; fi
-
-train-image-test: setup  ## run the smoke tests inside the train image, where there is a container engine
-	@if [ -d infra/images ]; then $(MAKE) --no-print-directory image-train-test; \
-	else echo "Skipped: this project has no infra/images."; fi
-
-deliver-data: setup  ## fetch the recordings of this commit (dvc pull) and ingest the inbox
-	@$(BIN)/python -m infra.delivery.offline.data
-
-deliver-train: setup  ## train a challenger and register it; the gate decides whether it serves
-	@$(BIN)/har train
-
-deliver-evaluate: setup  ## cross-validate by subject on the lake
-	@$(BIN)/har evaluate
-
-deliver-gate: setup  ## what the gate decided about the newest version, as Markdown; fails if it decided nothing
-	@$(BIN)/python -m infra.delivery.offline.gate
-
-deliver-schedules: setup  ## deploy the schedules of prefect.yaml to the server of PREFECT_API_URL
-	@$(BIN)/python -m infra.delivery.offline.schedules
-
-deliver-report: setup  ## collect the pages about models, without those about people, for publishing
-	@$(BIN)/python -m infra.delivery.offline.report
-
-# ---- The online pipeline
-
-.PHONY: contract contract-release candidate candidate-sample service-image service-sbom service-scan
-.PHONY: staging site release rollback smoke
-
-# Where a release goes: SITE=stack is the stack in containers; by default, the service that `make up` runs in this folder.
-ADDRESS ?= $(if $(filter stack,$(SITE)),,http://127.0.0.1:3000)
-RELEASE := $(if $(filter stack,$(SITE)),--stack) $(if $(ADDRESS),--address $(ADDRESS))
-
 contract: setup  ## compare the services' APIs with those of the last release; a break needs a version that says so
 	@$(BIN)/python -m infra.delivery.contract
 
