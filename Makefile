@@ -42,7 +42,7 @@ format: setup  ## let ruff rewrite what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-up: setup  ## start Prefect server, worker, deployments and MLflow; Ctrl-C stops them
+up: setup  ## start all parts on this machine: schedules, services, pages; Ctrl-C stops them
 	@$(BIN)/har up
 
 lock: setup  ## compile the pinned requirements

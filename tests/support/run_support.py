@@ -39,10 +39,10 @@ def ingest(**options: Any) -> IngestReport:
 
 
 def score(**options: Any) -> ScoreReport:
-    from bentos.batch.client import BatchService
+    from bentos.batch.client import connect
     from har.jobs.score import score as job
 
-    return job(open_project(), **{"connect": BatchService, **options})
+    return job(open_project(), **{"connect": connect, **options})
 
 
 def collect(**options: Any) -> CollectReport:
