@@ -301,7 +301,7 @@ class Images(_Section):
 
     engine: Literal["docker", "podman", "buildah"] = "docker"
     """The program that builds and runs them; where it does not answer, another one is used. ENGINE overrides it."""
-    registry: str = Field("", pattern=r"^([a-z0-9][a-z0-9.-]*(:[0-9]+)?(/[a-z0-9][a-z0-9._-]*)*)?$")
+    registry: str = Field(default="", pattern=r"^([a-z0-9][a-z0-9.-]*(:[0-9]+)?(/[a-z0-9][a-z0-9._-]*)*)?$")
     """Prefix of the images' names, such as "ghcr.io/our-team". PREFIX overrides it."""
 
 
