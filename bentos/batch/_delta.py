@@ -75,7 +75,7 @@ class DeltaLog:
             except ValueError:
                 day = None
             subject = values.get("subject")
-            if types != (pl.Date, pl.String) or day is None or subject is None:
+            if types[0] != pl.Date or types[1] != pl.String or day is None or subject is None:
                 raise MalformedRowError(
                     where="date",
                     expected="a date and a subject in every partition",

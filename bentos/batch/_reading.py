@@ -209,7 +209,7 @@ def _read(log: DeltaLog, paths: list[Path], columns: list[str]) -> pl.DataFrame:
             size = path.stat().st_size
             if size != log.sizes[path]:
                 raise _damaged(ValueError(f"{path.name}: {size} bytes instead of {log.sizes[path]}"))
-        return pl.read_parquet(paths, columns=columns, hive_partitioning=False, glob=False).cast(dict(schema))
+        return pl.read_parquet(paths, columns=columns, hive_partitioning=False, glob=False).cast(schema)
     except _POLARS as error:
         raise _damaged(error) from error
 

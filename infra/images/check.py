@@ -14,7 +14,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -244,12 +244,8 @@ def main() -> None:
         for box, image in chosen_images(settings, options.images).items():
             engine.require_image(image)
             print(f"Trying {image} …", file=sys.stderr, flush=True)
-            check: Callable[[], dict[str, Any]] = (
-                (lambda image=image: check_train(engine, image, settings.root))
-                if box == "train"
-                else (lambda box=box, image=image: check_service(engine, box, image))
-            )
-            found = check()
+            train = box == "train"
+            found = check_train(engine, image, settings.root) if train else check_service(engine, box, image)
             figures.add(settings, {f"{box}_image": image, **found})
             print(f"{image}: as it should be; " + ", ".join(f"{name} {value}" for name, value in found.items()))
 

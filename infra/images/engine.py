@@ -109,7 +109,7 @@ class Engine:
     def size_mb(self, image: str) -> float:
         """Size of all its layers, uncompressed, in MB (10^6 bytes)."""
         self.require_running()
-        return round(self.inspect(image)["Size"] / 1e6, 1)
+        return round(float(self.inspect(image)["Size"]) / 1e6, 1)
 
     @contextmanager
     def container(self, image: str, *arguments: str, command: Sequence[str] = ()) -> Iterator[str]:

@@ -12,7 +12,7 @@ from har.errors import PackagingError
 from har.files import temporary_folder
 from infra.images.engine import Engine
 
-RUNNER = ("pytest", "pluggy", "iniconfig", "pytest-timeout")
+RUNNER = ("pytest", "pluggy", "iniconfig")
 """What runs the tests; it is lent to the container and not in the image."""
 
 
@@ -41,7 +41,8 @@ def require_loop(engine: Engine, image: str, root: Path, options: Sequence[str])
         lend(folder / "runner")
         shutil.copytree(tests / "smoke", folder / "smoke", ignore=shutil.ignore_patterns("__pycache__"))
         (folder / "pytest.ini").write_text(
-            "[pytest]\nmarkers =\n  stack: starts servers\n  release: nightly\naddopts = --import-mode=importlib\n"
+            "[pytest]\nmarkers =\n  stack: starts servers\n  release: nightly\n  timeout: not kept here\n"
+            "addopts = --import-mode=importlib\n"
         )
         _open_for_reading(folder)
         mounts = [

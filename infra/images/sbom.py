@@ -120,7 +120,8 @@ def counted(printed: str, messages: str, expected: int) -> dict[str, Any]:
         rows: list[dict[str, Any]] = json.loads(printed)["dependencies"]
     except (ValueError, KeyError, TypeError):
         lines = [line for line in messages.strip().splitlines() if line.strip()]
-        return _not_audited(lines[-1][:300] if lines else "pip-audit said nothing")
+        said = lines[-1].removeprefix("ERROR:pip_audit._cli:")[:300] if lines else "nothing"
+        return _not_audited(f"no database was reached, or it does not know a package; pip-audit said: {said}")
     audited = [row for row in rows if "vulns" in row and "skip_reason" not in row]
     if len(audited) < expected:
         return _not_audited(f"pip-audit looked up {len(audited)} of {expected} packages")

@@ -53,7 +53,7 @@ def document(listing: dict[str, Any]) -> str:
     bom.metadata.timestamp = datetime.fromisoformat(listing["created"])
     bom.serial_number = uuid.uuid5(uuid.NAMESPACE_URL, json.dumps(listing, sort_keys=True))
     bom.register_dependency(image, parts)
-    text = JsonV1Dot6(bom).output_as_string(indent=1)
+    text: str = JsonV1Dot6(bom).output_as_string(indent=1)
     fault = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
     if fault is not None:
         sys.exit(f"the document does not fit the schema of CycloneDX 1.6: {fault}")

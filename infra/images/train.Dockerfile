@@ -42,6 +42,7 @@ ARG COMMIT=""
 ARG VERSION=""
 ARG CREATED=""
 ARG NAME=har
+ARG BASE
 RUN groupadd --gid 1034 har && useradd --uid 1034 --gid 1034 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin har
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /srv/har /srv/har
@@ -65,7 +66,8 @@ LABEL org.opencontainers.image.title="${NAME}-train" \
       org.opencontainers.image.description="Flows, jobs and Prefect's worker." \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${COMMIT}" \
-      org.opencontainers.image.created="${CREATED}"
+      org.opencontainers.image.created="${CREATED}" \
+      org.opencontainers.image.base.name="${BASE}"
 USER 1034:1034
 # Of the worker; a container that runs something else brings a check of its own.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s \

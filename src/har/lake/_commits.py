@@ -20,7 +20,8 @@ from urllib.parse import unquote
 from har.errors import LakeDamageError, LakeError, reason
 from har.files import write_atomically
 from har.lake._sums import Sums
-from har.lake._where import Partition, in_order
+from har.lake._where import in_order
+from har.schema import Partition
 
 _KEPT = 20
 """Commits in the record; a crash loses those of its last half minute."""

@@ -16,7 +16,8 @@ import polars as pl
 from har.errors import LakeDamageError
 from har.lake._lake import Lake
 from har.lake._table import Table
-from har.lake._where import Partition, in_order
+from har.lake._where import in_order
+from har.schema import Partition
 
 _LOOKS = 4
 _PAUSE_S = 1.0

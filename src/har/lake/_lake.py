@@ -9,7 +9,6 @@ import polars as pl
 
 from har.errors import NotEnoughDataError
 from har.lake._table import Table
-from har.lake._where import Partition
 from har.schema import (
     DECISIONS,
     DRIFT,
@@ -20,6 +19,7 @@ from har.schema import (
     RECORDINGS,
     REQUESTS,
     SCORES,
+    Partition,
     canonical_schema,
 )
 

@@ -12,7 +12,8 @@ from deltalake import DeltaTable
 from har.errors import LakeDamageError
 from har.lake._commits import Commits
 from har.lake._reader import File, Reader
-from har.lake._where import Partition, in_order
+from har.lake._where import in_order
+from har.schema import Partition
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)

@@ -15,7 +15,8 @@ from polars.exceptions import PanicException, PolarsError
 
 from har.errors import LakeDamageError, LakeError, reason
 from har.lake._sums import Sums, crc32
-from har.lake._where import Partition, in_order
+from har.lake._where import in_order
+from har.schema import Partition
 
 File = dict[str, Any]
 """The log's entry for a file: path (absolute), size_bytes, modification_time, num_records, null_count.…, min.…"""

@@ -18,7 +18,8 @@ from har.lake._keys import Added, hashes
 from har.lake._lock import TableLock
 from har.lake._readable import ReadableTable
 from har.lake._reader import File
-from har.lake._where import Partition, either, in_order, ordered, partitions_of, ranges, sql
+from har.lake._where import either, in_order, ordered, partitions_of, ranges, sql
+from har.schema import Partition
 
 _LOCK_TIMEOUT_S = 60.0
 _COMMIT_ATTEMPTS = 5
