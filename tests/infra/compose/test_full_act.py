@@ -191,6 +191,22 @@ def test_another_folder_does_not_take_the_stack_over(system: Trial, tmp_path: Pa
     assert not (tmp_path / ".stack/secrets").exists()
 
 
+def test_two_stacks_run_side_by_side(system: Trial, tmp_path: Path) -> None:
+    with trial(tmp_path) as other:
+        other.must("up", "--profile", "monitoring")
+        assert system.stack.part("prometheus").healthy and other.stack.part("prometheus").healthy
+        assert system.stack.part("prometheus").container != other.stack.part("prometheus").container
+        assert not set(system.stack.traces()) & set(other.stack.traces())
+    assert not other.stack.traces() and system.stack.part("prometheus").healthy
+
+
+def test_a_port_that_is_taken_is_named(system: Trial, tmp_path: Path) -> None:
+    with trial(tmp_path) as other:
+        other.variables["STACK_PROMETHEUS_PORT"] = system.variables["STACK_PROMETHEUS_PORT"]
+        done = other.run("up", "--profile", "monitoring")
+        assert done.returncode == 1 and "make stack STACK_PROMETHEUS_PORT=" in done.stderr, done.stderr
+
+
 def test_an_open_secret_keeps_the_stack_from_starting(system: Trial) -> None:
     path = system.stack.state.secrets / "mlflow_db_password"
     path.chmod(0o644)
