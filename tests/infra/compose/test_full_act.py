@@ -9,6 +9,8 @@ import shutil
 import signal
 import subprocess
 import time
+import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from stack_support import NAME, Trial, trial
+from stack_support import NAME, Trial, expressions, trial
 
 from har.sample import replay, replay_round
 from har.settings import load_settings
@@ -100,15 +102,31 @@ def test_pages_ask_for_the_login_and_answer_to_their_names_only(system: Trial) -
             urllib.request.urlopen(address, timeout=10)
 
 
+def _figures(system: Trial, expression: str) -> list[dict[str, Any]]:
+    query = urllib.parse.urlencode({"query": expression})
+    address = f"http://127.0.0.1:{system.variables['STACK_PROMETHEUS_PORT']}/api/v1/query?{query}"
+    with urllib.request.urlopen(address, timeout=10) as answer:
+        found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
+    return found
+
+
 def test_figures_of_every_box_arrive(system: Trial) -> None:
-    address = f"http://127.0.0.1:{system.variables['STACK_PROMETHEUS_PORT']}/api/v1/query?query=up"
+    expected = dict.fromkeys(("prometheus", "online", "batch", "haproxy"), "1")
 
     def all_up() -> bool:
-        with urllib.request.urlopen(address, timeout=10) as answer:
-            found = {row["metric"]["job"]: row["value"][1] for row in json.load(answer)["data"]["result"]}
-        return found == dict.fromkeys(("prometheus", "online", "batch", "haproxy"), "1")
+        return {row["metric"]["job"]: row["value"][1] for row in _figures(system, "up")} == expected
 
     system.wait_until(all_up, "all targets up", 120)
+
+
+@pytest.mark.parametrize("expression", expressions())
+def test_a_chart_has_figures(system: Trial, expression: str) -> None:
+    def shown() -> bool:
+        assert _ask(system, "/predict", {"windows": _windows(1)})[0] == 200
+        found = _figures(system, expression)
+        return bool(found) and not any(row["value"][1] == "NaN" for row in found)
+
+    system.wait_until(shown, "figures of the last minutes", 120)
 
 
 @pytest.mark.parametrize("service", ALL)

@@ -1,4 +1,4 @@
-"""What runs inside the containers: files arrive whole, volumes get their owner, the first process collects the others."""
+"""What runs inside the containers: files arrive whole, volumes get their owner, the first process reaps the others."""
 
 from __future__ import annotations
 
