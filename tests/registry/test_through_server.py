@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from subprocess import Popen
 
 import pytest
 from tests_support import example_recipe
@@ -17,7 +15,8 @@ from tests_support import example_recipe
 from har.errors import ModelError, RegistryError
 from har.registry import Registry
 from har.registry._backend import DATABASE
-from infra.compose.inside._waiting import wait_for_answer
+from infra.local.child import Child
+from infra.local.server import wait_for
 
 pytestmark = pytest.mark.stack
 
@@ -32,18 +31,22 @@ def server(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     files = tmp_path / "files"
     variables = {"MLFLOW_BACKEND_STORE_URI": f"sqlite:///{folder / DATABASE}", "STACK_LOGIN": "har:pass/word"}
     arguments = ["--bind=127.0.0.1", f"--port={port}", f"--artifacts={files}", "--serve-artifacts", "--host=mlflow"]
-    child = Popen([sys.executable, "-m", "infra.local.serve_mlflow", *arguments], env={**os.environ, **variables})
+    child = Child(
+        "MLflow",
+        ["infra.local.serve_mlflow", *arguments],
+        environment={**os.environ, **variables},
+        log=tmp_path / "mlflow.log",
+    )
     address = f"http://127.0.0.1:{port}"
     try:
-        wait_for_answer(f"{address}/health", 120)
+        wait_for(child, f"{address}/health", 120)
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "har")
         monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "pass/word")
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         yield files
     finally:
-        child.terminate()
-        child.wait(30)
+        child.stop()
 
 
 def test_versions_files_and_hashes_work_through_a_server(
