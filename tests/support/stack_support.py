@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -86,6 +87,14 @@ class Trial:
         while not happened():
             assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
             time.sleep(1)
+
+
+def expressions() -> list[str]:
+    """Every expression of the dashboards."""
+    folder = PROJECT / "infra/compose/grafana/dashboards"
+    dashboards = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+    panels = [panel for dashboard in dashboards for panel in dashboard["panels"]]
+    return [target["expr"] for panel in panels for target in panel["targets"]]
 
 
 def engine_or_skip() -> Engine:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -59,7 +60,7 @@ def test_a_lasting_service_is_watched_limited_and_nobody(name: str) -> None:
     assert service["user"] == f"{USER}:{USER}" and "cap_add" not in service
     assert service["restart"] == "unless-stopped"
     assert service["healthcheck"]["test"][0] == "CMD" and service["healthcheck"]["start_period"]
-    assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory", "pids"}
+    assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory"} and service["pids_limit"] > 0
 
 
 def test_only_the_service_that_hands_over_files_is_root() -> None:
@@ -138,6 +139,13 @@ def test_prometheus_configuration_is_valid_and_asks_services_that_exist() -> Non
         pytest.skip("promtool is not installed")
     done = subprocess.run(["promtool", "check", "config", path], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_charts_ask_the_database_that_is_there() -> None:
+    source = yaml.safe_load((FOLDER / "grafana/provisioning/datasources/prometheus.yaml").read_text())["datasources"][0]
+    dashboards = [json.loads(path.read_text()) for path in (FOLDER / "grafana/dashboards").glob("*.json")]
+    used = {panel["datasource"]["uid"] for dashboard in dashboards for panel in dashboard["panels"]}
+    assert used == {source["uid"]} and source["url"] == "http://prometheus:9090"
 
 
 class _Engine:

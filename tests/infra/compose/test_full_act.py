@@ -9,6 +9,8 @@ import shutil
 import signal
 import subprocess
 import time
+import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from stack_support import NAME, Trial, trial
+from stack_support import NAME, Trial, expressions, trial
 
 from har.sample import replay, replay_round
 from har.settings import load_settings
@@ -100,15 +102,31 @@ def test_pages_ask_for_the_login_and_answer_to_their_names_only(system: Trial) -
             urllib.request.urlopen(address, timeout=10)
 
 
+def _figures(system: Trial, expression: str) -> list[dict[str, Any]]:
+    query = urllib.parse.urlencode({"query": expression})
+    address = f"http://127.0.0.1:{system.variables['STACK_PROMETHEUS_PORT']}/api/v1/query?{query}"
+    with urllib.request.urlopen(address, timeout=10) as answer:
+        found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
+    return found
+
+
 def test_figures_of_every_box_arrive(system: Trial) -> None:
-    address = f"http://127.0.0.1:{system.variables['STACK_PROMETHEUS_PORT']}/api/v1/query?query=up"
+    expected = dict.fromkeys(("prometheus", "online", "batch", "haproxy"), "1")
 
     def all_up() -> bool:
-        with urllib.request.urlopen(address, timeout=10) as answer:
-            found = {row["metric"]["job"]: row["value"][1] for row in json.load(answer)["data"]["result"]}
-        return found == dict.fromkeys(("prometheus", "online", "batch", "haproxy"), "1")
+        return {row["metric"]["job"]: row["value"][1] for row in _figures(system, "up")} == expected
 
     system.wait_until(all_up, "all targets up", 120)
+
+
+@pytest.mark.parametrize("expression", expressions())
+def test_a_chart_has_figures(system: Trial, expression: str) -> None:
+    def shown() -> bool:
+        assert _ask(system, "/predict", {"windows": _windows(1)})[0] == 200
+        found = _figures(system, expression)
+        return bool(found) and not any(row["value"][1] == "NaN" for row in found)
+
+    system.wait_until(shown, "figures of the last minutes", 120)
 
 
 @pytest.mark.parametrize("service", ALL)
@@ -189,6 +207,22 @@ def test_another_folder_does_not_take_the_stack_over(system: Trial, tmp_path: Pa
     done = other.run("up")
     assert done.returncode == 1 and "started from another folder" in done.stderr, done.stderr
     assert not (tmp_path / ".stack/secrets").exists()
+
+
+def test_two_stacks_run_side_by_side(system: Trial, tmp_path: Path) -> None:
+    with trial(tmp_path) as other:
+        other.must("up", "--profile", "monitoring")
+        assert system.stack.part("prometheus").healthy and other.stack.part("prometheus").healthy
+        assert system.stack.part("prometheus").container != other.stack.part("prometheus").container
+        assert not set(system.stack.traces()) & set(other.stack.traces())
+    assert not other.stack.traces() and system.stack.part("prometheus").healthy
+
+
+def test_a_port_that_is_taken_is_named(system: Trial, tmp_path: Path) -> None:
+    with trial(tmp_path) as other:
+        other.variables["STACK_PROMETHEUS_PORT"] = system.variables["STACK_PROMETHEUS_PORT"]
+        done = other.run("up", "--profile", "monitoring")
+        assert done.returncode == 1 and "make stack STACK_PROMETHEUS_PORT=" in done.stderr, done.stderr
 
 
 def test_an_open_secret_keeps_the_stack_from_starting(system: Trial) -> None:
