@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from loop_support import fill
-from snapshot_support import git, make_project, put
+from snapshot_support import git, make_project, put, take
 from tests_support import example_recipe
 
 from har.errors import LabelError, SnapshotError
@@ -199,6 +199,26 @@ def test_a_recipe_keeps_its_key(tmp_path: Path) -> None:
     assert Recipe.from_json(json.loads(json.dumps(held.to_json()))) == held
     old = {name: value for name, value in recipe.to_json().items() if not name.startswith(("snapshot", "recordings"))}
     assert Recipe.from_json(old) == recipe
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("secret_access_key = hunter2", r"--unset far secret_access_key, then .*--local far secret_access_key VALUE"),
+        ("password = hunter2", "--unset far password"),
+        ("url = ssh://anna:hunter2@nas/har", "Take the password out of the address"),
+    ],
+)
+def test_a_secret_is_never_committed(tmp_path: Path, line: str, said: str) -> None:
+    project = make_project(tmp_path / "project")
+    put(project, "2024-01-01/s01_a.csv")
+    root = project.settings.root
+    (root / ".dvc").mkdir()
+    (root / ".dvc" / "config").write_text(f"[core]\n    remote = far\n['remote \"far\"']\n    {line}\n")
+    with pytest.raises(SnapshotError, match=said) as caught:
+        take(project)
+    assert "hunter2" not in str(caught.value)
+    assert git(root, "log", "--format=%s") == "as made"
 
 
 def test_before_a_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import configparser
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 
 from har.errors import SnapshotError
 from har.files import write_atomically
@@ -11,6 +13,21 @@ from har.recordings import UPLOADING
 from har.snapshots._folders import Folder
 from har.snapshots._git import Repository
 
+_SECRETS = frozenset(
+    [
+        "secret_access_key",
+        "session_token",
+        "password",
+        "passphrase",
+        "account_key",
+        "sas_token",
+        "connection_string",
+        "client_secret",
+        "gdrive_client_secret",
+        "oss_key_secret",
+        "token",
+    ]
+)
 SETUP = tuple(map(PurePosixPath, (".dvc/.gitignore", ".dvc/config", ".dvcignore")))
 """What the first snapshot commits beside the pointers."""
 
@@ -48,6 +65,33 @@ def require_ignored(repository: Repository, folders: Collection[Folder], root: P
                 got=blind[0],
                 remedy=remedy,
             )
+
+
+def require_no_secrets(root: Path) -> None:
+    """Refuse a storage secret in `.dvc/config`, which is committed.
+
+    Raises:
+        SnapshotError: it names the key, and not the value.
+    """
+    path = root / ".dvc" / "config"
+    config = configparser.ConfigParser(interpolation=None, strict=False)
+    try:
+        config.read_string(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, configparser.Error, UnicodeDecodeError):
+        return  # DVC itself says what is wrong with it
+    for section in config.sections():
+        name = section.strip("'").removeprefix("remote ").strip('"')
+        for key, value in config.items(section):
+            if key in _SECRETS or (key in ("url", "endpointurl", "proxy") and urlsplit(value.strip("'\"")).password):
+                raise SnapshotError(
+                    where=f"{path}, {section}, {key}",
+                    expected="no secret in a file that git tracks",
+                    got="one",
+                    remedy=f"Move it to .dvc/config.local: dvc remote modify --unset {name} {key}, then "
+                    f"dvc remote modify --local {name} {key} VALUE."
+                    if key in _SECRETS
+                    else f"Take the password out of the address: dvc remote modify --local {name} password VALUE.",
+                )
 
 
 def _lines(path: Path) -> set[str]:

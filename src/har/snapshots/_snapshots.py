@@ -25,7 +25,7 @@ from har.snapshots._objects import Objects
 from har.snapshots._pointer import Pointer
 from har.snapshots._restore import Restored, carry_out, plan, require_saved
 from har.snapshots._results import Snapshot, Taken
-from har.snapshots._setup import SETUP, ignore_patterns, require_ignored
+from har.snapshots._setup import SETUP, ignore_patterns, require_ignored, require_no_secrets
 
 SUBJECT = "Snapshot: "
 """Begins the subject of a snapshot's commit."""
@@ -71,6 +71,7 @@ class Snapshots:
         with self._locked(repository):
             repository.require_a_branch()
             require_ignored(repository, folders, self._root)
+            require_no_secrets(self._root)
             dvc = Dvc(self._root)
             dvc.set_up(repository.top.parent / f"{repository.top.name}-dvc")
             ignore_patterns(self._root, folders)
