@@ -1,8 +1,8 @@
 """Whether one JSON schema takes all that another one takes: (old, new) of requests, (new, old) of answers turned round.
 
 Only what the services' documents use is judged. A keyword that is not known here counts as broken when it changes, so
-that a new kind of rule is never passed over. Packages for this on PyPI compare paths, fields and types alone, or take no
-`prefixItems`; limits, lists of values and content types are what a model's retraining changes.
+that a new kind of rule is never passed over. Packages for this on PyPI compare paths, fields and types alone, or take
+no `prefixItems`; limits, lists of values and content types are what a change of har.toml changes.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from har.errors import PackagingError, ReleaseError
+from infra.delivery._sites import Containers
 from infra.delivery._step import RESULTS, write_json
 from infra.delivery.candidate import Candidate
 from infra.delivery.service_image import Image, build_image
@@ -80,3 +81,22 @@ def test_a_release_needs_a_reason() -> None:
     )
     assert done.returncode == 2
     assert "--why: expected a reason, for the log of releases, but got none" in done.stderr
+
+
+def test_a_stack_that_does_not_run_takes_nothing(
+    project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    site = Containers(project, None, "podman", "http://127.0.0.1:1")
+    assert site.serving() == ""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ReleaseError, match="image a-online:v1-00000000: was not taken by the stack"):
+        site.switch("a-online:v1-00000000")
+
+
+def test_the_stack_says_which_image_it_serves(project: Path) -> None:
+    (project / ".stack").mkdir()
+    images = "STACK_TRAIN_IMAGE=a-train:1\nSTACK_ONLINE_IMAGE=team/a-online:v3-00000000\n"
+    (project / ".stack" / "images.env").write_text(images)
+    site = Containers(project, None, "podman", "http://127.0.0.1:1")
+    assert site.serving() == "team/a-online:v3-00000000"
+    assert site.history.path == project / ".stack" / "releases.jsonl"
