@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from prefect.logging import disable_run_logger
 from run_support import ingest, score, train
 from serving_support import listening
 from starlette.applications import Starlette
@@ -23,12 +25,14 @@ from starlette.routing import Route
 from tests_support import write_recording
 
 from bentos.batch.client import BatchService
+from flows.score import _connect
 from har.errors import ModelMismatchError, RequestError, ServiceError
 from har.inference import MagnitudeRule, Package
 from har.monitoring.profiles import Profile
 from har.project import open_project
 from har.settings import Settings, load_settings
 from infra.bentoml.store import environment, serving
+from infra.local.services import BATCH_VARIABLE
 
 ROOT = Path(__file__).parents[2]
 
@@ -155,3 +159,36 @@ def test_only_temporary_failures_are_retried(
         monkeypatch.setenv("HAR_SCORING__SERVICE", address)
         with pytest.raises(kind):
             BatchService(load_settings(), 1).require_champion()
+
+
+def offered_by(version: int, settings: Settings) -> Starlette:
+    """A batch service that says that it has this version."""
+    model = {"version": version, "length": settings.length, "stride": settings.stride}
+    model |= {"rate_hz": settings.sensors.rate_hz, "channels": list(settings.sensors.channels)}
+
+    async def answer(_: Request) -> Response:
+        return Response(json.dumps(model), media_type="application/json")
+
+    return Starlette(routes=[Route("/model", answer)])
+
+
+def test_the_stacks_service_is_used_while_it_has_the_champion(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load_settings()
+    with disable_run_logger():
+        monkeypatch.delenv(BATCH_VARIABLE, raising=False)
+        assert _connect(settings, 1, ()) is None
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            nobody = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        monkeypatch.setenv(BATCH_VARIABLE, nobody)
+        assert _connect(settings, 1, ()) is None
+        with listening(offered_by(2, settings)) as address:
+            monkeypatch.setenv(BATCH_VARIABLE, address)
+            assert _connect(settings, 1, ()) is None
+            used = _connect(settings, 2, ("accel_x.mean",))
+            assert used is not None
+            assert (used.address, used.version, used.features, used.required) == (address, 2, ("accel_x.mean",), False)
+        # What har.toml names must answer: it is not passed over.
+        monkeypatch.setenv("HAR_SCORING__SERVICE", nobody)
+        named = _connect(load_settings(), 1, ())
+        assert named is not None
+        assert (named.address, named.required) == (nobody, True)

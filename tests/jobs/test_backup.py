@@ -159,6 +159,7 @@ def test_backups_while_others_write_are_consistent(full: Project, tmp_path: Path
     assert rows == sorted(rows)
 
 
+@pytest.mark.stack
 def test_a_killed_backup_leaves_nothing_that_looks_whole(full: Project, tmp_path: Path) -> None:
     target = tmp_path / "backups"
     target.mkdir()

@@ -2,66 +2,25 @@
 
 from __future__ import annotations
 
-import getpass
 import os
-import shutil
-import signal
-import socket
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
+from postgres_support import postgres
 
-from har.errors import NoChampionError
+from har.errors import BackupError, NoChampionError
 from har.project import use_tracking
-from har.registry import Registry
+from har.registry import DUMP, Registry, load_dump
 
 pytestmark = pytest.mark.stack
 
 
-def _server_program(name: str) -> str | None:
-    """The program of a Postgres server; Debian keeps it off the PATH."""
-    found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
-    return str(found[-1]) if found else shutil.which(name)
-
-
 @pytest.fixture
-def database(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of a Postgres of our own: a free port, a folder that is deleted with it."""
-    initdb, postgres = _server_program("initdb"), _server_program("postgres")
-    if initdb is None or postgres is None:
-        pytest.skip("needs Postgres (apt-get install postgresql)")
-    # It refuses to run as root, and pytest's folders are closed to other users.
-    user = "postgres" if os.getuid() == 0 else getpass.getuser()
-    with socket.socket() as chosen:
-        chosen.bind(("127.0.0.1", 0))
-        port = chosen.getsockname()[1]
-    folder = Path(tempfile.mkdtemp(prefix="har-postgres-"))
-    shutil.chown(folder, user)
-    try:
-        subprocess.run(
-            [initdb, "--pgdata", folder / "data", "--username=har", "--auth=trust", "--no-sync"],
-            user=user,
-            cwd=folder,
-            check=True,
-            capture_output=True,
-        )
-        command = [postgres, "-D", folder / "data", "-h", "127.0.0.1", "-p", str(port), "-k", folder, "-F"]
-        with subprocess.Popen(
-            command, user=user, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        ) as server:
-            try:
-                assert server.stdout is not None
-                assert any(b"ready to accept connections" in line for line in server.stdout)
-                yield f"postgresql+psycopg://har@127.0.0.1:{port}/postgres"
-            finally:
-                # A fast shutdown: the polite one waits for MLflow's pool of connections.
-                server.send_signal(signal.SIGINT)
-                server.communicate(timeout=30)
-    finally:
-        shutil.rmtree(folder)
+def database() -> Iterator[str]:
+    with postgres() as address:
+        yield address
 
 
 @pytest.fixture
@@ -88,3 +47,26 @@ def test_versions_and_champions_live_in_the_database(registry: Registry, registe
     elsewhere.rollback(reason="worse after all", who="test")
     assert registry.champion().number == 1
     assert not list(registry.folder.glob("*.db"))
+
+
+@pytest.mark.timeout(120)
+def test_a_dump_comes_back_into_an_empty_database(
+    registry: Registry, register, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(0)
+    registry.promote(1, reason="the first", who="test")
+    with registry.held_still():
+        registry.copy_database(tmp_path)
+    with pytest.raises(BackupError, match="expected an empty database"):
+        load_dump(tmp_path / DUMP)
+    here = os.environ["MLFLOW_TRACKING_URI"]
+    with psycopg.connect(here.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute("CREATE DATABASE another")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", here.replace("/postgres", "/another"))
+    load_dump(tmp_path / DUMP)
+    restored = Registry(registry.folder, "wrist")
+    assert restored.champion().number == 1
+    assert restored.verify() == 1
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql+psycopg://har@127.0.0.1:9/nowhere")
+    with pytest.raises(BackupError, match=r"pg_dump failed: .*Connection refused"):
+        registry.copy_database(tmp_path)

@@ -11,9 +11,10 @@ import io
 import json
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from har.errors import BackupError, HarError, StorageError, reason
 from har.files import replacing
@@ -125,15 +126,16 @@ def read_contents(path: Path) -> Contents:
     """
     found: dict[str, tuple[int, str]] = {}
     contents: Contents | None = None
-    for name, size, stream in _members(path):
-        if contents is not None:
-            raise _damaged(path, f"the file {name!r} after the list")
-        if name == _LIST:
-            if size > _LARGEST_LIST:
-                raise _damaged(path, f"a list of {size} bytes")
-            contents = _parse(path, stream.read())
-        else:
-            found[name] = size, _sha256(stream)
+    with _reading(path):
+        for name, size, stream in _members(path):
+            if contents is not None:
+                raise _damaged(path, f"the file {name!r} after the list")
+            if name == _LIST:
+                if size > _LARGEST_LIST:
+                    raise _damaged(path, f"a list of {size} bytes")
+                contents = _parse(path, stream.read())
+            else:
+                found[name] = size, _sha256(stream)
     if contents is None:
         raise _damaged(path, "no list at its end: it is cut short, or no backup")
     for name in [*contents.files, *found]:
@@ -155,36 +157,42 @@ def unpack(path: Path, contents: Contents, place: Callable[[str], Path | None]) 
         BackupError: a file in the backup is not what it was at `read_contents`.
         OSError: the disk refuses.
     """
-    for name, size, stream in _members(path):
-        target = place(name) if name in contents.files else None
-        if target is None:
-            continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        digest = hashlib.sha256()
-        with target.open("xb") as file:
-            while block := stream.read(_BLOCK):
-                digest.update(block)
-                file.write(block)
-        if (size, digest.hexdigest()) != contents.files[name]:
-            raise _damaged(path, f"the file {name!r}, which changed while the backup was read")
+    with _reading(path):
+        for name, size, stream in _members(path):
+            target = place(name) if name in contents.files else None
+            if target is None:
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            digest = hashlib.sha256()
+            with target.open("xb") as file:
+                while block := stream.read(_BLOCK):
+                    digest.update(block)
+                    file.write(block)
+            if (size, digest.hexdigest()) != contents.files[name]:
+                raise _damaged(path, f"the file {name!r}, which changed while the backup was read")
 
 
-def _members(path: Path) -> Iterator[tuple[str, int, BinaryIO]]:
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
     try:
-        with tarfile.open(path, "r:") as archive:
-            for member in archive:
-                pure = PurePosixPath(member.name)
-                if not member.isreg() or pure.is_absolute() or ".." in pure.parts or str(pure) != member.name:
-                    raise _damaged(path, f"the entry {member.name!r}, which is no plain file below the project")
-                stream = archive.extractfile(member)
-                assert stream is not None  # noqa: S101  it is a plain file
-                yield member.name, member.size, stream  # type: ignore[misc]
+        yield
     except (tarfile.TarError, EOFError) as error:
         raise _damaged(path, reason(error)) from error
     except (FileNotFoundError, IsADirectoryError) as error:
         raise BackupError(
             where=str(path), expected="a backup", got=reason(error), remedy="Name a file that `har backup` wrote."
         ) from error
+
+
+def _members(path: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
+    with tarfile.open(path, "r:") as archive:
+        for member in archive:
+            pure = PurePosixPath(member.name)
+            if not member.isreg() or pure.is_absolute() or ".." in pure.parts or str(pure) != member.name:
+                raise _damaged(path, f"the entry {member.name!r}, which is no plain file below the project")
+            stream = archive.extractfile(member)
+            assert stream is not None  # noqa: S101  it is a plain file
+            yield member.name, member.size, stream
 
 
 def _parse(path: Path, text: bytes) -> Contents:
@@ -203,7 +211,7 @@ def _parse(path: Path, text: bytes) -> Contents:
         raise _damaged(path, "a list that cannot be read") from error
 
 
-def _sha256(stream: BinaryIO) -> str:
+def _sha256(stream: IO[bytes]) -> str:
     digest = hashlib.sha256()
     while block := stream.read(_BLOCK):
         digest.update(block)
