@@ -128,7 +128,8 @@ def _renew(options: argparse.Namespace) -> int:
 
 
 def _stack() -> Stack:
-    return Stack.open(*_project())
+    settings = load_settings()
+    return Stack.open(settings.root, settings.project.name, engine=settings.images.engine)
 
 
 def _project() -> tuple[Path, str]:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from har.errors import ServerError
 from har.files import temporary_folder
+from har.settings import load_settings
 from infra.compose.engine import output
 from infra.compose.release import release
 from infra.compose.stack import Stack
@@ -35,7 +36,7 @@ def refresh(stack: Stack, console: Console, *, base: str = "") -> int:
     """
     command = ["python", "-m", "infra.compose.inside.run", "python", "-m", "infra.compose.inside.packaged"]
     packaged: dict[str, str] = json.loads(stack.answer_of("worker", command).splitlines()[-1])
-    prefix = os.environ.get("PREFIX", "")
+    prefix = os.environ.get("PREFIX", load_settings(stack.root).images.registry)
     wanted = {box: f"{prefix.rstrip('/')}/{packaged[box]}" if prefix else packaged[box] for box in ("batch", "online")}
     missing = [box for box, image in wanted.items() if output([stack.engine.name, "image", "inspect", image])[0]]
     if missing:
@@ -53,7 +54,7 @@ def refresh(stack: Stack, console: Console, *, base: str = "") -> int:
 
 def _current(stack: Stack) -> Stack:
     """The stack as the last release left it."""
-    return Stack.open(stack.root, stack.name)
+    return Stack.open(stack.root, stack.name, engine=stack.engine.name)
 
 
 def _build(stack: Stack, packaged: dict[str, str], boxes: list[str], base: str) -> None:

@@ -40,12 +40,13 @@ class Engine:
         return self.name == "docker" or Path("/run/systemd/system").is_dir()
 
 
-def find_engine(variables: Mapping[str, str], run: Run | None = None) -> Engine:
+def find_engine(variables: Mapping[str, str], run: Run | None = None, *, first: str = "") -> Engine:
     """The engine of this machine: the one that ENGINE names, or the first that answers.
 
     Args:
         variables: of the environment.
         run: for tests.
+        first: the one that is tried before the other, as the setting `images.engine` says.
 
     Raises:
         ServerError: there is none, it does not answer, or it has no compose program.
@@ -60,7 +61,7 @@ def find_engine(variables: Mapping[str, str], run: Run | None = None) -> Engine:
             remedy="Images can be built with others, but containers are run by these: ENGINE=podman make stack.",
         )
     problems = []
-    for name in [wanted] if wanted else ENGINES:
+    for name in [wanted] if wanted else sorted(ENGINES, key=lambda name: name != first):
         if shutil.which(name) is None:
             problems.append(f"{name} is not installed")
             continue

@@ -62,15 +62,15 @@ class Stack:
     engine: Engine
 
     @classmethod
-    def open(cls, root: Path, name: str, variables: Mapping[str, str] | None = None) -> Stack:
-        """The stack of the project in `root`.
+    def open(cls, root: Path, name: str, variables: Mapping[str, str] | None = None, *, engine: str = "") -> Stack:
+        """The stack of the project in `root`; `engine` is tried before the other one.
 
         Raises:
             SettingsError: a choice cannot be used.
             ServerError: there is no engine.
         """
         variables = os.environ if variables is None else variables
-        return cls(root, name, State.load(root, name, variables), find_engine(variables))
+        return cls(root, name, State.load(root, name, variables), find_engine(variables, first=engine))
 
     @property
     def files(self) -> list[Path]:

@@ -52,7 +52,7 @@ def build_image(root: Path, candidate: Candidate) -> Image | None:
     from infra.images.engine import find_engine
 
     try:
-        engine = find_engine(os.environ.get("ENGINE", ""))
+        engine = find_engine(first=load_settings(root).images.engine)
         engine.require_running()
     except HarError as error:
         if os.environ.get("ENGINE"):
@@ -61,7 +61,18 @@ def build_image(root: Path, candidate: Candidate) -> Image | None:
         return None
     key = candidate.online.partition(":")[2]
     done = subprocess.run(
-        [sys.executable, "-m", "infra.images", "online", "--store", str(candidate.store), "--tag", key],
+        [
+            sys.executable,
+            "-m",
+            "infra.images",
+            "online",
+            "--store",
+            str(candidate.store),
+            "--tag",
+            key,
+            "--engine",
+            engine.name,
+        ],
         cwd=root,
         stdout=subprocess.PIPE,
         text=True,

@@ -26,7 +26,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--tag", default="", help="version of the bentos; by default the newest")
     parser.add_argument("--engine", default="", help=f"{', '.join(ENGINES)}; by default the first that answers")
     parser.add_argument("--base", default=variable("BASE", ""), help="base image; by default the pinned one")
-    parser.add_argument("--prefix", default=variable("PREFIX", ""), help="such as registry.example.org/team")
+    parser.add_argument(
+        "--prefix", default=variable("PREFIX"), help="registry.example.org/team; by default images.registry"
+    )
     parser.add_argument("--torch", default=variable("TORCH") or "cpu", help="build of PyTorch: cpu, cu130 …")
     parser.add_argument("--network", default=variable("IMAGE_NETWORK", ""), help="of the build, such as host")
     options = parser.parse_args()
@@ -41,8 +43,9 @@ def main() -> None:
     options = _arguments()
     with refusals():
         settings = load_settings()
-        engine = find_engine(options.engine)
-        order = Order(settings, engine, options.base, options.prefix, options.torch, options.network)
+        engine = find_engine(options.engine, first=settings.images.engine)
+        prefix = settings.images.registry if options.prefix is None else options.prefix
+        order = Order(settings, engine, options.base, prefix, options.torch, options.network)
         store = (options.store or settings.path("bentoml")).resolve()
         built = {}
         for box in options.boxes or BOXES:

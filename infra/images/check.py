@@ -239,7 +239,7 @@ def main() -> None:
     options = parser.parse_args()
     with refusals():
         settings = load_settings()
-        engine = find_engine(options.engine)
+        engine = find_engine(options.engine, first=settings.images.engine)
         engine.require_running()
         for box, image in chosen_images(settings, options.images).items():
             engine.require_image(image)

@@ -135,11 +135,12 @@ class Engine:
         return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, env=variables)
 
 
-def find_engine(wanted: str = "") -> Engine:
+def find_engine(wanted: str = "", *, first: str = "") -> Engine:
     """The engine to use.
 
     Args:
-        wanted: its name; "": the variable ENGINE, else the first of `ENGINES` that answers.
+        wanted: its name; "": the variable ENGINE, else the first that answers.
+        first: the one that is tried before the others of `ENGINES`, as the setting `images.engine` says.
 
     Raises:
         PackagingError: there is none, or the wanted one does not answer.
@@ -153,7 +154,7 @@ def find_engine(wanted: str = "") -> Engine:
             remedy="Name one of these, or leave it out: the first that answers is used.",
         )
     tried = {}
-    for name in [wanted] if wanted else ENGINES:
+    for name in [wanted] if wanted else sorted(ENGINES, key=lambda name: name != first):
         tried[name] = _silence(name)
         if not tried[name]:
             return Engine(name)
