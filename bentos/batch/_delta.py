@@ -110,6 +110,8 @@ def read_log(folder: Path) -> DeltaLog:
                 raise _damaged(f"version {version} is missing in its log")
             for line in commits[version].read_text(encoding="utf-8").splitlines():
                 _apply(table, json.loads(line))
+    except NotARecordingError:
+        raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError, pl.exceptions.PolarsError) as error:
         raise _damaged(f"{type(error).__name__}: {error}") from error
     if not table.schema:

@@ -122,8 +122,8 @@ def remove_a_file(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (set_in("protocol", minReaderVersion=3, readerFeatures=["v2Checkpoint"]), "v2Checkpoint"),
-        (set_in("protocol", minReaderVersion=2), "column mapping"),
+        (set_in("protocol", minReaderVersion=3, readerFeatures=["v2Checkpoint"]), "^path: .*v2Checkpoint"),
+        (set_in("protocol", minReaderVersion=2), "^path: .*column mapping"),
         (set_in("protocol", minReaderVersion=4), "version 4"),
         (set_in("add", deletionVector={"storageType": "u", "pathOrInlineDv": "x"}), "deletion vector"),
         (set_in("add", path="s3://bucket/part.parquet"), "s3://bucket"),
@@ -152,5 +152,6 @@ def test_an_empty_folder_and_a_file_are_no_tables(tmp_path: Path) -> None:
     (tmp_path / "empty" / "_delta_log").mkdir(parents=True)
     (tmp_path / "file").write_text("x")
     for name in ("empty", "file", "absent"):
-        with pytest.raises(NotARecordingError, match="a Delta table, but got none"):
+        with pytest.raises(NotARecordingError, match="^path: expected a Delta table, but got none") as refused:
             read_log(tmp_path / name)
+        assert refused.value.where == "path"
