@@ -13,7 +13,8 @@ def main() -> None:
     """Upgrade the database; one that is up to date stays as it is."""
     from mlflow.store.db.utils import _upgrade_db, create_sqlalchemy_engine_with_retry
 
-    _upgrade_db(create_sqlalchemy_engine_with_retry(database("psycopg", "mlflow")))
+    engine = create_sqlalchemy_engine_with_retry(database("psycopg", "mlflow"))  # type: ignore[no-untyped-call]
+    _upgrade_db(engine)  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":
