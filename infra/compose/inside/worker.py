@@ -33,10 +33,10 @@ def main() -> None:
     os.environ.update(client_environment())
     os.makedirs(os.environ["TMPDIR"], exist_ok=True)  # noqa: PTH103  a string of the environment
     wait_for_answer(f"{os.environ['PREFECT_API_URL']}/health")
-    _require("creating the work pool", subprocess.run(_POOL, check=False).returncode)
     deployed = Path(os.environ.get("HAR_ROOT", ".")) / ".prefect" / "deployed"
     first = not deployed.exists()
     if first:
+        _require("creating the work pool", subprocess.run(_POOL, check=False).returncode)
         _require("deploying", subprocess.run(_DEPLOY, check=False).returncode)
         deployed.touch()
     if left := end_runs_of(WORK_POOL):
