@@ -37,13 +37,14 @@ class Repository:
         self._root = root
         top = self._run("rev-parse", "--show-toplevel")
         if top is None or top.returncode:
+            said = "no git command" if top is None else _last_line(top.stderr)
+            make = "Make one in the project's folder: git init && git add --all && git commit -m 'As it is'."
+            absent = "not a git repository" in said
             raise SnapshotError(
                 where=str(root),
                 expected="a git repository, which keeps the pointers to the data",
-                got="no git command" if top is None else _last_line(top.stderr),
-                remedy="Install git."
-                if top is None
-                else "Make one in the project's folder: git init && git add --all && git commit -m 'As it is'.",
+                got="none" if absent else said,
+                remedy="Install git." if top is None else make if absent else "Mend what git names: git status.",
             )
         self.top = Path(top.stdout.removesuffix("\n"))
         self._prefix = self._text("rev-parse", "--show-prefix").removesuffix("\n")
@@ -232,5 +233,7 @@ class Repository:
 
 
 def _last_line(text: str) -> str:
+    """What git said at last, or its last complaint; advice may follow that."""
     lines = text.strip().splitlines()
-    return lines[-1].removeprefix("fatal: ").removeprefix("error: ") if lines else "no message"
+    complaints = [line for line in lines if line.startswith(("fatal: ", "error: "))]
+    return (complaints or lines or ["no message"])[-1].removeprefix("fatal: ").removeprefix("error: ")
