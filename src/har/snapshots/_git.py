@@ -69,11 +69,25 @@ class Repository:
             )
         return found.stdout.strip()
 
+    def require_a_commit(self) -> None:
+        """Refuse a repository without a commit.
+
+        Raises:
+            SnapshotError: it has none.
+        """
+        if not self.head():
+            raise SnapshotError(
+                where=str(self.top),
+                expected="a repository with a commit",
+                got="none yet",
+                remedy="Commit the project first: git add --all && git commit -m 'As it is'.",
+            )
+
     def require_a_branch(self) -> None:
         """Refuse to commit where the commit would be lost.
 
         Raises:
-            SnapshotError: there is no commit yet, or no branch is checked out.
+            SnapshotError: no branch is checked out.
         """
         branch = self._run("symbolic-ref", "--quiet", "HEAD")
         if branch is None or branch.returncode:
@@ -82,13 +96,6 @@ class Repository:
                 expected="a branch, to which the snapshot's commit is added",
                 got="a detached HEAD",
                 remedy="Change to one: git switch BRANCH (git switch -c NAME for a new one).",
-            )
-        if not self.head():
-            raise SnapshotError(
-                where=str(self.top),
-                expected="a repository with a commit",
-                got="none yet",
-                remedy="Commit the project first: git add --all && git commit -m 'As it is'.",
             )
 
     def head(self) -> str:
