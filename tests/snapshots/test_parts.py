@@ -174,6 +174,15 @@ def test_imported_label_files_are_kept_and_the_table_comes_back(
     assert not table.exists()
 
 
+def test_a_repository_without_a_commit(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "project")
+    put(project, "2024-01-01/s01_a.csv")
+    (project.settings.root / ".git").rename(tmp_path / "gone")
+    git(project.settings.root, "init", "-q")
+    with pytest.raises(SnapshotError, match=r"got none yet\. Commit the project first"):
+        take(project)
+
+
 def test_pointers_are_no_code(tmp_path: Path) -> None:
     project = make_project(tmp_path / "project")
     root = project.settings.root

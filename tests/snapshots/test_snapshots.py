@@ -97,9 +97,12 @@ def test_a_clone_gets_the_bytes_by_git_and_dvc_alone(made: Project, tmp_path: Pa
     git(clone, "checkout", "-q", first)
     assert dvc(clone, "pull").returncode == 0
     assert contents(clone / "data" / "inbox") == one
-    # A commit on no branch would be lost with the next checkout.
+    # Nothing has changed, as in CI. A commit on no branch would be lost with the next checkout.
+    there = Project(made.settings.model_copy(update={"root": clone}))
+    assert not take(there).new
+    put(there, "2024-01-09/s01_a.csv", "more\n")
     with pytest.raises(SnapshotError, match=r"detached HEAD\. .*git switch"):
-        Snapshots(made.settings.model_copy(update={"root": clone})).take("x", who=WHO)
+        take(there)
 
 
 def test_odd_entries_are_named_and_never_followed(made: Project, tmp_path: Path) -> None:
@@ -239,6 +242,41 @@ def test_an_inbox_elsewhere_and_a_machine_without_identity(tmp_path: Path, monke
     (elsewhere / "2024-01-01/s01_a.csv").unlink()
     Snapshots(settings).restore("HEAD")
     assert contents(elsewhere) == {"2024-01-01/s01_a.csv": b"one\n"}
+
+
+@pytest.mark.release
+def test_data_on_another_disk_by_a_link(tmp_path: Path) -> None:
+    made = make_project(tmp_path / "place" / "project")
+    root = made.settings.root
+    (tmp_path / "big").mkdir()
+    (root / "data").symlink_to(tmp_path / "big")
+    path = put(made, "2024-01-01/s01_a.csv", "one\n")
+    with pytest.raises(SnapshotError, match=r"Add it: /inbox/"):
+        take(made)
+    (root / ".gitignore").write_text((root / ".gitignore").read_text() + "/data\n/inbox/\n/labels/\n")
+    git(root, "commit", "-qam", "data is a link")
+    take(made)
+    assert "inbox.dvc" in git(root, "show", "--format=", "--name-only").splitlines()
+    path.unlink()
+    assert Snapshots(made.settings).restore("HEAD").written == 1
+    assert contents(tmp_path / "big" / "inbox") == {"2024-01-01/s01_a.csv": b"one\n"}
+    assert (root / "data").is_symlink()
+    assert git(root, "status", "--porcelain") == ""
+
+
+@pytest.mark.release
+def test_an_inbox_that_is_a_link(tmp_path: Path) -> None:
+    made = make_project(tmp_path / "place" / "project")
+    link = made.settings.root / "data" / "inbox"
+    link.parent.mkdir()
+    (tmp_path / "big").mkdir()
+    link.symlink_to(tmp_path / "big")
+    path = put(made, "2024-01-01/s01_a.csv", "one\n")
+    take(made)
+    path.unlink()
+    assert Snapshots(made.settings).restore("HEAD").written == 1
+    assert contents(tmp_path / "big") == {"2024-01-01/s01_a.csv": b"one\n"}
+    assert link.is_symlink()
 
 
 @pytest.mark.release

@@ -142,7 +142,13 @@ def is_link(path: Path, below: Path) -> OddEntryError | None:
 
 def _folder(settings: Settings, name: str, apart: Path | None) -> Folder:
     relative = Path(os.path.normpath(getattr(settings.paths, name)))
-    # A folder elsewhere, such as on another disk, has its pointer where the default folder would have it.
-    inside = not relative.is_absolute() and relative.parts[0] not in ("..", ".")
-    output = PurePosixPath(relative.as_posix()) if inside else PurePosixPath("data") / name
+    inside = not relative.is_absolute() and relative.parts[:1] not in ((), ("..",))
+    # A folder elsewhere, such as on another disk, has its pointer where the default folder would have it, or else in
+    # the project's own folder: git has no files beyond a link.
+    places = [*([PurePosixPath(relative.as_posix())] if inside else []), PurePosixPath("data") / name]
+    output = next((place for place in places if not _is_beyond_a_link(settings.root, place)), PurePosixPath(name))
     return Folder(name, settings.path(name), output.with_name(f"{output.name}.dvc"), apart)
+
+
+def _is_beyond_a_link(root: Path, path: PurePosixPath) -> bool:
+    return any((root / parent).is_symlink() for parent in path.parents if parent.name)

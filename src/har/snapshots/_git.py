@@ -37,13 +37,14 @@ class Repository:
         self._root = root
         top = self._run("rev-parse", "--show-toplevel")
         if top is None or top.returncode:
+            said = "no git command" if top is None else _last_line(top.stderr)
+            make = "Make one in the project's folder: git init && git add --all && git commit -m 'As it is'."
+            absent = "not a git repository" in said
             raise SnapshotError(
                 where=str(root),
                 expected="a git repository, which keeps the pointers to the data",
-                got="no git command" if top is None else _last_line(top.stderr),
-                remedy="Install git."
-                if top is None
-                else "Make one in the project's folder: git init && git add --all && git commit -m 'As it is'.",
+                got="none" if absent else said,
+                remedy="Install git." if top is None else make if absent else "Mend what git names: git status.",
             )
         self.top = Path(top.stdout.removesuffix("\n"))
         self._prefix = self._text("rev-parse", "--show-prefix").removesuffix("\n")
@@ -68,11 +69,25 @@ class Repository:
             )
         return found.stdout.strip()
 
+    def require_a_commit(self) -> None:
+        """Refuse a repository without a commit.
+
+        Raises:
+            SnapshotError: it has none.
+        """
+        if not self.head():
+            raise SnapshotError(
+                where=str(self.top),
+                expected="a repository with a commit",
+                got="none yet",
+                remedy="Commit the project first: git add --all && git commit -m 'As it is'.",
+            )
+
     def require_a_branch(self) -> None:
         """Refuse to commit where the commit would be lost.
 
         Raises:
-            SnapshotError: there is no commit yet, or no branch is checked out.
+            SnapshotError: no branch is checked out.
         """
         branch = self._run("symbolic-ref", "--quiet", "HEAD")
         if branch is None or branch.returncode:
@@ -81,13 +96,6 @@ class Repository:
                 expected="a branch, to which the snapshot's commit is added",
                 got="a detached HEAD",
                 remedy="Change to one: git switch BRANCH (git switch -c NAME for a new one).",
-            )
-        if not self.head():
-            raise SnapshotError(
-                where=str(self.top),
-                expected="a repository with a commit",
-                got="none yet",
-                remedy="Commit the project first: git add --all && git commit -m 'As it is'.",
             )
 
     def head(self) -> str:
@@ -232,5 +240,7 @@ class Repository:
 
 
 def _last_line(text: str) -> str:
+    """What git said at last, or its last complaint; advice may follow that."""
     lines = text.strip().splitlines()
-    return lines[-1].removeprefix("fatal: ").removeprefix("error: ") if lines else "no message"
+    complaints = [line for line in lines if line.startswith(("fatal: ", "error: "))]
+    return (complaints or lines or ["no message"])[-1].removeprefix("fatal: ").removeprefix("error: ")

@@ -40,14 +40,15 @@ def require_ignored(repository: Repository, folders: Collection[Folder], root: P
     """
     for folder in folders:
         output = folder.output
-        if not repository.is_ignored(output / "x"):
+        # The folder itself may be a link, beyond which git sees no files.
+        if not (repository.is_ignored(output / "x") or repository.is_ignored(output)):
             raise SnapshotError(
                 where=str(root / ".gitignore"),
                 expected=f"a line that keeps the files of {output}/ out of git",
                 got="none",
                 remedy=f"Add it: /{output}/",
             )
-        parent = f"/{output.parent}/"
+        parent = "/" if output.parent == PurePosixPath(".") else f"/{output.parent}/"
         remedy = f"Replace it by the two lines {parent}?* and !{parent}*.dvc."
         if repository.is_ignored(folder.pointer):
             raise SnapshotError(

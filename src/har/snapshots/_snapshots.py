@@ -69,7 +69,7 @@ class Snapshots:
         repository = Repository(self._root)
         folders = folders_of(self._settings)
         with self._locked(repository):
-            repository.require_a_branch()
+            repository.require_a_commit()
             require_ignored(repository, folders, self._root)
             require_no_secrets(self._root)
             dvc = Dvc(self._root)
@@ -97,6 +97,7 @@ class Snapshots:
                 if contents[folder.name].files or folder.name in before or folder.name == INBOX
             }
             if pointers != before:
+                repository.require_a_branch()
                 os.sync()  # what a commit names shall outlast a power failure
             dvc.push(pointers, config)
             added, removed = _difference(contents, before, objects)
