@@ -43,8 +43,9 @@ train-image-test: setup  ## run the smoke tests inside the train image, where th
 deliver-data: setup  ## fetch the recordings of this commit (dvc pull) and ingest the inbox
 	@$(BIN)/python -m infra.delivery.offline.data
 
+# Without a snapshot of its own: the commit would be in no branch but the runner's, and lost with the next checkout.
 deliver-train: setup  ## train a challenger and register it; the gate decides whether it serves
-	@$(BIN)/har train
+	@HAR_SNAPSHOTS__BEFORE_TRAINING=false $(BIN)/har train
 
 deliver-evaluate: setup  ## cross-validate by subject on the lake
 	@$(BIN)/har evaluate
