@@ -2,131 +2,31 @@
 
 from __future__ import annotations
 
-import os
+import re
 import shutil
 import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
-import numpy as np
+import polars as pl
 import psutil
 import pytest
+from postgres_support import postgres
+from up_support import Stack, har, up
 from tests_support import copy_code
 
-from har.settings import Settings, load_settings
+from har.project import Project
+from har.settings import load_settings
 from infra.local import third_party
-from infra.local.login import login
 
 pytestmark = [pytest.mark.release, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
-
-
-def har(root: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "har_cli", *arguments],
-        env=environment(root),
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
-def environment(root: Path) -> dict[str, str]:
-    # Each project runs its own code, as in a clone.
-    path = os.pathsep.join([str(root / "src"), str(root), *sys.path])
-    return {**os.environ, "HAR_ROOT": str(root), "PYTHONPATH": path, "COLUMNS": "200", "HAR_GATES__LATENCY_MS": "10000"}
-
-
-def free_ports() -> int:
-    """The first of six ports in a row that are free."""
-    for first in range(21_000, 29_000, 6):
-        try:
-            for port in range(first, first + 6):
-                with socket.socket() as tried:
-                    tried.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        return first
-    raise AssertionError("no ports are free")
-
-
-class Stack:
-    """A running `har up` and what it has printed."""
-
-    def __init__(self, root: Path, first: int, process: subprocess.Popen[str]) -> None:
-        self.settings: Settings = load_settings(root)
-        self.root, self.first, self.process = root, first, process
-        self.printed = ""
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.printed += line
-
-    def until(self, reached: Callable[[], Any], within_s: float = 180) -> None:
-        deadline = time.monotonic() + within_s
-        while not reached():
-            assert self.process.poll() is None, self.printed
-            assert time.monotonic() < deadline, self.printed
-            time.sleep(0.2)
-
-    def address(self, part: int) -> str:
-        return f"http://127.0.0.1:{self.first + part}"
-
-    def predict(self, part: int = 2) -> httpx.Response:
-        length = self.settings.length
-        windows = np.random.default_rng(0).normal(0, 1, (1, length, 6)).astype("<f4")
-        windows[:, :, 2] += 9.8
-        headers = {"Content-Type": "application/octet-stream"}
-        url = f"{self.address(part)}/predict/raw?shape=1,{length},6"
-        return httpx.post(url, content=windows.tobytes(), headers=headers, timeout=20, trust_env=False)
-
-    def run(self, deployment: str) -> str:
-        variables = {
-            "PREFECT_API_URL": f"{self.address(0)}/api",
-            "PREFECT_API_AUTH_STRING": login(self.root / ".prefect"),
-            "PREFECT_HOME": str(self.root / "client"),
-        }
-        done = subprocess.run(
-            [sys.executable, "-m", "prefect", "deployment", "run", deployment, "--watch"],
-            env={**environment(self.root), **variables},
-            cwd=self.root,
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-
-@contextmanager
-def up(root: Path) -> Iterator[Stack]:
-    first = free_ports()
-    command = [sys.executable, "-m", "har_cli", "up", f"--ports-from={first}"]
-    with subprocess.Popen(
-        command, env=environment(root), cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        stack = Stack(root, first, process)
-        try:
-            stack.until(lambda: "Ctrl-C stops everything" in stack.printed)
-            yield stack
-        finally:
-            process.terminate()
 
 
 @pytest.fixture
@@ -180,7 +80,7 @@ def test_two_stacks_with_all_parts(projects: list[Path]) -> None:
         assert [one["project"] for one in described] == ["test-project", "second"]
 
         # The nightly flow is scored by the batch service, and by its own process while that is away.
-        assert "finished successfully" in first.run("score/nightly")
+        assert "finished successfully" in first.run("score/nightly", "--watch")
         assert "path=/score" in (first.root / ".prefect" / "logs" / "batch.log").read_text()
 
         if third_party.installed("haproxy"):
@@ -229,5 +129,34 @@ def test_a_stack_that_was_killed_goes_on_where_it_stopped(projects: list[Path]) 
         left = psutil.wait_procs(family, timeout=20)[1]
         assert [one for one in left if one.status() != psutil.STATUS_ZOMBIE] == []
     with up(root) as stack:
-        assert "finished successfully" in stack.run("score/nightly")
+        assert "finished successfully" in stack.run("score/nightly", "--watch")
     assert "Nothing is missing" in har(root, "check")
+
+
+def test_a_minute_without_postgres_during_scoring_loses_nothing(projects: list[Path]) -> None:
+    root = projects[0]
+    har(root, "score")
+    own = rows(root)
+    for table in ("predictions", "scores", "profiles"):
+        shutil.rmtree(root / "lake" / table)
+        for record in (root / "lake").glob(f".{table}.*"):
+            record.unlink()
+    with postgres() as server:
+        database = server.address.replace("+psycopg", "+asyncpg")
+        with up(root, PREFECT_SERVER_DATABASE_CONNECTION_URL=database) as stack:
+            stack.run("score/nightly")
+            worker = root / ".prefect" / "logs" / "worker.log"
+            stack.until(lambda: "Beginning flow run" in worker.read_text())
+            server.stop()
+            time.sleep(60)
+            server.start()
+            stack.until(lambda: re.search("Flow run '[^']+' - Finished in state", worker.read_text()), within_s=300)
+            assert "finished successfully" in stack.run("score/nightly", "--watch")
+            assert stack.process.poll() is None
+    assert rows(root).equals(own)
+    assert "Nothing is missing" in har(root, "check")
+
+
+def rows(root: Path) -> pl.DataFrame:
+    lake = Project(load_settings(root)).lake
+    return lake.predictions.read().sort("date", "subject", "session", "start")

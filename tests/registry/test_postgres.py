@@ -19,8 +19,8 @@ pytestmark = pytest.mark.stack
 
 @pytest.fixture
 def database() -> Iterator[str]:
-    with postgres() as address:
-        yield address
+    with postgres() as server:
+        yield server.address
 
 
 @pytest.fixture
