@@ -17,8 +17,8 @@ import polars as pl
 import psutil
 import pytest
 from postgres_support import postgres
-from up_support import Stack, har, up
 from tests_support import copy_code
+from up_support import Stack, har, up
 
 from har.project import Project
 from har.settings import load_settings
