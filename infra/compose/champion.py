@@ -65,7 +65,7 @@ def _build(stack: Stack, packaged: dict[str, str], boxes: list[str], base: str) 
             target = store / kind / name
             target.mkdir(parents=True)
             source = f"{stack.require('worker')}:{_STORE}/{kind}/{name}/{version}"
-            status, text = output([stack.engine.name, "cp", source, str(target / version)])
+            status, text = output([stack.engine.name, "cp", source, str(target / version)], None)
             if status:
                 raise ServerError(where=source, problem=f"cannot be copied ({text.strip()})", remedy="Try again.")
             (target / "latest").write_text(version, encoding="utf-8")

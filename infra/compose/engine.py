@@ -100,19 +100,24 @@ def _compose_of(engine: str, variables: Mapping[str, str], run: Run) -> tuple[st
     )
 
 
-def output(command: Sequence[str]) -> tuple[int, str]:
-    """Run a command to its end; returns its exit status and what it printed, with its errors if it failed."""
+def output(command: Sequence[str], timeout_s: float | None = _ANSWER_S) -> tuple[int, str]:
+    """Run a command to its end; returns its exit status and what it printed, with its errors if it failed.
+
+    Args:
+        command: with its arguments.
+        timeout_s: None for what may take any time, such as fetching an image.
+    """
     try:
         done = subprocess.run(
             list(command),
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=_ANSWER_S,
+            timeout=timeout_s,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return 124, f"no answer within {_ANSWER_S:g} s"
+        return 124, f"no answer within {timeout_s:g} s"
     # Engines also warn while they succeed, which is no part of the answer.
     return done.returncode, done.stdout if done.returncode == 0 else done.stdout + done.stderr
 

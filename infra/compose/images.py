@@ -51,7 +51,9 @@ def require_images(stack: Stack, services: Iterable[str]) -> None:
             continue
         own = _OWN.get(service)
         # An image of this project without a registry's name was built here, or nowhere.
-        status, text = (1, "") if own and _is_local(image) else output([stack.engine.name, "pull", "--quiet", image])
+        status, text = (
+            (1, "") if own and _is_local(image) else output([stack.engine.name, "pull", "--quiet", image], None)
+        )
         if status:
             raise _own_is_missing(stack, own, image) if own else _others_is_missing(stack, service, image, text)
 

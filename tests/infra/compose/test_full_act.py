@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from stack_support import NAME, Trial, expressions, trial
+from containers_support import NAME, Trial, expressions, trial
 
 from har.sample import replay, replay_round
 from har.settings import load_settings

@@ -143,7 +143,8 @@ def _reaches_the_registry(engine: Engine) -> bool:
     text = (PROJECT / "infra/compose/compose.yaml").read_text(encoding="utf-8")
     image = text.partition("STACK_HAPROXY_IMAGE:-")[2].partition("}")[0]
     return (
-        output([engine.name, "image", "inspect", image])[0] == 0 or output([engine.name, "pull", "-q", image])[0] == 0
+        output([engine.name, "image", "inspect", image])[0] == 0
+        or output([engine.name, "pull", "-q", image], None)[0] == 0
     )
 
 
