@@ -60,19 +60,15 @@ def restore(
     ] = Whose.SAME,
 ) -> None:
     """Bring a backup back into a project without data, and check it. Ends with 1 if something is missing then."""
-    from har.errors import BackupError
     from har.jobs.check import check
     from har.jobs.restore import restore as job
     from har.project import open_project
     from har.settings import load_settings
-    from infra.local.server import running_server
+    from infra.local.server import hold_home
 
     known = load_settings()
-    if running_server(home(known)):
-        raise BackupError(
-            where=str(known.root), problem="`make up` runs here", remedy="Stop it, then run the same command again."
-        )
-    report = job(known, path, whose=settings.value)
+    with hold_home(home(known)):  # `make up` must not run, nor start meanwhile
+        report = job(known, path, whose=settings.value)
     for part, place in report.places.items():
         out.print(f"  {part}: {place}", highlight=False, soft_wrap=True)
     for note in report.contents.notes:
