@@ -105,7 +105,7 @@ def test_nothing_of_the_build_is_left(box: str, image: str, engine: Engine) -> N
 
 def test_a_misspelt_setting_ends_the_container_in_a_sentence(image: str, engine: Engine) -> None:
     with (
-        pytest.raises(PackagingError, match=r"HAR_TRAINNING__EPOCHS.*Did you mean"),
+        pytest.raises(PackagingError, match=r"(?s)HAR_TRAINNING__EPOCHS.*Did you mean"),
         running(engine, image, "--env=HAR_TRAINNING__EPOCHS=3"),
     ):
         pass
@@ -135,7 +135,7 @@ def test_an_image_tag_that_does_not_exist(box: str, image: str, engine: Engine) 
 
 def test_a_base_that_cannot_be_fetched(settings: Settings, engine: Engine) -> None:
     wrong = Order(settings, engine, base="localhost/no-such-base:1")
-    with pytest.raises(PackagingError, match=r"test-project-online:v7-abcdef01.*make images BASE="):
+    with pytest.raises(PackagingError, match=r"(?s)test-project-online:v7-abcdef01.*no-such-base.*make images BASE="):
         build_box(wrong, "online", settings.path("bentoml"))
 
 
