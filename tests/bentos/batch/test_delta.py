@@ -152,6 +152,6 @@ def test_an_empty_folder_and_a_file_are_no_tables(tmp_path: Path) -> None:
     (tmp_path / "empty" / "_delta_log").mkdir(parents=True)
     (tmp_path / "file").write_text("x")
     for name in ("empty", "file", "absent"):
-        with pytest.raises(NotARecordingError, match="^path: expected a Delta table, but got none") as refused:
+        with pytest.raises(NotARecordingError, match=r"^path: expected a Delta table, but got none") as refused:
             read_log(tmp_path / name)
         assert refused.value.where == "path"
