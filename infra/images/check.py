@@ -109,7 +109,7 @@ def running(engine: Engine, image: str, *options: str) -> Iterator[Running]:
             if time.monotonic() - began > _START_TIMEOUT_S or not _runs(engine, identity):
                 raise PackagingError(
                     where=where,
-                    problem=f"ended, or not ready in {_START_TIMEOUT_S:g} s. Its log ends:\n{_log(engine, identity)}",
+                    problem=f"ended, or not ready in {_START_TIMEOUT_S:g} s. Its log ends:\n{engine.log(identity)}",
                     remedy="Fix what the log says; `har package` tries the same bento without a container.",
                 )
             time.sleep(0.05)
@@ -224,11 +224,6 @@ def _runs(engine: Engine, identity: str) -> bool:
         remedy="See above.",
     )
     return state.strip() == "true"
-
-
-def _log(engine: Engine, identity: str) -> str:
-    told = engine.call("logs", "--tail", "20", identity, where=identity, remedy="See above.")
-    return told.strip() or "nothing"
 
 
 def main() -> None:

@@ -111,6 +111,11 @@ class Engine:
         self.require_running()
         return round(float(self.inspect(image)["Size"]) / 1e6, 1)
 
+    def log(self, identity: str) -> str:
+        """The last lines that a container wrote, to either of its outputs."""
+        done = self._run(("logs", "--tail", str(_LAST_LINES), identity), None)
+        return (done.stdout + done.stderr).strip() or "nothing"
+
     @contextmanager
     def container(self, image: str, *arguments: str, command: Sequence[str] = ()) -> Iterator[str]:
         """Run a container in the background during the block; yields its id. It and its volumes are removed after it.

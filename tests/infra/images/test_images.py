@@ -98,15 +98,14 @@ def test_nothing_of_the_build_is_left(box: str, image: str, engine: Engine) -> N
         ).split()
         assert sorted(there) == sorted(base), "only what the base brings"
         packages = "/app/.venv/lib/python3.11/site-packages"
-        left = service.execute(
-            "sh", "-c", f"find {packages} -type d -name tests; ls /root/.cache /home/bentoml/.cache 2>/dev/null; true"
-        )
-        assert left.split() in ([], [f"{packages}/numpy/_core/tests"])
+        look = f"find {packages} /root /home/bentoml/.cache -path '*/tests/*' -type f -o -path '*/.cache/*' -type f"
+        left = service.execute("sh", "-c", f"({look}) 2>/dev/null; true").split()
+        assert left == [f"{packages}/numpy/_core/tests/_natype.py"]
 
 
-def test_a_container_without_the_needed_folders_says_so(image: str, engine: Engine) -> None:
+def test_a_misspelt_setting_ends_the_container_in_a_sentence(image: str, engine: Engine) -> None:
     with (
-        pytest.raises(PackagingError, match=r"ended, or not ready"),
+        pytest.raises(PackagingError, match=r"(?s)HAR_TRAINNING__EPOCHS.*Did you mean"),
         running(engine, image, "--env=HAR_TRAINNING__EPOCHS=3"),
     ):
         pass
@@ -136,7 +135,7 @@ def test_an_image_tag_that_does_not_exist(box: str, image: str, engine: Engine) 
 
 def test_a_base_that_cannot_be_fetched(settings: Settings, engine: Engine) -> None:
     wrong = Order(settings, engine, base="localhost/no-such-base:1")
-    with pytest.raises(PackagingError, match=r"test-project-online:v7-abcdef01.*make images BASE="):
+    with pytest.raises(PackagingError, match=r"(?s)test-project-online:v7-abcdef01.*no-such-base.*make images BASE="):
         build_box(wrong, "online", settings.path("bentoml"))
 
 
