@@ -11,6 +11,7 @@ from pathlib import Path
 
 from har.errors import ServerError
 from infra.compose.engine import Engine, find_engine, output
+from infra.compose.inside._waiting import wait_for_answer
 from infra.compose.state import State
 
 FILE = Path(__file__).with_name("compose.yaml")
@@ -25,6 +26,7 @@ HEALTHY_WITHIN_S = 600.0
 """Long, for a busy machine; a service that ends again and again is reported at once."""
 _POLL_S = 1.0
 _RESTARTS = 5
+_PROXY_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -135,12 +137,13 @@ class Stack:
         return [self.part(service) for services in SERVICES.values() for service in services]
 
     def wait(self, services: Iterable[str], timeout_s: float = HEALTHY_WITHIN_S) -> None:
-        """Wait until these services are healthy.
+        """Wait until these services are healthy, and the proxy passes requests on if it is one of them.
 
         Raises:
             ServerError: one is not in time, or ends again and again; has the end of its log.
         """
         deadline = time.monotonic() + timeout_s
+        services = list(services)
         waiting = [self.part(service) for service in services]
         allowed = {part.service: part.restarts + _RESTARTS for part in waiting}
         while waiting := [part for part in waiting if not part.healthy]:
@@ -151,6 +154,10 @@ class Stack:
                 raise self._sick(waiting[0], f"is not healthy after {timeout_s:g} s ({waiting[0].state})")
             time.sleep(_POLL_S)
             waiting = [self.part(part.service) for part in waiting]
+        if "haproxy" in services:
+            # It notices a new box a second after the engine does.
+            address = f"http://{self.state.host}:{self.state.chosen['STACK_ONLINE_PORT']}/readyz"
+            wait_for_answer(address, max(deadline - time.monotonic(), _PROXY_S))
 
     def log_end(self, service: str, lines: int = 20) -> str:
         """The last lines that a service's container wrote."""

@@ -83,8 +83,7 @@ def chosen_services(stack: Stack, profiles: Iterable[str]) -> tuple[list[str], l
 def print_addresses(stack: Stack, services: Sequence[str], console: Console) -> None:
     """Print one table: what is where, and how to log in."""
     chosen = stack.state.chosen
-    host = chosen["STACK_BIND"]
-    host = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104  compared with, not bound
+    host = stack.state.host
 
     def copy(name: str) -> str:
         return str(copy_for_people(stack.state.secrets, name).relative_to(stack.root))

@@ -80,6 +80,12 @@ class State:
         return self.chosen["STACK_PROJECT"]
 
     @property
+    def host(self) -> str:
+        """The address under which this machine reaches the published ports."""
+        bind = self.chosen["STACK_BIND"]
+        return "127.0.0.1" if bind in _ANYWHERE else bind
+
+    @property
     def secrets(self) -> Path:
         """The folder of the secret files."""
         return self.folder / "secrets"

@@ -54,14 +54,17 @@ def _supervise(command: list[str], beside: list[str] | None) -> int:
     Returns:
         The worker's exit status, or that of `beside` if it failed.
     """
-    worker = subprocess.Popen(command)
-    other = subprocess.Popen(beside) if beside else None
+    worker: subprocess.Popen[bytes] | None = None
 
     def forward(number: int, _frame: FrameType | None) -> None:
+        if worker is None:
+            raise SystemExit(128 + number)
         worker.send_signal(number)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, forward)
+    worker = subprocess.Popen(command)
+    other = subprocess.Popen(beside) if beside else None
     failed = 0
     while True:
         # Also what a killed flow run leaves behind: nobody else waits for it, and it would stay as a zombie.

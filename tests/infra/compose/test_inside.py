@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import tarfile
-import time
 from pathlib import Path
 
 import pytest
@@ -82,23 +81,23 @@ sys.exit(_supervise({worker!r}, {beside!r}))
 """
 
 
-def _supervised(worker: list[str], beside: list[str] | None = None) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", _PROGRAM.format(worker=worker, beside=beside)])
+def _first(worker: list[str], beside: list[str] | None = None) -> list[str]:
+    return [sys.executable, "-c", _PROGRAM.format(worker=worker, beside=beside)]
 
 
 @pytest.mark.stack
 def test_the_first_process_ends_as_the_worker_does_and_passes_signals_on() -> None:
-    sleeper = [sys.executable, "-c", "import signal, time; signal.signal(15, lambda *_: exit(7)); time.sleep(60)"]
-    assert _supervised([sys.executable, "-c", "exit(3)"]).wait(60) == 3
-    running = _supervised(sleeper)
-    time.sleep(2)
-    running.send_signal(signal.SIGTERM)
-    assert running.wait(60) == 7
+    assert subprocess.run(_first([sys.executable, "-c", "exit(3)"])).returncode == 3
+    program = "import signal, time; signal.signal(15, lambda *_: exit(7)); print('ready', flush=True); time.sleep(60)"
+    with subprocess.Popen(_first([sys.executable, "-c", program]), stdout=subprocess.PIPE) as running:
+        assert running.stdout is not None and running.stdout.readline() == b"ready\n"
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(60) == 7
 
 
 @pytest.mark.stack
 def test_deployments_that_fail_end_the_worker_so_that_the_engine_tries_again() -> None:
-    failing = [sys.executable, "-c", "import time; time.sleep(1); exit(9)"]
-    assert _supervised(["sleep", "60"], failing).wait(60) == 1
-    done = [sys.executable, "-c", "exit(0)"]
-    assert _supervised([sys.executable, "-c", "import time; time.sleep(3)"], done).wait(60) == 0
+    failing = [sys.executable, "-c", "exit(9)"]
+    assert subprocess.run(_first(["sleep", "60"], failing)).returncode == 1
+    lasting, done = [sys.executable, "-c", "import time; time.sleep(2)"], [sys.executable, "-c", "exit(0)"]
+    assert subprocess.run(_first(lasting, done)).returncode == 0
