@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -29,22 +29,40 @@ pytestmark = [pytest.mark.release, pytest.mark.timeout(900)]
 ROOT = Path(__file__).parents[2]
 
 
+def copied(veteran: Path, root: Path) -> Path:
+    """A project with a champion and its own code."""
+    shutil.copytree(veteran, root)
+    copy_code(root)
+    for folder in ("flows", "infra"):
+        shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "prefect.yaml", root)
+    return root
+
+
 @pytest.fixture
-def projects(veteran: Path, tmp_path: Path) -> list[Path]:
-    """Two projects with a champion each and other names."""
-    made = []
-    for name in ("first", "second"):
-        root = shutil.copytree(veteran, tmp_path / name)
-        copy_code(root)
-        for folder in ("flows", "infra"):
-            shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(ROOT / "prefect.yaml", root)
-        made.append(root)
-    toml = made[1] / "har.toml"
+def root(veteran: Path, tmp_path: Path) -> Path:
+    """A project."""
+    return copied(veteran, tmp_path / "first")
+
+
+@pytest.fixture
+def other(veteran: Path, tmp_path: Path) -> Path:
+    """A project with another name."""
+    made = copied(veteran, tmp_path / "second")
+    toml = made / "har.toml"
     toml.write_text(toml.read_text().replace('name = "test-project"', 'name = "second"'))
-    shutil.rmtree(made[1] / "mlruns")
-    har(made[1], "train")
+    shutil.rmtree(made / "mlruns")
+    har(made, "train")
     return made
+
+
+def processes(stack: Stack) -> dict[psutil.Process, list[str]]:
+    """All processes of a stack and their commands."""
+    found = {}
+    for one in psutil.Process(stack.process.pid).children(recursive=True):
+        with suppress(psutil.Error):  # it ended meanwhile
+            found[one] = one.cmdline()
+    return found
 
 
 @contextmanager
@@ -70,8 +88,8 @@ def asked(stack: Stack) -> Iterator[Counter[str]]:
         thread.join()
 
 
-def test_two_stacks_with_all_parts(projects: list[Path]) -> None:
-    with up(projects[0]) as first, up(projects[1]) as second:
+def test_two_stacks_with_all_parts(root: Path, other: Path) -> None:
+    with up(root) as first, up(other) as second:
         assert "starts when a model is packaged" in first.printed
         for stack in (first, second):
             har(stack.root, "package")
@@ -106,24 +124,27 @@ def test_two_stacks_with_all_parts(projects: list[Path]) -> None:
         assert second.predict().status_code == 200
 
         # A killed service comes back; the rest goes on.
-        family = psutil.Process(first.process.pid).children(recursive=True)
-        (service,) = [one for one in family if "serve" in one.cmdline() and "test-project-online" in str(one.cmdline())]
+        found = processes(first)
+        (service,) = [
+            one
+            for one, command in found.items()
+            if {"bentoml", "serve"} < {*command} and "-online:" in " ".join(command)
+        ]
         service.send_signal(signal.SIGKILL)
         first.until(lambda: "killed by SIGKILL; it is started again in 1 s" in first.printed)
         first.until(lambda: first.printed.rstrip().endswith(f"is ready: {first.address(2)}"))
         assert first.predict().status_code == 200
 
-        everything = [*psutil.Process(first.process.pid).children(recursive=True)]
+        everything = [*processes(first)]
         first.process.send_signal(signal.SIGTERM)
         assert first.process.wait(60) == 0
         assert [one for one in psutil.wait_procs(everything, timeout=5)[1] if one.is_running()] == []
         assert second.predict().status_code == 200
 
 
-def test_a_stack_that_was_killed_goes_on_where_it_stopped(projects: list[Path]) -> None:
-    root = projects[0]
+def test_a_stack_that_was_killed_goes_on_where_it_stopped(root: Path) -> None:
     with up(root) as stack:
-        family = psutil.Process(stack.process.pid).children(recursive=True)
+        family = [*processes(stack)]
         stack.process.send_signal(signal.SIGKILL)
         stack.process.wait(30)
         left = psutil.wait_procs(family, timeout=20)[1]
@@ -133,8 +154,7 @@ def test_a_stack_that_was_killed_goes_on_where_it_stopped(projects: list[Path]) 
     assert "Nothing is missing" in har(root, "check")
 
 
-def test_a_minute_without_postgres_during_scoring_loses_nothing(projects: list[Path]) -> None:
-    root = projects[0]
+def test_a_minute_without_postgres_during_scoring_loses_nothing(root: Path) -> None:
     har(root, "score")
     own = rows(root)
     for table in ("predictions", "scores", "profiles"):

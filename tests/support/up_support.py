@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +63,11 @@ class Stack:
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.printed += line
+        with suppress(ValueError):  # closed when the test ends
+            for line in self.process.stdout:
+                self.printed += line
 
-    def until(self, reached: Callable[[], Any], within_s: float = 180) -> None:
+    def until(self, reached: Callable[[], Any], within_s: float = 300) -> None:
         deadline = time.monotonic() + within_s
         while not reached():
             assert self.process.poll() is None, self.printed
