@@ -7,6 +7,7 @@ from dataclasses import replace
 from rich.console import Console
 
 from har.errors import ServerError
+from infra.compose.engine import output
 from infra.compose.images import require_images
 from infra.compose.stack import Stack
 
@@ -42,6 +43,9 @@ def _start(stack: Stack, box: str) -> None:
     services = list(_SERVICES[box])
     if box == "batch" and stack.part("worker").container:
         services.append("worker")
+    # A compose program may leave a container in place that ends and starts again while it is being replaced.
+    if found := stack.part(box).container:
+        output([stack.engine.name, "rm", "-f", found])
     stack.compose("up", "-d", *services)
     stack.wait(services)
 
