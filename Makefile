@@ -7,7 +7,7 @@ PINS := --quiet --no-annotate --no-header --python-version 3.11
 .PHONY: help setup demo check test test-release coverage lint docs format up lock clean clean-data
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 13
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 19
 
 setup:  ## install the pinned packages into .venv (TORCH=cu130 for a CUDA build, TORCH=cpu back)
 	@infra/local/setup.sh
