@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ CANDIDATE = Candidate(1, "a-online:v1-00000000", "a-batch:v1-00000000", Path("mo
 @pytest.fixture
 def stale(tmp_path: Path) -> Path:
     """A project's folder with the note of an image of an earlier candidate."""
+    shutil.copy2(ROOT / "har.toml", tmp_path)
     (tmp_path / RESULTS).mkdir(parents=True)
     write_json(tmp_path / RESULTS / "image.json", {"name": "a-online:v0-00000000", "engine": "podman"})
     assert Image.read(tmp_path) == Image("a-online:v0-00000000", "podman")
