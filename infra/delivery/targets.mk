@@ -68,37 +68,37 @@ deliver-report: setup  ## collect the pages about models, without those about pe
 RELEASE := $(if $(filter stack,$(SITE)),--stack) $(if $(ADDRESS),--address $(ADDRESS))
 
 contract: setup  ## compare the services' APIs with those of the last release; a break needs a version that says so
-	@$(BIN)/python -m infra.delivery.contract
+	@$(BIN)/python -m infra.delivery.online.contract
 
 contract-release: setup  ## record the services' APIs as those of a release; commit delivery/contracts with it
-	@$(BIN)/python -m infra.delivery.contract --release
+	@$(BIN)/python -m infra.delivery.online.contract --release
 
 candidate: setup  ## package what is to be released, beside what is served (VERSION=12; by default the champion)
-	@$(BIN)/python -m infra.delivery.candidate $(if $(filter stack,$(SITE)),--stack,$(VERSION))
+	@$(BIN)/python -m infra.delivery.online.candidate $(if $(filter stack,$(SITE)),--stack,$(VERSION))
 
 candidate-sample: setup  ## package a small model of the embedded recordings, to try the next steps
-	@$(BIN)/python -m infra.delivery.candidate --sample
+	@$(BIN)/python -m infra.delivery.online.candidate --sample
 
 service-image: setup  ## build the candidate's online image, where there is a container engine
-	@$(BIN)/python -m infra.delivery.service_image
+	@$(BIN)/python -m infra.delivery.online.service_image
 
 service-sbom: setup  ## list the packages of both services (CycloneDX) in build/delivery
-	@$(BIN)/python -m infra.delivery.sbom
+	@$(BIN)/python -m infra.delivery.online.sbom
 
 service-scan: setup  ## look every one of them up in a database of vulnerabilities (SBOM=FILE for others)
-	@$(BIN)/python -m infra.delivery.scan $(or $(SBOM),build/delivery/online.cdx.json build/delivery/batch.cdx.json)
+	@$(BIN)/python -m infra.delivery.online.scan $(or $(SBOM),build/delivery/online.cdx.json build/delivery/batch.cdx.json)
 
 staging: setup  ## serve the candidate apart, in its image if there is one, and ask it what it must know
-	@$(BIN)/python -m infra.delivery.staging
+	@$(BIN)/python -m infra.delivery.online.staging
 
 site: setup  ## run the online service of this folder alone; make up runs it with everything else (PORT=3000)
-	@$(BIN)/python -m infra.delivery.site --port $(or $(PORT),3000)
+	@$(BIN)/python -m infra.delivery.online.site --port $(or $(PORT),3000)
 
 release: setup  ## release the candidate through the gate, or take it back (WHY="…", SITE=stack, ADDRESS=…)
-	@$(BIN)/python -m infra.delivery.release $(RELEASE)
+	@$(BIN)/python -m infra.delivery.online.release $(RELEASE)
 
 rollback: setup  ## let what served before serve again, at once (WHY="…", SITE=stack, ADDRESS=…)
-	@$(BIN)/python -m infra.delivery.release --back $(RELEASE)
+	@$(BIN)/python -m infra.delivery.online.release --back $(RELEASE)
 
 smoke: setup  ## ask a running service what the candidate must know (ADDRESS=…)
-	@$(BIN)/python -m infra.delivery.smoke --candidate $(or $(ADDRESS),http://127.0.0.1:3000)
+	@$(BIN)/python -m infra.delivery.online.smoke --candidate $(or $(ADDRESS),http://127.0.0.1:3000)

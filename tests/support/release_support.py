@@ -32,7 +32,7 @@ def site(root: Path) -> Iterator[str]:
     log = root / "site.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "infra.delivery.site", "--port", str(port)],
+            [sys.executable, "-m", "infra.delivery.online.site", "--port", str(port)],
             cwd=ROOT,
             env=environment(root),
             stdout=output,

@@ -13,8 +13,8 @@ from packaging.version import Version
 from tests_support import HAR_TOML
 
 from har.settings import load_settings
-from infra.delivery import contract
-from infra.delivery._compare import breaks, essence
+from infra.delivery.online import contract
+from infra.delivery.online._compare import breaks, essence
 
 Document = dict[str, Any]
 

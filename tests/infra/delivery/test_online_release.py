@@ -30,7 +30,7 @@ from tests_support import copy_code
 
 from har.inference import Classifier, Package
 from infra.bentoml.bentos import ProjectBentos
-from infra.delivery.smoke import known_windows
+from infra.delivery.online.smoke import known_windows
 
 pytestmark = [pytest.mark.release, pytest.mark.timeout(900)]
 
@@ -113,7 +113,17 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 def run_release(root: Path, address: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     quick = ["--requests", "80", "--watch", "2"]
     return subprocess.run(
-        [sys.executable, "-m", "infra.delivery.release", "--address", address, "--why", "a trial", *quick, *arguments],
+        [
+            sys.executable,
+            "-m",
+            "infra.delivery.online.release",
+            "--address",
+            address,
+            "--why",
+            "a trial",
+            *quick,
+            *arguments,
+        ],
         cwd=ROOT,
         env=environment(root),
         capture_output=True,

@@ -26,7 +26,7 @@ from har.settings import Settings, load_settings
 from infra.bentoml.bentos import ProjectBentos
 from infra.delivery._sample import sample_project
 from infra.delivery._step import RESULTS
-from infra.delivery.smoke import ask, client, known_windows
+from infra.delivery.online.smoke import ask, client, known_windows
 
 pytestmark = [pytest.mark.release, pytest.mark.timeout(3000)]
 

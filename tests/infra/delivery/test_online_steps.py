@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from har.errors import PackagingError, ReleaseError
-from infra.delivery._sites import Containers
 from infra.delivery._step import RESULTS, write_json
-from infra.delivery.candidate import Candidate
-from infra.delivery.service_image import Image, build_image
+from infra.delivery.online._sites import Containers
+from infra.delivery.online.candidate import Candidate
+from infra.delivery.online.service_image import Image, build_image
 
 ROOT = Path(__file__).resolve().parents[3]
 CANDIDATE = Candidate(1, "a-online:v1-00000000", "a-batch:v1-00000000", Path("model.onnx"), Path("store"))
@@ -75,7 +75,7 @@ def test_without_a_candidate_nothing_is_released(tmp_path: Path, content: str | 
 
 def test_a_release_needs_a_reason() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "infra.delivery.release", "--why", " "],
+        [sys.executable, "-m", "infra.delivery.online.release", "--why", " "],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -19,13 +19,13 @@ from starlette.routing import Route
 
 from har.errors import ReleaseError
 from har.inference import Classifier, Package
-from infra.delivery import _gate, _sites
-from infra.delivery import release as releasing
-from infra.delivery._gate import Gate, Traffic
-from infra.delivery._history import History
-from infra.delivery._sites import Processes, number_of
-from infra.delivery.candidate import Candidate
-from infra.delivery.release import release, roll_back
+from infra.delivery.online import _gate, _sites
+from infra.delivery.online import release as releasing
+from infra.delivery.online._gate import Gate, Traffic
+from infra.delivery.online._history import History
+from infra.delivery.online._sites import Processes, number_of
+from infra.delivery.online.candidate import Candidate
+from infra.delivery.online.release import release, roll_back
 
 pytestmark = pytest.mark.stack
 

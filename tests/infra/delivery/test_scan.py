@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from osv_support import Database, osv
 
-from infra.delivery import sbom as sbom_step
-from infra.delivery import scan
-from infra.delivery._accepted import read_accepted
+from infra.delivery.online import sbom as sbom_step
+from infra.delivery.online import scan
+from infra.delivery.online._accepted import read_accepted
 
 pytestmark = pytest.mark.stack
 

@@ -20,7 +20,7 @@ from bentos._front import Front
 from bentos.online._answering import Answering
 from bentos.online.app import App
 from har.inference import Classifier, Package
-from infra.delivery.smoke import Expected, known_windows, main, smoke
+from infra.delivery.online.smoke import Expected, known_windows, main, smoke
 
 pytestmark = pytest.mark.stack
 

@@ -1,6 +1,6 @@
 """Run the online service of a folder alone, as `make up` does with all others: it follows what is released there.
 
-    python -m infra.delivery.site [FOLDER] [--port 3000]
+    python -m infra.delivery.online.site [FOLDER] [--port 3000]
 
 For a machine that serves and does nothing else. The service is started again when it ends, and replaced without a gap.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from har.settings import load_settings
 from infra.delivery._step import run_step
-from infra.delivery.release import say
+from infra.delivery.online.release import say
 from infra.local.part import tell_once
 from infra.local.ports import Ports, held
 from infra.local.server import sigterm_ends_blocks

@@ -10,7 +10,7 @@ from har.errors import ReleaseError
 from har.inference import Package
 from infra.compose.engine import output
 from infra.compose.stack import Stack
-from infra.delivery.candidate import Candidate
+from infra.delivery.online.candidate import Candidate
 
 _STORE = "/srv/har/.bentoml"
 _PACKAGED = ("python", "-m", "infra.compose.inside.run", "python", "-m", "infra.compose.inside.packaged")

@@ -15,7 +15,7 @@ from har.console import console
 from har.errors import ScanError
 from har.settings import load_settings
 from infra.delivery._step import results, run_step
-from infra.delivery.service_image import Image
+from infra.delivery.online.service_image import Image
 
 BOXES = ("online", "batch")
 _AGAIN = "Build it again: make service-image."

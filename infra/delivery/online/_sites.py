@@ -26,9 +26,9 @@ from har.inference import Package
 from har.settings import Settings
 from infra.bentoml.bentos import ProjectBentos
 from infra.bentoml.store import Store
-from infra.delivery._history import History
-from infra.delivery.candidate import Candidate
-from infra.delivery.smoke import client
+from infra.delivery.online._history import History
+from infra.delivery.online.candidate import Candidate
+from infra.delivery.online.smoke import client
 
 _SETTLED = 30
 """The new version serves once so many new connections in a row were answered by it."""
@@ -77,7 +77,7 @@ class Site(Protocol):
 
 @dataclass(frozen=True)
 class Processes:
-    """The online service of a project's folder, as `make up` or `python -m infra.delivery.site` runs it.
+    """The online service of a project's folder, as `make up` or `python -m infra.delivery.online.site` runs it.
 
     It follows the tag `latest` of the bentos in the folder's store: the new process is ready before the old one ends.
 

@@ -1,7 +1,7 @@
 """Compare the services' OpenAPI documents with those of the last release: a break needs a version that says so.
 
-    python -m infra.delivery.contract            exit status 1 if a client of the last release would break
-    python -m infra.delivery.contract --release  also record the documents as those of the next release
+    python -m infra.delivery.online.contract            exit status 1 if a client of the last release would break
+    python -m infra.delivery.online.contract --release  also record the documents as those of the next release
 
 The documents are those of models that a project with these settings trains, so none has to be there. The last
 release's are in `delivery/contracts/`, committed; the version is `project.version` in pyproject.toml. A break needs
@@ -25,11 +25,11 @@ from packaging.version import InvalidVersion, Version
 from har.errors import HarError, SettingsError
 from har.files import write_atomically
 from har.settings import Settings, load_settings
-from infra.delivery._compare import Document, breaks, essence
+from infra.delivery.online._compare import Document, breaks, essence
 from infra.local.environment import quiet_environment
 
 FOLDER = Path("delivery") / "contracts"
-_CODE = Path(__file__).resolve().parents[2]
+_CODE = Path(__file__).resolve().parents[3]
 
 
 def online(settings: Settings) -> Document:
@@ -46,7 +46,7 @@ def batch(settings: Settings) -> Document:
         SettingsError: the service cannot be imported with these settings.
     """
     done = subprocess.run(
-        [sys.executable, "-m", "infra.delivery._batch_document"],
+        [sys.executable, "-m", "infra.delivery.online._batch_document"],
         env={**os.environ, **quiet_environment(), "HAR_ROOT": str(settings.root)},
         cwd=_CODE,
         capture_output=True,
@@ -162,7 +162,7 @@ def next_version(before: Version) -> Version:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; see the module."""
-    parser = argparse.ArgumentParser(prog="python -m infra.delivery.contract", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m infra.delivery.online.contract", description=__doc__)
     parser.add_argument("--release", action="store_true", help="record the documents as those of the next release")
     chosen = parser.parse_args(arguments)
     try:

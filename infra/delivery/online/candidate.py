@@ -1,8 +1,8 @@
 """Package what is to be released, beside the store that is served from: nothing that runs notices.
 
-    python -m infra.delivery.candidate [VERSION]   the champion, or another registered version
-    python -m infra.delivery.candidate --stack     what the worker of `make stack` has packaged
-    python -m infra.delivery.candidate --sample    a small model, trained on the embedded recordings: for CI
+    python -m infra.delivery.online.candidate [VERSION]   the champion, or another registered version
+    python -m infra.delivery.online.candidate --stack     what the worker of `make stack` has packaged
+    python -m infra.delivery.online.candidate --sample    a small model, trained on the embedded recordings: for CI
 
 The bentos are in `build/delivery/bentoml`; `build/delivery/candidate.json` tells the next steps which they are.
 """
@@ -26,7 +26,7 @@ from har.settings import Settings, load_settings
 from infra.bentoml.bentos import ProjectBentos
 from infra.delivery._sample import sample_project
 from infra.delivery._step import RESULTS, results, run_step, write_json
-from infra.delivery.smoke import Expected
+from infra.delivery.online.smoke import Expected
 
 NAME = "candidate.json"
 STORE = "bentoml"
@@ -139,7 +139,7 @@ def _main() -> int:
     options = parser.parse_args()
     if options.stack:
         from infra.compose.stack import Stack
-        from infra.delivery._stack_candidate import from_stack
+        from infra.delivery.online._stack_candidate import from_stack
 
         settings = load_settings()
         stack = Stack.open(settings.root, settings.project.name)

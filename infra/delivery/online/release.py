@@ -1,7 +1,7 @@
 """Release a version of the model: beside the stable one, through the gate, then in its place, watched; or taken back.
 
-    python -m infra.delivery.release --why "…" [--to VERSION]   the candidate of `make candidate`
-    python -m infra.delivery.release --why "…" --back           what served before, at once
+    python -m infra.delivery.online.release --why "…" [--to VERSION]   the candidate of `make candidate`
+    python -m infra.delivery.online.release --why "…" --back           what served before, at once
 
 It goes to the online service of this folder (`make up`), or of the folder --site; with --stack to the containers of
 `make stack`. Exit status: 0 it serves; 1 it was refused or taken back, and what served before serves; 2 the release
@@ -19,13 +19,13 @@ from typing import Any
 from har.console import console
 from har.errors import HarError, ModelError, PackagingError, ReleaseError, ServerError
 from har.settings import load_settings
-from infra.delivery._gate import Gate, Traffic, compare, watch
-from infra.delivery._history import PROMOTED, REFUSED, ROLLED_BACK, SWITCHING
-from infra.delivery._sites import Containers, Processes, Site, await_version, number_of
 from infra.delivery._step import BAD, run_step
-from infra.delivery.candidate import Candidate
-from infra.delivery.service_image import Image
-from infra.delivery.smoke import await_ready, client, smoke
+from infra.delivery.online._gate import Gate, Traffic, compare, watch
+from infra.delivery.online._history import PROMOTED, REFUSED, ROLLED_BACK, SWITCHING
+from infra.delivery.online._sites import Containers, Processes, Site, await_version, number_of
+from infra.delivery.online.candidate import Candidate
+from infra.delivery.online.service_image import Image
+from infra.delivery.online.smoke import await_ready, client, smoke
 
 
 def release(site: Site, candidate: Candidate, gate: Gate, *, why: str) -> int:

@@ -1,6 +1,6 @@
 """Serve the candidate apart from everything else, ask it what it must know, and compare its API with the project's.
 
-    python -m infra.delivery.staging
+    python -m infra.delivery.online.staging
 
 The image of `make service-image` runs in a container; without one, the bento runs as a process.
 
@@ -17,11 +17,11 @@ from har.errors import PackagingError, ReleaseError
 from har.files import temporary_folder
 from har.settings import load_settings
 from infra.bentoml.bentos import ProjectBentos
-from infra.delivery._sites import Containers
 from infra.delivery._step import BAD, run_step
-from infra.delivery.candidate import Candidate
-from infra.delivery.service_image import Image
-from infra.delivery.smoke import smoke
+from infra.delivery.online._sites import Containers
+from infra.delivery.online.candidate import Candidate
+from infra.delivery.online.service_image import Image
+from infra.delivery.online.smoke import smoke
 
 
 def _main() -> int:

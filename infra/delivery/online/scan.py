@@ -1,6 +1,6 @@
 """Look up what is known about the packages of an image: every one of its SBOM, in a database that answers.
 
-    python -m infra.delivery.scan SBOM … [--report FOLDER]
+    python -m infra.delivery.online.scan SBOM … [--report FOLDER]
 
 An SBOM is a CycloneDX file (JSON), as `make service-sbom` or `make sbom` writes it. pip-audit asks the database: PyPI,
 or what the variables PIP_AUDIT_VULNERABILITY_SERVICE and PIP_AUDIT_OSV_URL name. pip-audit ends with 0 when it reaches
@@ -32,8 +32,8 @@ from packaging.utils import canonicalize_name
 from har.errors import HarError, ScanError
 from har.files import write_atomically
 from har.settings import load_settings
-from infra.delivery._accepted import Accepted, read_accepted
 from infra.delivery._step import RESULTS
+from infra.delivery.online._accepted import Accepted, read_accepted
 
 ACCEPTED = Path("delivery") / "vulnerabilities.toml"
 KNOWN_BAD = ("django", "2.0")
@@ -163,7 +163,7 @@ def audit(sbom: Path, accepted: Accepted, *, own: str) -> Audit:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; see the module."""
-    parser = argparse.ArgumentParser(prog="python -m infra.delivery.scan", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m infra.delivery.online.scan", description=__doc__)
     parser.add_argument("sboms", nargs="+", type=Path, metavar="SBOM")
     parser.add_argument("--report", type=Path, help="folder for scan.json and scan.md; by default build/delivery")
     chosen = parser.parse_args(arguments)

@@ -1,6 +1,6 @@
 """Ask a running online service what it must know: the same for a container, a staging and a production service.
 
-    python -m infra.delivery.smoke ADDRESS [--expect VERSION | --candidate] [--model FILE] [--contract]
+    python -m infra.delivery.online.smoke ADDRESS [--expect VERSION | --candidate] [--model FILE] [--contract]
 
 It must be ready, serve the expected version, answer known windows as the registered model does (1e-5), refuse what it
 must refuse, and show its metrics. Without --expect, the registry's champion is expected; --candidate expects what
@@ -215,8 +215,8 @@ def _metrics(service: httpx.Client, expected: Expected) -> list[str]:
 
 
 def _contract(service: httpx.Client, expected: Expected) -> list[str]:
-    from infra.delivery._compare import breaks, essence
-    from infra.delivery.contract import online
+    from infra.delivery.online._compare import breaks, essence
+    from infra.delivery.online.contract import online
 
     served = service.get("/docs.json").raise_for_status().json()
     return [f"/docs.json: {reason}" for reason in breaks(essence(online(load_settings())), essence(served))]
@@ -246,7 +246,7 @@ def expectation(version: int | None, model: Path | None) -> Expected:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; see the module."""
-    parser = argparse.ArgumentParser(prog="python -m infra.delivery.smoke", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m infra.delivery.online.smoke", description=__doc__)
     parser.add_argument("address", metavar="ADDRESS")
     parser.add_argument("--expect", type=int, metavar="VERSION", help="of the model; by default the champion's")
     parser.add_argument("--model", type=Path, metavar="FILE", help="the model file, where there is no registry")
@@ -256,7 +256,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     try:
         if chosen.candidate:
-            from infra.delivery.candidate import Candidate
+            from infra.delivery.online.candidate import Candidate
 
             expected = Candidate.read(load_settings().root).expected()
         else:

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import numpy as np
 
-from infra.delivery.smoke import Expected, ask, client, judge, known_windows
+from infra.delivery.online.smoke import Expected, ask, client, judge, known_windows
 
 _LEAST_LATE = 5
 _LEAST_FAILED = 3

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from infra.delivery._schemas import Resolve, Schema, refused, removed
+from infra.delivery.online._schemas import Resolve, Schema, refused, removed
 
 Document = dict[str, Any]
 

@@ -17,7 +17,7 @@ from har.console import console
 from har.errors import HarError, ReleaseError
 from har.settings import load_settings
 from infra.delivery._step import RESULTS, results, run_step, write_json
-from infra.delivery.candidate import Candidate
+from infra.delivery.online.candidate import Candidate
 
 NAME = "image.json"
 
