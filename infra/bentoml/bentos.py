@@ -11,7 +11,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bentos.base import LABELS_VARIABLE
 from har.errors import PackagingError, ServerError
 from har.files import locked
 from har.inference import Classifier, Package
@@ -19,6 +18,9 @@ from har.registry import git_state
 from har.settings import Settings
 from infra.bentoml.store import Store, environment, serving
 from infra.local.child import Child
+
+LABELS_VARIABLE = "BENTO_IMAGE_LABELS"
+"""`bentos.base` names it as well: `bentos` insists on the `har` of its own project, so it is not imported here."""
 
 _BUILD_TIMEOUT_S = 600.0
 _LOCK_TIMEOUT_S = 900.0

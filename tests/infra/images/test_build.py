@@ -15,6 +15,7 @@ import pytest
 from bentos.base import BASE, LABELS_VARIABLE
 from har.errors import PackagingError
 from har.settings import Settings
+from infra.bentoml import bentos as project_bentos
 from infra.images.build import Order, bento_tag, build_box, build_train, train_tag
 from infra.images.engine import Engine
 
@@ -34,6 +35,7 @@ print(json.dumps([made.base_image, made.commands, made.post_commands, made.pytho
 
 def image(box: str, labels: dict[str, str]) -> tuple[str, list[str], list[str], str]:
     """Base, commands before and after the installation, and requirements of a bento's image."""
+    assert project_bentos.LABELS_VARIABLE == LABELS_VARIABLE
     variables = {**os.environ, LABELS_VARIABLE: json.dumps(labels)}
     command = [sys.executable, "-W", "ignore", "-c", IMAGE, box]
     done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=True)
