@@ -60,15 +60,14 @@ def list_snapshots() -> None:
     if not found:
         _say('There is no snapshot yet: har data snapshot -m "why".')
         return
-    table = Table("date", "commit", "why", "files", "bytes", "DVC hash", title="Snapshots of the raw data")
-    for column in table.columns[3:5]:
+    table = Table("date", "commit", "why", "files", "bytes", title="Snapshots of the raw data")
+    for column in table.columns[3:]:
         column.justify = "right"
-    for name in (0, 1):
-        table.columns[name].no_wrap = True  # people copy them
+    for column in (*table.columns[:2], *table.columns[3:]):
+        column.no_wrap = True  # people copy them; what is too long is why
     for one in found:
-        hashes = one.pointers["inbox"].oid[:8] if "inbox" in one.pointers else ""
         size = f"{one.size:,}"
-        table.add_row(one.date[:16].replace("T", " "), one.commit[:12], escape(one.why), str(one.files), size, hashes)
+        table.add_row(one.date[:16].replace("T", " "), one.commit[:12], escape(one.why), str(one.files), size)
     out.print(table)
 
 

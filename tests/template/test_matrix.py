@@ -43,6 +43,11 @@ def settings_of(projects: dict[str, Path], name: str) -> Settings:
     return load_settings(projects[name])
 
 
+def make_targets_of(project: Path) -> set[str]:
+    """The targets that `make help` lists."""
+    return {line.split()[0] for line in call("make", "help", cwd=project).stdout.splitlines()}
+
+
 def deployments(project: Path) -> dict[str, Any]:
     found = yaml.safe_load((project / "prefect.yaml").read_text())["deployments"]
     return {f"{one['entrypoint'].rpartition(':')[2]}/{one['name']}": one for one in found}
@@ -78,7 +83,19 @@ def test_names_and_texts_survive_the_formats_they_go_into(projects: dict[str, Pa
     assert about["license"] == "Apache-2.0"
     assert (projects["accelerometer"] / ".python-version").read_text() == "3.12\n"
     assert (projects["pocket"] / "README.md").read_text().startswith("# Pocket HAR\n")
-    assert "--image-tag ghcr.io/team/pocket-har-online:latest" in (projects["pocket"] / "README.md").read_text()
+
+
+def test_containers_and_a_remote_are_there_if_they_were_chosen(projects: dict[str, Path]) -> None:
+    pocket, watch = settings_of(projects, "pocket"), projects["watch"]
+    assert (pocket.images.engine, pocket.images.registry) == ("podman", "ghcr.io/team")
+    assert "url = s3://bucket/pocket\n" in (projects["pocket"] / ".dvc" / "config").read_text()
+    assert "/config.local" in (projects["pocket"] / ".dvc" / ".gitignore").read_text()
+    assert {"image-train", "stack"} <= make_targets_of(projects["pocket"])
+    assert not {"image-train", "images", "stack"} & make_targets_of(watch)
+    absent = (".dvc", ".dockerignore", "infra/images", "infra/compose", "tests/infra/images", "tests/infra/compose")
+    assert [name for name in absent if (watch / name).exists()] == []
+    assert "make stack" not in (watch / "README.md").read_text()
+    assert "[images]" not in (watch / "har.toml").read_text()
 
 
 def test_schedules_and_their_zone(projects: dict[str, Path]) -> None:
