@@ -197,7 +197,11 @@ class Followed(Part):
     def _turn_to(self, version: str) -> None:
         self._give_up_next()
         if self._ready:
-            self._next = self._start_version(version)
+            try:
+                self._next = self._start_version(version)
+            except (OSError, ServerError) as error:
+                self._refuse(version, f"did not start ({error})")
+                return
             self._next_version, self._next_began = version, time.monotonic()
         else:
             super().stop()
@@ -218,12 +222,14 @@ class Followed(Part):
             self._say(f"{self.described} serves in place of {before}: {self.address}")
         elif status is not None or waited_s > self._start_timeout_s:
             problem = how_it_ended(status) if status is not None else f"was not ready within {waited_s:.0f} s"
-            self._refused = self._next_version
+            self._refuse(self._next_version, problem, f" Log: {child.log}")
             self._give_up_next()
-            self._say(
-                f"{self.name} {self._refused}: {problem}; {self._version} goes on serving until another version is "
-                f"packaged. Log: {child.log}"
-            )
+
+    def _refuse(self, version: str, problem: str, log: str = "") -> None:
+        self._refused = version
+        self._say(
+            f"{self.name} {version}: {problem}; {self._version} goes on serving until another version is packaged.{log}"
+        )
 
     def _see_off(self) -> None:
         for entry in [*self._leaving]:

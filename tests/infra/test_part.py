@@ -77,6 +77,8 @@ class Trial:
         )
 
     def start(self, version: str) -> Child:
+        if version == "unstartable":
+            raise OSError("no memory left")
         command = ["infra.local.program", sys.executable, "-c", SERVICE, version, str(self.port)]
         return Child(version, command, environment=os.environ, log=self.folder / "service.log")
 
@@ -141,7 +143,7 @@ def test_a_service_waits_for_its_first_version_and_is_replaced_without_losing_a_
     assert "service v2 serves in place of v1" in trial.said[-1]
 
 
-@pytest.mark.parametrize("bad", ["broken", "silent"])
+@pytest.mark.parametrize("bad", ["broken", "silent", "unstartable"])
 def test_a_version_that_does_not_get_ready_changes_nothing_and_is_told_once(trial: Trial, bad: str) -> None:
     trial.wanted = "v1"
     trial.until(lambda: trial.part.ready)
