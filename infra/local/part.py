@@ -77,6 +77,7 @@ class Part:
             if self._failures and time.monotonic() - self._began > _STABLE_S:
                 self._failures = 0
         elif self._answers(self._child):
+            self._child.poll()  # what it has started until now ends with it, even if it is killed
             self._ready = True
             self._say(f"{self.described} is ready: {self.address}")
         elif time.monotonic() - self._began > self._start_timeout_s:
@@ -216,6 +217,7 @@ class Followed(Part):
             if self._child is not None:
                 self._child.release()
                 self._leaving.append((self._child, time.monotonic()))
+            child.poll()  # as above
             before, self._version = self._version, self._next_version
             self._child, self._ready, self._began, self._failures = child, True, self._next_began, 0
             self._next, self._next_version, self._refused = None, "", ""

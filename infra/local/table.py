@@ -56,9 +56,10 @@ def print_table(console: Console, root: Path, api: str, rows: list[Row], *, foun
     addresses = Table("what", "where", "note", title="The local stack is running")
     for row in rows:
         addresses.add_row(row.what, row.where, row.note)
-    addresses.add_row("login of both pages", str(login_file(home)), "Prefect's and MLflow's")
-    addresses.add_row("logs", str(home / "logs"), "")
     console.print(addresses)
+    # Not in the table: a narrow terminal would cut the paths off.
+    console.print(f"Login of Prefect's and MLflow's pages: {login_file(home)}", soft_wrap=True, highlight=False)
+    console.print(f"Logs: {home / 'logs'}", soft_wrap=True, highlight=False)
     console.print(
         f"Prefect's page asks for a password: the whole line of that file. MLflow's asks for a user, {USER}, and a "
         "password: what follows the colon.",

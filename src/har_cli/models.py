@@ -146,6 +146,7 @@ def list_models(
         out.print("No version is registered yet. Train one: har train.")
         return
     table = Table("version", "aliases", "created", "network", "trained on", "accuracy", "macro-F1", title="Versions")
+    table.columns[4].overflow = "fold"
     for version in registry.versions():
         figures = [
             f"{version.metrics[name]:.3f}" if name in version.metrics else "" for name in ("accuracy", "macro_f1")
@@ -163,13 +164,13 @@ def list_models(
 
 def _origin(tags: Mapping[str, str]) -> str:
     """Versions of the tables, DVC's hash of the recordings or why there is none, and the commit of the code."""
-    lines = [tags.get("data_version", "").partition(", dvc@")[0]]
+    lines = tags.get("data_version", "").partition(", dvc@")[0].replace("@", " ").split(", ")
     if "dvc_inbox" in tags:
-        lines.append(f"dvc {tags['dvc_inbox'][:12]}")
+        lines.append(f"dvc {tags['dvc_inbox'][:8]}")
     elif "dvc_lacks" in tags:
         lines.append(f"no dvc: {tags['dvc_lacks']}")
     if tags.get("git_commit"):
-        lines.append(f"git {tags['git_commit'][:12]}{' and changes' if tags.get('git_dirty') == 'true' else ''}")
+        lines.append(f"git {tags['git_commit'][:7]}{' and changes' if tags.get('git_dirty') == 'true' else ''}")
     return escape("\n".join(lines))
 
 

@@ -79,7 +79,7 @@ def test_models_name_what_they_were_trained_on() -> None:
 
     tags = {"data_version": "samples@7, dvc@77f0972ddb44", "git_commit": "3c43efce01bb8533", "git_dirty": "false"}
     held = _origin({**tags, "dvc_inbox": "77f0972ddb4426c18ffa.dir"})
-    assert held.splitlines() == ["samples@7", "dvc 77f0972ddb44", "git 3c43efce01bb"]
+    assert held.splitlines() == ["samples 7", "dvc 77f0972d", "git 3c43efc"]
     lacking = _origin(json.loads(json.dumps({**tags, "dvc_lacks": "no snapshot", "git_dirty": "true"})))
-    assert lacking.splitlines()[1:] == ["no dvc: no snapshot", "git 3c43efce01bb and changes"]
+    assert lacking.splitlines()[1:] == ["no dvc: no snapshot", "git 3c43efc and changes"]
     assert _origin({}) == ""

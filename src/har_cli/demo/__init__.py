@@ -180,7 +180,7 @@ def _print(figures: dict[str, Any], settings: Settings, root: Path) -> None:
         f"{reports}/activity/": "minutes per activity, a page per day",
         ".venv/bin/har models": "versions, aliases and the promotion log",
         ".venv/bin/bentoml serve": "the online service; its page: http://127.0.0.1:3000",
-        "make up": "Prefect and MLflow pages, schedules running",
+        "make up": "everything at once: schedules, services, pages",
     }
     if settings.root != root:
         next_steps = {
