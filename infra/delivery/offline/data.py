@@ -15,9 +15,9 @@ from har.console import console
 from har.errors import HarError, ServerError
 from har.jobs.ingest import IngestReport, ingest
 from har.project import open_project
+from har.snapshots import executable
 from infra.delivery._step import run_step
 
-_TOOL = Path(".venv") / "tools" / "bin" / "dvc"
 _REFUSES = "without confirmation"
 """What DVC says when it would lose a file that it does not have."""
 _MISSING = "do not exist neither locally nor on remote"
@@ -34,9 +34,10 @@ def pull(root: Path) -> str:
     pointers = tracked_by_dvc(root)
     if not pointers:
         return "No recordings are under DVC: the inbox is taken as it is."
-    if not (root / _TOOL).is_file():
-        raise HarError(where=str(_TOOL), expected="DVC", got="no such program", remedy="Install it: `make setup`.")
-    fetched = _dvc(root, "fetch", *pointers)
+    tool = executable(root)
+    if tool is None:
+        raise HarError(where="dvc", expected="DVC", got="no such program", remedy="Install it: `make setup`.")
+    fetched = _dvc(tool, root, "fetch", *pointers)
     if fetched.returncode or _MISSING in fetched.stdout:
         raise ServerError(
             where=f"dvc fetch {' '.join(pointers)}",
@@ -44,7 +45,7 @@ def pull(root: Path) -> str:
             remedy="Check the remote (`dvc remote list`), its credentials (.dvc/config.local) and that the snapshot "
             "was pushed.",
         )
-    put = _dvc(root, "checkout", *pointers)
+    put = _dvc(tool, root, "checkout", *pointers)
     if put.returncode == 0:
         return f"The recordings of this commit are in place: {', '.join(pointers)}."
     if _REFUSES in put.stdout:
@@ -67,10 +68,10 @@ def tracked_by_dvc(root: Path) -> list[str]:
     return sorted(name for name in listed.split("\0") if name)
 
 
-def _dvc(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def _dvc(tool: str, root: Path, *words: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "DVC_NO_ANALYTICS": "1", "NO_COLOR": "1"}
     return subprocess.run(
-        [str(root / _TOOL), *words],
+        [tool, *words],
         cwd=root,
         env=environment,
         stdin=subprocess.DEVNULL,

@@ -6,7 +6,7 @@ ever read, so files may arrive, change or be links meanwhile. `dvc` runs as a co
 """
 
 from har.snapshots._coverage import Coverage
-from har.snapshots._dvc import is_configured
+from har.snapshots._dvc import executable, is_configured
 from har.snapshots._labels import TABLE, add_table, read_table
 from har.snapshots._pointer import Pointer
 from har.snapshots._restore import Restored
@@ -22,6 +22,7 @@ __all__ = [
     "Snapshots",
     "Taken",
     "add_table",
+    "executable",
     "is_configured",
     "read_table",
 ]
