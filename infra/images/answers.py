@@ -15,11 +15,9 @@ from numpy.typing import NDArray
 
 from har.errors import PackagingError
 from har.inference import Classifier, ModelMetadata, Package
+from har.jobs.package import TOLERANCE
 from har.predictions import predict
 from har.settings import STANDARD_GRAVITY, Settings, load_settings
-
-TOLERANCE = 1e-5
-"""Largest allowed difference between probabilities."""
 
 _WINDOWS = 8
 _TIMEOUT_S = 120.0

@@ -158,6 +158,26 @@ def check_train(engine: Engine, image: str, root: Path) -> dict[str, Any]:
     return {"train_image_smoke_s": round(seconds, 1)}
 
 
+def asked(module: str, text: str) -> tuple[Settings, Engine, dict[str, str]]:
+    """The settings, the engine and the images by box that the command line of a module of this folder asks for.
+
+    Args:
+        module: its name.
+        text: what it does.
+
+    Raises:
+        PackagingError: there is no engine that runs containers, or no such image was built.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m infra.images.{module}", description=text)
+    parser.add_argument("images", nargs="*", metavar="BOX[=IMAGE]", help="by default all that were built last")
+    parser.add_argument("--engine", default="", help=f"{', '.join(ENGINES)}; by default the first that answers")
+    options = parser.parse_args()
+    settings = load_settings()
+    engine = find_engine(options.engine, first=settings.images.engine)
+    engine.require_running()
+    return settings, engine, chosen_images(settings, options.images)
+
+
 def chosen_images(settings: Settings, words: list[str]) -> dict[str, str]:
     """The image of each box: as given, else the one that was built last.
 
@@ -228,15 +248,9 @@ def _runs(engine: Engine, identity: str) -> bool:
 
 def main() -> None:
     """Try the images that were asked for."""
-    parser = argparse.ArgumentParser(prog="python -m infra.images.check", description="Try images in containers.")
-    parser.add_argument("images", nargs="*", metavar="BOX[=IMAGE]", help="by default all that were built last")
-    parser.add_argument("--engine", default="", help=f"{', '.join(ENGINES)}; by default the first that answers")
-    options = parser.parse_args()
     with refusals():
-        settings = load_settings()
-        engine = find_engine(options.engine, first=settings.images.engine)
-        engine.require_running()
-        for box, image in chosen_images(settings, options.images).items():
+        settings, engine, images = asked("check", "Try images in containers.")
+        for box, image in images.items():
             engine.require_image(image)
             print(f"Trying {image} …", file=sys.stderr, flush=True)
             train = box == "train"

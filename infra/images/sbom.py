@@ -7,22 +7,20 @@ reaches no database, the count is null and the reason stands beside it, because 
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from har.errors import PackagingError
-from har.files import temporary_folder, write_atomically
-from har.settings import load_settings
+from har.errors import PackagingError, ScanError
+from har.files import write_atomically
+from infra.delivery.online.scan import components, own_name, pip_audit
 from infra.images import figures
-from infra.images.check import HARDENED, chosen_images
+from infra.images.check import HARDENED, asked
 from infra.images.ending import refusals
-from infra.images.engine import ENGINES, Engine, find_engine
+from infra.images.engine import Engine
 
 TOOLS = Path(sys.prefix) / "tools" / "bin"
 """The tools' environment beside the project's packages."""
@@ -41,7 +39,6 @@ print(json.dumps({
     "system": {"id": release["ID"], "version": release.get("VERSION_ID", "")},
 }))
 """
-_AUDIT_TIMEOUT_S = 300.0
 
 
 def listing(engine: Engine, image: str) -> dict[str, Any]:
@@ -79,32 +76,19 @@ def document(found: Mapping[str, Any]) -> str:
     return done.stdout
 
 
-def audit(packages: list[dict[str, str]]) -> dict[str, Any]:
+def audit(packages: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """How many packages were looked up, and the known vulnerabilities of them.
 
     Args:
-        packages: names and versions.
+        packages: (name, version), without the project's own, which no database knows.
 
     Returns:
         audited and vulnerabilities, both numbers, and findings; or null for both, and the reason.
     """
-    with temporary_folder("audit") as folder:
-        pins = folder / "packages.txt"
-        # A local build such as torch 2.13.0+cpu is known to databases by its public version.
-        lines = [f"{one['name']}=={one['version'].partition('+')[0]}" for one in packages]
-        pins.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        command = [_tool("pip-audit"), "--strict", "--no-deps", "--disable-pip", "--progress-spinner=off"]
-        try:
-            done = subprocess.run(
-                [*command, "--format=json", f"--requirement={pins}"],
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=_AUDIT_TIMEOUT_S,
-                env={**os.environ, "NO_COLOR": "1"},
-            )
-        except subprocess.TimeoutExpired:
-            return _not_audited(f"pip-audit did not finish within {_AUDIT_TIMEOUT_S:g} s")
+    try:
+        done = pip_audit(packages)
+    except ScanError as error:
+        return _not_audited(str(error))
     return counted(done.stdout, done.stderr, len(packages))
 
 
@@ -142,19 +126,13 @@ def _tool(name: str) -> str:
 
 def main() -> None:
     """Describe the images that were asked for."""
-    parser = argparse.ArgumentParser(prog="python -m infra.images.sbom", description="List what is in images.")
-    parser.add_argument("images", nargs="*", metavar="BOX[=IMAGE]", help="by default all that were built last")
-    parser.add_argument("--engine", default="", help=f"{', '.join(ENGINES)}; by default the first that answers")
-    options = parser.parse_args()
     with refusals():
-        settings = load_settings()
-        engine = find_engine(options.engine, first=settings.images.engine)
-        engine.require_running()
-        for box, image in chosen_images(settings, options.images).items():
+        settings, engine, images = asked("sbom", "List what is in images.")
+        for box, image in images.items():
             found = listing(engine, image)
             path = settings.path("reports") / "sbom" / f"{box}.cdx.json"
             write_atomically(path, document(found))
-            result = audit(found["python"])
+            result = audit(components(path, own_name(settings.root)).packages)
             figures.add(settings, {f"{box}_vulnerabilities": result})
             known = result["vulnerabilities"]
             said = f"{known} known vulnerabilities" if known is not None else f"not audited: {result['reason']}"

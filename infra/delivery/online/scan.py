@@ -170,7 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         root = load_settings().root
         accepted = read_accepted(root / ACCEPTED, today=dt.datetime.now(dt.UTC).date())
-        audits = [audit(sbom, accepted, own=_own_name(root)) for sbom in chosen.sboms]
+        audits = [audit(sbom, accepted, own=own_name(root)) for sbom in chosen.sboms]
     except HarError as error:
         print(error, file=sys.stderr)
         return 2
@@ -219,11 +219,11 @@ def write_report(folder: Path, audits: Sequence[Audit], accepted: Accepted) -> N
     write_atomically(folder / "scan.md", "\n".join(lines) + "\n")
 
 
-def _ask(packages: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
-    """What pip-audit answers: name, version and vulnerabilities of each package that it did not skip.
+def pip_audit(packages: Sequence[tuple[str, str]]) -> subprocess.CompletedProcess[str]:
+    """Ask pip-audit about packages, (name, version); its output, whatever its exit status says.
 
     Raises:
-        ScanError: it failed, or what it printed is no answer.
+        ScanError: it is not installed, or did not end in time.
     """
     tool = Path(sys.prefix) / "tools" / "bin" / "pip-audit"
     if not tool.exists():
@@ -234,7 +234,7 @@ def _ask(packages: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
         # A cache of its own: what another run was told is no answer.
         options = ["--no-deps", "--disable-pip", "--format", "json", "--progress-spinner", "off"]
         try:
-            done = subprocess.run(
+            return subprocess.run(
                 [str(tool), "--requirement", str(requirements), *options, "--cache-dir", f"{folder}/cache"],
                 env={**os.environ, "NO_COLOR": "1"},
                 capture_output=True,
@@ -244,6 +244,15 @@ def _ask(packages: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
             )
         except subprocess.TimeoutExpired as error:
             raise ScanError(where="pip-audit", problem=f"did not end within {_TIMEOUT_S:g} s", remedy=_AGAIN) from error
+
+
+def _ask(packages: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+    """What pip-audit answers: name, version and vulnerabilities of each package that it did not skip.
+
+    Raises:
+        ScanError: it failed, or what it printed is no answer.
+    """
+    done = pip_audit(packages)
     try:
         return [one for one in json.loads(done.stdout)["dependencies"] if "skip_reason" not in one]
     except (ValueError, KeyError, TypeError) as error:
@@ -267,7 +276,8 @@ def _place(component: dict[str, Any]) -> tuple[str, str, str]:
     return kind, str(component.get("name", "")), str(component.get("version", ""))
 
 
-def _own_name(root: Path) -> str:
+def own_name(root: Path) -> str:
+    """The name of the project's own package; "": it has none."""
     try:
         return str(tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"])
     except (OSError, KeyError, tomllib.TOMLDecodeError):  # a folder with settings alone has no package of its own
