@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
@@ -244,6 +245,34 @@ class Serving(_Section):
     feedback_max_s: float = Field(default=3600.0, gt=0, le=86_400)
     feedback_per_minute: int = Field(default=60, ge=1)
     feedback_token_always: bool = False
+
+
+class Release(_Section):
+    """How a new version of the model comes into the online service, step by step, and what it must hold.
+
+    `automatic`, and all steps, need HAProxy; without it, a new version replaces the former one at once.
+    """
+
+    automatic: bool = True
+    shadow: bool = True
+    steps: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.05, 0.25, 0.5, 1.0)
+    dwell_s: float = Field(default=300.0, ge=0)
+    requests: int = Field(default=200, ge=1)
+    subjects: int = Field(default=3, ge=1)
+    hold_h: float = Field(default=12.0, gt=0)
+    keep_former_s: float = Field(default=600.0, ge=0)
+    lease_s: float = Field(default=10.0, ge=2)
+    margin: float = Field(default=0.05, gt=0, lt=1)
+    risk: float = Field(default=0.01, gt=0, le=0.5)
+    failed_share: float = Field(default=0.02, gt=0, le=1)
+    slow_ratio: float = Field(default=3.0, gt=1)
+    prometheus: str = Field(default="", pattern=r"^(https?://[^\s/]+)?$")
+
+    @model_validator(mode="after")
+    def _steps_rise(self) -> Release:
+        if not self.steps or self.steps[-1] != 1.0 or any(a >= b for a, b in pairwise(self.steps)):
+            raise ValueError("steps that rise and end with 1.0, such as [0.05, 0.25, 0.5, 1.0]")
+        return self
 
 
 class Monitoring(_Section):

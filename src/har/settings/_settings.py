@@ -17,6 +17,7 @@ from har.settings._sections import (
     Paths,
     Project,
     Recordings,
+    Release,
     Retraining,
     Scoring,
     Sensors,
@@ -46,6 +47,7 @@ class Settings(BaseSettings):
     gates: Gates = Gates()
     scoring: Scoring = Scoring()
     serving: Serving = Serving()
+    release: Release = Release()
     monitoring: Monitoring = Monitoring()
     drift: Drift = Drift()
     retraining: Retraining = Retraining()
