@@ -8,14 +8,14 @@ import numpy as np
 
 from har.release._betting import log_wealth
 from har.release._paired import Paired
-from har.release._values import Check
+from har.release._values import Check, Outcome
 
 _LEAST_WINDOWS = 20
 """Windows that the former version gave an activity, from which on a person counts for that activity."""
 _KEPT = 0.2
 """A person's activity is lost when the new version keeps fewer of these windows …"""
 _SURENESS = 0.15
-"""… and the former version was about as sure of the others as of those that both versions gave it: at most so much less.
+"""… and the former version was about as sure of the others as of those that both gave it: at most so much less.
 After a drift, the former version's wrong answers are not."""
 _LOST = 0.05
 """Share of people for whom a retrained version that is as good may lose an activity."""
@@ -60,15 +60,14 @@ def _lost(paired: Paired, risk: float) -> Check:
     wealth = math.log(float(np.mean(np.exp(np.minimum(logs, 500.0)))))
     worst = int(np.argmax(logs)) if max(logs) > 0 else int(np.argmin(np.where(counted, kept, 2.0).min(axis=0)))
     name = paired.activities[worst]
-    who = int(counted[:, worst].sum())
+    having, losing = int(counted[:, worst].sum()), int(is_lost[:, worst].sum())
     share = float(paired.kept[counted[:, worst], worst].sum() / had[counted[:, worst], worst].sum())
     said = (
-        f"Of the windows that the former version calls {name}, the new one calls {share:.0%} so too; {who} subjects have "
-        f"such windows, and {int(is_lost[:, worst].sum())} of them lose the activity though the former version is sure."
+        f"Of the windows that the former version calls {name}, the new one calls {share:.0%} so too. {having} subjects "
+        f"have such windows, and {losing} of them lose the activity although the former version is sure of it."
     )
-    verdict = (
-        "fail" if wealth >= math.log(1 / risk) else "hold" if is_lost[:, worst].sum() > max(1, 0.5 * who) else "pass"
-    )
+    doubted = losing > max(1, 0.5 * having)
+    verdict: Outcome = "fail" if wealth >= math.log(1 / risk) else "hold" if doubted else "pass"
     return Check("classes", share, _KEPT, n, subjects, verdict, said)
 
 
@@ -83,9 +82,8 @@ def _single(paired: Paired) -> Check:
     most = int(np.argmax(mix))
     share, usual = float(mix[most] / n), float(former[most] / max(former.sum(), 1))
     said = (
-        f"The new version's most frequent answer, {paired.activities[most]}, has {share:.0%} of {n} windows; the former "
-        f"version gives it to {usual:.0%}."
+        f"The new version's most frequent answer, {paired.activities[most]}, has {share:.0%} of {n} windows; the "
+        f"former version gives it to {usual:.0%}."
     )
-    return Check(
-        "single class", share, _MOST, n, subjects, "fail" if share > _MOST and usual < _FORMER_MOST else "pass", said
-    )
+    swallows = share > _MOST and usual < _FORMER_MOST
+    return Check("single class", share, _MOST, n, subjects, "fail" if swallows else "pass", said)

@@ -115,8 +115,8 @@ def _slow(canary: Side, stable: Side, former: Side | None, ratio: float) -> Chec
     own = canary.measured.quantile_s(0.99) or 0.0
     slower = canary.measured.slower(limit_s)
     said = (
-        f"{slower} of {n} requests of the new version took longer than {1000 * limit_s:g} ms, {ratio:g} times the p99 of "
-        f"the former version (within {1000 * usual:g} ms); 1 % may."
+        f"{slower} of {n} requests of the new version took longer than {1000 * limit_s:g} ms, {ratio:g} times the p99 "
+        f"of the former version (within {1000 * usual:g} ms); 1 % may."
     )
     certain = slower > 0.01 * n and log_excess(slower, n, 0.01) >= _CERTAIN
     verdict: Outcome = "fail" if certain else "hold" if slower > 0.01 * n and n >= _LEAST_SLOW else "pass"
@@ -130,8 +130,8 @@ def _memory(canary: Side, stable: Side, n: int) -> Check:
     usual = max(0.0, stable.memory_mb - stable.began_mb) if stable.began_mb else 0.0
     growth, limit = now - canary.began_mb, usual + max(_GROWTH_MB, _GROWTH_SHARE * canary.began_mb)
     said = (
-        f"The new version's largest replica has {now:.0f} MB, {growth:.0f} more than at the begin; the former version's "
-        f"grew by {usual:.0f} MB, and the limit is {limit:.0f} MB."
+        f"The new version's largest replica has {now:.0f} MB, {growth:.0f} more than at the begin; the former "
+        f"version's grew by {usual:.0f} MB, and the limit is {limit:.0f} MB."
     )
     return Check("memory", growth, limit, n, 0, "fail" if growth > limit else "pass", said)
 

@@ -102,7 +102,7 @@ def confidence_offset(paired: Paired) -> float:
 
 
 def _difference(per_block: Floats, windows: Floats, losses: list[Floats], *, least: float) -> Difference:
-    """Put together what blocks and rounds say; `losses` are 0 on average, or less, for a version that is good enough."""
+    """Put together what blocks and rounds say; `losses` are at most 0 on average for a version that is good enough."""
     low, high = bounds(per_block, SURE) if len(per_block) >= LEAST_BLOCKS else (-math.inf, math.inf)
     certain = bounds(per_block, _LARGE_RISK)[1] if len(per_block) >= LEAST_BLOCKS else math.inf
     wealth = [float(log_wealth(one, least).max()) for one in losses if len(one)]
