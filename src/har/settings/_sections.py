@@ -279,6 +279,17 @@ class Release(_Section):
         return self
 
 
+class Logs(_Section):
+    """What services, flows and servers log, and how; `har.logs` says what a line holds."""
+
+    format: Literal["auto", "json", "text"] = "auto"
+    """auto: text on a terminal, JSON in files and containers."""
+    subjects: Literal["plain", "pseudonym", "none"] = "plain"
+    """How lines name a subject; a pseudonym is a keyed hash, whose key is the file `paths.log_key`."""
+    requests: Literal["all", "failed", "none"] = "all"
+    """Which answered requests get a line in the log of the online service."""
+
+
 class Monitoring(_Section):
     """Profiles of the model's features."""
 
@@ -359,3 +370,4 @@ class Paths(_Section):
     bentoml: Path = Path(".bentoml")
     journal: Path = Path("data/journal")
     feedback_token: Path = Path("data/feedback-token")
+    log_key: Path = Path("data/log-key")
