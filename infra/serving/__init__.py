@@ -1,0 +1,1 @@
+"""The online service as replicas behind a proxy."""
