@@ -239,7 +239,11 @@ class Serving(_Section):
     deadline_ms: float = Field(default=250.0, gt=0)
     breaker_failures: int = Field(default=5, ge=1)
     breaker_pause_s: float = Field(default=10.0, gt=0)
+    shadow: Literal["shadow", "previous"] = "shadow"
+    """Which packaged model answers a share of the requests again, for the log; in a release, the former version."""
     shadow_share: float = Field(default=0.1, ge=0, le=1)
+    mirror: str = ""
+    """Path of a file that says where copies of a share of the requests go; `har release` writes it."""
     strict: bool = False
     log_queue: int = Field(default=4096, ge=1)
     log_rotate_mb: float = Field(default=16.0, gt=0)
