@@ -13,6 +13,7 @@ from har.settings._sections import (
     Drift,
     Gates,
     Images,
+    Logs,
     Monitoring,
     Paths,
     Project,
@@ -48,6 +49,7 @@ class Settings(BaseSettings):
     scoring: Scoring = Scoring()
     serving: Serving = Serving()
     release: Release = Release()
+    logs: Logs = Logs()
     monitoring: Monitoring = Monitoring()
     drift: Drift = Drift()
     retraining: Retraining = Retraining()
