@@ -95,6 +95,7 @@ class Surroundings:
         watch: the evidence about a release.
         smoke: asks the canary's replicas before any request reaches them.
         lacks: why `serving` is None, in a sentence.
+        refuses: why no release can begin at this moment, in a sentence; "" if one can.
     """
 
     bentos: Bentos
@@ -102,6 +103,7 @@ class Surroundings:
     watch: Callable[[State, Plan], Watch]
     smoke: Smoke
     lacks: str = ""
+    refuses: str = ""
 
 
 def release(
@@ -161,6 +163,40 @@ def release(
         return replace(report, notes=(*report.notes, trouble) if trouble else report.notes)
 
 
+def settle(
+    project: Project,
+    around: Surroundings,
+    *,
+    send: Send = no_receiver,
+    show: Show = lambda record: None,
+) -> ReleaseReport:
+    """End a release that a person has aborted and that nobody watches: in its files, the lake and the registry.
+
+    Raises:
+        ReleaseError: another process watches it, or none is under way.
+    """
+    releases = Releases(project.settings.path("bentoml"))
+    with releases.watching():
+        state = releases.state()
+        if state is None or around.serving is None:
+            raise ReleaseError(
+                where="har release abort", problem="no release is under way", remedy="There is nothing to do."
+            )
+        run = _Run(project, around, around.serving, releases, Order(), state.version, in_threads)
+        if state.is_over:
+            return run.report(state)
+        orders = [order for order in releases.orders(state.release) if order.command == "abort"]
+        who, why = (orders[-1].who, orders[-1].why) if orders else (whoami(), "nobody watched it any more")
+        book = Book(project, releases, send, show)
+        try:
+            ended = run.aborted(state, why, who)
+        finally:
+            trouble = book.close()
+        _follow(project, around.bentos)
+        report = run.report(ended)
+        return replace(report, notes=(trouble,) if trouble else ())
+
+
 def number_of(tag: str) -> int:
     """The model's version of a bento's tag or an image; 0 for a tag that `har package` did not give."""
     match = _KEY.fullmatch(tag.rpartition(":")[2])
@@ -184,10 +220,12 @@ class _Run:
         if left is not None and not left.is_over:
             if left.version == self.number:
                 return self._take_up(left)
-            self._clean_up(left)
+            why = f"nobody watched it any more, and version {self.number} is to be released"
+            self.aborted(left, why, self.order.who or whoami())
         served = self.serving.now()
         if not served.stable:
             return self._first()
+        self._require_place()
         serves = number_of(served.stable)
         if serves == self.number and self.order.tag in ("", served.stable):
             return ReleaseReport(self.number, "serves", f"version {self.number} serves already")
@@ -209,6 +247,14 @@ class _Run:
         self._record(state, "started", f"is to replace version {serves}: {state.why}", who=state.who)
         return self._start(state)
 
+    def _require_place(self) -> None:
+        if self.around.refuses:
+            raise ReleaseError(
+                where=f"version {self.number}",
+                problem=f"cannot be released: {self.around.refuses}",
+                remedy="Start it: make up, or make site. Then: har release start.",
+            )
+
     def _start(self, state: State) -> ReleaseReport:
         """Package it, start its replicas, ask them, and take the first step."""
         try:
@@ -229,10 +275,11 @@ class _Run:
         else:
             controller.enter(state.step, reason="its replicas are ready and answer as the registered model does")
             controller.run()
-        return self._report(controller.state)
+        return self.report(controller.state)
 
     def _take_up(self, state: State) -> ReleaseReport:
         """Go on with a release whose process has ended."""
+        self._require_place()
         served = self.serving.now()
         self._record(state, "resumed", "is taken up again: the process that watched it has ended", who=whoami())
         controller = self._controller(state)
@@ -248,12 +295,13 @@ class _Run:
             controller.run()
         else:
             return self._start(replace(state, phase="starting"))
-        return self._report(controller.state)
+        return self.report(controller.state)
 
-    def _clean_up(self, state: State) -> None:
-        """End a release whose process has ended, because another version is to be released."""
-        text = f"nobody watched it any more, and version {self.number} is to be released"
-        self._controller(state).end("aborted", text, who=self.order.who or whoami())
+    def aborted(self, state: State, why: str, who: str) -> State:
+        """End a release that nobody watches; returns its last state."""
+        controller = self._controller(state)
+        controller.end("aborted", why, who=who)
+        return controller.state
 
     def _first(self) -> ReleaseReport:
         """Nothing serves yet: there is nothing to compare with."""
@@ -279,7 +327,8 @@ class _Run:
     def _record(self, state: State, what: str, sentence: str, *, who: str) -> None:
         self.releases.add(recorded(state, what, sentence, step="", who=who))
 
-    def _report(self, state: State) -> ReleaseReport:
+    def report(self, state: State) -> ReleaseReport:
+        """How the release has ended."""
         records = tuple(record for record in self.releases.records() if record.release == state.release)
         sentence = f"version {state.version} was {state.outcome}: {state.reason}"
         if state.outcome == "promoted":

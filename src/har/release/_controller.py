@@ -127,7 +127,7 @@ class Controller:
                 began = time.monotonic()
                 self.turn()
                 time.sleep(max(0.0, self._tick_s - (time.monotonic() - began)))
-        except (KeyboardInterrupt, SystemExit):
+        except BaseException:  # also SIGTERM as Prefect raises it, and faults of this program
             if self.state.phase == "step":
                 with contextlib.suppress(HarError):  # the lease runs out
                     self.serving.share(0.0, lease_s=self.plan.lease_s)
