@@ -332,6 +332,32 @@ class Retraining(_Section):
     label_requests: int = Field(default=50, ge=0)
 
 
+class Alerts(_Section):
+    """Whom Alertmanager tells of alerts."""
+
+    webhook: str = Field(default="", pattern=r"^(https?://[^\s]+)?$")
+    webhook_token_file: Path | None = None
+    mail: tuple[Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")], ...] = ()
+    mail_from: str = Field(default="", pattern=r"^([^@\s]+@[^@\s]+)?$")
+    smtp: str = Field(default="", pattern=r"^([^\s:/]+:[0-9]+)?$")
+    smtp_tls: bool = True
+    smtp_user: str = ""
+    smtp_password_file: Path = Path("data/mail-password")
+
+    @field_validator("webhook")
+    @classmethod
+    def _no_secret(cls, value: str) -> str:
+        if urlsplit(value).password:
+            raise ValueError("an address without a password; put a token into a file: alerts.webhook_token_file")
+        return value
+
+    @model_validator(mode="after")
+    def _mail_is_complete(self) -> Alerts:
+        if self.mail and not (self.smtp and self.mail_from):
+            raise ValueError("smtp and mail_from, where mail names addresses")
+        return self
+
+
 class Tracking(_Section):
     """Where MLflow stores runs and model versions."""
 
