@@ -49,11 +49,11 @@ class App(Starlette):
 
     def __init__(self, answering: Answering, *, behind: Starlette | None = None, internal: bool = False) -> None:
         self.answering, self._behind = answering, behind
-        contract = answering.contract
+        contract, tokens = answering.contract, answering.serving.predict_token
         posts = (
-            Post("/predict", self._predict, contract.json_bytes, JSON, 200),
-            Post("/predict/raw", self._predict_raw, contract.raw_bytes, _OCTETS, 200),
-            Post("/feedback", self._feedback, _FEEDBACK_BYTES, JSON, 202),
+            Post("/predict", self._predict, contract.json_bytes, JSON, 200, tokens),
+            Post("/predict/raw", self._predict_raw, contract.raw_bytes, _OCTETS, 200, tokens),
+            Post("/feedback", self._feedback, _FEEDBACK_BYTES, JSON, 202, needs_token=True),
         )
         self._posts, self._routes = Posts(answering), {} if internal else {route.path: route for route in posts}
         routes = [
