@@ -1,1 +1,7 @@
-"""HAProxy in front of the replicas: its configuration, and orders to it while it runs."""
+"""HAProxy in front of the online service: its configuration, its runtime socket, and which version serves whom."""
+
+from infra.serving.proxy.configuration import Options, configuration
+from infra.serving.proxy.socket import Runtime, Server
+from infra.serving.proxy.split import BACKENDS, Backend, Split, other
+
+__all__ = ["BACKENDS", "Backend", "Options", "Runtime", "Server", "Split", "configuration", "other"]

@@ -228,6 +228,10 @@ class Scoring(_Section):
 class Serving(_Section):
     """The online service; limits are per worker process."""
 
+    replicas: int = Field(default=1, ge=1, le=16)
+    """Processes of each version, each with its workers; more than one needs HAProxy."""
+    replicas_max: int = Field(default=0, ge=0, le=16)
+    """The supervisor adds replicas up to this number while they are busy; 0: it never does."""
     workers: int = Field(default=1, ge=1)
     timeout_s: float = Field(default=1.0, gt=0)
     max_concurrency: int = Field(default=64, ge=1)
