@@ -24,7 +24,7 @@ from infra.serving.busyness import Busyness
 from infra.serving.fleet import Fleet, Launch, Member
 from infra.serving.following import Following
 from infra.serving.processes import SLOTS
-from infra.serving.proxy import BACKENDS, Options, Server
+from infra.serving.proxy import BACKENDS, Options, Rules, Server, guarded
 from infra.serving.proxy.process import Proxy, has_lua
 from infra.serving.state import Place, Replica, Running, Wanted
 from infra.serving.watch import Stats, Watch
@@ -75,6 +75,7 @@ class Keeper:
             slots=SLOTS,
             lua=has_lua(program),
         )
+        options = guarded(options, Rules.of(settings))
         self._proxy = Proxy(program, self.place.folder, options, [door], logs / "haproxy.log", say)
         self.address = self._proxy.address
         self._fleets = {backend: Fleet(backend, SLOTS, launch, say) for backend in BACKENDS}
