@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from place_support import PASSED, Evidence, Place
+from memory_place_support import PASSED, Evidence, Place
 from serving_support import eventually
 
 from har.release import Controller, Judged, Plan, Releases, State
