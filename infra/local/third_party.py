@@ -20,6 +20,9 @@ PROXY_METRICS = "/proxy/metrics"
 Targets = Mapping[str, tuple[str, str]]
 """For each job of Prometheus the `host:port` and the path of its metrics."""
 
+ADDRESS = "address"
+"""File in Prometheus' folder: where it answers, for the judge of a release."""
+
 _KEEP = "30d"
 _PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
 """Debian keeps haproxy in a folder that is not on everybody's PATH."""
@@ -60,6 +63,7 @@ def prometheus(program: str, folder: Path, port: int, targets: Targets, logs: Pa
         say: gets a line when its state changes.
     """
     configuration = write_atomically(make_folder(folder) / "prometheus.yml", prometheus_configuration(targets))
+    write_atomically(folder / ADDRESS, f"http://{HOST}:{port}\n")
     command = [
         program,
         f"--config.file={configuration}",

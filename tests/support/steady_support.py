@@ -1,6 +1,6 @@
 """A project whose online service is kept behind the real HAProxy, steady load on it, and broken versions to release.
 
-    python tests/support/steady_support.py ROOT PORT    keeps the service until SIGTERM
+python tests/support/steady_support.py ROOT PORT    keeps the service until SIGTERM
 """
 
 from __future__ import annotations
