@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from har_cli import backups, data, drift, importing, labels, models, predictions, project, recordings, release
+from har_cli import backups, data, drift, importing, labels, models, predictions, project, recordings, release, tokens
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False
@@ -31,6 +31,7 @@ app.command()(models.reproduce)
 app.command()(project.status)
 app.command()(project.check)
 app.command()(project.up)
+app.add_typer(tokens.app, name="tokens")
 app.command()(backups.backup)
 app.command()(backups.restore)
 

@@ -54,6 +54,7 @@ class Options:
         boxes: in place of slots, the replicas of each backend, each as `name:port`, found by the engine's DNS.
         lua: this HAProxy has Lua; without it, a subject that JSON writes with \\u escapes is split by connection.
         local: everybody who connects is on this machine, and is no less local to the service because of the proxy.
+        connections: further lines of the frontend about connections, ahead of all about requests.
         frontend: further lines of the frontend, before requests are looked at: limits, headers.
         sections: further sections, each with its title.
         settings: further lines of the section `global`.
@@ -67,6 +68,7 @@ class Options:
     boxes: Mapping[Backend, Sequence[str]] = field(default_factory=dict)
     lua: bool = True
     local: bool = True
+    connections: Sequence[str] = ()
     frontend: Sequence[str] = ()
     sections: Sequence[str] = ()
     settings: Sequence[str] = ()
@@ -179,6 +181,7 @@ def _frontend(options: Options) -> str:
     lines = [
         *binds,
         f"monitor-uri {HEALTH}",
+        *options.connections,
         "unique-id-format %[uuid()]",
         f"log-format '{_LOG}'",
         "http-request set-var(txn.time) date,utime(%Y-%m-%dT%H:%M:%SZ)",

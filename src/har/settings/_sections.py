@@ -253,6 +253,7 @@ class Serving(_Section):
     feedback_max_s: float = Field(default=3600.0, gt=0, le=86_400)
     feedback_per_minute: int = Field(default=60, ge=1)
     feedback_token_always: bool = False
+    predict_token: bool = False
     requests_per_minute: int = Field(default=6000, ge=0)
 
 
