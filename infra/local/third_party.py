@@ -13,6 +13,7 @@ from har.files import make_folder, write_atomically
 from infra.local.child import Child
 from infra.local.part import Part, Say, process_answers
 from infra.local.server import HOST
+from infra.observability.query import note_address
 
 PROXY_METRICS = "/proxy/metrics"
 """On the proxy's port: what HAProxy counts."""
@@ -60,6 +61,7 @@ def prometheus(program: str, folder: Path, port: int, targets: Targets, logs: Pa
         say: gets a line when its state changes.
     """
     configuration = write_atomically(make_folder(folder) / "prometheus.yml", prometheus_configuration(targets))
+    note_address(folder, f"http://{HOST}:{port}")
     command = [
         program,
         f"--config.file={configuration}",

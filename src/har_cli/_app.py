@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from har_cli import backups, data, drift, importing, labels, models, predictions, project, recordings
+from har_cli import backups, data, drift, importing, labels, models, predictions, project, recordings, top
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False
@@ -28,6 +28,7 @@ app.command()(models.promote)
 app.command()(models.rollback)
 app.command()(models.reproduce)
 app.command()(project.status)
+app.command()(top.top)
 app.command()(project.check)
 app.command()(project.up)
 app.command()(backups.backup)

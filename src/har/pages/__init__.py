@@ -1,6 +1,7 @@
 """Every HTML page of the library, and the charts on them."""
 
 from har.pages._activity import render_activity
+from har.pages._board import Curve, FigureBox, amount, render_board, sections
 from har.pages._day import render_day
 from har.pages._drift import write_pages
 from har.pages._evaluation import render_report, write_report
@@ -9,14 +10,19 @@ from har.pages._index import write_index
 from har.pages._loop import LoopDay, loop_table, render_loop
 
 __all__ = [
+    "Curve",
+    "FigureBox",
     "LoopDay",
     "Move",
+    "amount",
     "loop_table",
     "render_activity",
+    "render_board",
     "render_day",
     "render_index",
     "render_loop",
     "render_report",
+    "sections",
     "write_index",
     "write_pages",
     "write_report",

@@ -37,7 +37,7 @@ def render_contents(reports: Path, *, title: str) -> str:
     return render(
         "index.html.j2",
         title=title,
-        single={name: (reports / name).is_file() for name in ("evaluation.html", "loop.html", "drift/index.html")},
+        single={name: (reports / name).is_file() for name in _SINGLE},
         models=sorted(int(found[1]) for path in reports.glob("model-*.html") if (found := _MODEL(path.name)))[::-1],
         drift=drift,
         verdict=_verdict(reports / "drift" / f"{drift[0]}.json") if drift else "",
@@ -46,6 +46,7 @@ def render_contents(reports: Path, *, title: str) -> str:
     )
 
 
+_SINGLE = ("evaluation.html", "loop.html", "drift/index.html", "operations.html", "model.html")
 _MODEL = re.compile(r"model-(\d+)\.html").fullmatch
 _DAY = re.compile(r"\d{4}-\d\d-\d\d").fullmatch
 
