@@ -8,22 +8,27 @@ from har.pages._evaluation import render_report, write_report
 from har.pages._history import Move, render_index
 from har.pages._index import write_index
 from har.pages._loop import LoopDay, loop_table, render_loop
+from har.pages._release import Answers, page_of, render_release, write_release
 
 __all__ = [
+    "Answers",
     "Curve",
     "FigureBox",
     "LoopDay",
     "Move",
     "amount",
     "loop_table",
+    "page_of",
     "render_activity",
     "render_board",
     "render_day",
     "render_index",
     "render_loop",
+    "render_release",
     "render_report",
     "sections",
     "write_index",
     "write_pages",
+    "write_release",
     "write_report",
 ]
