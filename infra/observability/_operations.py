@@ -192,12 +192,9 @@ OPERATIONS: tuple[Panel, ...] = (
         "Share of the new version",
         "operations",
         "Release",
-        (
-            Query("har_release_share", "subjects"),
-            Query("har_release_mirror", "copies"),
-        ),
+        (Query("har_release_share"),),
         unit="share",
-        help="Subjects whom the new version serves, and requests of which it gets a copy.",
+        help="Of the subjects. The proxy ends it by itself when nobody renews it.",
     ),
     Panel(
         "Since the last success",

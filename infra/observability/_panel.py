@@ -64,13 +64,17 @@ class Panel:
     help: str = ""
     empty: str = ""
 
+    @property
+    def falls(self) -> bool:
+        """Whether small values are the bad ones."""
+        return len(self.levels) > 1 and self.levels[0][0] > self.levels[1][0]
+
     def level(self, value: float) -> Level | None:
         """How a value looks; None: the panel has no levels."""
         if not self.levels or value != value:
             return None
-        falling = len(self.levels) > 1 and self.levels[0][0] > self.levels[1][0]
         found: Level = "good"
         for bound, level in self.levels:
-            if value <= bound if falling else value >= bound:
+            if value <= bound if self.falls else value >= bound:
                 found = level
         return found

@@ -47,11 +47,14 @@ class Job:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
-def configuration(jobs: Mapping[str, Job], *, alertmanager: str = "", rules: str = f"{RULES}/*.yml") -> str:
+def configuration(
+    jobs: Mapping[str, Job], *, project: str = "", alertmanager: str = "", rules: str = f"{RULES}/*.yml"
+) -> str:
     """The text of `prometheus.yml`.
 
     Args:
         jobs: by the names in `JOBS`; what does not run here is left out.
+        project: its name, which alerts carry.
         alertmanager: `host:port` of Alertmanager; "": alerts are shown on Prometheus's page only.
         rules: a pattern of the rule files, as Prometheus sees them.
 
@@ -70,6 +73,8 @@ def configuration(jobs: Mapping[str, Job], *, alertmanager: str = "", rules: str
         "rule_files": [rules],
         "scrape_configs": [_scraped(name, jobs[name]) for name in JOBS if name in jobs],
     }
+    if project:
+        content["global"]["external_labels"] = {"project": project}
     if alertmanager:
         content["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]}
     return str(yaml.safe_dump(content, sort_keys=False))

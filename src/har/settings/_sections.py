@@ -239,7 +239,11 @@ class Serving(_Section):
     deadline_ms: float = Field(default=250.0, gt=0)
     breaker_failures: int = Field(default=5, ge=1)
     breaker_pause_s: float = Field(default=10.0, gt=0)
+    shadow: Literal["shadow", "previous"] = "shadow"
+    """Which packaged model answers a share of the requests again, for the log; in a release, the former version."""
     shadow_share: float = Field(default=0.1, ge=0, le=1)
+    mirror: str = ""
+    """Path of a file that says where copies of a share of the requests go; `har release` writes it."""
     strict: bool = False
     log_queue: int = Field(default=4096, ge=1)
     log_rotate_mb: float = Field(default=16.0, gt=0)
@@ -249,6 +253,7 @@ class Serving(_Section):
     feedback_max_s: float = Field(default=3600.0, gt=0, le=86_400)
     feedback_per_minute: int = Field(default=60, ge=1)
     feedback_token_always: bool = False
+    predict_token: bool = False
     requests_per_minute: int = Field(default=6000, ge=0)
 
 
@@ -326,6 +331,32 @@ class Retraining(_Section):
     accuracy_drop: float = Field(default=0.05, gt=0, lt=1)
     confidence_drop: float = Field(default=0.1, gt=0, lt=1)
     label_requests: int = Field(default=50, ge=0)
+
+
+class Alerts(_Section):
+    """Whom Alertmanager tells of alerts."""
+
+    webhook: str = Field(default="", pattern=r"^(https?://[^\s]+)?$")
+    webhook_token_file: Path | None = None
+    mail: tuple[Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")], ...] = ()
+    mail_from: str = Field(default="", pattern=r"^([^@\s]+@[^@\s]+)?$")
+    smtp: str = Field(default="", pattern=r"^([^\s:/]+:[0-9]+)?$")
+    smtp_tls: bool = True
+    smtp_user: str = ""
+    smtp_password_file: Path = Path("data/mail-password")
+
+    @field_validator("webhook")
+    @classmethod
+    def _no_secret(cls, value: str) -> str:
+        if urlsplit(value).password:
+            raise ValueError("an address without a password; put a token into a file: alerts.webhook_token_file")
+        return value
+
+    @model_validator(mode="after")
+    def _mail_is_complete(self) -> Alerts:
+        if self.mail and not (self.smtp and self.mail_from):
+            raise ValueError("smtp and mail_from, where mail names addresses")
+        return self
 
 
 class Tracking(_Section):

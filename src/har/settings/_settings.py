@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 
 from har.settings._sections import (
     Activities,
+    Alerts,
     Drift,
     Gates,
     Images,
@@ -53,6 +54,7 @@ class Settings(BaseSettings):
     monitoring: Monitoring = Monitoring()
     drift: Drift = Drift()
     retraining: Retraining = Retraining()
+    alerts: Alerts = Alerts()
     tracking: Tracking = Tracking()
     images: Images = Images()
     snapshots: Snapshots = Snapshots()
