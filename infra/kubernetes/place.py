@@ -6,15 +6,18 @@ subject may meet both versions. With components/haproxy the split is by subject,
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 from har.errors import HarError, ReleaseError
+from har.files import write_atomically
 from har.release import BUCKETS, Counts, Role, Served
 from har.settings import Settings
 from infra.kubernetes.cluster import STRATEGIC, Cluster, Thing
 from infra.kubernetes.pods import Figures, address_of, image_of, is_ready, pods_of, trouble
-from infra.kubernetes.route import COLOURS, NAME, Colour, Route, State, deployment, other
+from infra.kubernetes.route import COLOURS, NAME, PORT, Colour, Route, State, deployment, other
 
 START_TIMEOUT_S = 300.0
 _POLL_S = 0.5
@@ -29,11 +32,21 @@ class KubernetesServing:
     Args:
         cluster: the namespace.
         registry: prefix of the images' names, as the setting images.registry has it; a bento's tag becomes an image.
+        mirror: the file that tells the stable pods where copies of requests go, as this process sees it (the setting
+            serving.mirror); it is in the volume `journal`, which they share. None: no copies are sent.
         start_timeout_s: a canary that is not ready after this long does not start.
     """
 
-    def __init__(self, cluster: Cluster, *, registry: str = "", start_timeout_s: float = START_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        *,
+        registry: str = "",
+        mirror: Path | None = None,
+        start_timeout_s: float = START_TIMEOUT_S,
+    ) -> None:
         self._cluster = cluster
+        self._mirror = mirror
         self._registry = registry.rstrip("/")
         self._start_timeout_s = start_timeout_s
         self._route = Route(cluster)
@@ -78,13 +91,13 @@ class KubernetesServing:
     def share(self, share: float, *, mirror: float = 0.0, lease_s: float) -> None:
         """Let the canary serve a share of the requests, until the lease runs out.
 
-        Copies are asked for only where the route has the annotation `har.release/mirrors: "true"`: a gateway that does
-        not know them answers every request with an error.
+        The stable pods send the copies. A gateway's would be of no use: it drops the answers, which are the evidence,
+        and the canary would log predictions that nobody asked for.
 
         Raises:
             ReleaseError: no version is being released, or the API does not answer.
         """
-        copies = mirror if mirror and self._route.mirrors() else 0.0
+        copies = mirror if self._mirror else 0.0
         until = time.time() + lease_s
 
         def shared(found: State) -> State:
@@ -97,7 +110,8 @@ class KubernetesServing:
                 )
             return found.shared(share, copies, until)
 
-        self._route.change(shared)
+        state = self._route.change(shared)
+        self._copy_to(state.canary, copies)
 
     def withdraw(self) -> None:
         """Let the stable version serve everybody, or after a promotion the former one; the other one's pods end.
@@ -125,6 +139,7 @@ class KubernetesServing:
             return None
 
         self._route.change(withdrawn)
+        self._copy_to(None, 0.0)
         for colour in ended:
             self._end(colour)
 
@@ -148,6 +163,7 @@ class KubernetesServing:
             return State(stable=found.canary, former=found.stable if keep_former else None)
 
         state = self._route.change(promoted)
+        self._copy_to(None, 0.0)
         if not keep_former:
             self._end(other(state.stable))
             # Nothing is compared any more. The pods are replaced one by one, and none is missed.
@@ -199,6 +215,16 @@ class KubernetesServing:
                 )
         colour = other(found.stable)
         return State(stable=found.stable, canary=colour, salt=salt)
+
+    def _copy_to(self, canary: Colour | None, share: float) -> None:
+        if self._mirror is None:
+            return
+        if canary and share:
+            content = json.dumps({"address": f"http://{deployment(canary)}:{PORT}", "share": share})
+            if not self._mirror.is_file() or self._mirror.read_text(encoding="utf-8") != content:
+                write_atomically(self._mirror, content)
+        else:
+            self._mirror.unlink(missing_ok=True)
 
     def _abandon(self, colour: Colour) -> None:
         """End a canary that did not start, unless somebody else has gone on with it."""
@@ -279,12 +305,13 @@ def serving(settings: Settings) -> KubernetesServing:
     """The place where a release works in Kubernetes: the cluster that this process runs in, or kubectl's.
 
     Args:
-        settings: `images.registry` is the prefix of the images' names.
+        settings: `images.registry` is the prefix of the images' names, and `serving.mirror` the file about copies.
 
     Raises:
         ReleaseError: there is no cluster to be found, or the package `kubernetes` is not installed.
     """
-    return KubernetesServing(Cluster.open(), registry=settings.images.registry)
+    mirror = Path(settings.serving.mirror) if settings.serving.mirror else None
+    return KubernetesServing(Cluster.open(), registry=settings.images.registry, mirror=mirror)
 
 
 def _roles(state: State) -> dict[Role, Colour]:

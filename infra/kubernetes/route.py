@@ -88,10 +88,6 @@ class Route:
         """
         return _state(self._cluster.require("httproutes", NAME))
 
-    def mirrors(self) -> bool:
-        """Whether this gateway copies requests, as the annotation `har.release/mirrors` says."""
-        return _note(self._cluster.require("httproutes", NAME), "mirrors") == "true"
-
     def change(self, move: Callable[[State], State | None]) -> State:
         """Change it, on top of what it is at that moment.
 
@@ -180,20 +176,8 @@ def _rule(rule: Thing, state: State) -> Thing:
         return rule
     weights = {state.stable: BUCKETS - state.weight, other(state.stable): state.weight}
     kept = [ref for ref in refs if not _of(ref)]
-    made = {**rule, "backendRefs": [{**_ref(colour), "weight": weights[colour]} for colour in COLOURS] + kept}
-    filters = [one for one in rule.get("filters", []) if not _is_our_mirror(one)]
-    if state.mirror and state.canary:
-        share = {"numerator": buckets(state.mirror), "denominator": BUCKETS}
-        filters.append(
-            {"type": "RequestMirror", "requestMirror": {"backendRef": _ref(state.canary), "fraction": share}}
-        )
-    made.pop("filters", None)
-    return {**made, "filters": filters} if filters else made
+    return {**rule, "backendRefs": [*({**_ref(colour), "weight": weights[colour]} for colour in COLOURS), *kept]}
 
 
 def _ref(colour: Colour) -> dict[str, Any]:
     return {"name": deployment(colour), "port": PORT}
-
-
-def _is_our_mirror(one: Thing) -> bool:
-    return one.get("type") == "RequestMirror" and _of(one["requestMirror"].get("backendRef", {})) is not None

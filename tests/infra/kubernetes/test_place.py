@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -160,21 +162,22 @@ def test_a_change_by_somebody_else_is_not_overwritten(place: KubernetesServing, 
     assert fake.route["spec"]["hostnames"] == ["har.example.org"]
 
 
-def test_copies_only_where_the_gateway_makes_them(place: KubernetesServing, fake: FakeCluster) -> None:
+def test_the_stable_pods_are_told_where_copies_go(cluster: Cluster, fake: FakeCluster, tmp_path: Path) -> None:
+    file = tmp_path / "mirror.json"
+    place = KubernetesServing(cluster, mirror=file)
     place.start(NEW, salt="r1")
     place.share(0.0, mirror=0.5, lease_s=10)
-    assert place.now().mirror == 0.0
-    assert "filters" not in fake.route["spec"]["rules"][0]
-    fake.edit("httproutes", "online", {"metadata": {"annotations": {"har.release/mirrors": "true"}}})
-    place.share(0.0, mirror=0.5, lease_s=10)
-    mirror = {
-        "backendRef": {"name": "online-green", "port": 3000},
-        "fraction": {"numerator": 5000, "denominator": 10000},
-    }
-    assert fake.route["spec"]["rules"][0]["filters"] == [{"type": "RequestMirror", "requestMirror": mirror}]
+    assert json.loads(file.read_text()) == {"address": "http://online-green:3000", "share": 0.5}
     assert place.now().mirror == 0.5
     place.share(0.05, lease_s=10)
-    assert "filters" not in fake.route["spec"]["rules"][0]
+    assert not file.exists()
+    place.share(0.0, mirror=0.5, lease_s=10)
+    place.withdraw()
+    assert not file.exists()
+    without = KubernetesServing(cluster)
+    without.start(NEW, salt="r2")
+    without.share(0.0, mirror=0.5, lease_s=10)
+    assert without.now().mirror == 0.0, "what is not sent is not claimed"
 
 
 def test_the_lease_ends_whatever_became_of_the_release(
