@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from har.project import Project
-from har.release import Limits, Paired, Plan, Serving, State, Watch
+from har.release import Plan, Serving, State, Watch
 from har.settings import Settings
-from infra.local.third_party import installed
+from infra.local.third_party import ADDRESS, installed
 from infra.serving.processes import Processes
 
 if TYPE_CHECKING:
@@ -34,14 +34,15 @@ def place(settings: Settings) -> tuple[Serving | None, str]:
 def surroundings(project: Project) -> Surroundings:
     """What a release of this project needs: its processes behind HAProxy."""
     from har.jobs.release import Surroundings
-    from har.jobs.release_watch import LiveWatch
+    from har.jobs.release_watch import LiveWatch, limits_of, reader_of
     from infra.bentoml.bentos import ProjectBentos
 
     serving, lacks = place(project.settings)
 
     def watch(state: State, plan: Plan) -> Watch:
         assert serving is not None  # noqa: S101  nothing is released without a place
-        return LiveWatch(serving, Limits.of(project.settings), plan, lambda state, step: (Paired(), {}))
+        limits, reader = limits_of(project, state), reader_of(project, state)
+        return LiveWatch(serving, limits, plan, reader, prometheus=prometheus_of(project.settings))
 
     return Surroundings(
         bentos=ProjectBentos.of(project.settings),
@@ -58,3 +59,13 @@ def smoke_of(project: Project, address: str, version: int) -> list[str]:
     from infra.delivery.online.smoke import Expected, smoke
 
     return smoke(address, Expected(version, project.classifier(version)), wait_s=10.0)
+
+
+def prometheus_of(settings: Settings) -> str:
+    """The address of the Prometheus that reads the service's metrics; "": none is known."""
+    if settings.release.prometheus:
+        return settings.release.prometheus
+    try:
+        return (settings.root / ".prefect" / "prometheus" / ADDRESS).read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return ""
