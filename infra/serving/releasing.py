@@ -16,10 +16,17 @@ if TYPE_CHECKING:
 
 NO_PROXY = "HAProxy is not installed"
 NOT_KEPT = "the online service does not run here: neither make up nor make site"
+NO_MANIFESTS = "release.place is kubernetes, and this project has no infra/kubernetes"
 
 
 def place(settings: Settings) -> tuple[Serving | None, str]:
     """Where two versions can serve at the same time; None and the reason where they cannot."""
+    if settings.release.place == "kubernetes":
+        try:
+            from infra.kubernetes import serving
+        except ImportError:
+            return None, NO_MANIFESTS
+        return serving(settings), ""
     if installed("haproxy") is None:
         return None, NO_PROXY
     return Processes(settings), ""
@@ -44,7 +51,7 @@ def surroundings(project: Project) -> Surroundings:
         watch=watch,
         smoke=lambda address, version: smoke_of(project, address, version),
         lacks=lacks,
-        refuses="" if serving is None or Processes(project.settings).is_kept else NOT_KEPT,
+        refuses=NOT_KEPT if isinstance(serving, Processes) and not serving.is_kept else "",
     )
 
 
