@@ -19,6 +19,7 @@ from bentos.online._door import Door
 from bentos.online._guard import Guard
 from bentos.online._journal import Journal
 from bentos.online._metrics import Metrics
+from bentos.online._mirror import Mirror
 from bentos.online._models import describe_models, load
 from bentos.online._shadow import Shadow
 from har.errors import RequestError
@@ -79,14 +80,18 @@ class Answering:
             metrics=self.metrics,
         )
         self._shadow = None
-        if "shadow" in models and serving.shadow_share > 0:
+        if serving.shadow in models and serving.shadow_share > 0:
             self._shadow = Shadow(
-                models["shadow"],
+                models[serving.shadow],
                 share=serving.shadow_share,
                 deadline_s=serving.deadline_ms / 1000,
                 journal=self._journal,
                 metrics=self.metrics,
             )
+        self._mirror = None
+        if serving.mirror:
+            file = settings.root / serving.mirror
+            self._mirror = Mirror(file, timeout_s=serving.timeout_s, journal=self._journal, metrics=self.metrics)
         shape: dict[str, Any] = {"units": metadata.units, "rate_hz": metadata.rate_hz, "length": metadata.length}
         # The same rule as in the nightly job and in training: a window gets the same answer everywhere.
         self._signal = SignalRule(
@@ -110,6 +115,8 @@ class Answering:
         self._guard.warm_up()
         self.door.prepare()
         self._journal.start()
+        if self._mirror is not None:
+            self._mirror.start()
         gc.collect()
         gc.freeze()
         gc.set_threshold(10_000, 50, 1000)
@@ -120,8 +127,9 @@ class Answering:
         self.metrics.flush()
         self.ready = False
         self._pool.shutdown(wait=False, cancel_futures=True)  # a model may never return; nobody waits for it any more
-        if self._shadow is not None:
-            self._shadow.stop()
+        for other in (self._shadow, self._mirror):
+            if other is not None:
+                other.stop()
         self._journal.stop()
 
     def new_id(self) -> str:
@@ -182,6 +190,8 @@ class Answering:
             )
             if self._shadow is not None and found.fallback is None:
                 self._shadow.offer(values, activities, request_id=request_id, received_us=received_us)
+            if self._mirror is not None and found.fallback is None:
+                self._mirror.offer(values, request_id=request_id, received_us=received_us)
         return {
             "request_id": request_id,
             "model_version": found.version,

@@ -22,6 +22,10 @@ logger = logging.getLogger("bentoml.har.guard")
 _QUICK_MS = 20.0
 
 
+class _NonFiniteError(ModelError):
+    """A model returned NaN or infinity."""
+
+
 class Classified(NamedTuple):
     """Classified windows: N rows of K probabilities, and who computed them in what time.
 
@@ -96,7 +100,7 @@ class Guard:
         except ModelError as error:
             self._breaker.failed()
             logger.warning("%s", error)
-            return self._fall_back(windows, "error", began)
+            return self._fall_back(windows, "nonfinite" if isinstance(error, _NonFiniteError) else "error", began)
         except BaseException:
             self._breaker.failed()
             raise
@@ -122,7 +126,7 @@ class Guard:
         prediction = classifier.predict(windows, deadline_s=self._deadline_s)
         rows: list[list[float]] = prediction.probabilities.tolist()
         if not math.isfinite(sum(map(sum, rows))):
-            raise ModelError(
+            raise _NonFiniteError(
                 where=str(classifier.path),
                 expected="finite probabilities",
                 got="NaN or infinity, from finite windows",

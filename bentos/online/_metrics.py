@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections import defaultdict
 from collections.abc import Iterable
 from itertools import compress
 from pathlib import Path
 
 import numpy as np
+import psutil
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.multiprocess import mark_process_dead
 
@@ -22,6 +24,7 @@ from har.plausibility import CODES, NO_SIGNAL
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _CONFIDENCE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
+_MEMORY_S = 1.0
 BREAKER_STATES = ("closed", "half-open", "open")
 """By the value of `har_breaker_state`."""
 
@@ -67,6 +70,14 @@ class Metrics:
             "har_shadow_seconds", "Time of the shadow model's inference", buckets=_SECONDS, registry=registry
         )
         self._shadow_failed = counter("shadow_failed", "Requests that the shadow model failed on or skipped", "why")
+        self._mirrored = counter("mirrored", "Copies of requests for a new version's replica, by outcome", "outcome")
+        self._memory = Gauge(
+            "har_memory_bytes",
+            "Resident memory; the largest worker's",
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self._process, self._looked = psutil.Process(), 0.0
         self._model = Gauge(
             "har_model_info",
             "1 for the packaged models",
@@ -76,7 +87,7 @@ class Metrics:
         )
         # A series that appeared only with its first event would show no increase to alert on.
         for by in ("previous", "rule"):
-            for reason in ("open", "error", "deadline"):
+            for reason in ("open", "error", "nonfinite", "deadline"):
                 self._fallback.labels(by, reason)
         for reason in ("queue", "disk"):
             self._log_dropped.labels(reason)
@@ -86,6 +97,8 @@ class Metrics:
             self._shadow_failed.labels(why)
         for code in CODES:
             self._warnings.labels(code)
+        for outcome in ("answered", "refused", "fallback", "error", "skipped", "busy"):
+            self._mirrored.labels(outcome)
         self._noted = _Notes()
 
     def model(self, role: str, version: int, data_version: str, trained_at: str) -> None:
@@ -116,7 +129,10 @@ class Metrics:
             self._warnings.labels(code).inc()
 
     def flush(self) -> None:
-        """Write the noted requests to the metrics."""
+        """Write the noted requests to the metrics, and each second the memory."""
+        if time.monotonic() - self._looked >= _MEMORY_S:
+            self._looked = time.monotonic()
+            self._memory.set(self._process.memory_info().rss)
         noted, self._noted = self._noted, _Notes()
         for (route, status), count in noted.answered.items():
             self._requests.labels(route, str(status)).inc(count)
@@ -155,6 +171,10 @@ class Metrics:
     def shadow_failed(self, why: str) -> None:
         """Count a request that the shadow model failed on or skipped."""
         self._shadow_failed.labels(why).inc()
+
+    def mirrored(self, outcome: str) -> None:
+        """Count a copy of a request."""
+        self._mirrored.labels(outcome).inc()
 
 
 class _Notes:

@@ -1,4 +1,7 @@
-"""A second model that classifies a sample of the requests after their answers are computed; no request waits for it."""
+"""A second model that classifies a sample of the requests after their answers are computed; no request waits for it.
+
+Which one is `serving.shadow`: a new model that looks on, or the former version beside one that is being released.
+"""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ FILE = Path(__file__).with_name("compose.yaml")
 SERVICES = {
     "offline": ("postgres", "prefect", "mlflow", "worker", "batch"),
     "online": ("online", "haproxy"),
-    "monitoring": ("prometheus", "grafana"),
+    "monitoring": ("exporter", "alertmanager", "prometheus", "grafana"),
 }
 """The services of each profile, in the order in which they start."""
 PROFILES = tuple(SERVICES)

@@ -20,6 +20,7 @@ _PORT_OF = {
     "prefect": "STACK_PREFECT_PORT",
     "mlflow": "STACK_MLFLOW_PORT",
     "haproxy": "STACK_ONLINE_PORT",
+    "alertmanager": "STACK_ALERTS_PORT",
     "prometheus": "STACK_PROMETHEUS_PORT",
     "grafana": "STACK_GRAFANA_PORT",
 }
@@ -93,6 +94,7 @@ def print_addresses(stack: Stack, services: Sequence[str], console: Console) -> 
         "prefect": ("Prefect: runs, schedules", f"password: the line in {login}"),
         "mlflow": ("MLflow: models, figures", f"user har; password: what follows the colon in {login}"),
         "haproxy": ("online service", f"feedback needs the token in {token}"),
+        "alertmanager": ("Alertmanager: alerts", "no login"),
         "prometheus": ("Prometheus: figures", "no login"),
         "grafana": ("Grafana: charts", f"user har; password: {grafana}"),
     }

@@ -66,6 +66,11 @@ class Part:
         """Of its process; None: it does not run."""
         return None if self._child is None else self._child.pid
 
+    @property
+    def runs(self) -> bool:
+        """Whether its process runs."""
+        return self._child is not None and self._child.poll() is None
+
     def tick(self) -> None:
         """Look after it; to be called a few times a second. Waits for nothing longer than one answer."""
         if self._child is None:

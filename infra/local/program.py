@@ -14,7 +14,7 @@ import sys
 
 def main(command: list[str]) -> int:
     """Run the command; returns its exit status. If a signal ended it, the same ends this process."""
-    process = subprocess.Popen(command)
+    process = subprocess.Popen(command, close_fds=False)  # it gets the sockets that were meant for it
     try:
         status = process.wait()
     finally:

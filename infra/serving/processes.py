@@ -80,6 +80,15 @@ class Processes:
         Raises:
             ReleaseError: it is not there, does not become ready, or another version is being released.
         """
+        self.begin(tag, salt=salt)
+        self._await_ready(tag)
+
+    def begin(self, tag: str, *, salt: str) -> None:
+        """`start` without waiting.
+
+        Raises:
+            ReleaseError: it is not there, or another version is being released.
+        """
         if not self._store.holds(tag):
             raise ReleaseError(
                 where=tag, expected="a bento of this project's store", got="none", remedy="Package it: har package."
@@ -91,7 +100,6 @@ class Processes:
                 # First the rule: nobody falls back to a version whose replicas end.
                 self._apply(Split(stable=wanted.backend, canary=wanted.beside, salt=salt))
                 change.write(canary=tag, former="", salt=salt, former_until=0.0)
-        self._await_ready(tag)
 
     def share(self, share: float, *, mirror: float = 0.0, lease_s: float) -> None:
         """Let the canary serve a share of the subjects until the lease runs out.

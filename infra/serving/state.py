@@ -46,6 +46,7 @@ class Wanted:
         salt: of the release.
         replicas: of each version; 0: as `serving.replicas` says.
         former_until: when the former version ends if nobody ends it before, in seconds since 1970.
+        followed: the tag that `latest` meant when it was followed last.
     """
 
     stable: str = ""
@@ -55,6 +56,7 @@ class Wanted:
     salt: str = ""
     replicas: int = 0
     former_until: float = 0.0
+    followed: str = ""
 
     @property
     def beside(self) -> Backend:

@@ -6,7 +6,20 @@ from typing import Annotated
 
 import typer
 
-from har_cli import backups, data, drift, importing, labels, models, predictions, project, recordings, tokens
+from har_cli import (
+    backups,
+    data,
+    drift,
+    importing,
+    labels,
+    models,
+    predictions,
+    project,
+    recordings,
+    release,
+    tls,
+    tokens,
+)
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False
@@ -26,11 +39,13 @@ app.command()(models.package)
 app.command("models")(models.list_models)
 app.command()(models.promote)
 app.command()(models.rollback)
+app.add_typer(release.app, name="release")
 app.command()(models.reproduce)
 app.command()(project.status)
 app.command()(project.check)
 app.command()(project.up)
 app.add_typer(tokens.app, name="tokens")
+app.command()(tls.tls)
 app.command()(backups.backup)
 app.command()(backups.restore)
 

@@ -27,7 +27,7 @@ def status() -> None:
     """Show the content of the lake and the registry."""
     from har.jobs.label import without_subject
     from har.jobs.package import TAGS
-    from har.monitoring.decisions import open_training
+    from har.monitoring.decisions import RELEASE, open_training
     from har.project import open_project
 
     project = open_project()
@@ -46,6 +46,7 @@ def status() -> None:
         bentos = [champion.tags[name] for name in TAGS if name in champion.tags]
         out.print(f"Bentos: {', '.join(bentos) or 'none yet; build them: har package'}", highlight=False)
     decisions = project.lake.decisions.read().sort("date", "decided_at")
+    decisions = decisions.filter(decisions["action"] != RELEASE)
     if len(decisions):
         newest = decisions.row(-1, named=True)
         outcome = f" ({newest['outcome']})" if newest["outcome"] else ""

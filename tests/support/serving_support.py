@@ -39,11 +39,11 @@ SLOW, FAILS, NOT_A_NUMBER = 75.0, 125.0, 165.0
 """A trapped model falls into its traps where the very first value of the windows is one of these (m/s²)."""
 
 
-def write_settings(root: Path, **serving: float) -> Settings:
+def write_settings(root: Path, **serving: float | str) -> Settings:
     """A project whose windows are 16 samples of 6 channels, with these keys of `[serving]`."""
     text = HAR_TOML.replace("length_s = 4.0", "length_s = 0.32")
     text = text.replace('"PEN", "ABD", "FEL", "IR", "ER", "TRAP", "ROW"', ", ".join(f'"{name}"' for name in ACTIVITIES))
-    text += "\n[serving]\n" + "".join(f"{name} = {str(value).lower()}\n" for name, value in serving.items())
+    text += "\n[serving]\n" + "".join(f"{name} = {json.dumps(value)}\n" for name, value in serving.items())
     root.mkdir(parents=True, exist_ok=True)
     (root / "har.toml").write_text(text)
     return load_settings(root)
@@ -249,7 +249,7 @@ OCTETS = {"content-type": "application/octet-stream"}
 def read_journal(folder: Path) -> list[dict[str, Any]]:
     """All whole lines of a prediction log, oldest file first."""
     lines = []
-    for path in sorted(folder.glob("*.jsonl"), key=lambda path: (path.stat().st_mtime_ns, path.name)):
+    for path in sorted(folder.glob("[!.]*.jsonl"), key=lambda path: (path.stat().st_mtime_ns, path.name)):
         lines += [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
     return lines
 

@@ -19,6 +19,8 @@ MAP, STATE, DECODER = "split.map", "servers.state", "subject.lua"
 """Files in the proxy's working folder: the rule, the servers' last state, and a decoder of JSON's escapes."""
 METRICS = "/proxy/metrics"
 """What HAProxy counts, for Prometheus; from this machine only."""
+HEALTH = "/proxy/healthz"
+"""Answers 200 while the proxy runs, whether or not a replica does."""
 BUFFER_BYTES = 65_536
 """A body that does not fit is passed on before all of it has come, so that no subject is seen in it."""
 
@@ -149,7 +151,8 @@ def _defaults(options: Options) -> str:
     option redispatch 1
     # Each retry goes to another replica; the last one has been waited for by then.
     retries 2
-    timeout connect 1s
+    # Also the pause before a retry that finds no other replica.
+    timeout connect {"1s" if options.boxes else "300ms"}
     timeout queue {_ms(options.timeout_s)}
     timeout client 30s
     timeout server {_ms(answer_s)}
@@ -160,7 +163,7 @@ def _defaults(options: Options) -> str:
 
 
 _LOG = (
-    '{"time":"%[var(txn.time)]","level":"INFO","logger":"proxy","request":"%[var(txn.request)]",'
+    '{"time":"%[var(txn.time)]","level":"INFO","logger":"proxy","request":"%[var(txn.request_id)]",'
     '"method":"%HM","path":"%[var(txn.path),json(utf8s)]","status":%ST,"backend":"%b","server":"%s",'
     '"ms":%Ta,"wait_ms":%Tw,"connect_ms":%Tc,"answer_ms":%Tr,"retries":%rc,"bytes":%B,"ended":"%ts"}'
 )
@@ -178,15 +181,16 @@ def _frontend(options: Options) -> str:
     lines = [
         *binds,
         *options.connections,
+        f"monitor-uri {HEALTH}",
         "unique-id-format %[uuid()]",
         f"log-format '{_LOG}'",
         "http-request set-var(txn.time) date,utime(%Y-%m-%dT%H:%M:%SZ)",
         "http-request set-var(txn.path) path",
         f"http-request set-header X-Request-ID %[unique-id] unless {{ req.hdr(x-request-id) -m reg ^{_ID}$ }}",
-        "http-request set-var(txn.request) req.hdr(x-request-id)",
+        "http-request set-var(txn.request_id) req.hdr(x-request-id)",
         "# An answer of the proxy's own has the request's id, too.",
-        "http-after-response set-header X-Request-ID %[var(txn.request)]"
-        " if { var(txn.request) -m found } !{ res.hdr(x-request-id) -m found }",
+        "http-after-response set-header X-Request-ID %[var(txn.request_id)]"
+        " if { var(txn.request_id) -m found } !{ res.hdr(x-request-id) -m found }",
         f"http-request use-service prometheus-exporter if {{ path {METRICS} }} {{ src 127.0.0.0/8 }}",
         *outside,
         *options.frontend,

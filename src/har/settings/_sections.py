@@ -239,7 +239,11 @@ class Serving(_Section):
     deadline_ms: float = Field(default=250.0, gt=0)
     breaker_failures: int = Field(default=5, ge=1)
     breaker_pause_s: float = Field(default=10.0, gt=0)
+    shadow: Literal["shadow", "previous"] = "shadow"
+    """Which packaged model answers a share of the requests again, for the log; in a release, the former version."""
     shadow_share: float = Field(default=0.1, ge=0, le=1)
+    mirror: str = ""
+    """Path of a file that says where copies of a share of the requests go; `har release` writes it."""
     strict: bool = False
     log_queue: int = Field(default=4096, ge=1)
     log_rotate_mb: float = Field(default=16.0, gt=0)
@@ -251,6 +255,7 @@ class Serving(_Section):
     feedback_token_always: bool = False
     predict_token: bool = False
     requests_per_minute: int = Field(default=6000, ge=0)
+    tls: str = Field(default="", pattern=r"^(([0-9a-z.-]+|\[[0-9a-f:]+\]):[0-9]{1,5})?$")
 
 
 class Release(_Section):
@@ -279,6 +284,17 @@ class Release(_Section):
         if not self.steps or self.steps[-1] != 1.0 or any(a >= b for a, b in pairwise(self.steps)):
             raise ValueError("steps that rise and end with 1.0, such as [0.05, 0.25, 0.5, 1.0]")
         return self
+
+
+class Logs(_Section):
+    """What services, flows and servers log, and how; `har.logs` says what a line holds."""
+
+    format: Literal["auto", "json", "text"] = "auto"
+    """auto: text on a terminal, JSON in files and containers."""
+    subjects: Literal["plain", "pseudonym", "none"] = "plain"
+    """How lines name a subject; a pseudonym is a keyed hash, whose key is the file `paths.log_key`."""
+    requests: Literal["all", "failed", "none"] = "all"
+    """Which answered requests get a line in the log of the online service."""
 
 
 class Monitoring(_Section):
@@ -316,6 +332,32 @@ class Retraining(_Section):
     accuracy_drop: float = Field(default=0.05, gt=0, lt=1)
     confidence_drop: float = Field(default=0.1, gt=0, lt=1)
     label_requests: int = Field(default=50, ge=0)
+
+
+class Alerts(_Section):
+    """Whom Alertmanager tells of alerts."""
+
+    webhook: str = Field(default="", pattern=r"^(https?://[^\s]+)?$")
+    webhook_token_file: Path | None = None
+    mail: tuple[Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")], ...] = ()
+    mail_from: str = Field(default="", pattern=r"^([^@\s]+@[^@\s]+)?$")
+    smtp: str = Field(default="", pattern=r"^([^\s:/]+:[0-9]+)?$")
+    smtp_tls: bool = True
+    smtp_user: str = ""
+    smtp_password_file: Path = Path("data/mail-password")
+
+    @field_validator("webhook")
+    @classmethod
+    def _no_secret(cls, value: str) -> str:
+        if urlsplit(value).password:
+            raise ValueError("an address without a password; put a token into a file: alerts.webhook_token_file")
+        return value
+
+    @model_validator(mode="after")
+    def _mail_is_complete(self) -> Alerts:
+        if self.mail and not (self.smtp and self.mail_from):
+            raise ValueError("smtp and mail_from, where mail names addresses")
+        return self
 
 
 class Tracking(_Section):
@@ -361,3 +403,5 @@ class Paths(_Section):
     bentoml: Path = Path(".bentoml")
     journal: Path = Path("data/journal")
     feedback_token: Path = Path("data/feedback-token")
+    tls: Path = Path("data/tls")
+    log_key: Path = Path("data/log-key")
