@@ -180,8 +180,8 @@ def _frontend(options: Options) -> str:
     body_bytes = BUFFER_BYTES - _HEADERS_BYTES
     lines = [
         *binds,
-        *options.connections,
         f"monitor-uri {HEALTH}",
+        *options.connections,
         "unique-id-format %[uuid()]",
         f"log-format '{_LOG}'",
         "http-request set-var(txn.time) date,utime(%Y-%m-%dT%H:%M:%SZ)",

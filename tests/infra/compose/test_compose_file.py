@@ -25,7 +25,7 @@ CONTENT: dict[str, Any] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
 ALL: dict[str, dict[str, Any]] = CONTENT["services"]
 LASTING = {name: service for name, service in ALL.items() if name != "prepare"}
 OTHERS = ("postgres", "haproxy", "alertmanager", "prometheus", "grafana")
-ENDED = ("redis", "minio", "promtail", "redpanda", "bitnami", "loki")
+ENDED = ("redis", "minio", "promtail", "redpanda", "bitnami")
 
 each_service = pytest.mark.parametrize("name", ALL)
 each_lasting = pytest.mark.parametrize("name", LASTING)
