@@ -17,6 +17,7 @@ from har_cli import (
     project,
     recordings,
     release,
+    tls,
     tokens,
     top,
 )
@@ -46,6 +47,7 @@ app.command()(top.top)
 app.command()(project.check)
 app.command()(project.up)
 app.add_typer(tokens.app, name="tokens")
+app.command()(tls.tls)
 app.command()(backups.backup)
 app.command()(backups.restore)
 
