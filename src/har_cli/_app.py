@@ -18,7 +18,9 @@ from har_cli import (
     recordings,
     release,
     serving,
+    tls,
     tokens,
+    top,
 )
 
 app = typer.Typer(
@@ -43,9 +45,11 @@ app.add_typer(release.app, name="release")
 app.command()(serving.scale)
 app.command()(models.reproduce)
 app.command()(project.status)
+app.command()(top.top)
 app.command()(project.check)
 app.command()(project.up)
 app.add_typer(tokens.app, name="tokens")
+app.command()(tls.tls)
 app.command()(backups.backup)
 app.command()(backups.restore)
 
