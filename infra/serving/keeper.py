@@ -15,6 +15,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from har.errors import HarError, ServerError
@@ -24,7 +25,8 @@ from infra.serving.busyness import Busyness
 from infra.serving.fleet import Fleet, Launch, Member
 from infra.serving.following import Following
 from infra.serving.processes import SLOTS
-from infra.serving.proxy import BACKENDS, Options, Server
+from infra.serving.proxy import BACKENDS, Options, Rules, Server, guarded, tls_bind
+from infra.serving.proxy.certificates import require_certificate
 from infra.serving.proxy.process import Proxy, has_lua
 from infra.serving.state import Place, Replica, Running, Wanted
 from infra.serving.watch import Stats, Watch
@@ -75,6 +77,9 @@ class Keeper:
             slots=SLOTS,
             lua=has_lua(program),
         )
+        if serving.tls:
+            options = replace(options, bind=[*options.bind, tls_bind(serving.tls, require_certificate(settings))])
+        options = guarded(options, Rules.of(settings), tls=bool(serving.tls))
         self._proxy = Proxy(program, self.place.folder, options, [door], logs / "haproxy.log", say)
         self.address = self._proxy.address
         self._fleets = {backend: Fleet(backend, SLOTS, launch, say) for backend in BACKENDS}
@@ -83,7 +88,7 @@ class Keeper:
         self._watch = Watch(self._executor, say)
         self._busyness = Busyness(self._executor, say, most=serving.replicas_max)
         self._due: dict[str, float] = {}
-        self._noted: tuple[Replica, ...] | None = None
+        self._noted: tuple[int, tuple[Replica, ...]] | None = None
         self._targeted: list[tuple[str, Mapping[str, str]]] | None = None
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
@@ -100,7 +105,7 @@ class Keeper:
 
     def wanted(self) -> str:
         """What serves, or is about to; "": nothing is packaged yet."""
-        return self.place.wanted().stable
+        return self.place.wanted().stable or self._following.latest()
 
     def tick(self) -> None:
         """Make sure that the keeper's thread runs; it does all work."""
@@ -158,6 +163,7 @@ class Keeper:
             for member in self.members:
                 member.weigh()
         self._note(wanted)
+        self._end_mirror()
 
     def _look(self) -> tuple[list[Server], Stats]:
         """What the proxy knows; nothing while it does not run."""
@@ -193,6 +199,11 @@ class Keeper:
         if self._is_due("save", _SAVE_S) or changed:
             self._proxy.save()
 
+    def _end_mirror(self) -> None:
+        """Copies end with the lease, whoever has died."""
+        if self.place.mirrored().until < time.time():
+            self.place.mirror.unlink(missing_ok=True)
+
     def _note(self, wanted: Wanted) -> None:
         replicas = tuple(
             Replica(
@@ -208,9 +219,10 @@ class Keeper:
             )
             for member in self.members
         )
-        if self._is_due("note", _NOTE_S) or replicas != self._noted:
-            self.place.note(Running(self.address, os.getpid(), time.time(), replicas))
-            self._noted = replicas
+        if self._is_due("note", _NOTE_S) or (wanted.changes, replicas) != self._noted:
+            restarts = {tag: n for fleet in self._fleets.values() for tag, n in fleet.restarts.items()}
+            self.place.note(Running(self.address, os.getpid(), time.time(), wanted.changes, restarts, replicas))
+            self._noted = (wanted.changes, replicas)
         targets: list[tuple[str, Mapping[str, str]]] = [
             (f"127.0.0.1:{replica.port}", {"backend": replica.backend, "replica": replica.name})
             for replica in replicas

@@ -255,6 +255,7 @@ class Serving(_Section):
     feedback_token_always: bool = False
     predict_token: bool = False
     requests_per_minute: int = Field(default=6000, ge=0)
+    tls: str = Field(default="", pattern=r"^(([0-9a-z.-]+|\[[0-9a-f:]+\]):[0-9]{1,5})?$")
 
 
 class Release(_Section):
@@ -264,6 +265,8 @@ class Release(_Section):
     """
 
     automatic: bool = True
+    place: Literal["here", "kubernetes"] = "here"
+    """here: the processes of this folder, behind HAProxy; kubernetes: the namespace of this process or of kubectl."""
     shadow: bool = True
     steps: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.05, 0.25, 0.5, 1.0)
     dwell_s: float = Field(default=300.0, ge=0)
@@ -402,4 +405,5 @@ class Paths(_Section):
     bentoml: Path = Path(".bentoml")
     journal: Path = Path("data/journal")
     feedback_token: Path = Path("data/feedback-token")
+    tls: Path = Path("data/tls")
     log_key: Path = Path("data/log-key")
