@@ -43,14 +43,19 @@ def note_address(folder: Path, address: str) -> None:
     write_atomically(folder / _ADDRESS, address)
 
 
-def known_address(settings: Settings) -> str:
-    """The address of the project's Prometheus: the setting, else that of `make up`, else the usual one."""
+def noted_address(settings: Settings) -> str:
+    """The address of the project's Prometheus: the setting, else that of `make up`; "": none is known."""
     if settings.release.prometheus:
         return settings.release.prometheus
     try:
-        return (settings.root / ".prefect" / "prometheus" / _ADDRESS).read_text(encoding="utf-8").strip() or DEFAULT
-    except OSError:
-        return DEFAULT
+        return (settings.root / ".prefect" / "prometheus" / _ADDRESS).read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return ""
+
+
+def known_address(settings: Settings) -> str:
+    """The address of the project's Prometheus, or the usual one where none is known."""
+    return noted_address(settings) or DEFAULT
 
 
 class Prometheus:

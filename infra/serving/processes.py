@@ -7,18 +7,16 @@ that starts meanwhile decides the same. Replicas are started and ended by the ke
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections import defaultdict
 from collections.abc import Mapping
 
 from har.errors import ReleaseError, ServerError
-from har.files import write_atomically
 from har.release import Counts, Role, Served
 from har.settings import Settings
 from infra.bentoml.store import Store
 from infra.serving.proxy import Backend, Split
-from infra.serving.state import Place, Replica, Wanted
+from infra.serving.state import Mirrored, Place, Replica, Wanted
 
 _START_TIMEOUT_S = 180.0
 _MOST_STARTS = 3
@@ -63,7 +61,8 @@ class Processes:
         """What it serves."""
         wanted, split = self.place.wanted(), self.place.split()
         share = split.share_at()
-        mirror = _mirror(self.place) if wanted.canary else 0.0
+        copies = self.place.mirrored()
+        mirror = copies.share if wanted.canary and copies.until > time.time() else 0.0
         return Served(
             stable=wanted.stable,
             canary=wanted.canary,
@@ -118,12 +117,11 @@ class Processes:
                 )
             until = time.time() + lease_s
             self._apply(Split(stable=wanted.backend, canary=wanted.beside, share=share, until=until, salt=wanted.salt))
-            content = {
-                "share": mirror,
-                "until": until,
-                "addresses": [replica.address for replica in self._ready("canary")] if mirror else [],
-            }
-            write_atomically(self.place.mirror, json.dumps(content))
+            ready = self._ready("canary")
+            if mirror and ready:
+                self.place.copy(Mirrored(ready[0].address, mirror, until))
+            else:
+                self.place.mirror.unlink(missing_ok=True)
 
     def withdraw(self) -> None:
         """Let the stable version, or after a promotion the former one, serve everybody at once."""
@@ -196,7 +194,7 @@ class Processes:
             risen = self._counted[role].add(wanted.tag(backend), now) if row else self._counted[role].total
             found[role] = Counts(
                 **risen,
-                starts=sum(replica.starts for replica in own),
+                starts=running.restarts.get(wanted.tag(backend), 0),
                 memory_mb=max((replica.memory_mb for replica in own), default=0.0),
                 in_flight=int(row.get("scur") or 0),
             )
@@ -251,7 +249,9 @@ class Processes:
                 problem = f"ended {_MOST_STARTS - 1} times before it was ready"
             elif time.monotonic() > give_up:
                 problem = f"was not ready within {_START_TIMEOUT_S:g} s"
-            elif len([replica for replica in own if replica.ready]) >= (wanted.replicas or self._usual_replicas):
+            elif running.changes == wanted.changes and sum(replica.ready for replica in own) >= (
+                wanted.replicas or self._usual_replicas
+            ):
                 return
             else:
                 time.sleep(_POLL_S)
@@ -286,11 +286,3 @@ class _Rising:
 
 def _backends(wanted: Wanted) -> dict[Role, Backend]:
     return {"stable": wanted.backend, **({"canary": wanted.beside} if wanted.canary else {})}
-
-
-def _mirror(place: Place) -> float:
-    try:
-        content = json.loads(place.mirror.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return 0.0
-    return float(content["share"]) if content["until"] > time.time() else 0.0
