@@ -18,9 +18,7 @@ from infra.local.server import HOST
 from infra.observability import alertmanager as _alertmanager
 from infra.observability import prometheus as _prometheus
 from infra.observability.prometheus import Job
-
-ADDRESS = "address"
-"""File in Prometheus' folder: where it answers, for the judge of a release."""
+from infra.observability.query import note_address
 
 _PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
 """Debian keeps haproxy in a folder that is not on everybody's PATH."""
@@ -49,7 +47,7 @@ def prometheus(
     """
     text = "# Written by `make up`.\n" + _prometheus.configuration(jobs, alertmanager=alerts)
     file = write_atomically(make_folder(folder) / "prometheus.yml", text)
-    write_atomically(folder / ADDRESS, f"http://{HOST}:{port}\n")
+    note_address(folder, f"http://{HOST}:{port}")
     command = _prometheus.command(program, file, folder / "data", f"{HOST}:{port}")
     return _part("Prometheus", command, port, "/-/ready", logs / "prometheus.log", say)
 

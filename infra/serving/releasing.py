@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from har.project import Project
 from har.release import Plan, Serving, State, Watch
 from har.settings import Settings
-from infra.local.third_party import ADDRESS, installed
+from infra.local.third_party import installed
+from infra.observability.query import noted_address
 from infra.serving.processes import Processes
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def surroundings(project: Project) -> Surroundings:
     def watch(state: State, plan: Plan) -> Watch:
         assert serving is not None  # noqa: S101  nothing is released without a place
         limits, reader = limits_of(project, state), reader_of(project, state)
-        return LiveWatch(serving, limits, plan, reader, prometheus=prometheus_of(project.settings))
+        return LiveWatch(serving, limits, plan, reader, prometheus=noted_address(project.settings))
 
     return Surroundings(
         bentos=ProjectBentos.of(project.settings),
@@ -59,13 +60,3 @@ def smoke_of(project: Project, address: str, version: int) -> list[str]:
     from infra.delivery.online.smoke import Expected, smoke
 
     return smoke(address, Expected(version, project.classifier(version)), wait_s=10.0)
-
-
-def prometheus_of(settings: Settings) -> str:
-    """The address of the Prometheus that reads the service's metrics; "": none is known."""
-    if settings.release.prometheus:
-        return settings.release.prometheus
-    try:
-        return (settings.root / ".prefect" / "prometheus" / ADDRESS).read_text(encoding="utf-8").strip()
-    except FileNotFoundError:
-        return ""

@@ -6,7 +6,21 @@ from typing import Annotated
 
 import typer
 
-from har_cli import backups, data, drift, importing, labels, models, predictions, project, recordings, release, tokens
+from har_cli import (
+    backups,
+    data,
+    drift,
+    importing,
+    labels,
+    models,
+    predictions,
+    project,
+    recordings,
+    release,
+    tls,
+    tokens,
+    top,
+)
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False
@@ -29,9 +43,11 @@ app.command()(models.rollback)
 app.add_typer(release.app, name="release")
 app.command()(models.reproduce)
 app.command()(project.status)
+app.command()(top.top)
 app.command()(project.check)
 app.command()(project.up)
 app.add_typer(tokens.app, name="tokens")
+app.command()(tls.tls)
 app.command()(backups.backup)
 app.command()(backups.restore)
 
