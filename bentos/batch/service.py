@@ -22,7 +22,7 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Respon
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from bentos import _connection, _image, _project
+from bentos import _connection, _image, _logs, _project
 from bentos._drain import Drain, listener_of_worker
 from bentos._front import BENTOML_PATHS, Front
 from bentos._page import PAGE
@@ -81,10 +81,11 @@ class Service(bentoml.Service[Any]):
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         """The application of a worker process."""
+        _logs.begin(SETTINGS, "batch")
         _connection.install()
         paths = {*BENTOML_PATHS, "/score", "/score/table", "/model", "/"}
         front = Front(super().to_asgi(is_main), paths=paths, drain=Drain(listener_of_worker()))
-        return SameOrigin(front, SETTINGS.serving.hosts, short_names=True)
+        return SameOrigin(_logs.WithRequestId(front), SETTINGS.serving.hosts, short_names=True)
 
 
 def _documented() -> Parquet:

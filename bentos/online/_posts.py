@@ -15,8 +15,10 @@ from starlette.types import Receive, Scope, Send
 
 from bentos.online._answering import Answering
 from bentos.online._http import answer, read_body, refusal, wrong_method
+from bentos.online._request_lines import RequestLines
 from bentos.online._turns import REFUSALS_S, WORK_S, Turns
 from bentos.online._uploads import Uploads
+from har import logs
 from har.errors import RequestError
 from har.log_lines import REQUEST_ID
 
@@ -27,6 +29,11 @@ _UPLOADS_PER_PLACE = 4
 _UPLOAD_BYTES = 64 * 2**20
 
 _REQUEST_ID = re.compile(REQUEST_ID.encode())
+
+SUBJECT, ANSWERED_BY = "har.subject", "har.answered_by"
+"""Keys of a request's scope for its log line: whom it is about, and (version, whether a fallback) of the answer."""
+_CLOSED = 499
+"""In the log alone: the client closed the connection before its answer."""
 
 Headers = dict[bytes, bytes]
 Handler = Callable[[bytes, Request, Headers, str], Awaitable[bytes]]
@@ -41,6 +48,7 @@ class Post(NamedTuple):
         limit: bytes of the largest body.
         media: the body's media type.
         status: of an answer that is no refusal.
+        needs_token: of clients that are not on this machine, before anything of the body is read.
     """
 
     path: str
@@ -48,16 +56,21 @@ class Post(NamedTuple):
     limit: int
     media: str
     status: int
+    needs_token: bool = False
 
 
 class Posts:
     """Answers requests to POST routes, whose limits hold for all of them together.
 
     `App` calls it ahead of Starlette's middleware and routing, which would add 20 µs to a request's 300 to 400.
+
+    Args:
+        answering: what answers.
+        lines: gets a line per request; None: nobody logs them.
     """
 
-    def __init__(self, answering: Answering) -> None:
-        self._answering, self._serving = answering, answering.serving
+    def __init__(self, answering: Answering, lines: RequestLines | None = None) -> None:
+        self._answering, self._serving, self._lines = answering, answering.serving, lines
         self._active = 0
         self._uploads = Uploads(_UPLOADS_PER_PLACE * self._serving.max_concurrency, _UPLOAD_BYTES)
         self._work, self._refusals = Turns(WORK_S), Turns(REFUSALS_S)
@@ -68,21 +81,31 @@ class Posts:
         request = Request(scope, receive, send)
         headers = dict(scope["headers"])
         request_id = request_id_of(headers, self._answering)
+        logs.bind(request_id=request_id)  # each request has a context of its own, which ends with it
         try:
             response = await self._within_limits(route, request, headers, request_id)
         except RequestError as error:
             response = refusal(error, request_id)
         except ClientDisconnect:
+            self._log(scope, route.path, _CLOSED, time.perf_counter() - began, request_id)
             return
         except Exception:
             logger.exception("request %s", request_id)
             response = refusal(_FAULT, request_id)
         await response(scope, receive, send)
-        self._answering.metrics.request(route.path, response.status_code, time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        self._answering.metrics.request(route.path, response.status_code, seconds)
+        self._log(scope, route.path, response.status_code, seconds, request_id)
+
+    def _log(self, scope: Scope, path: str, status: int, seconds: float, request_id: str) -> None:
+        if self._lines is not None:
+            self._lines.add(path, status, seconds, request_id, scope.get(SUBJECT), scope.get(ANSWERED_BY))
 
     async def _within_limits(self, route: Post, request: Request, headers: Headers, request_id: str) -> Response:
         if request.method != "POST":
             raise wrong_method(request, "POST")
+        if route.needs_token:
+            self._answering.door.source(request.scope, headers)
         timeout_s = self._serving.timeout_s
         began = asyncio.get_running_loop().time()
         await self._require_place()

@@ -23,9 +23,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from bentos._front import BENTOML_PATHS
 from bentos._page import PAGE
 from bentos.online._answering import Answering
+from bentos.online._contract import Windows
 from bentos.online._http import JSON, answer, refusal, wrong_method
 from bentos.online._openapi import describe
-from bentos.online._posts import Headers, Post, Posts, request_id_of
+from bentos.online._posts import ANSWERED_BY, SUBJECT, Headers, Post, Posts, request_id_of
+from bentos.online._request_lines import RequestLines
 from har.errors import HarError, RequestError
 
 logger = logging.getLogger("bentoml.har")
@@ -45,17 +47,25 @@ class App(Starlette):
         behind: answers the paths of BentoML; None: they are 404 as all other unknown ones.
         internal: only another service of the same bento calls this one. BentoML then pickles windows and feedback, so
             `behind` answers them too, and all unknown paths.
+        lines: gets a line per request to a POST route; None: nobody logs them.
     """
 
-    def __init__(self, answering: Answering, *, behind: Starlette | None = None, internal: bool = False) -> None:
-        self.answering, self._behind = answering, behind
-        contract = answering.contract
+    def __init__(
+        self,
+        answering: Answering,
+        *,
+        behind: Starlette | None = None,
+        internal: bool = False,
+        lines: RequestLines | None = None,
+    ) -> None:
+        self.answering, self._behind, self._lines = answering, behind, lines
+        contract, tokens = answering.contract, answering.serving.predict_token
         posts = (
-            Post("/predict", self._predict, contract.json_bytes, JSON, 200),
-            Post("/predict/raw", self._predict_raw, contract.raw_bytes, _OCTETS, 200),
-            Post("/feedback", self._feedback, _FEEDBACK_BYTES, JSON, 202),
+            Post("/predict", self._predict, contract.json_bytes, JSON, 200, tokens),
+            Post("/predict/raw", self._predict_raw, contract.raw_bytes, _OCTETS, 200, tokens),
+            Post("/feedback", self._feedback, _FEEDBACK_BYTES, JSON, 202, needs_token=True),
         )
-        self._posts, self._routes = Posts(answering), {} if internal else {route.path: route for route in posts}
+        self._posts, self._routes = Posts(answering, lines), {} if internal else {route.path: route for route in posts}
         routes = [
             Route("/livez", self._livez),
             Route("/readyz", self._readyz),
@@ -100,25 +110,35 @@ class App(Starlette):
         finally:
             flushing.cancel()
             self.answering.stop()
+            if self._lines is not None:
+                self._lines.write()
 
     async def _flush_metrics(self) -> None:
         while True:
             await asyncio.sleep(_FLUSH_S)
             self.answering.metrics.flush()
+            if self._lines is not None:
+                await self._lines.flush()
 
     async def _predict(self, body: bytes, request: Request, headers: Headers, request_id: str) -> bytes:
-        answering = self.answering
-        return orjson.dumps(await answering.classify(answering.contract.json(body), request_id))
+        return await self._classify(self.answering.contract.json(body), request, request_id)
 
     async def _predict_raw(self, body: bytes, request: Request, headers: Headers, request_id: str) -> bytes:
-        answering = self.answering
-        windows = answering.contract.raw(body, request.scope["query_string"], headers.get(b"x-shape"))
-        return orjson.dumps(await answering.classify(windows, request_id))
+        windows = self.answering.contract.raw(body, request.scope["query_string"], headers.get(b"x-shape"))
+        return await self._classify(windows, request, request_id)
+
+    async def _classify(self, windows: Windows, request: Request, request_id: str) -> bytes:
+        request.scope[SUBJECT] = windows.subject
+        answer = await self.answering.classify(windows, request_id)
+        request.scope[ANSWERED_BY] = (answer["model_version"], answer["fallback"])
+        return orjson.dumps(answer)
 
     async def _feedback(self, body: bytes, request: Request, headers: Headers, request_id: str) -> bytes:
         answering = self.answering
         source = answering.door.source(request.scope, headers)
-        return orjson.dumps({"feedback_id": answering.record(answering.contract.feedback(body), source)})
+        feedback = answering.contract.feedback(body)
+        request.scope[SUBJECT] = feedback.subject
+        return orjson.dumps({"feedback_id": answering.record(feedback, source)})
 
     async def _livez(self, request: Request) -> Response:
         return answer(200, b'{"status":"alive"}', self._request_id(request))

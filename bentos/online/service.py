@@ -16,13 +16,15 @@ from bentoml.validators import DType
 from pydantic import Field
 from starlette.types import ASGIApp
 
-from bentos import _connection, _image, _project
+from bentos import _connection, _image, _logs, _project
 from bentos._drain import Drain, listener_of_worker
 from bentos._front import Front
 from bentos.online._answering import Answering
+from bentos.online._request_lines import RequestLines
 from bentos.online._schema import Accepted, Answer, RequestId, Session, Subject
 from bentos.online.app import App
 from bentos.origin import SameOrigin
+from har import logs
 from har.errors import RequestError
 
 _DEPENDENT = "a service of the same bento"
@@ -49,8 +51,11 @@ class Service(bentoml.Service[Any]):
         """The application of a worker process."""
         # uvicorn would compose a line per request for BentoML's handler, whose level drops it: 50 µs each.
         logging.getLogger("uvicorn.access").propagate = False
+        as_json = _logs.begin(SETTINGS, "online")
         _connection.install()
-        app = App(answering(), behind=super().to_asgi(is_main), internal=not is_main)
+        name_of = logs.subject_names(SETTINGS.logs.subjects, SETTINGS.path("log_key"))
+        lines = RequestLines(SETTINGS, as_json=as_json, name_of=name_of)
+        app = App(answering(), behind=super().to_asgi(is_main), internal=not is_main, lines=lines)
         front = Front(app, drain=Drain(listener_of_worker()))
         return SameOrigin(front, SETTINGS.serving.hosts, short_names=True)
 

@@ -21,7 +21,7 @@ from har.errors import HarError, SettingsError, StorageError
 from har.settings import load_settings
 from infra.compose import champion, release
 from infra.compose.secret_files import NAMES, renew_secrets
-from infra.compose.stack import PROFILES, SERVICES, Stack
+from infra.compose.stack import FURTHER, PROFILES, SERVICES, Stack
 from infra.compose.starting import start
 from infra.compose.state import BOXES, State
 
@@ -152,13 +152,15 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     up = add("up", _up, "start it, wait until all is healthy, print the addresses")
-    up.add_argument("--profile", action="append", default=[], choices=PROFILES, help="these only; by default all")
+    all_but = f"these only; by default all but {', '.join(FURTHER)}"
+    up.add_argument("--profile", action="append", default=[], choices=[*PROFILES, *FURTHER], help=all_but)
     add("down", _down, "stop it; volumes stay")
     add("status", _status, "show the parts; ends with 1 if one is not healthy").add_argument(
         "--json", action="store_true"
     )
     logs = add("logs", _logs, "show what the services wrote")
-    logs.add_argument("service", nargs="*", choices=[[], *(one for group in SERVICES.values() for one in group)])
+    groups = (*SERVICES.values(), *FURTHER.values())
+    logs.add_argument("service", nargs="*", choices=[[], *(one for group in groups for one in group)])
     logs.add_argument("--tail", type=int, default=100)
     logs.add_argument("-f", "--follow", action="store_true")
     put = add("put", _put, "copy recordings into the inbox: folders with DATE/SUBJECT_SESSION.csv, or such files")

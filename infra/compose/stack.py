@@ -18,9 +18,12 @@ FILE = Path(__file__).with_name("compose.yaml")
 SERVICES = {
     "offline": ("postgres", "prefect", "mlflow", "worker", "batch"),
     "online": ("online", "haproxy"),
-    "monitoring": ("prometheus", "grafana"),
+    "monitoring": ("exporter", "alertmanager", "prometheus", "grafana"),
 }
 """The services of each profile, in the order in which they start."""
+LOGS_FILE = FILE.with_name("logs.yaml")
+FURTHER = {"logs": ("loki", "alloy")}
+"""Services of profiles that are started only if they are named; they are in files of their own."""
 PROFILES = tuple(SERVICES)
 HEALTHY_WITHIN_S = 600.0
 """Long, for a busy machine; a service that ends again and again is reported at once."""
@@ -79,12 +82,12 @@ class Stack:
     def files(self) -> list[Path]:
         """The compose files: the project's, and those of STACK_OVERRIDE, laid over it."""
         further = [Path(entry) for entry in self.state.chosen["STACK_OVERRIDE"].split(os.pathsep) if entry]
-        return [FILE, *(self.root / path for path in further)]
+        return [FILE, LOGS_FILE, *(self.root / path for path in further)]
 
     def command(self, *arguments: str) -> list[str]:
         """The compose command with the stack's name, files and profiles."""
         files = [part for path in self.files for part in ("-f", str(path))]
-        profiles = [part for name in (*PROFILES, "prepare") for part in ("--profile", name)]
+        profiles = [part for name in (*PROFILES, *FURTHER, "prepare") for part in ("--profile", name)]
         return [*self.engine.compose, "-p", self.state.project, *files, *profiles, *arguments]
 
     def environment(self) -> dict[str, str]:
@@ -133,8 +136,9 @@ class Stack:
         return Part(service, found[0], state, healthy, int(restarts) if restarts.isdigit() else 0)
 
     def parts(self) -> list[Part]:
-        """The states of all services, in the order of their start."""
-        return [self.part(service) for services in SERVICES.values() for service in services]
+        """The states of all services, in the order of their start; of further ones if they have a container."""
+        further = [part for services in FURTHER.values() for part in map(self.part, services) if part.container]
+        return [*(self.part(service) for services in SERVICES.values() for service in services), *further]
 
     def wait(self, services: Iterable[str], timeout_s: float = HEALTHY_WITHIN_S) -> None:
         """Wait until these services are healthy, and the proxy passes requests on if it is one of them.

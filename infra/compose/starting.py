@@ -12,7 +12,7 @@ from rich.table import Table
 from har.errors import ServerError
 from infra.compose.images import find_train_image, require_images
 from infra.compose.secret_files import FOR_PEOPLE, check_secrets, copy_for_people, make_secrets
-from infra.compose.stack import PROFILES, SERVICES, Stack
+from infra.compose.stack import FURTHER, PROFILES, SERVICES, Stack
 
 _BOXES = {"batch": "batch", "online": "online", "haproxy": "online"}
 """Services that need a box of the champion, and which."""
@@ -20,6 +20,7 @@ _PORT_OF = {
     "prefect": "STACK_PREFECT_PORT",
     "mlflow": "STACK_MLFLOW_PORT",
     "haproxy": "STACK_ONLINE_PORT",
+    "alertmanager": "STACK_ALERTS_PORT",
     "prometheus": "STACK_PROMETHEUS_PORT",
     "grafana": "STACK_GRAFANA_PORT",
 }
@@ -70,8 +71,8 @@ def chosen_services(stack: Stack, profiles: Iterable[str]) -> tuple[list[str], l
     """The services of the profiles that have an image, and the boxes without one."""
     asked = set(profiles) or set(PROFILES)
     services, missing = [], []
-    for profile in PROFILES:
-        for service in SERVICES[profile] if profile in asked else ():
+    for profile, group in {**SERVICES, **FURTHER}.items():
+        for service in group if profile in asked else ():
             box = _BOXES.get(service)
             if box is None or box in stack.state.images:
                 services.append(service)
@@ -93,6 +94,7 @@ def print_addresses(stack: Stack, services: Sequence[str], console: Console) -> 
         "prefect": ("Prefect: runs, schedules", f"password: the line in {login}"),
         "mlflow": ("MLflow: models, figures", f"user har; password: what follows the colon in {login}"),
         "haproxy": ("online service", f"feedback needs the token in {token}"),
+        "alertmanager": ("Alertmanager: alerts", "no login"),
         "prometheus": ("Prometheus: figures", "no login"),
         "grafana": ("Grafana: charts", f"user har; password: {grafana}"),
     }

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import importlib.util
 import os
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +24,17 @@ from pathlib import Path
 GRACE_S = 5.0
 """Time for a process to end after it was asked to; then it is killed."""
 
+LOGS = "STACK_LOGS"
+"""`har.logs.VARIABLE`; nothing of `har` is imported here."""
+LARGEST_LOG = 32 * 2**20
+"""A larger log goes on from its beginning; what it held is kept under its name with `.1` at the end."""
+
 _PARENTS_MARGIN_S = 2.0
+_SERVICE = "STACK_SERVICE"
+_PREFECT_LOGGING = "PREFECT_LOGGING_SETTINGS_PATH"
+_ROOT = Path(__file__).resolve().parents[2]
+_LOGS_CODE = (_ROOT / "src" / "har" / "logs.py", _ROOT / "har" / "logs.py")
+"""In a project, and where the packages of this repository are installed."""
 
 
 class Child:
@@ -60,7 +72,7 @@ class Child:
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=dict(environment),
+                env=_with_logs(environment, log.stem),
                 cwd=folder,
                 start_new_session=True,
                 pass_fds=tuple(sockets),
@@ -76,7 +88,16 @@ class Child:
         status = self._process.poll()
         if status is None:
             self._descendants = set(descendants(self.pid))
+            self._rotate()
         return status
+
+    def _rotate(self) -> None:
+        """Keep a large log under another name. Copied, not renamed: the process and what it started write to it."""
+        with contextlib.suppress(OSError):  # a full disk: the log grows on, or stays as it is
+            if self.log.stat().st_size > LARGEST_LOG:
+                shutil.copyfile(self.log, self.log.with_name(f"{self.log.name}.1"))
+                os.truncate(self.log, 0)
+                self._log_start = 0
 
     def wait(self, timeout_s: float) -> int:
         """Wait for the process to end; returns its exit status.
@@ -87,11 +108,13 @@ class Child:
         return self._process.wait(timeout_s)
 
     def tail(self, lines: int = 20) -> str:
-        """The last lines of its output."""
+        """The last lines of its output, as people read them."""
+        from har.logs import readable
+
         with self.log.open("rb") as stream:
             stream.seek(self._log_start)
             text = stream.read().decode(errors="replace")
-        return "\n".join(text.splitlines()[-lines:])
+        return "\n".join(readable("\n".join(text.splitlines()[-lines:])).splitlines()[-lines:])
 
     def release(self) -> None:
         """Ask the process to end, without waiting."""
@@ -111,6 +134,30 @@ class Child:
         # Processes that the module started and did not end, for example because it was killed.
         for pid in self._descendants:
             _signal(pid, signal.SIGKILL)
+
+
+def _with_logs(environment: Mapping[str, str], service: str) -> dict[str, str]:
+    """The variables of a child, with those that make its lines JSON."""
+    if environment.get(LOGS) == "text":
+        return dict(environment)
+    found = {**environment, LOGS: "json", _SERVICE: environment.get(_SERVICE, service)}
+    found.setdefault(_PREFECT_LOGGING, str(_ROOT / "flows" / "logging.yml"))
+    return found
+
+
+def _write_json_lines() -> None:
+    """Let this process write JSON lines.
+
+    `har.logs` is loaded from its file, under another name: a bento that is served imports its own copy of `har`.
+    """
+    code = next(path for path in _LOGS_CODE if path.is_file())
+    spec = importlib.util.spec_from_file_location("_logs_of_child", code)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{code} cannot be loaded")
+    logs = importlib.util.module_from_spec(spec)
+    sys.modules["_logs_of_child"] = logs  # dataclasses and pickling look modules up there
+    spec.loader.exec_module(logs)
+    logs.start(service=os.environ.get(_SERVICE))
 
 
 def descendants(pid: int) -> list[int]:
@@ -174,6 +221,8 @@ def _run(arguments: list[str]) -> None:
     # Exit handlers, such as the one above, must also run in a module that does not handle SIGTERM.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     threading.Thread(target=_end_when_closed, args=(pipe,), name="end-with-parent", daemon=True).start()
+    if os.environ.get(LOGS) == "json":
+        _write_json_lines()
     sys.argv = arguments
     # The project's folder, so that modules are found as with `python -m`; last, so that installed ones come first.
     sys.path.append(str(Path(__file__).parents[1]))

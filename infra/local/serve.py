@@ -36,7 +36,7 @@ def serve(arguments: list[str] | None = None) -> None:
     pages = OwnSite(create_app(ephemeral=not options.full, final=True), api)
     application = SameOrigin(pages, options.host)
     configuration = uvicorn.Config(
-        application, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=2
+        application, log_level="warning", log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=2
     )
     uvicorn.Server(configuration).run(sockets=[own])
 

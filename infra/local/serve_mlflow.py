@@ -59,7 +59,9 @@ def serve(arguments: list[str] | None = None) -> None:
     from mlflow.server.fastapi_app import app
 
     application = SameOrigin(OwnSite(Login(app, login)), options.host)
-    configuration = uvicorn.Config(application, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
+    configuration = uvicorn.Config(
+        application, log_level="warning", log_config=None, access_log=False, timeout_graceful_shutdown=2
+    )
     uvicorn.Server(configuration).run(sockets=[door(options)])
 
 

@@ -6,7 +6,23 @@ from typing import Annotated
 
 import typer
 
-from har_cli import backups, data, drift, importing, labels, models, predictions, project, recordings
+from har_cli import (
+    backups,
+    data,
+    drift,
+    importing,
+    labels,
+    logs,
+    models,
+    predictions,
+    project,
+    recordings,
+    release,
+    serving,
+    tls,
+    tokens,
+    top,
+)
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False
@@ -26,10 +42,16 @@ app.command()(models.package)
 app.command("models")(models.list_models)
 app.command()(models.promote)
 app.command()(models.rollback)
+app.add_typer(release.app, name="release")
+app.command()(serving.scale)
 app.command()(models.reproduce)
 app.command()(project.status)
+app.command()(top.top)
+app.command()(logs.logs)
 app.command()(project.check)
 app.command()(project.up)
+app.add_typer(tokens.app, name="tokens")
+app.command()(tls.tls)
 app.command()(backups.backup)
 app.command()(backups.restore)
 

@@ -11,7 +11,7 @@ SUBJECTS = [f"S{number:04d}" for number in range(4000)]
 
 def test_a_share_of_the_subjects_meets_the_new_version() -> None:
     for share in (0.05, 0.25, 0.5):
-        met = sum(is_served_by_canary(subject, "v4", share) for subject in SUBJECTS) / len(SUBJECTS)
+        met = sum(is_served_by_canary(subject, "v5", share) for subject in SUBJECTS) / len(SUBJECTS)
         assert met == pytest.approx(share, abs=0.02)
 
 

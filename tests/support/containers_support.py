@@ -38,7 +38,7 @@ _PARTS = (
     "bentofile.yaml",
     "pyproject.toml",
 )
-_OTHERS = ("postgres", "haproxy", "prometheus", "grafana")
+_OTHERS = ("postgres", "haproxy", "alertmanager", "prometheus", "grafana")
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@
     monitor    write drift reports and decide what to do
     label      import labels from a CSV, and take them back
     review     accept or reject feedback of the online service
+    release    let a version serve step by step, watched, and take it back
     package    build the champion's two bentos and test them
     backup     copy all data into one file, while everything runs
     restore    bring such a file back into a project without data
@@ -22,7 +23,7 @@ the modules one by one: some need torch, and others must start within a second.
 """
 
 from har.jobs._each import Each, in_threads, in_turn, once
-from har.jobs._events import PROMOTED, Event, Send, decision_event, no_receiver, promotion_event
+from har.jobs._events import PROMOTED, Event, Send, decision_event, no_receiver, promotion_event, release_event
 
 __all__ = [
     "PROMOTED",
@@ -35,4 +36,5 @@ __all__ = [
     "no_receiver",
     "once",
     "promotion_event",
+    "release_event",
 ]

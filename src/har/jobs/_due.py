@@ -40,7 +40,7 @@ def due_days(
         candidates = profiled.filter(pl.col("date") == date)
     else:
         candidates = profiled.filter(pl.col("date").cast(pl.String) > _trained_to(champion))
-    known = {row.date: row for row in DecisionLog(lake).rows()}
+    known = {row.date: row for row in DecisionLog(lake).about_days()}
     made = dict(lake.drift.read(columns=["date", "made_at"]).iter_rows())
     today = dt.datetime.now(project.settings.project.zone).date()
     due, future, of_other_version = [], [], []
@@ -85,7 +85,7 @@ def why_no_day_is_due(project: Project, champion: Version) -> str:
             f"training: har monitor --date {scored[-1]}."
         )
     today = dt.datetime.now(settings.project.zone).date()
-    judged = [row.date for row in DecisionLog(lake).rows() if row.date in later]
+    judged = [row.date for row in DecisionLog(lake).about_days() if row.date in later]
     open_days = [day for day in later if day >= today and day not in judged]
     reasons = []
     if judged:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from har.monitoring.decisions import DecisionRow
+from har.release import Record
 
 PROMOTED = "har.model.promoted"
 
@@ -24,7 +25,7 @@ class Event:
     """
 
     name: str
-    subject: Literal["model", "monitoring"]
+    subject: Literal["model", "monitoring", "release"]
     payload: dict[str, Any]
     id: uuid.UUID = field(default_factory=uuid.uuid4)
 
@@ -33,9 +34,21 @@ Send = Callable[[Event], str]
 """Sends an event; returns "" once the receiver has it, else the reason why not."""
 
 
-def promotion_event(version: int) -> Event:
-    """The event that a version became the champion."""
-    return Event(PROMOTED, "model", {"version": version})
+def promotion_event(version: int, *, back: bool = False) -> Event:
+    """The event that a version became the champion.
+
+    Args:
+        version: the champion.
+        back: it served before, and was put back by a person or by the monitoring.
+    """
+    return Event(PROMOTED, "model", {"version": version, "back": back})
+
+
+def release_event(record: Record) -> Event:
+    """The event of a step of a release, such as `har.release.ended`; its id is the same each time it is sent."""
+    names = ("release", "version", "former", "step", "share", "verdict", "outcome", "who", "sentence")
+    payload = {name: getattr(record, name) for name in names}
+    return Event(f"har.release.{record.what}", "release", payload, uuid.uuid5(uuid.NAMESPACE_URL, record.id))
 
 
 def decision_event(project: str, row: DecisionRow) -> Event:

@@ -20,7 +20,7 @@ from har.files import write_atomically
 from har.jobs._label_checks import overlapping, require_recordings
 from har.jobs._label_table import COLUMNS, TABLE, read_labels
 from har.lake import Lake
-from har.monitoring.decisions import open_training
+from har.monitoring.decisions import RELEASE, open_training
 from har.project import Project
 from har.registry import whoami
 from har.schema import IMPORTED, IMPORTED_ID
@@ -200,7 +200,7 @@ def why_none_are_requested(lake: Lake) -> str:
     """The reason why `requested_labels` is empty, in a sentence that says what to do."""
     if not lake.scores.partitions():
         return "No labels are wanted: nothing was scored yet. Score the recordings: har score."
-    rows = lake.decisions.read().sort("date", "decided_at")
+    rows = lake.decisions.read().filter(pl.col("action") != RELEASE).sort("date", "decided_at")
     if rows.is_empty():
         return "No labels are wanted: no day was monitored yet. Judge the scored days: har monitor."
     waits = open_training(rows.filter(pl.col("action") == "retrain"))

@@ -271,7 +271,7 @@ def _roll_back(project: Project, row: DecisionRow, send: Send) -> tuple[str, str
     if registry.champion().number == row.payload["version"]:
         registry.rollback(reason=" ".join(row.reasons), who=f"monitor ({whoami()})")
     number = registry.champion().number
-    return f"version {number} serves again", send(promotion_event(number))
+    return f"version {number} serves again", send(promotion_event(number, back=True))
 
 
 def _write_pages(project: Project) -> Path | None:

@@ -135,6 +135,7 @@ def package(
     *,
     version: int | None = None,
     shadow: int | None = None,
+    follow: bool = True,
     each: Each = in_threads,
 ) -> PackageReport:
     """Build the champion's online and batch bento, test both, and record them; bentos that exist are not built again.
@@ -145,6 +146,7 @@ def package(
         version: another version than the champion.
         shadow: a version that gets a share of the requests without answering them; by default the challenger, if it
             takes the same windows.
+        follow: let `latest` mean the bentos, which services without a release follow.
         each: how to run the steps; both bentos can be tested at the same time.
 
     Raises:
@@ -170,7 +172,8 @@ def package(
                 break
             # A promotion or a rollback during the build: `latest` must not mean the version that no longer serves.
             console.print(f"Version {champion} is the champion since: it is packaged next.", highlight=False)
-        bentos.point_at(*tags, f"{name}:{key}")
+        if follow:
+            bentos.point_at(*tags, f"{name}:{key}")
     return PackageReport(number, tags[0], tags[1], built, round(time.perf_counter() - began, 1))
 
 

@@ -33,6 +33,9 @@ from har.project import Project
 from har.recipe import Recipe
 from har.registry import git_state, whoami
 
+_UNDECIDED = ("challenge", "release")
+"""Actions of the promotion log that say nothing about whether the gate has judged a version."""
+
 
 @dataclass(frozen=True)
 class TrainReport:
@@ -301,7 +304,7 @@ def _train(order: Order, each: Each, send: Send) -> TrainReport:
     else:
         number = known.number
         console.print(f"Version {number} was trained from this recipe already: nothing to train.")
-    if any(move.version == number and move.action != "challenge" for move in registry.log()):
+    if any(move.version == number and move.action not in _UNDECIDED for move in registry.log()):
         promoted, reasons = _decided_before(project, number)
     else:
         promoted, reasons = once(each, gate, Challenger(project, number, why))
@@ -316,7 +319,8 @@ def _train(order: Order, each: Each, send: Send) -> TrainReport:
 
 def _decided_before(project: Project, number: int) -> tuple[bool, tuple[str, ...]]:
     """Whether a version that the gate has judged before serves now, and why."""
-    moves = [move for move in project.registry.log() if move.version == number and move.action != "challenge"]
+    log = project.registry.log()
+    moves = [move for move in log if move.version == number and move.action not in _UNDECIDED]
     champion = project.champion
     if champion is not None and champion.number == number:
         return True, (moves[-1].reason,)

@@ -8,7 +8,7 @@ from har.registry._backend import DATABASE, artifact_location, is_local, local_d
 from har.registry._catalog import Version
 from har.registry._copy import DUMP, copy_sqlite, load_dump
 from har.registry._git import GitState, git_state, worktree
-from har.registry._promotions import Promotion, whoami
+from har.registry._promotions import Promotion, PromotionLog, whoami
 from har.registry._store import Registry
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "DUMP",
     "GitState",
     "Promotion",
+    "PromotionLog",
     "Registry",
     "Version",
     "artifact_location",

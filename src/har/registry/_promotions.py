@@ -26,8 +26,9 @@ from har.errors import RegistryError
 ACCEPT = "har models --accept REASON"
 """The command that takes registry and log as they are."""
 
-Action = Literal["challenge", "promote", "reject", "rollback", "noticed"]
-"""`noticed`: the aliases had been moved outside of this project, for example by hand in MLflow's page."""
+Action = Literal["challenge", "promote", "reject", "rollback", "noticed", "release"]
+"""`noticed`: the aliases had been moved outside of this project, for example by hand in MLflow's page. `release`: a
+step of a version's release into the online service, which moves no alias."""
 
 
 @dataclass(frozen=True)

@@ -289,6 +289,24 @@ class Registry:
             "reject", version, plan, reason=reason, who=who or whoami(), figures=figures, by_gate=by_gate
         )
 
+    def note_release(self, version: int, *, reason: str, who: str, figures: Mapping[str, Any]) -> Promotion:
+        """Write a step of the version's release into the promotion log; no alias is moved.
+
+        Args:
+            version: that is released.
+            reason: what happened, in a sentence.
+            who: the judge, or a person.
+            figures: what was compared; with a `record`, the same one is written once.
+
+        Raises:
+            UnknownVersionError: no such version.
+        """
+        record = figures.get("record")
+        for entry in reversed(self.log()):
+            if record is not None and entry.action == "release" and entry.figures.get("record") == record:
+                return entry
+        return self._moves.move("release", version, dict, reason=reason, who=who, figures=figures)
+
     @contextmanager
     def held_still(self) -> Iterator[None]:
         """Hold both locks: nobody registers or promotes a version during the block."""

@@ -228,6 +228,10 @@ class Scoring(_Section):
 class Serving(_Section):
     """The online service; limits are per worker process."""
 
+    replicas: int = Field(default=1, ge=1, le=16)
+    """Processes of each version, each with its workers; more than one needs HAProxy."""
+    replicas_max: int = Field(default=0, ge=0, le=16)
+    """The supervisor adds replicas up to this number while they are busy; 0: it never does."""
     workers: int = Field(default=1, ge=1)
     timeout_s: float = Field(default=1.0, gt=0)
     max_concurrency: int = Field(default=64, ge=1)
@@ -249,6 +253,9 @@ class Serving(_Section):
     feedback_max_s: float = Field(default=3600.0, gt=0, le=86_400)
     feedback_per_minute: int = Field(default=60, ge=1)
     feedback_token_always: bool = False
+    predict_token: bool = False
+    requests_per_minute: int = Field(default=6000, ge=0)
+    tls: str = Field(default="", pattern=r"^(([0-9a-z.-]+|\[[0-9a-f:]+\]):[0-9]{1,5})?$")
 
 
 class Release(_Section):
@@ -258,6 +265,8 @@ class Release(_Section):
     """
 
     automatic: bool = True
+    place: Literal["here", "kubernetes"] = "here"
+    """here: the processes of this folder, behind HAProxy; kubernetes: the namespace of this process or of kubectl."""
     shadow: bool = True
     steps: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.05, 0.25, 0.5, 1.0)
     dwell_s: float = Field(default=300.0, ge=0)
@@ -277,6 +286,17 @@ class Release(_Section):
         if not self.steps or self.steps[-1] != 1.0 or any(a >= b for a, b in pairwise(self.steps)):
             raise ValueError("steps that rise and end with 1.0, such as [0.05, 0.25, 0.5, 1.0]")
         return self
+
+
+class Logs(_Section):
+    """What services, flows and servers log, and how; `har.logs` says what a line holds."""
+
+    format: Literal["auto", "json", "text"] = "auto"
+    """auto: text on a terminal, JSON in files and containers."""
+    subjects: Literal["plain", "pseudonym", "none"] = "plain"
+    """How lines name a subject; a pseudonym is a keyed hash, whose key is the file `paths.log_key`."""
+    requests: Literal["all", "failed", "none"] = "all"
+    """Which answered requests get a line in the log of the online service."""
 
 
 class Monitoring(_Section):
@@ -314,6 +334,32 @@ class Retraining(_Section):
     accuracy_drop: float = Field(default=0.05, gt=0, lt=1)
     confidence_drop: float = Field(default=0.1, gt=0, lt=1)
     label_requests: int = Field(default=50, ge=0)
+
+
+class Alerts(_Section):
+    """Whom Alertmanager tells of alerts."""
+
+    webhook: str = Field(default="", pattern=r"^(https?://[^\s]+)?$")
+    webhook_token_file: Path | None = None
+    mail: tuple[Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")], ...] = ()
+    mail_from: str = Field(default="", pattern=r"^([^@\s]+@[^@\s]+)?$")
+    smtp: str = Field(default="", pattern=r"^([^\s:/]+:[0-9]+)?$")
+    smtp_tls: bool = True
+    smtp_user: str = ""
+    smtp_password_file: Path = Path("data/mail-password")
+
+    @field_validator("webhook")
+    @classmethod
+    def _no_secret(cls, value: str) -> str:
+        if urlsplit(value).password:
+            raise ValueError("an address without a password; put a token into a file: alerts.webhook_token_file")
+        return value
+
+    @model_validator(mode="after")
+    def _mail_is_complete(self) -> Alerts:
+        if self.mail and not (self.smtp and self.mail_from):
+            raise ValueError("smtp and mail_from, where mail names addresses")
+        return self
 
 
 class Tracking(_Section):
@@ -359,3 +405,5 @@ class Paths(_Section):
     bentoml: Path = Path(".bentoml")
     journal: Path = Path("data/journal")
     feedback_token: Path = Path("data/feedback-token")
+    tls: Path = Path("data/tls")
+    log_key: Path = Path("data/log-key")

@@ -10,9 +10,11 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 
 from har.settings._sections import (
     Activities,
+    Alerts,
     Drift,
     Gates,
     Images,
+    Logs,
     Monitoring,
     Paths,
     Project,
@@ -48,9 +50,11 @@ class Settings(BaseSettings):
     scoring: Scoring = Scoring()
     serving: Serving = Serving()
     release: Release = Release()
+    logs: Logs = Logs()
     monitoring: Monitoring = Monitoring()
     drift: Drift = Drift()
     retraining: Retraining = Retraining()
+    alerts: Alerts = Alerts()
     tracking: Tracking = Tracking()
     images: Images = Images()
     snapshots: Snapshots = Snapshots()

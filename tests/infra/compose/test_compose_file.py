@@ -17,14 +17,15 @@ from infra.compose.inside.prepare import USER
 from infra.compose.secret_files import NAMES
 from infra.compose.stack import FILE, SERVICES, Stack
 from infra.compose.state import PORTS, State
+from infra.observability.grafana import written_files
 
 FOLDER = FILE.parent
 CHECKER = Path(".venv/tools/bin/check-jsonschema").resolve()
 CONTENT: dict[str, Any] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
 ALL: dict[str, dict[str, Any]] = CONTENT["services"]
 LASTING = {name: service for name, service in ALL.items() if name != "prepare"}
-OTHERS = ("postgres", "haproxy", "prometheus", "grafana")
-ENDED = ("redis", "minio", "promtail", "redpanda", "bitnami", "loki")
+OTHERS = ("postgres", "haproxy", "alertmanager", "prometheus", "grafana")
+ENDED = ("redis", "minio", "promtail", "redpanda", "bitnami")
 
 each_service = pytest.mark.parametrize("name", ALL)
 each_lasting = pytest.mark.parametrize("name", LASTING)
@@ -109,7 +110,7 @@ def test_no_name_of_a_service_looks_like_a_setting() -> None:
 
 
 def test_nobody_reports_home() -> None:
-    for name in ("prefect", "mlflow", "worker", "batch", "online"):
+    for name in ("prefect", "mlflow", "worker", "batch", "online", "exporter"):
         assert ALL[name]["environment"]["DO_NOT_TRACK"] == "true"
     grafana = ALL["grafana"]["environment"]
     assert grafana["GF_ANALYTICS_REPORTING_ENABLED"] == "false" == grafana["GF_ANALYTICS_CHECK_FOR_UPDATES"]
@@ -141,10 +142,18 @@ def test_prometheus_configuration_is_valid_and_asks_services_that_exist() -> Non
     assert done.returncode == 0, done.stderr
 
 
+def test_the_files_are_what_the_table_of_panels_makes() -> None:
+    made = written_files()
+    assert {path for path in made if path.suffix == ".json"} == set((FOLDER / "grafana/dashboards").iterdir())
+    for path, text in made.items():
+        assert path.read_text(encoding="utf-8") == text, "python -m infra.observability.grafana writes them"
+
+
 def test_charts_ask_the_database_that_is_there() -> None:
     source = yaml.safe_load((FOLDER / "grafana/provisioning/datasources/prometheus.yaml").read_text())["datasources"][0]
     dashboards = [json.loads(path.read_text()) for path in (FOLDER / "grafana/dashboards").glob("*.json")]
-    used = {panel["datasource"]["uid"] for dashboard in dashboards for panel in dashboard["panels"]}
+    charts = [panel for dashboard in dashboards for panel in dashboard["panels"] if panel["type"] != "row"]
+    used = {one["datasource"]["uid"] for panel in charts for one in (panel, *panel["targets"])}
     assert used == {source["uid"]} and source["url"] == "http://prometheus:9090"
 
 

@@ -111,7 +111,7 @@ def _figures(system: Trial, expression: str) -> list[dict[str, Any]]:
 
 
 def test_figures_of_every_box_arrive(system: Trial) -> None:
-    expected = dict.fromkeys(("prometheus", "online", "batch", "haproxy"), "1")
+    expected = dict.fromkeys(("prometheus", "online", "batch", "proxy", "project", "alerts"), "1")
 
     def all_up() -> bool:
         return {row["metric"]["job"]: row["value"][1] for row in _figures(system, "up")} == expected

@@ -4,7 +4,7 @@ from har.monitoring.decisions._decision import Action, Decision
 from har.monitoring.decisions._evidence import gather_evidence
 from har.monitoring.decisions._facts import gather_facts, open_training
 from har.monitoring.decisions._label_requests import request_labels
-from har.monitoring.decisions._log import DecisionLog, DecisionRow
+from har.monitoring.decisions._log import RELEASE, DecisionLog, DecisionRow
 from har.monitoring.decisions._performance import measure_performance
 from har.monitoring.decisions._policy import STARTS_TRAINING, Facts, OpenTraining, decide
 from har.monitoring.decisions._probation import LAKE_TO, ProbationVerdict, watch_probation
@@ -12,6 +12,7 @@ from har.monitoring.decisions._truth import confident_answers
 
 __all__ = [
     "LAKE_TO",
+    "RELEASE",
     "STARTS_TRAINING",
     "Action",
     "Decision",

@@ -1,4 +1,4 @@
-"""A decision: what is to be done about a monitored day, and why."""
+"""A decision: what is to be done about a monitored day, or was done in a release, and why."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Action = Literal["nothing", "watch", "retrain", "ask", "hold", "alert", "rollback"]
-"""`watch`: an alarm that is not confirmed; `hold`: a training is due but has to wait."""
+Action = Literal["nothing", "watch", "retrain", "ask", "hold", "alert", "rollback", "release"]
+"""`watch`: an alarm that is not confirmed; `hold`: a training is due but has to wait; `release`: a step of a release,
+which is about no day's data."""
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,16 @@ import datetime as dt
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 
 from har.lake import Lake
 from har.monitoring.decisions._decision import Decision
 from har.schema import EVERYONE
+
+RELEASE: Final = "release"
+"""The action of a release's steps. Their date is the day of the step, and no report belongs to them."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,10 @@ class DecisionLog:
         """All decisions, oldest first."""
         rows = self._table.read().sort("decided_at", "date")
         return [DecisionRow.from_row(row) for row in rows.iter_rows(named=True)]
+
+    def about_days(self) -> list[DecisionRow]:
+        """The policy's decisions about monitored days, oldest first; without the steps of releases."""
+        return [row for row in self.rows() if row.action != RELEASE]
 
     def find(self, decision_id: str) -> DecisionRow | None:
         """One decision by its id."""

@@ -1,0 +1,1 @@
+"""What the running system shows of itself: metrics about the project, rules and alerts, dashboards."""
