@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -155,7 +157,10 @@ class Fleet:
         """
         for member in self.members:
             if not member.released:
+                before = member.part.family if member.part.ready else frozenset()
                 member.part.tick()
+                if before and member.part.ready and not before & member.part.family:
+                    self._end_hollow(member)
         count = count if tag else 0
         right = [member for member in self.members if tag and member.tag == tag and not member.leaving_since]
         for member in self.members:
@@ -192,6 +197,16 @@ class Fleet:
             member.part.stop()
             member.resources.close()
         self.members = []
+
+    def _end_hollow(self, member: Member) -> None:
+        """End a replica whose workers have all ended.
+
+        Its supervisor holds the port, so that requests would wait there until it has started another worker.
+        """
+        if member.part.pid is not None:
+            self._say(f"{member.part.name}: no worker is left.")
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(member.part.pid, signal.SIGKILL)
 
     def _begin(self, tag: str, kind: Kind) -> None:
         taken = {member.name for member in self.members}
