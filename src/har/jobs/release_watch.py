@@ -30,6 +30,7 @@ from har.release import (
     State,
     Step,
     StepEvidence,
+    Verdict,
     judge,
 )
 
@@ -132,7 +133,7 @@ class LiveWatch:
         limits = replace(self.limited, dwell_s=step.dwell_s, requests=step.requests, subjects=step.subjects)
         verdict = judge(evidence, limits)
         measures = (*(check.to_json() for check in verdict.checks), said)
-        return Judged(verdict.outcome, measures, verdict.missing, " ".join(verdict.reasons))
+        return Judged(verdict.outcome, measures, verdict.missing, _reason(verdict))
 
     def _readiness(self, state: State) -> Check | None:
         """Whether none of its replicas has been ready for too long, although the former version's are."""
@@ -175,6 +176,15 @@ class LiveWatch:
         said = f"Prometheus reads {len(wanted) - len(lacks)} of {len(wanted)} replicas of the new version."
         check = Check("prometheus", len(wanted) - len(lacks), len(wanted), 0, 0, "hold" if why else "pass", said)
         return ({"Prometheus": why} if why else {}), check.to_json()
+
+
+def _reason(verdict: Verdict) -> str:
+    """The checks that failed; of those that all passed, the one about accuracy."""
+    if verdict.outcome == "fail":
+        return " ".join(verdict.reasons)
+    passed = sum(check.verdict == "pass" for check in verdict.checks)
+    accuracy = [check.reason for check in verdict.checks if check.name == "accuracy"]
+    return " ".join([f"{passed} of {len(verdict.checks)} checks passed.", *accuracy])
 
 
 def _pages(addresses: Sequence[str]) -> dict[str, str]:

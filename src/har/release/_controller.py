@@ -202,8 +202,8 @@ class Controller:
     def _hold(self, now: float, missing: tuple[str, ...], judged: Judged | None) -> None:
         if missing != self.state.missing:
             self._keep(missing=missing)
-        due = now >= self.state.step_began + self.step.dwell_s
-        # A judge that does not answer at all says so after a minute, see `_Asked`.
+        # Only an answer about the whole step counts; a judge that does not answer says so after a minute, see `_Asked`.
+        due = now >= self.state.step_began + self.step.dwell_s + 2 * self._asked.every_s
         if due and judged is not None and self.state.hold_since is None and not self.state.paused_by:
             self._keep(hold_since=now)
             self._record("held", f"stays at {self.step.name}: {'; '.join(missing)}", judged=judged, missing=missing)
