@@ -1,32 +1,30 @@
-"""Who may give feedback, how much of it, and about how long an interval; what is let in carries its source.
+"""Who may write, how much feedback, and about how long an interval; what is let in carries its source.
 
 A label trains models, so it is asked for more than a window is. Whoever calls from this machine, of a service that
-listens on this machine alone, needs no token. All others do: as `Authorization: Bearer TOKEN`, with the content of the
-file `paths.feedback_token`, which the first start makes and only its owner can read.
+listens on this machine alone, needs no token. All others do: as `Authorization: Bearer TOKEN`, with a token of the
+file `paths.feedback_token` (`har.tokens`), which the first start makes and only its owner can read. The source names
+the token, so that `har.log_lines.is_authenticated` can tell later whether a label is evidence.
 """
 
 from __future__ import annotations
 
-import hmac
 import ipaddress
 import logging
-import os
-import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from pathlib import Path
 
 import psutil
 from starlette.types import Scope
 
 from bentos.online._contract import Feedback
 from har.errors import RequestError
+from har.log_lines import COMES_WITH
 from har.settings import Settings
+from har.tokens import Tokens, make_token
 
 logger = logging.getLogger("bentoml.har.feedback")
 
-_LEAST_CHARACTERS = 16
 _FORWARDING = (b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip")
 """Headers of a proxy. They say nothing that can be trusted, except that the client is somewhere else."""
 _PER_SOURCE = 10
@@ -56,13 +54,14 @@ class Door:
     ) -> None:
         serving = settings.serving
         self._file = settings.path("feedback_token")
+        self._tokens = Tokens(self._file)
         self._always, self._longest_s = serving.feedback_token_always, serving.feedback_max_s
         self._rate = _Rate(serving.feedback_per_minute, clock)
         self._listens_beyond = listens_beyond if beyond is None else beyond
         self._beyond: bool | None = None
 
     def prepare(self) -> None:
-        """Make the token's file, if there is none; without one, nobody from outside can give feedback."""
+        """Make the tokens' file, if there is none; without one, nobody from outside can give feedback."""
         try:
             make_token(self._file)
         except OSError as error:
@@ -80,25 +79,25 @@ class Door:
         given = headers.get(b"authorization")
         if given is None and not self._always and self._is_local(who, headers):
             return who
-        token = self._token()
-        if token is None:
+        if not self._tokens.any:
             raise RequestError(
                 where="Authorization",
-                expected="feedback from this machine alone, as the service has no token",
-                got=f"feedback from {who}",
-                remedy=f"Let the service write {self._file.name} (paths.feedback_token), or put a token there.",
+                expected="a client on this machine, as the service has no token",
+                got=who,
+                remedy=f"Let the service write {self._file.name} (paths.feedback_token), or: har tokens add NAME.",
                 status=403,
             )
         scheme, _, word = (given or b"").partition(b" ")
-        if scheme.lower() != b"bearer" or not hmac.compare_digest(word.strip(), token):
+        name = self._tokens.name_of(word.strip()) if scheme.lower() == b"bearer" else None
+        if name is None:
             raise RequestError(
                 where="Authorization",
                 expected=f"the header {_HEADER}",
                 got="none" if given is None else "another token",
-                remedy="The token is in the file paths.feedback_token of the service's project.",
+                remedy="The tokens are in the file paths.feedback_token of the service's project: har tokens list.",
                 status=401,
             )
-        return f"{who}, with token"
+        return f"{who}{COMES_WITH}{name}"
 
     def admit(self, feedback: Feedback, source: str) -> None:
         """Count a feedback.
@@ -129,14 +128,6 @@ class Door:
             b"origin" not in headers or _names_loopback(origin)
         )
 
-    def _token(self) -> bytes | None:
-        """The token now: a new one holds without a restart."""
-        try:
-            token = self._file.read_bytes().strip()
-        except OSError:
-            return None
-        return token if len(token) >= _LEAST_CHARACTERS else None
-
 
 class _Rate:
     """At most so many a minute, evenly: per source and subject, and ten times that per source."""
@@ -165,25 +156,6 @@ class _Rate:
                 remedy="Retry after the seconds in Retry-After, or import a table of labels: har labels FILE.",
                 status=429,
             )
-
-
-def make_token(path: Path) -> None:
-    """Write a random token to a file that only its owner can read, unless there is one; all workers get the same."""
-    if path.exists():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        os.write(file, secrets.token_urlsafe(32).encode() + b"\n")
-    finally:
-        os.close(file)
-    try:
-        draft.rename(path) if os.name == "nt" else os.link(draft, path)
-    except FileExistsError:  # another worker was faster
-        pass
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def listens_beyond() -> bool:

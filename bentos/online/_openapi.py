@@ -24,6 +24,10 @@ _REFUSALS = {
     "429": "Too many requests at once; retry after the seconds in Retry-After",
     "504": "Not done in time",
 }
+_TOKENS = {
+    "401": ("From outside of the service's machine, and without a token of it", "Refusal"),
+    "403": ("From outside of the service's machine, and the service has no token", "Refusal"),
+}
 _GETS = {
     "/model": ("model", "What is served, and what windows it takes"),
     "/livez": ("livez", "Whether the process runs"),
@@ -39,7 +43,7 @@ def describe(contract: Contract, *, version: int) -> dict[str, Any]:
     shape = f"N,{length},{channels}"
     place = contract.place.model_json_schema()["properties"]
     examples = _examples(contract)
-    activities = {"200": ("The activities", "Answer")}
+    activities = {"200": ("The activities", "Answer"), **_TOKENS}
     raw = [
         _parameter("shape", "query", {"type": "string"}, f"{shape}; here or as X-Shape", example=f"1{shape[1:]}"),
         _parameter("X-Shape", "header", {"type": "string"}, f"{shape}; here or in the query"),
@@ -71,18 +75,21 @@ def describe(contract: Contract, *, version: int) -> dict[str, Any]:
             "/feedback": _post(
                 "feedback",
                 "Report the true activity, of a request or of a subject during an interval; from other machines, with "
-                "the service's token: `Authorization: Bearer TOKEN`",
+                "a token of the service: `Authorization: Bearer TOKEN`",
                 _json(feedback, examples["/feedback"]),
                 {
                     "202": ("Queued for the prediction log", "Accepted"),
-                    "401": ("From outside of the service's machine, and without its token", "Refusal"),
-                    "403": ("From outside of the service's machine, and the service has no token", "Refusal"),
+                    **_TOKENS,
                     "503": ("The log is full", "Refusal"),
                 },
             ),
             **{path: _get(path, name, summary) for path, (name, summary) in _GETS.items()},
         },
-        "components": {"schemas": _components(answer(metadata), Accepted, Refusal)},
+        "security": [{}, {"token": []}],
+        "components": {
+            "schemas": _components(answer(metadata), Accepted, Refusal),
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
     }
 
 

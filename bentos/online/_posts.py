@@ -48,6 +48,7 @@ class Post(NamedTuple):
         limit: bytes of the largest body.
         media: the body's media type.
         status: of an answer that is no refusal.
+        needs_token: of clients that are not on this machine, before anything of the body is read.
     """
 
     path: str
@@ -55,6 +56,7 @@ class Post(NamedTuple):
     limit: int
     media: str
     status: int
+    needs_token: bool = False
 
 
 class Posts:
@@ -102,6 +104,8 @@ class Posts:
     async def _within_limits(self, route: Post, request: Request, headers: Headers, request_id: str) -> Response:
         if request.method != "POST":
             raise wrong_method(request, "POST")
+        if route.needs_token:
+            self._answering.door.source(request.scope, headers)
         timeout_s = self._serving.timeout_s
         began = asyncio.get_running_loop().time()
         await self._require_place()

@@ -59,11 +59,11 @@ class App(Starlette):
         lines: RequestLines | None = None,
     ) -> None:
         self.answering, self._behind, self._lines = answering, behind, lines
-        contract = answering.contract
+        contract, tokens = answering.contract, answering.serving.predict_token
         posts = (
-            Post("/predict", self._predict, contract.json_bytes, JSON, 200),
-            Post("/predict/raw", self._predict_raw, contract.raw_bytes, _OCTETS, 200),
-            Post("/feedback", self._feedback, _FEEDBACK_BYTES, JSON, 202),
+            Post("/predict", self._predict, contract.json_bytes, JSON, 200, tokens),
+            Post("/predict/raw", self._predict_raw, contract.raw_bytes, _OCTETS, 200, tokens),
+            Post("/feedback", self._feedback, _FEEDBACK_BYTES, JSON, 202, needs_token=True),
         )
         self._posts, self._routes = Posts(answering, lines), {} if internal else {route.path: route for route in posts}
         routes = [

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Lint what Python's linters do not read: workflows, GitLab's files, dependabot, Dockerfiles, compose files and shell
-# scripts. What a project does not have is left out. All linters run at once; each prints only what is wrong.
+# Lint what Python's linters do not read: workflows, GitLab's files, dependabot, Dockerfiles, compose files, manifests for
+# Kubernetes and shell scripts. What a project does not have is left out. All linters run at once; each prints only what is wrong.
 set -euo pipefail
 shopt -s nullglob
 cd "$(dirname "$0")/../.."
@@ -32,6 +32,7 @@ lint schemas "$tools/python" infra/delivery/schemas.py \
     vendor.github-workflows "${workflows[@]}" -- vendor.github-actions "${actions[@]}" -- \
     vendor.dependabot .github/dependabot.y*ml -- vendor.gitlab-ci "${gitlab[@]}" -- \
     vendor.compose-spec infra/compose/*compose*.y*ml
+[ ! -e infra/kubernetes/__main__.py ] || lint kubernetes .venv/bin/python -m infra.kubernetes lint
 [ ${#dockerfiles[@]} -eq 0 ] || lint hadolint "$tools/hadolint" --no-color "${dockerfiles[@]}"
 [ ${#scripts[@]} -eq 0 ] || lint shellcheck "$tools/shellcheck" --color=never "${scripts[@]}"
 

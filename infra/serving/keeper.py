@@ -100,7 +100,7 @@ class Keeper:
 
     def wanted(self) -> str:
         """What serves, or is about to; "": nothing is packaged yet."""
-        return self.place.wanted().stable
+        return self.place.wanted().stable or self._following.latest()
 
     def tick(self) -> None:
         """Make sure that the keeper's thread runs; it does all work."""

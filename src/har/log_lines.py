@@ -7,6 +7,7 @@ since 1970 in UTC. Only the standard library is imported here, so that the servi
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Literal, NotRequired, TypedDict
 
@@ -28,6 +29,11 @@ REQUEST_ID = r"^[A-Za-z0-9._-]{1,64}$"
 """What clients may call a request."""
 PROBE = "probe."
 """Requests whose id begins so are answered and counted, but not logged: a probe is nobody's movement."""
+
+COMES_WITH = ", token "
+"""In the source of a feedback, between who sent it and the name of the token that it came with."""
+AUTHENTICATED = r"(, token [A-Za-z0-9._-]{1,32}|, with token)$"
+"""Sources of feedback that came with a token; the second form is that of releases whose tokens had no names."""
 
 FIRST_STAMP_US, END_STAMP_US = -62_135_596_800_000_000, 253_402_300_800_000_000
 """Times from the start of year 1 to before the start of year 10000, as Python's `datetime` has them."""
@@ -111,3 +117,8 @@ class FeedbackLine(TypedDict):
     start_us: Stamp | None
     end_us: Stamp | None
     source: NotRequired[Name | None]
+
+
+def is_authenticated(source: str | None) -> bool:
+    """Whether feedback of this source came with a token. Only such feedback is evidence; all other is a hint."""
+    return source is not None and re.search(AUTHENTICATED, source) is not None

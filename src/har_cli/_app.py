@@ -6,7 +6,20 @@ from typing import Annotated
 
 import typer
 
-from har_cli import backups, data, drift, importing, labels, models, predictions, project, recordings, release
+from har_cli import (
+    backups,
+    data,
+    drift,
+    importing,
+    labels,
+    models,
+    predictions,
+    project,
+    recordings,
+    release,
+    tokens,
+    top,
+)
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False
@@ -29,8 +42,10 @@ app.command()(models.rollback)
 app.add_typer(release.app, name="release")
 app.command()(models.reproduce)
 app.command()(project.status)
+app.command()(top.top)
 app.command()(project.check)
 app.command()(project.up)
+app.add_typer(tokens.app, name="tokens")
 app.command()(backups.backup)
 app.command()(backups.restore)
 

@@ -7,7 +7,7 @@ import json
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,8 +15,8 @@ import pytest
 from serving_support import eventually
 
 from infra.local.third_party import installed
-from infra.serving.proxy import _rules as rules
-from infra.serving.proxy._tls import bind_line
+from infra.serving.proxy import Options, Rules, Runtime, Split, configuration, guarded, tls_bind
+from infra.serving.proxy.configuration import MAP, STATE
 
 HAPROXY = installed("haproxy")
 needs_haproxy = pytest.mark.skipif(HAPROXY is None, reason="HAProxy is not installed")
@@ -82,45 +82,38 @@ def echoing() -> Iterator[int]:
 
 
 @contextmanager
-def guarded(
-    folder: Path, limits: rules.Rules, *, certificate: Path | None = None, further: Sequence[str] = ()
-) -> Iterator[int]:
-    """The proxy with these limits; yields its port."""
+def proxied(folder: Path, rules: Rules, *, certificate: Path | None = None, local: bool = False) -> Iterator[int]:
+    """The proxy with these rules; yields its port, which speaks TLS if there is a certificate."""
     assert HAPROXY is not None
     with echoing() as behind:
-        port = free_port()
-        part = "\n    ".join
-        text = f"""global
-    maxconn 500
-    {part(rules.global_lines())}
-defaults
-    mode http
-    timeout connect 1s
-    timeout server 5s
-    {part([*rules.timeout_lines(), *rules.error_lines()])}
-{chr(10).join(rules.sections())}
-frontend online
-    {bind_line(f"127.0.0.1:{port}", certificate)}
-    {part([*rules.frontend_lines(limits, tls=certificate is not None), *further])}
-    default_backend online
-backend online
-    server one 127.0.0.1:{behind}
-"""
-        path = folder / "haproxy.cfg"
-        path.write_text(text)
+        port, socket_path = free_port(), folder / "proxy.sock"
+        address = f"127.0.0.1:{port}"
+        options = Options(
+            bind=[tls_bind(address, certificate) if certificate else address],
+            socket=str(socket_path),
+            concurrency=64,
+            timeout_s=5.0,
+            slots=1,
+            lua=False,
+            local=local,
+        )
+        (folder / "haproxy.cfg").write_text(configuration(guarded(options, rules, tls=certificate is not None)))
+        (folder / STATE).write_text("1\n")
+        Split().write(folder / MAP)
         with (folder / "haproxy.log").open("wb") as log:
-            process = subprocess.Popen([HAPROXY, "-db", "-f", str(path)], stdout=log, stderr=log)
+            command = [HAPROXY, "-db", "-f", "haproxy.cfg"]
+            process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
         try:
-            eventually(lambda: _listens(port))
+            eventually(socket_path.exists)
+            runtime = Runtime.at(socket_path)
+            runtime.point("blue", "s1", behind)
+            runtime.mode("blue", "s1", "ready")
+            eventually(lambda: any(server.up for server in runtime.servers()))
             yield port
         finally:
             process.terminate()
             process.wait()
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as tried:
-        return tried.connect_ex(("127.0.0.1", port)) == 0
+            assert "config :" not in (folder / "haproxy.log").read_text()  # a warning
 
 
 def speak(port: int, text: bytes, timeout_s: float = 15.0) -> bytes:

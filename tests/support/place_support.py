@@ -25,10 +25,11 @@ from serving_support import write_settings
 from har.errors import ServerError
 from har.settings import Settings, load_settings
 from infra.local.child import Child, descendants
+from infra.local.server import bound
+from infra.local.third_party import installed
 from infra.serving.fleet import Launch, Member
 from infra.serving.keeper import Keeper
 from infra.serving.processes import Processes
-from infra.serving.proxy.process import installed, listening
 from infra.serving.state import Place
 
 NAME = "test-project-online"
@@ -174,7 +175,7 @@ def launch(orders: Path, logs: Path) -> Launch:
 @contextmanager
 def kept(root: Path, *, first: str = "v1", automatic: bool = True, **serving: Any) -> Iterator[Trial]:
     """A place with a first version, whose replicas are ready."""
-    program = installed()
+    program = installed("haproxy")
     if program is None:
         pytest.skip("needs HAProxy (apt-get install haproxy)")
     settings = write_settings(root, **serving)
@@ -187,7 +188,7 @@ def kept(root: Path, *, first: str = "v1", automatic: bool = True, **serving: An
     if first:
         add_bento(settings, first)
     said: list[str] = []
-    with listening(0) as door:
+    with bound(0) as door:
         keeper = Keeper(settings, program, door, root / "logs", said.append, launch(orders, root / "logs"))
         trial = Trial(settings, keeper, Processes(settings), orders, said)
         try:

@@ -4,7 +4,7 @@
 - A body has the size that its route takes. One without Content-Length has to fit into the proxy's buffer, which is
   waited for, so that nobody sends more by not saying how much.
 - A client may send so many requests: each address, and each token, whichever is reached first.
-- Headers and small bodies have to arrive in time; an address has a number of connections.
+- A body has to arrive in time, and an address has a number of connections.
 - Answers name no server, and carry the headers that keep a browser from doing other things with them.
 
 Refusals have the JSON form of the service, with the request's id.
@@ -18,18 +18,19 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bentos._front import BENTOML_PATHS
 from bentos._page import PAGE
-from har.log_lines import REQUEST_ID
 from har.settings import Settings
+from infra.serving.proxy.configuration import Options
 
-HEADER_BYTES = 16 * 1024
+HEADER_BYTES = 8 * 1024
 """Of all headers of a request together."""
-UNANNOUNCED_BYTES = 8 * 1024
-"""Of a body without Content-Length; less than `tune.bufsize` minus `tune.maxrewrite`, in which it is waited for."""
-HEADERS_S, BODY_S, CLIENT_S, KEEP_ALIVE_S = 5, 5, 30, 15
+UNANNOUNCED_BYTES = 40 * 1024
+"""Of a body without Content-Length, for which the proxy waits; its buffer holds that beside the headers."""
+BODY_S = 5
+"""A body, or as much of it as the buffer holds, has to arrive within so many seconds."""
 CONNECTIONS = 256
 """Of one address at the same time."""
 RATE_S = 10
@@ -42,7 +43,7 @@ PATHS = tuple(sorted({*_OWN_PATHS, *BENTOML_PATHS} - set(_METRICS)))
 """The routes that exist from outside."""
 _FEEDBACK_BYTES = 16 * 1024
 _FORWARDING = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP")
-_ID = "%[var(txn.request_id)]"
+_ID = "%[req.hdr(x-request-id)]"
 
 
 @dataclass(frozen=True)
@@ -70,65 +71,47 @@ class Rules:
         return cls(sizes, serving.requests_per_minute, here)
 
 
-def global_lines() -> list[str]:
-    """For the section `global`: the number of a request's headers."""
-    return ["tune.http.maxhdr 64"]
-
-
-def timeout_lines() -> list[str]:
-    """For `defaults` or a frontend: how long a client may take.
-
-    Who sends a request's headers, or the part of its body that the proxy waits for, byte by byte, gets 408.
-    """
-    return [
-        f"timeout http-request {HEADERS_S}s",
-        f"timeout client {CLIENT_S}s",
-        f"timeout http-keep-alive {KEEP_ALIVE_S}s",
-        "option http-ignore-probes",  # browsers open connections in advance, and send nothing
-    ]
-
-
-def error_lines() -> list[str]:
-    """For `defaults`: what HAProxy cannot deliver has the service's form as well.
-
-    Its answers to what is no HTTP, and to headers that come too slowly, are its own short pages.
-    """
-    again = (("Retry-After", "1"),)
-    errors: list[tuple[int, str, str, str, str, tuple[tuple[str, str], ...]]] = [
-        (408, "body", f"the whole body within {BODY_S} s", "a part of it", "Send fewer windows at once.", ()),
-        (500, "server", "an answer", "an internal error", "See the proxy's log.", ()),
-        (502, "server", "an answer", "none, or a broken one", "Send it again if it may count twice.", ()),
-        (503, "server", "a replica with room", "none", "Retry after the seconds in Retry-After.", again),
-        (504, "server", "an answer in time", "none yet", "Send it again if it may count twice.", ()),
-    ]
-    return [f"http-error {_json_answer(*error[:5], *error[5])}" for error in errors]
-
-
-def sections() -> list[str]:
-    """Sections of their own, which count requests by client; they serve nothing."""
-    return [
-        "backend clients_by_address",
-        f"    stick-table type ipv6 size 100k expire 1m store http_req_rate({RATE_S}s),conn_cur",
-        "backend clients_by_token",
-        f"    stick-table type binary len 32 size 10k expire 1m store http_req_rate({RATE_S}s)",
-    ]
-
-
-def frontend_lines(rules: Rules, *, tls: bool = False) -> list[str]:
-    """For the frontend, ahead of the rules that choose a backend.
-
-    They use the counters sc0 and sc1, the acls `here`, `known_path` and `announced`, and the variable
-    `txn.request_id`.
+def guarded(options: Options, rules: Rules, *, tls: bool = False) -> Options:
+    """A proxy's options with these rules.
 
     Args:
+        options: without them.
         rules: the limits.
-        tls: whether the frontend also listens with TLS.
+        tls: whether `options.bind` also listens with TLS.
     """
-    local = [f"acl here src {' '.join(rules.here)}"] if rules.here else []
+    return replace(
+        options,
+        settings=[*options.settings, "tune.http.maxhdr 64"],
+        sections=[*options.sections, *_sections()],
+        connections=[*options.connections, *_connections(rules)],
+        frontend=[*_requests(rules, tls=tls), *options.frontend],
+    )
+
+
+def _sections() -> list[str]:
+    """What counts requests by client; they serve nothing."""
     return [
-        *local,
-        *_connections(rules),
-        *_identity(rules),
+        "backend clients_by_address\n"
+        f"    stick-table type ipv6 size 100k expire 1m store http_req_rate({RATE_S}s),conn_cur\n",
+        "backend clients_by_token\n"
+        f"    stick-table type binary len 32 size 10k expire 1m store http_req_rate({RATE_S}s)\n",
+    ]
+
+
+def _connections(rules: Rules) -> list[str]:
+    """Connections are counted as sc0, by address."""
+    unless = " !here" if rules.here else ""
+    return [
+        *([f"acl here src {' '.join(rules.here)}"] if rules.here else []),
+        "tcp-request connection track-sc0 src table clients_by_address",
+        f"tcp-request connection reject if {{ sc_conn_cur(0) gt {CONNECTIONS} }}{unless}",
+    ]
+
+
+def _requests(rules: Rules, *, tls: bool) -> list[str]:
+    """They use the counter sc1, the acls `here`, `known_path` and `announced`, and variables `txn.guard_…`."""
+    return [
+        *_forwarding(rules),
         *_size_of_headers(),
         *_routes(),
         *(_rates(rules) if rules.requests_per_minute else []),
@@ -137,7 +120,7 @@ def frontend_lines(rules: Rules, *, tls: bool = False) -> list[str]:
     ]
 
 
-def refusal(status: int, field: str, expected: str, got: str, remedy: str, *headers: tuple[str, str]) -> str:
+def _refusal(status: int, field: str, expected: str, got: str, remedy: str, *headers: tuple[str, str]) -> str:
     """An `http-request` action that answers in the service's JSON form, without the condition.
 
     Texts may contain HAProxy's expressions, `%[…]`, whose values need no escapes in JSON.
@@ -152,37 +135,20 @@ def _json_answer(status: int, field: str, expected: str, got: str, remedy: str, 
     return f"status {status} content-type application/json lf-string '{body}'{given}"
 
 
-def _connections(rules: Rules) -> list[str]:
-    unless = " !here" if rules.here else ""
-    return [
-        "tcp-request connection track-sc0 src table clients_by_address",
-        f"tcp-request connection reject if {{ sc_conn_cur(0) gt {CONNECTIONS} }}{unless}",
-    ]
-
-
-def _identity(rules: Rules) -> list[str]:
-    """The request's id, which is the service's as well, and who sends it."""
-    is_id = f"-m reg {REQUEST_ID}"
-    lines = [
-        f"http-request set-header X-Request-Id %[uuid()] unless {{ req.fhdr(X-Request-Id) {is_id} }}",
-        "http-request set-var(txn.request_id) req.fhdr(X-Request-Id)",
-        "http-request set-header X-Request-Id %[var(txn.request_id)]",  # one, where a client sent several
-        "http-response set-header X-Request-Id %[var(txn.request_id)]",
-    ]
+def _forwarding(rules: Rules) -> list[str]:
+    """Who sends such a header must not choose what the service takes for the sender; a proxy on this machine may."""
     elsewhere = " unless here" if rules.here else ""
-    # Who sends such a header itself must not choose what the service takes for the sender.
-    lines += [f"http-request del-header {name}{elsewhere}" for name in _FORWARDING]
-    return [*lines, f"http-request set-header X-Forwarded-For %[src]{elsewhere}"]
+    return [f"http-request del-header {name}{elsewhere}" for name in _FORWARDING]
 
 
 def _size_of_headers() -> list[str]:
     got = "%[req.hdrs,length] bytes"
-    action = refusal(431, "headers", f"{HEADER_BYTES} bytes at most", got, "Send fewer or shorter headers.")
+    action = _refusal(431, "headers", f"{HEADER_BYTES} bytes at most", got, "Send fewer or shorter headers.")
     return [f"{action} if {{ req.hdrs,length gt {HEADER_BYTES} }}"]
 
 
 def _routes() -> list[str]:
-    action = refusal(404, "path", f"one of {', '.join(PATHS)}", "another one", "See /docs.json.")
+    action = _refusal(404, "path", f"one of {', '.join(PATHS)}", "another one", "See /docs.json.")
     return [f"acl known_path path {' '.join(PATHS)}", f"{action} unless known_path"]
 
 
@@ -190,7 +156,7 @@ def _rates(rules: Rules) -> list[str]:
     most = math.ceil(rules.requests_per_minute * RATE_S / 60)
     unless = " !here" if rules.here else ""
     actions = [
-        refusal(
+        _refusal(
             429,
             "requests",
             f"at most {most} in {RATE_S} s from one {whom} (serving.requests_per_minute)",
@@ -215,7 +181,7 @@ def _bodies(rules: Rules) -> list[str]:
         # A message of HTTP/1.1 with both is refused by HAProxy; a body in chunks, or of HTTP/2, may have no length.
         "acl announced req.fhdr(Content-Length) -m found",
         f"http-request wait-for-body time {BODY_S}s at-least {UNANNOUNCED_BYTES + 1} unless announced",
-        refusal(
+        _refusal(
             413,
             "body",
             f"{UNANNOUNCED_BYTES} bytes at most without Content-Length",
@@ -225,10 +191,10 @@ def _bodies(rules: Rules) -> list[str]:
         + f" if !announced {{ req.body_len gt {UNANNOUNCED_BYTES} }}",
     ]
     for path, size in rules.body_bytes.items():
-        action = refusal(413, "body", f"{size} bytes at most", "%[req.body_size] bytes", smaller)
+        action = _refusal(413, "body", f"{size} bytes at most", "%[req.body_size] bytes", smaller)
         lines.append(f"{action} if {{ path {path} }} {{ req.body_size gt {size} }}")
     with_body = " ".join(rules.body_bytes)
-    action = refusal(413, "body", "none", "%[req.body_size] bytes", "Send no body to this route.")
+    action = _refusal(413, "body", "none", "%[req.body_size] bytes", "Send no body to this route.")
     lines.append(f"{action} if !{{ path {with_body} }} {{ req.body_size gt 0 }}")
     # Who sends slowly what is announced holds a place here, not in a replica.
     lines.append(f"http-request wait-for-body time {BODY_S}s if announced")
@@ -254,13 +220,14 @@ def _answers(*, tls: bool) -> list[str]:
     lines = [f'http-after-response set-header {name} "{value}"' for name, value in headers.items()]
     lines += [f"http-after-response del-header {name}" for name in ("Server", "X-Powered-By")]
     # What a model says about a person's movement belongs into no cache.
-    lines.append("http-request set-var(txn.uncached) bool(true) if METH_POST")
-    lines.append("http-after-response set-header Cache-Control no-store if { var(txn.uncached) -m bool }")
+    lines.append("http-request set-var(txn.guard_uncached) bool(true) if METH_POST")
+    lines.append("http-after-response set-header Cache-Control no-store if { var(txn.guard_uncached) -m bool }")
     if tls:
         # A browser would apply it to every other port of its own machine as well.
         lines += [
-            "http-request set-var(txn.named) bool(true) unless { req.fhdr(Host),host_only -i localhost 127.0.0.1 }",
+            "acl nameless req.fhdr(Host),host_only -i localhost 127.0.0.1",
+            "http-request set-var(txn.guard_named) bool(true) unless nameless",
             "http-after-response set-header Strict-Transport-Security max-age=2592000 "
-            "if { ssl_fc } { var(txn.named) -m bool }",
+            "if { ssl_fc } { var(txn.guard_named) -m bool }",
         ]
     return lines

@@ -22,10 +22,8 @@ METRICS = "/proxy/metrics"
 HEALTH = "/proxy/healthz"
 """Answers 200 while the proxy runs, whether or not a replica does."""
 BUFFER_BYTES = 65_536
-"""A body that does not fit is passed on before all of it has come, so that no subject is seen in it."""
+"""A body that does not fit is passed on before all of it has come: a subject is seen in its first part only."""
 
-_HEADERS_BYTES = 9 * 1024
-"""Room in the buffer for a request's line and headers, and for those that are added."""
 _LEAST_ANSWER_S = 5.0
 _ID = "[A-Za-z0-9._-]{1,64}"
 if f"^{_ID}$" != REQUEST_ID:  # the service and the lake take exactly these
@@ -54,6 +52,7 @@ class Options:
         boxes: in place of slots, the replicas of each backend, each as `name:port`, found by the engine's DNS.
         lua: this HAProxy has Lua; without it, a subject that JSON writes with \\u escapes is split by connection.
         local: everybody who connects is on this machine, and is no less local to the service because of the proxy.
+        connections: further lines of the frontend about connections, ahead of all about requests.
         frontend: further lines of the frontend, before requests are looked at: limits, headers.
         sections: further sections, each with its title.
         settings: further lines of the section `global`.
@@ -67,6 +66,7 @@ class Options:
     boxes: Mapping[Backend, Sequence[str]] = field(default_factory=dict)
     lua: bool = True
     local: bool = True
+    connections: Sequence[str] = ()
     frontend: Sequence[str] = ()
     sections: Sequence[str] = ()
     settings: Sequence[str] = ()
@@ -161,7 +161,7 @@ def _defaults(options: Options) -> str:
 
 
 _LOG = (
-    '{"time":"%[var(txn.time)]","level":"INFO","logger":"proxy","request":"%[var(txn.request_id)]",'
+    '{"time":"%[var(txn.time)]","level":"INFO","logger":"proxy","request_id":"%[var(txn.request_id)]",'
     '"method":"%HM","path":"%[var(txn.path),json(utf8s)]","status":%ST,"backend":"%b","server":"%s",'
     '"ms":%Ta,"wait_ms":%Tw,"connect_ms":%Tc,"answer_ms":%Tr,"retries":%rc,"bytes":%B,"ended":"%ts"}'
 )
@@ -174,11 +174,10 @@ def _frontend(options: Options) -> str:
         f"http-request return {_BUSY} if {{ var(txn.to) -m str {name} }} {{ queue({name}) ge {options.concurrency} }}"
         for name in BACKENDS
     ]
-    # A body is waited for only where its subject is needed and where it fits.
-    body_bytes = BUFFER_BYTES - _HEADERS_BYTES
     lines = [
         *binds,
         f"monitor-uri {HEALTH}",
+        *options.connections,
         "unique-id-format %[uuid()]",
         f"log-format '{_LOG}'",
         "http-request set-var(txn.time) date,utime(%Y-%m-%dT%H:%M:%SZ)",
@@ -197,11 +196,10 @@ def _frontend(options: Options) -> str:
         "acl predicts path /predict /predict/raw",
         "acl named req.hdr(x-subject) -m found",
         "acl asked url_param(subject) -m found",
-        f"acl fits req.hdr_val(content-length) le {body_bytes}",
-        f"http-request wait-for-body time {_ms(options.timeout_s)} if METH_POST {{ path /predict }} fits !named",
+        f"http-request wait-for-body time {_ms(options.timeout_s)} if METH_POST {{ path /predict }} !named",
         "http-request set-var(txn.key) req.hdr(x-subject) if predicts named",
         "http-request set-var(txn.key) url_param(subject),url_dec(1) if predicts asked !named { path /predict/raw }",
-        "http-request set-var(txn.key) req.body,json_query('$.subject') if { path /predict } fits !named",
+        "http-request set-var(txn.key) req.body,json_query('$.subject') if { path /predict } !named",
         *([_ESCAPED] if options.lua else []),
         "http-request set-var(txn.port) src_port",
         "http-request set-var(txn.key) src,concat(:,txn.port) unless { var(txn.key) -m len gt 0 }",
@@ -217,7 +215,7 @@ def _frontend(options: Options) -> str:
         "acl drawn var(txn.bucket),sub(txn.share) -m int lt 0",
         "http-request set-var(txn.to) var(txn.stable)",
         "http-request set-var(txn.to) var(txn.former) if { var(txn.stable),nbsrv lt 1 } { var(txn.former),nbsrv gt 0 }",
-        "# The answers' labels are the stable version's business, and so is all else that is no prediction.",
+        "# All that is no prediction, such as feedback, is the stable version's business.",
         "http-request set-var(txn.to) var(txn.canary) if predicts held drawn { var(txn.canary),nbsrv gt 0 }",
         *full,
         "# What was begun twice would be written twice: only a prediction may be sent again.",
@@ -232,7 +230,7 @@ def _frontend(options: Options) -> str:
 
 _ESCAPED = (
     r"http-request set-var(txn.key) req.body,lua.subject_of"
-    r" if { path /predict } fits !named { req.body -m sub '\u' }"
+    r" if { path /predict } !named { req.body -m sub '\u' }"
 )
 _NO_METRICS = refusal(
     404,

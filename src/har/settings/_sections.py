@@ -253,6 +253,7 @@ class Serving(_Section):
     feedback_max_s: float = Field(default=3600.0, gt=0, le=86_400)
     feedback_per_minute: int = Field(default=60, ge=1)
     feedback_token_always: bool = False
+    predict_token: bool = False
     requests_per_minute: int = Field(default=6000, ge=0)
 
 
@@ -263,6 +264,8 @@ class Release(_Section):
     """
 
     automatic: bool = True
+    place: Literal["here", "kubernetes"] = "here"
+    """here: the processes of this folder, behind HAProxy; kubernetes: the namespace of this process or of kubectl."""
     shadow: bool = True
     steps: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.05, 0.25, 0.5, 1.0)
     dwell_s: float = Field(default=300.0, ge=0)

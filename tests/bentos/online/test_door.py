@@ -13,10 +13,12 @@ import pytest
 from serving_support import Service, bentoml_serving, eventually, movements, write_settings
 
 from bentos.online._contract import Feedback
-from bentos.online._door import Door, listens_beyond, make_token
+from bentos.online._door import Door, listens_beyond
 from har.errors import RequestError
 from har.inference import Package
+from har.log_lines import is_authenticated
 from har.settings import Settings
+from har.tokens import add_token, make_token, remove_token, rotate_token
 
 Serve = Callable[..., Service]
 
@@ -81,7 +83,7 @@ def test_everybody_else_does(settings: Settings, headers: dict[bytes, bytes], pe
     one = door(settings)
     refused = refusal(lambda: source(one, headers, peer))
     assert (refused.status, refused.where) == (401, "Authorization")
-    assert source(one, {**headers, **bearer(settings)}, peer).endswith(", with token")
+    assert source(one, {**headers, **bearer(settings)}, peer).endswith(", token first")
     for wrong in (b"Bearer x", b"Bearer ", b"Basic " + bearer(settings)[b"authorization"][7:], b"", b"Bearer \xff\xfe"):
         assert refusal(lambda given=wrong: source(one, {**headers, b"authorization": given}, peer)).status == 401
 
@@ -92,7 +94,7 @@ def test_a_wrong_token_is_refused_from_this_machine_too(settings: Settings) -> N
 
 def test_a_service_for_other_machines_asks_everybody(settings: Settings) -> None:
     assert refusal(lambda: source(door(settings, beyond=True), LOCAL)).status == 401
-    assert source(door(settings, beyond=True), {**LOCAL, **bearer(settings)}) == "127.0.0.1, with token"
+    assert source(door(settings, beyond=True), {**LOCAL, **bearer(settings)}) == "127.0.0.1, token first"
 
 
 def test_behind_a_proxy_that_adds_no_header(tmp_path: Path) -> None:
@@ -115,6 +117,40 @@ def test_the_token_is_secret_stays_and_can_be_replaced(settings: Settings) -> No
         assert refusal(lambda: source(one, {**LOCAL, b"authorization": b"Bearer short"})).status == 403
     path.unlink()
     assert refusal(lambda: source(one, LOCAL)).status == 403
+
+
+def test_each_token_has_a_name_and_can_be_replaced_while_the_service_runs(settings: Settings) -> None:
+    path, one = settings.path("feedback_token"), door(settings, beyond=True)
+    first = path.read_text().strip()
+
+    def who(token: str) -> str | None:
+        try:
+            return source(one, {b"authorization": f"Bearer {token}".encode()}, "10.0.0.7")
+        except RequestError as error:
+            assert error.status == 401
+            return None
+
+    tablet, diary = add_token(path, "tablet"), add_token(path, "diary")
+    assert who(first) == "10.0.0.7, token first"
+    assert [who(tablet), who(diary)] == ["10.0.0.7, token tablet", "10.0.0.7, token diary"]
+    newer = rotate_token(path, "tablet")
+    assert [who(tablet), who(newer), who(diary)] == [None, "10.0.0.7, token tablet", "10.0.0.7, token diary"]
+    remove_token(path, "diary")
+    assert [who(diary), who(newer), who(first)] == [None, "10.0.0.7, token tablet", "10.0.0.7, token first"]
+    # A name is no token, nor is a line.
+    assert [who("tablet"), who(f"tablet:{newer}"), who("")] == [None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("10.0.0.7, token gym-1", True),
+        ("a proxy, with token", True),
+        *((source, False) for source in ("127.0.0.1", "a proxy", "a socket", "a service of the same bento", None, "")),
+    ],
+)
+def test_only_feedback_with_a_token_is_authenticated(source: str | None, expected: bool) -> None:
+    assert is_authenticated(source) is expected
 
 
 def test_workers_that_start_together_get_one_token(tmp_path: Path) -> None:
@@ -196,7 +232,7 @@ def test_over_http(serve: Serve, package: Package) -> None:
     headers = {"Authorization": f"Bearer {token}"}
     assert httpx.post(f"{wide.url}/feedback", json=body, headers=headers).status_code == 202
     (line,) = eventually(lambda: wide.lines("feedback"))
-    assert line["source"] == "127.0.0.1, with token"
+    assert line["source"] == "127.0.0.1, token first"
 
 
 @pytest.mark.stack
@@ -209,3 +245,19 @@ def test_behind_bentoml(model_store: Path, tmp_path: Path) -> None:
         assert served.client.post("/feedback", json=ABOUT, headers=headers).status_code == 202
         for path in ("/feedback/", "//feedback", "/feedback?x", "/./feedback"):
             assert served.client.post(path, json=ABOUT).status_code >= 300, path
+
+
+@pytest.mark.stack
+def test_windows_need_a_token_where_the_project_says_so(serve: Serve, package: Package) -> None:
+    """From elsewhere, and before the body is read; on this machine nothing changes."""
+    service = serve(package, shadow_share=0.0, predict_token=True)
+    windows = {"windows": movements(1).tolist()}
+    assert service.client.post("/predict", json=windows).status_code == 200
+    elsewhere = {"X-Forwarded-For": "203.0.113.9"}
+    for path, body in (("/predict", {"json": windows}), ("/predict/raw", {"content": b"no window at all"})):
+        refused = service.client.post(path, headers=elsewhere, **body)
+        assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+    token = add_token(service.settings.path("feedback_token"), "gym")
+    let_in = service.client.post("/predict", json=windows, headers={**elsewhere, "Authorization": f"Bearer {token}"})
+    assert let_in.status_code == 200
+    assert service.client.get("/readyz", headers=elsewhere).status_code == 200

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from guarded_support import guarded, needs_haproxy, speak
+from guarded_support import needs_haproxy, proxied, speak
 from serving_support import write_settings
 
 from infra.serving.proxy import _rules
@@ -24,7 +24,7 @@ SIZES = {"/predict": 60_000, "/predict/raw": 40_000, "/feedback": 500}
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Without a limit on the rate."""
-    with guarded(tmp_path_factory.mktemp("proxy"), Rules(SIZES, here=())) as port:
+    with proxied(tmp_path_factory.mktemp("proxy"), Rules(SIZES, here=())) as port:
         yield port
 
 
@@ -50,9 +50,7 @@ def test_the_routes_of_the_service_pass(client: httpx.Client, path: str) -> None
     assert client.get(path).json()["path"] == path
 
 
-@pytest.mark.parametrize(
-    "path", ["/metrics", "/metrics/", "/proxy/metrics", "/../metrics", "/%6detrics", "/predict/", "/x"]
-)
+@pytest.mark.parametrize("path", ["/metrics", "/metrics/", "/../metrics", "/%6detrics", "/predict/", "/x"])
 def test_no_other_route_exists_from_outside(client: httpx.Client, path: str) -> None:
     assert refused(client.get(path), 404)["field"] == "path"
 
@@ -106,11 +104,12 @@ def test_a_length_that_is_not_the_bodys_smuggles_no_second_request(port: int) ->
 
 
 def test_headers_have_a_size_and_a_number(client: httpx.Client) -> None:
-    long = {f"X-{number}": "a" * 1200 for number in range(9)}
+    long = {f"X-{number}": "a" * 1200 for number in range(6)}
     assert client.get("/model", headers=long).status_code == 200
     # More than the proxy's buffer holds is refused by HAProxy itself, without a body of ours.
-    assert client.get("/model", headers={"X-Long": "a" * 40_000}).status_code in (400, 431)
-    assert client.get("/model", headers={f"X-{number}": "a" for number in range(100)}).status_code in (400, 431)
+    refused(client.get("/model", headers={"X-Long": "a" * 40_000}), 431)
+    assert client.get("/model", headers={"X-Long": "a" * 70_000}).status_code == 400
+    assert client.get("/model", headers={f"X-{number}": "a" for number in range(100)}).status_code == 400
 
 
 def test_who_sends_slowly_is_sent_away(port: int) -> None:
@@ -120,7 +119,7 @@ def test_who_sends_slowly_is_sent_away(port: int) -> None:
     with ThreadPoolExecutor(2) as pool:
         answers = list(pool.map(lambda text: speak(port, text), begun))
     assert all(answer.startswith(b"HTTP/1.1 408 ") for answer in answers)
-    assert b'"field": "body"' in answers[1]
+    assert b'"error"' in answers[1]
     assert time.monotonic() - began < 14
 
 
@@ -155,7 +154,10 @@ def test_who_is_elsewhere_is_announced_by_the_proxy_alone(client: httpx.Client) 
 
 def test_a_client_here_is_announced_as_nobody_else(tmp_path: Path) -> None:
     """So that the service knows that it needs no token; another proxy's headers stay."""
-    with guarded(tmp_path, Rules(SIZES, 6)) as port, httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+    with (
+        proxied(tmp_path, Rules(SIZES, 6), local=True) as port,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}") as client,
+    ):
         assert "x-forwarded-for" not in client.get("/model").json()["headers"]
         headers = client.get("/model", headers={"X-Forwarded-For": "203.0.113.9"}).json()["headers"]
         assert headers["x-forwarded-for"] == "203.0.113.9"
@@ -166,7 +168,7 @@ def test_a_client_here_is_announced_as_nobody_else(tmp_path: Path) -> None:
 def test_a_client_may_ask_so_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_rules, "RATE_S", 2)
     with (
-        guarded(tmp_path, Rules(SIZES, 300, here=())) as port,
+        proxied(tmp_path, Rules(SIZES, 300, here=())) as port,
         httpx.Client(base_url=f"http://127.0.0.1:{port}") as client,
     ):
         first = [client.get("/model") for _ in range(10)]
@@ -184,7 +186,7 @@ def test_a_client_may_ask_so_often(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_token_may_ask_so_often_from_wherever_it_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two addresses of this machine send the same token, and each stays below what an address may send."""
     monkeypatch.setattr(_rules, "RATE_S", 10)
-    with guarded(tmp_path, Rules(SIZES, 60, here=())) as port:
+    with proxied(tmp_path, Rules(SIZES, 60, here=())) as port:
         found = []
         for number in range(12):
             transport = httpx.HTTPTransport(local_address=f"127.0.0.{2 + number % 2}")
