@@ -19,6 +19,8 @@ from har_cli import (
     release,
     tokens,
     top,
+    tls,
+    tokens,
 )
 
 app = typer.Typer(
@@ -46,6 +48,7 @@ app.command()(top.top)
 app.command()(project.check)
 app.command()(project.up)
 app.add_typer(tokens.app, name="tokens")
+app.command()(tls.tls)
 app.command()(backups.backup)
 app.command()(backups.restore)
 
