@@ -17,10 +17,10 @@ from har_cli import (
     project,
     recordings,
     release,
-    tokens,
-    top,
+    serving,
     tls,
     tokens,
+    top,
 )
 
 app = typer.Typer(
@@ -42,6 +42,7 @@ app.command("models")(models.list_models)
 app.command()(models.promote)
 app.command()(models.rollback)
 app.add_typer(release.app, name="release")
+app.command()(serving.scale)
 app.command()(models.reproduce)
 app.command()(project.status)
 app.command()(top.top)
