@@ -124,7 +124,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         version: copy_version(store, STABLE, version, models[version], (stable, STABLE))
         for version in range(GOOD, UNIT + 1)
     }
-    predict, app = "har/inference/_classifier.py", "bentos/online/app.py"
+    predict, app = "src/har/inference/_classifier.py", "bentos/online/app.py"
     # Copies for the shadow and smoke tests are answered well: the fault meets real requests first.
     edit(
         code[ERRORS] / app,

@@ -1,4 +1,4 @@
-"""Bring a candidate's bentos and package to the store that a folder's service is run from; nothing points at them yet."""
+"""Bring a candidate to the store that a folder's service is run from; nothing points at it yet."""
 
 from __future__ import annotations
 
