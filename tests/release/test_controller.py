@@ -9,8 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from memory_place_support import PASSED, Evidence, Place
-from serving_support import eventually
+from memory_place_support import PASSED, Evidence, Place, eventually
 
 from har.release import Controller, Judged, Plan, Releases, State
 from har.settings import Settings
