@@ -12,6 +12,7 @@ from har_cli import (
     drift,
     importing,
     labels,
+    logs,
     models,
     predictions,
     project,
@@ -46,6 +47,7 @@ app.command()(serving.scale)
 app.command()(models.reproduce)
 app.command()(project.status)
 app.command()(top.top)
+app.command()(logs.logs)
 app.command()(project.check)
 app.command()(project.up)
 app.add_typer(tokens.app, name="tokens")
