@@ -191,6 +191,9 @@ def test_a_project_is_deployed_scheduled_run_and_stopped(
             (packaging,) = _runs_of(api, deployments["package/champion"]["id"])
             assert packaging["state"]["type"] == "FAILED"
             assert "Train one: har train" in packaging["state"]["message"]
+            (releasing,) = _runs_of(api, deployments["release/canary"]["id"])
+            assert releasing["parameters"] == {"version": 1, "back": False, "reason": None, "promoted": True}
+            assert "Train one: har train" in releasing["state"]["message"]
 
             family = psutil.Process(stack.pid).children(recursive=True)
             (worker,) = [part for part in family if "worker" in part.cmdline()]

@@ -168,7 +168,11 @@ class Controller:
     def _obey(self) -> bool:
         """Carry out orders; returns whether the release is over."""
         for order in self.releases.orders(self.state.release):
-            self._commands[order.command](order)
+            try:
+                self._commands[order.command](order)
+            except HarError as error:  # it is tried again in the next turn
+                self._keep(trouble=f"har release {order.command}: {error}")
+                continue
             order.path.unlink(missing_ok=True)
             if self.state.is_over:
                 return True
@@ -202,7 +206,10 @@ class Controller:
         if move.what == "end":
             self.end(move.outcome, move.reason, judged=judged)
         elif move.what == "next":
-            self._go_on(judged, move.reason)
+            try:
+                self._go_on(judged, move.reason)
+            except HarError as error:  # the place does not answer: the step goes on until it does
+                self._unrenewed = str(error)
         else:
             self._hold(now, move.missing, judged)
 
