@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from har.errors import UnknownVersionError, reason
+from har.errors import reason
 from har.project import Project
 from har.release import (
     SHADOW,
@@ -31,6 +31,7 @@ from har.release import (
     Step,
     StepEvidence,
     Verdict,
+    evaluated_disagreement,
     judge,
 )
 
@@ -46,13 +47,9 @@ Seen = Callable[[str], "set[str]"]
 
 
 def limits_of(project: Project, state: State) -> Limits:
-    """The project's limits, with what the evaluation lets expect of the two versions' agreement."""
-    try:
-        figures = [project.registry.version(number).metrics.get("accuracy") for number in (state.version, state.former)]
-    except UnknownVersionError:
-        figures = []
-    known = [1 - figure for figure in figures if figure is not None]
-    return Limits.of(project.settings, disagreement=min(1.0, sum(known)) if len(known) == 2 else None)
+    """The project's limits, with what the evaluation lets expect of the two versions' disagreement."""
+    expected = evaluated_disagreement(project.registry.log(), state.version, state.former)
+    return Limits.of(project.settings, disagreement=expected)
 
 
 def reader_of(project: Project, state: State) -> PairedReader:

@@ -52,13 +52,10 @@ def _lost(paired: Paired, risk: float) -> Check:
     # How sure the former version is where both agree: of this person's windows of any activity.
     sure = paired.kept_sure.sum(axis=1, keepdims=True) / np.maximum(paired.kept.sum(axis=1, keepdims=True), 1)
     is_lost = counted & (kept < _KEPT) & (np.nan_to_num(sure_lost) >= sure - _SURENESS)
-    logs = []
-    for column in range(had.shape[1]):
-        who = counted[:, column]
-        values = is_lost[who, column] - _LOST
-        logs.append(float(log_wealth(values, _LOST).max(initial=0.0)) if who.any() else 0.0)
-    wealth = math.log(float(np.mean(np.exp(np.minimum(logs, 500.0)))))
-    worst = int(np.argmax(logs)) if max(logs) > 0 else int(np.argmin(np.where(counted, kept, 2.0).min(axis=0)))
+    # A person without the activity makes no bet on it.
+    logs = log_wealth(np.where(counted, is_lost - _LOST, 0.0).T, _LOST).max(axis=1).clip(0.0, 500.0)
+    wealth = math.log(float(np.exp(logs).mean()))
+    worst = int(np.argmax(logs)) if logs.max() > 0 else int(np.argmin(np.where(counted, kept, 2.0).min(axis=0)))
     name = paired.activities[worst]
     having, losing = int(counted[:, worst].sum()), int(is_lost[:, worst].sum())
     share = float(paired.kept[counted[:, worst], worst].sum() / had[counted[:, worst], worst].sum())
