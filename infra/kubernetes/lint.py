@@ -17,6 +17,7 @@ TOOLS = Path(sys.prefix) / "tools" / "bin"
 VARIANTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "staging": ("staging", ()),
     "production": ("production", ()),
+    "production-haproxy": ("production", ("haproxy",)),
     "production-keda": ("production", ("keda",)),
     "production-operator": ("production", ("operator",)),
 }

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.kubernetes.cluster import Cluster
-from infra.kubernetes.route import COLOURS, NAME, deployment
+from infra.kubernetes.route import COLOURS, NAME, SPLIT, deployment
 
 _OURS = "har.release/"
 
@@ -17,7 +17,7 @@ class Live:
 
     Attributes:
         images: of blue and green.
-        patch: annotations and rules of the route, replicas of blue and green.
+        patch: annotations and rules of what divides requests, replicas of blue and green.
     """
 
     images: dict[str, str]
@@ -30,7 +30,7 @@ def read(cluster: Cluster) -> Live:
     Raises:
         ReleaseError: the manifests were never applied, or the API does not answer.
     """
-    route = cluster.require("httproutes", NAME)
+    route = cluster.get("configmaps", SPLIT) or cluster.require("httproutes", NAME)
     notes = route["metadata"].get("annotations") or {}
     deployments = {colour: cluster.require("deployments", deployment(colour)) for colour in COLOURS}
     images: dict[str, str] = {}
@@ -41,7 +41,7 @@ def read(cluster: Cluster) -> Live:
         images=images,
         patch={
             "annotations": {name: value for name, value in notes.items() if name.startswith(_OURS)},
-            "rules": route["spec"]["rules"],
+            "rules": route.get("spec", {}).get("rules", []),
             "replicas": {colour: found["spec"].get("replicas", 1) for colour, found in deployments.items()},
         },
     )

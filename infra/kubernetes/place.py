@@ -1,7 +1,7 @@
 """`har.release.Serving` in Kubernetes: two Deployments, blue and green, and a route that divides requests.
 
-What holds and what does not: the gateway draws a version for each request, so the share is one of requests, and a
-subject may meet both versions. With components/haproxy the split is by subject, as everywhere else.
+With a gateway, the share is one of requests: it draws a version for each anew, so a subject may meet both, and its
+history is of neither. With components/haproxy the split is by subject, as everywhere else.
 """
 
 from __future__ import annotations
@@ -56,6 +56,15 @@ class KubernetesServing:
     def name(self) -> str:
         """In messages."""
         return f"namespace {self._cluster.namespace} of {self._cluster.address}"
+
+    @property
+    def is_by_subject(self) -> bool:
+        """Whether a subject always meets the same version.
+
+        Raises:
+            ReleaseError: the API does not answer.
+        """
+        return self._route.is_by_subject
 
     def now(self) -> Served:
         """What it serves."""

@@ -1,22 +1,25 @@
-"""Which colour of the online service gets which share of the requests: the HTTPRoute `online`, as a value and back.
+"""Which colour of the online service gets which share: an object of the cluster, as a value and back.
 
-The weights say who gets what, and annotations say the rest; both are written by one patch, so nobody ever sees half.
+With a gateway it is the HTTPRoute `online`, whose weights count; with components/haproxy the ConfigMap `split`, whose
+rule the proxies follow. Annotations say the rest. All is written by one patch, so nobody ever sees half of it.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from har.release import BUCKETS, buckets
-from infra.kubernetes.cluster import Cluster, ConflictError, Thing
+from infra.kubernetes.cluster import Cluster, ConflictError, Resource, Thing
+from infra.serving.proxy import Split
 
 Colour = Literal["blue", "green"]
 COLOURS: tuple[Colour, Colour] = ("blue", "green")
 
-NAME = "online"
+NAME, SPLIT = "online", "split"
 PORT = 3000
 _KEY = "har.release/"
 _TRIES = 5
@@ -68,25 +71,32 @@ class State:
 
 
 class Route:
-    """The HTTPRoute `online` of a cluster.
+    """Who gets what, in a cluster.
 
-    The gateway draws a colour anew for each request: a subject may meet both versions. components/haproxy splits by
-    subject.
+    Args:
+        cluster: the namespace.
     """
-
-    by_subject = False
-    """Whether a subject always meets the same version."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
+        self._chosen: tuple[Resource, str] | None = None
+
+    @property
+    def is_by_subject(self) -> bool:
+        """Whether a subject always meets the same version. A gateway draws one anew for each request.
+
+        Raises:
+            ReleaseError: the API does not answer.
+        """
+        return self._place()[0] == "configmaps"
 
     def read(self) -> State:
         """What it is now.
 
         Raises:
-            ReleaseError: there is no such route, or the API does not answer.
+            ReleaseError: there is neither of the two objects, or the API does not answer.
         """
-        return _state(self._cluster.require("httproutes", NAME))
+        return _state(self._cluster.require(*self._place()))
 
     def change(self, move: Callable[[State], State | None]) -> State:
         """Change it, on top of what it is at that moment.
@@ -98,13 +108,13 @@ class Route:
             ReleaseError: the API does not answer, or others change it again and again.
         """
         for attempt in range(_TRIES):
-            found = self._cluster.require("httproutes", NAME)
+            found = self._cluster.require(*self._place())
             before = _state(found)
             after = move(before)
             if after is None or after == before:
                 return before
             try:
-                self._cluster.patch("httproutes", NAME, _patch(found, after))
+                self._cluster.patch(*self._place(), _patch(found, after))
             except ConflictError:
                 if attempt == _TRIES - 1:
                     raise
@@ -112,6 +122,26 @@ class Route:
             else:
                 return after
         raise AssertionError("the loop ends by return or raise")
+
+    def _place(self) -> tuple[Resource, str]:
+        if self._chosen is None:
+            proxied = self._cluster.get("configmaps", SPLIT) is not None
+            chosen: tuple[Resource, str] = ("configmaps", SPLIT) if proxied else ("httproutes", NAME)
+            self._chosen = chosen
+        return self._chosen
+
+
+def split_of(found: Thing) -> Split:
+    """The proxy's rule, of the ConfigMap `split`."""
+    state = _state(found)
+    return Split(
+        stable=state.stable,
+        canary=state.canary,
+        former=state.former,
+        share=state.weight / BUCKETS,
+        until=math.ceil(state.until),
+        salt=state.salt,
+    )
 
 
 def _note(found: Thing, name: str) -> str:
@@ -121,9 +151,11 @@ def _note(found: Thing, name: str) -> str:
 def _state(found: Thing) -> State:
     stable, canary, former = (_colour(_note(found, name)) for name in ("stable", "canary", "former"))
     stable = stable or "blue"
-    weights = _weights(found)
-    total = sum(weights.values()) or 1
-    weight = round(weights.get(canary, 0) * BUCKETS / total) if canary else 0
+    if "spec" in found:
+        weights = _weights(found)
+        weight = round(weights.get(canary, 0) * BUCKETS / (sum(weights.values()) or 1)) if canary else 0
+    else:
+        weight = int(_note(found, "weight") or 0)
     return State(
         stable=stable,
         canary=canary,
@@ -161,13 +193,17 @@ def _patch(found: Thing, state: State) -> Thing:
         "mirror": f"{state.mirror:g}" if state.mirror else None,
         "until": f"{state.until:.3f}" if state.until else None,
     }
-    return {
+    if "spec" not in found:
+        notes["weight"] = str(state.weight) if state.weight else None
+    changed: Thing = {
         "metadata": {
             "resourceVersion": found["metadata"]["resourceVersion"],
             "annotations": {_KEY + name: value for name, value in notes.items()},
-        },
-        "spec": {"rules": [_rule(rule, state) for rule in found["spec"].get("rules", [])]},
+        }
     }
+    if "spec" in found:
+        changed["spec"] = {"rules": [_rule(rule, state) for rule in found["spec"].get("rules", [])]}
+    return changed
 
 
 def _rule(rule: Thing, state: State) -> Thing:

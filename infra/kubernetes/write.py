@@ -24,12 +24,12 @@ from infra.kubernetes.job import template
 
 HERE = Path(__file__).parent
 STAGES = ("staging", "production")
-COMPONENTS = ("keda", "operator")
-"""What may be added; `operator` takes the place of the project's own Prometheus."""
+COMPONENTS = ("haproxy", "keda", "operator")
+"""What may be chosen. `haproxy` takes the place of the gateway, `operator` that of the project's own Prometheus."""
 
 _COMPOSE = HERE.parent / "compose"
 _RULES = HERE.parent / "observability" / "rules"
-_PINNED = re.compile(r"\$\{STACK_(POSTGRES|PROMETHEUS)_IMAGE:-([^}]+)\}")
+_PINNED = re.compile(r"\$\{STACK_(POSTGRES|PROMETHEUS|ALERTMANAGER|HAPROXY)_IMAGE:-([^}]+)\}")
 _DATABASES = "databases.sh"
 _TEMPLATE = "job-template.json"
 BOXES = ("online", "batch", "train")
@@ -45,7 +45,7 @@ class Order:
         blue: the image of the colour blue, if it differs from `online`, as after a release.
         green: the same of green.
         further: components besides those of the overlay.
-        weights: of blue and green in the route, and its annotations, if a cluster has them already.
+        live: `infra.kubernetes.live.Live.patch`, if a cluster serves already.
     """
 
     stage: str
@@ -93,7 +93,8 @@ def write(settings: Settings, order: Order, folder: Path) -> Path:
         write_atomically(folder / rule.name, rule.read_text(encoding="utf-8"))
     resources = [_relative(HERE / "overlays" / order.stage, folder)]
     operated = "operator" in order.further
-    further = [*order.further, *([] if operated else ["prometheus"])]
+    gateway = ["gateway", *(["https"] if order.stage == "production" else [])]
+    further = [*([] if "haproxy" in order.further else gateway), *([] if operated else ["prometheus"]), *order.further]
     if operated and rules:
         write_atomically(folder / "rules.yaml", yaml.safe_dump(_prometheus_rule(rules), sort_keys=False))
         resources.append("rules.yaml")
@@ -121,8 +122,14 @@ def write(settings: Settings, order: Order, folder: Path) -> Path:
 def _patches(settings: Settings, order: Order) -> list[dict[str, Any]]:
     patches: list[dict[str, Any]] = []
     hosts = [host.partition(":")[0] for host in settings.serving.hosts]
-    route: list[dict[str, Any]] = [{"op": "add", "path": "/spec/hostnames", "value": hosts}] if hosts else []
-    if order.live:
+    proxied = "haproxy" in order.further
+    route: list[dict[str, Any]] = []
+    if hosts and not proxied:
+        route.append({"op": "add", "path": "/spec/hostnames", "value": hosts})
+    if order.live and proxied:
+        notes = {"op": "replace", "path": "/metadata/annotations", "value": order.live["annotations"]}
+        patches.append(_patch("ConfigMap", "split", [notes]))
+    elif order.live:
         route += [
             {"op": "replace", "path": "/metadata/annotations", "value": order.live["annotations"]},
             {"op": "replace", "path": "/spec/rules", "value": order.live["rules"]},

@@ -15,6 +15,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from har.errors import HarError, ServerError
@@ -24,7 +25,8 @@ from infra.serving.busyness import Busyness
 from infra.serving.fleet import Fleet, Launch, Member
 from infra.serving.following import Following
 from infra.serving.processes import SLOTS
-from infra.serving.proxy import BACKENDS, Options, Server
+from infra.serving.proxy import BACKENDS, Options, Rules, Server, guarded, tls_bind
+from infra.serving.proxy.certificates import require_certificate
 from infra.serving.proxy.process import Proxy, has_lua
 from infra.serving.state import Place, Replica, Running, Wanted
 from infra.serving.watch import Stats, Watch
@@ -75,6 +77,9 @@ class Keeper:
             slots=SLOTS,
             lua=has_lua(program),
         )
+        if serving.tls:
+            options = replace(options, bind=[*options.bind, tls_bind(serving.tls, require_certificate(settings))])
+        options = guarded(options, Rules.of(settings), tls=bool(serving.tls))
         self._proxy = Proxy(program, self.place.folder, options, [door], logs / "haproxy.log", say)
         self.address = self._proxy.address
         self._fleets = {backend: Fleet(backend, SLOTS, launch, say) for backend in BACKENDS}

@@ -18,6 +18,8 @@ from har_cli import (
     project,
     recordings,
     release,
+    serving,
+    tls,
     tokens,
     top,
 )
@@ -41,6 +43,7 @@ app.command("models")(models.list_models)
 app.command()(models.promote)
 app.command()(models.rollback)
 app.add_typer(release.app, name="release")
+app.command()(serving.scale)
 app.command()(models.reproduce)
 app.command()(project.status)
 app.command()(top.top)
@@ -48,6 +51,7 @@ app.command()(logs.logs)
 app.command()(project.check)
 app.command()(project.up)
 app.add_typer(tokens.app, name="tokens")
+app.command()(tls.tls)
 app.command()(backups.backup)
 app.command()(backups.restore)
 

@@ -56,7 +56,7 @@ class FakeCluster:
         self._version = 100
         self._pod_numbers = 0
         self._lock = threading.RLock()
-        for thing in yaml.load_all(manifests, Loader=yaml.CSafeLoader):
+        for thing in filter(None, yaml.load_all(manifests, Loader=yaml.CSafeLoader)):
             plural = _PLURALS.get(thing["kind"])
             if plural:
                 self.things[plural, thing["metadata"]["name"]] = thing
@@ -123,13 +123,13 @@ class FakeCluster:
             return 200, copy.deepcopy(thing)
 
     def _apply(self, thing: Thing, change: Thing, *, strategic: bool) -> None:
-        before = copy.deepcopy(thing["spec"])
+        before = copy.deepcopy(thing.get("spec"))
         merged = merged_patch(thing, change, strategic=strategic)
         thing.clear()
         thing.update(merged)
         self._version += 1
         thing["metadata"]["resourceVersion"] = str(self._version)
-        if thing["spec"] != before:
+        if thing.get("spec") != before:
             thing["metadata"]["generation"] += 1
         if thing["kind"] == "Deployment":
             self._control(thing)

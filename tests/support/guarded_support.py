@@ -113,7 +113,8 @@ def proxied(folder: Path, rules: Rules, *, certificate: Path | None = None, loca
         finally:
             process.terminate()
             process.wait()
-            assert "config :" not in (folder / "haproxy.log").read_text()  # a warning
+            said = (folder / "haproxy.log").read_text()
+            assert "config :" not in said, said  # a warning about the configuration
 
 
 def speak(port: int, text: bytes, timeout_s: float = 15.0) -> bytes:

@@ -189,7 +189,7 @@ def fill(settings: Settings) -> None:
     state = State("r1", 8, phase="step", share=0.25, step_began=time.time() - 60, hold_since=time.time() - 30)
     Releases(place.store).save(state)
     replicas = [Replica(f"s{n}", "blue", "stable", "t:1", "ready", 1, 1, 1, 180.0) for n in (1, 2)]
-    place.note(Running("http://127.0.0.1:1", os.getpid(), time.time() + 3600, tuple(replicas)))
+    place.note(Running("http://127.0.0.1:1", os.getpid(), time.time() + 3600, replicas=tuple(replicas)))
     (settings.path("inbox") / "2026-01-08").mkdir(parents=True)
     (settings.path("inbox") / "2026-01-08" / "s1_a.csv").touch()
     settings.path("quarantine").mkdir(parents=True)

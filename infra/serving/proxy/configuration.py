@@ -192,6 +192,8 @@ def _frontend(options: Options) -> str:
         "# An answer of the proxy's own has the request's id, too.",
         "http-after-response set-header X-Request-ID %[var(txn.request_id)]"
         " if { var(txn.request_id) -m found } !{ res.hdr(x-request-id) -m found }",
+        f"http-request set-log-level silent if {{ path {METRICS} }}",
+        f"http-request set-query no-maint if {{ path {METRICS} }}",  # the empty slots
         f"http-request use-service prometheus-exporter if {{ path {METRICS} }} {{ src 127.0.0.0/8 }}",
         *outside,
         *options.frontend,

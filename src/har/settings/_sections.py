@@ -255,6 +255,7 @@ class Serving(_Section):
     feedback_token_always: bool = False
     predict_token: bool = False
     requests_per_minute: int = Field(default=6000, ge=0)
+    tls: str = Field(default="", pattern=r"^(([0-9a-z.-]+|\[[0-9a-f:]+\]):[0-9]{1,5})?$")
 
 
 class Release(_Section):
@@ -404,4 +405,5 @@ class Paths(_Section):
     bentoml: Path = Path(".bentoml")
     journal: Path = Path("data/journal")
     feedback_token: Path = Path("data/feedback-token")
+    tls: Path = Path("data/tls")
     log_key: Path = Path("data/log-key")

@@ -29,12 +29,13 @@ def settings() -> Settings:
 
 @pytest.fixture(scope="session")
 def rendered(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Staging, production, and production with KEDA."""
+    """Staging, production, and staging with KEDA and with HAProxy."""
     folder = tmp_path_factory.mktemp("overlays")
     orders = {
         "staging": Order("staging", IMAGES),
         "production": Order("production", IMAGES),
         "keda": Order("staging", IMAGES, further=("keda",)),
+        "haproxy": Order("staging", IMAGES, further=("haproxy",)),
     }
     return {name: kustomize(write(settings, order, folder / name)) for name, order in orders.items()}
 
