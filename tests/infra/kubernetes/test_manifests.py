@@ -101,7 +101,8 @@ def test_no_secret_is_in_a_manifest(rendered: dict[str, str]) -> None:
 def test_images_of_others_are_pinned_by_digest(rendered: dict[str, str]) -> None:
     images = {c["image"] for pod in pods(rendered["production"]).values() for c in pod["spec"]["containers"]}
     others = {image for image in images if "har-mlops-" not in image}
-    assert {image.partition("@")[0] for image in others} == {"docker.io/library/postgres", "docker.io/prom/prometheus"}
+    names = {"docker.io/library/postgres", "docker.io/prom/prometheus", "docker.io/prom/alertmanager"}
+    assert {image.partition("@")[0] for image in others} == names
     assert all(re.search(r"@sha256:[0-9a-f]{64}$", image) for image in others)
 
 
@@ -129,11 +130,14 @@ def test_whoever_calls_may_and_nobody_else(rendered: dict[str, str]) -> None:
     everyone = set(found)
     allowed = {(a, b) for a in everyone for b in everyone for port in ("http", "postgres") if may(a, b, port)}
     blue, green = "Deployment/online-blue", "Deployment/online-green"
-    servers = {"Deployment/prefect", "Deployment/mlflow", "Deployment/batch", "StatefulSet/prometheus"}
+    monitors = {"StatefulSet/prometheus", "Deployment/alerts"}
+    servers = {f"Deployment/{name}" for name in ("prefect", "mlflow", "batch", "exporter")} | {"StatefulSet/prometheus"}
     expected = {(a, b) for a in (blue, green) for b in (blue, green)}
     expected |= {(a, "StatefulSet/postgres") for a in ("Deployment/prefect", "Deployment/mlflow")}
-    expected |= {(a, b) for a in ("Deployment/worker", "CronJob/score", "StatefulSet/prometheus") for b in servers}
-    expected |= {("StatefulSet/prometheus", b) for b in (blue, green)}
+    callers = ("Deployment/worker", "Deployment/exporter", "CronJob/score", "StatefulSet/prometheus")
+    expected |= {(a, b) for a in callers for b in servers}
+    expected |= {(a, b) for a in ("StatefulSet/prometheus", "Deployment/worker") for b in (blue, green)}
+    expected |= {("StatefulSet/prometheus", b) for b in monitors}
     assert allowed == expected
     (nothing,) = (one for one in policies if one["metadata"]["name"] == "nothing")
     assert nothing["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
@@ -210,7 +214,7 @@ def test_a_mistake_is_refused_in_a_sentence(
     assert "stage: expected one of staging, production, but got 'stagging'. Did you mean" in capsys.readouterr().err
     with pytest.raises(SettingsError, match=r"image batch: expected NAME:TAG, but got 'x'.*--batch NAME:TAG"):
         write(settings, Order("staging", {**IMAGES, "batch": "x"}), tmp_path)
-    with pytest.raises(SettingsError, match="component: expected one of keda, operator"):
+    with pytest.raises(SettingsError, match="component: expected one of haproxy, keda, operator"):
         write(settings, Order("staging", IMAGES, further=["istio"]), tmp_path)
 
 
