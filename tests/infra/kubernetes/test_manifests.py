@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -242,18 +243,24 @@ def test_a_flow_run_becomes_a_job_that_kubernetes_takes(tmp_path: Path) -> None:
     validate([file])
 
 
-def test_prefects_own_worker_takes_the_job_template() -> None:
-    worker = pytest.importorskip("prefect_kubernetes.worker", reason="prefect-kubernetes is in the train image alone")
-    content = template("x-train:1", "x-staging")
-    import asyncio
+def test_prefects_own_worker_takes_the_job_template(tmp_path: Path) -> None:
+    reason = "prefect-kubernetes is in the train image alone"
+    worker = pytest.importorskip("prefect_kubernetes.worker", reason=reason)
+    from prefect.client.schemas import FlowRun
+    from prefect.utilities.templating import apply_values
 
-    made = asyncio.run(
-        worker.KubernetesWorkerJobConfiguration.from_template_and_values(content, {"memory": "8Gi", "env": {"A": "b"}})
-    )
-    pod = made.job_manifest["spec"]["template"]["spec"]
-    assert made.namespace == "x-staging"
-    assert pod["containers"][0]["resources"]["limits"]["memory"] == "8Gi"
-    assert pod["serviceAccountName"] == "flows"
+    content = template("x-train:1", "x-staging")
+    values = {name: one.get("default") for name, one in content["variables"]["properties"].items()}
+    given = {name: value for name, value in {**values, "memory": "8Gi"}.items() if value is not None}
+    made = worker.KubernetesWorkerJobConfiguration(**apply_values(content["job_configuration"], given))
+    made.prepare_for_flow_run(FlowRun(flow_id=uuid.uuid4(), name="tidy-owl"))
+    (container,) = made.job_manifest["spec"]["template"]["spec"]["containers"]
+    assert (made.namespace, container["resources"]["limits"]["memory"]) == ("x-staging", "8Gi")
+    assert container["command"][-1] == "infra.compose.inside.run"
+    assert container["args"] == ["prefect", "flow-run", "execute"]
+    file = tmp_path / "job.yaml"
+    file.write_text(yaml.safe_dump({**made.job_manifest, "metadata": {"name": "tidy-owl"}}))
+    validate([file])
 
 
 @pytest.mark.release
