@@ -23,8 +23,10 @@ _MOST_STARTS = 3
 """A canary whose process ended twice before it was ready does not start."""
 _POLL_S = 0.1
 _FORMER_MARGIN_S = 120.0
-SLOTS = 16
+MOST = 16
 """Replicas that a version can have."""
+SLOTS = 2 * MOST
+"""Of a backend in the proxy: while replicas are replaced, there are old and new ones."""
 _ROLES: tuple[Role, ...] = ("stable", "canary")
 
 
@@ -162,14 +164,14 @@ class Processes:
             change.write(former=former if keep_former else "", former_until=until if keep_former else 0.0)
 
     def scale(self, replicas: int) -> None:
-        """How many replicas each version has from now on.
+        """How many replicas each version has from now on; 0: as har.toml says.
 
         Raises:
-            ReleaseError: fewer than one, or more than the proxy has slots for.
+            ReleaseError: fewer, or more than the proxy has slots for.
         """
-        if not 1 <= replicas <= SLOTS:
+        if not 0 <= replicas <= MOST:
             raise ReleaseError(
-                where="replicas", expected=f"1 to {SLOTS}", got=str(replicas), remedy="Choose another number."
+                where="replicas", expected=f"1 to {MOST}", got=str(replicas), remedy="Choose another number."
             )
         with self.place.changing() as change:
             change.write(replicas=replicas)

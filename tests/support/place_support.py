@@ -209,6 +209,8 @@ class Load:
         self.answers: Counter[tuple[str, int]] = Counter()
         self.by_subject: dict[str, set[str]] = {}
         self.lost: Counter[str] = Counter()
+        self.clients_wanted = clients
+        """Clients above this number pause."""
         self.by_replica: Counter[tuple[str, int]] = Counter()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
@@ -239,6 +241,9 @@ class Load:
         count = number
         while not self._ending.is_set():
             count += 1
+            if number >= self.clients_wanted:
+                await asyncio.sleep(0.1)
+                continue
             try:
                 connection = connection or await asyncio.open_connection("127.0.0.1", self.port)
                 if not await self._ask(*connection, f"S{count % self.subjects:02d}"):

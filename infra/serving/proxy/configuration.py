@@ -118,7 +118,8 @@ _ERRORS = (
 
 def _global(options: Options) -> str:
     return f"""global
-    log stdout format raw local0 info
+    # Sentences, such as that a replica is down; requests are logged as JSON, by the frontend.
+    log stderr format raw local0 notice
     stats socket {quoted(options.socket)} mode 600 level admin
     stats timeout 30s
     server-state-file {STATE}
@@ -161,7 +162,9 @@ def _defaults(options: Options) -> str:
 
 
 _LOG = (
-    '{"time":"%[var(txn.time)]","level":"INFO","logger":"proxy","request_id":"%[var(txn.request_id)]",'
+    # The keys of har.logs, and the request's id under the name that it has there.
+    '{"time":"%[var(txn.time)]","level":"INFO","logger":"proxy",'
+    '"message":"%HM %[var(txn.path),json(utf8s)] %ST","service":"proxy","request_id":"%[var(txn.request_id)]",'
     '"method":"%HM","path":"%[var(txn.path),json(utf8s)]","status":%ST,"backend":"%b","server":"%s",'
     '"ms":%Ta,"wait_ms":%Tw,"connect_ms":%Tc,"answer_ms":%Tr,"retries":%rc,"bytes":%B,"ended":"%ts"}'
 )
@@ -178,6 +181,8 @@ def _frontend(options: Options) -> str:
         *binds,
         f"monitor-uri {HEALTH}",
         *options.connections,
+        "no log",
+        "log stdout format raw local0 info",
         "unique-id-format %[uuid()]",
         f"log-format '{_LOG}'",
         "http-request set-var(txn.time) date,utime(%Y-%m-%dT%H:%M:%SZ)",
@@ -187,6 +192,8 @@ def _frontend(options: Options) -> str:
         "# An answer of the proxy's own has the request's id, too.",
         "http-after-response set-header X-Request-ID %[var(txn.request_id)]"
         " if { var(txn.request_id) -m found } !{ res.hdr(x-request-id) -m found }",
+        f"http-request set-log-level silent if {{ path {METRICS} }}",
+        f"http-request set-query no-maint if {{ path {METRICS} }}",  # the empty slots
         f"http-request use-service prometheus-exporter if {{ path {METRICS} }} {{ src 127.0.0.0/8 }}",
         *outside,
         *options.frontend,
