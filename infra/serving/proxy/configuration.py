@@ -48,6 +48,7 @@ class Options:
     Attributes:
         bind: what the frontend listens on, each as HAProxy's `bind` takes it: "127.0.0.1:3000".
         socket: path of the runtime socket.
+        socket_mode: who may connect to it; the folder may keep others out.
         concurrency: requests at once per replica (serving.max_concurrency × serving.workers).
         timeout_s: of a request in the service (serving.timeout_s).
         slots: of each backend; the keeper fills them.
@@ -65,6 +66,7 @@ class Options:
     concurrency: int
     timeout_s: float
     slots: int = 16
+    socket_mode: str = "600"
     boxes: Mapping[Backend, Sequence[str]] = field(default_factory=dict)
     lua: bool = True
     local: bool = True
@@ -121,7 +123,7 @@ _ERRORS = (
 def _global(options: Options) -> str:
     return f"""global
     log stdout format raw local0 info
-    stats socket {quoted(options.socket)} mode 600 level admin
+    stats socket {quoted(options.socket)} mode {options.socket_mode} level admin
     stats timeout 30s
     server-state-file {STATE}
 {_lines([f"lua-load {DECODER}"] if options.lua else [])}    maxconn 2048
