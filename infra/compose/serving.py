@@ -162,7 +162,7 @@ class StackServing(Processes):
         self._remove(service)
         stack = with_images(self._stack, self.place.wanted(), {backend: image})
         stack.compose("up", "-d", "--no-deps", service)
-        stack.wait([service])
+        stack.wait([service], _READY_S)
         if not self.is_kept:
             return
         give_up = time.monotonic() + _READY_S

@@ -141,6 +141,8 @@ def _prepared(engine: Engine, folder: Path, others: Sequence[str] = _OTHERS, **f
         "STACK_PROJECT": f"trial-{uuid.uuid4().hex[:8]}",
         "ENGINE": engine.name,
         "COLUMNS": "200",
+        # Its own code, as in a clone.
+        "PYTHONPATH": os.pathsep.join([str(root / "src"), str(root)]),
         **further,
     }
     if not _reaches_the_registry(engine):

@@ -1,4 +1,4 @@
-"""Stands in for the online service: answers with its version, and refuses settings that it does not know, as it does."""
+"""Stands in for the online service: answers with its version, and refuses settings that it does not know."""
 
 from __future__ import annotations
 
