@@ -109,7 +109,7 @@ def test_the_first_version_serves_and_only_what_must_be_open_is(boxes: Trial) ->
     answer = httpx.get(f"{serving.address}/model", headers={"X-Forwarded-For": "127.0.0.1"})
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert "server" not in answer.headers
-    assert answer.json()["headers"]["X-Forwarded-For"] != "127.0.0.1"
+    assert answer.json()["headers"]["x-forwarded-for"] != "127.0.0.1"
     # The box of an earlier release is told nothing that it does not know.
     assert set(answer.json()["told"]) == {"HAR_SERVING__HOSTS", "HAR_PATHS__FEEDBACK_TOKEN"}
     token = (boxes.root / ".stack/logins/feedback_token").read_text()

@@ -26,7 +26,8 @@ class Service(http.server.BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         told = {name: value for name, value in os.environ.items() if name.startswith("HAR_")}
-        body = json.dumps({"version": VERSION, "headers": dict(self.headers), "told": told}).encode()
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        body = json.dumps({"version": VERSION, "headers": headers, "told": told}).encode()
         self.send_response(503 if self.path == "/readyz" and VERSION == "sick" else 200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
