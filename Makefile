@@ -49,13 +49,14 @@ lock: setup  ## compile the pinned requirements
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --group dev $(PINS) \
 	  | sed 's/+cpu$$//' | grep -vE '^(cuda-|triton==|nvidia-[^m])' >requirements/dev.txt.new
 	@mv requirements/dev.txt.new requirements/dev.txt
-	@$(BIN)/uv pip compile pyproject.toml --all-extras --group online --group batch --constraints requirements/dev.txt $(PINS) \
+	@$(BIN)/uv pip compile pyproject.toml --all-extras --group online --group batch --group cluster --constraints requirements/dev.txt $(PINS) \
 	  | sed 's/+cpu$$//' | grep -vE '^(cuda-|triton==|nvidia-[^m])' >requirements/train.txt.new
 	@mv requirements/train.txt.new requirements/train.txt
 	@for box in online batch; do \
 	  $(BIN)/uv pip compile --group $$box --constraints requirements/dev.txt $(PINS) --output-file requirements/$$box.txt || exit; done
 	@$(BIN)/uv pip compile requirements/tools.in $(PINS) --output-file requirements/tools.txt
 	@$(BIN)/uv pip compile requirements/test-tools.in --constraints requirements/tools.txt $(PINS) --output-file requirements/test-tools.txt
+	@! [ -e requirements/checkov.in ] || $(BIN)/uv pip compile requirements/checkov.in $(PINS) --output-file requirements/checkov.txt
 
 clean:  ## remove what can be made again: the demo's folder, the handbook, caches, files of finished trainings
 	rm -rf site build dist htmlcov runs .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

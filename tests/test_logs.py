@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -66,6 +67,22 @@ def test_whatever_a_process_prints_logs_warns_and_dies_of_is_json() -> None:
     assert last["level"] == "CRITICAL"
     # A traceback has many lines and is one line of the log.
     assert str(last["error"]).startswith("Traceback") and str(last["error"]).endswith("ValueError: the end")
+
+
+@pytest.mark.parametrize(
+    ("text", "level"),
+    [
+        ("[NOTICE]   (12) : New worker (13) forked", "INFO"),
+        ("[WARNING]  (12) : Server blue/s1 is DOWN", "WARNING"),
+        ("[ALERT]    (12) : cannot bind", "CRITICAL"),
+        ("level=error msg=no", "ERROR"),
+        ("a warning in the middle of a sentence", "INFO"),
+    ],
+)
+def test_a_printed_line_keeps_the_level_that_it_begins_with(text: str, level: str) -> None:
+    stream = io.StringIO()
+    print(text, file=logs.Lines(stream, "stderr"))
+    assert json.loads(stream.getvalue())["level"] == level
 
 
 def test_json_that_a_program_prints_passes_unchanged() -> None:

@@ -12,7 +12,7 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Iterable
-from itertools import compress
+from itertools import compress, product
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +86,8 @@ class Metrics:
             multiprocess_mode="livemax",
         )
         # A series that appeared only with its first event would show no increase to alert on.
+        for route, status in product(("/predict", "/predict/raw"), ("500", "503", "504")):
+            self._requests.labels(route, status)
         for by in ("previous", "rule"):
             for reason in ("open", "error", "nonfinite", "deadline"):
                 self._fallback.labels(by, reason)

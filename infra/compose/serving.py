@@ -186,9 +186,9 @@ class StackServing(Processes):
                 remedy="Build it: make stack-images, or make images.",
             )
 
-    def _mirrored(self) -> list[str]:
+    def _mirrored(self) -> str:
         """By the name that boxes have for each other."""
-        return [f"http://online-{replica.backend}:3000" for replica in self._ready("canary")]
+        return next((f"http://online-{replica.backend}:3000" for replica in self._ready("canary")), "")
 
     def _settle(self) -> None:
         """Note the image that serves, and end the box that nobody needs, without waiting for it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from har.errors import ServerError
 from infra.local.child import GRACE_S, Child
@@ -22,6 +23,27 @@ _STABLE_S = 60.0
 """A part that ran for this long begins again with the shortest pause."""
 _START_TIMEOUT_S = 180.0
 _RELEASED_S = GRACE_S + 3.0
+
+
+class Kept(Protocol):
+    """What the stack looks after."""
+
+    @property
+    def name(self) -> str:
+        """In messages."""
+
+    @property
+    def address(self) -> str:
+        """Where it answers."""
+
+    def tick(self) -> None:
+        """Look after it; to be called a few times a second."""
+
+    def release(self) -> None:
+        """Ask its processes to end, without waiting."""
+
+    def stop(self) -> None:
+        """End its processes."""
 
 
 class Part:

@@ -21,18 +21,20 @@ class Ports:
     Attributes:
         prefect: pages and API.
         mlflow: pages.
-        online: the online service.
+        online: the online service; of HAProxy in front of it, where that is installed.
         batch: the batch service.
-        proxy: HAProxy in front of the online service.
         prometheus: pages and API.
+        alerts: Alertmanager.
+        metrics: the project's figures for Prometheus.
     """
 
     prefect: int = 4200
     mlflow: int = 5000
     online: int = 3000
     batch: int = 3001
-    proxy: int = 3080
     prometheus: int = 9090
+    alerts: int = 9093
+    metrics: int = 9101
 
     @classmethod
     def chosen(cls, first: int | None, **given: int | None) -> Ports:

@@ -1,5 +1,5 @@
 """Run the local stack of a project: Prefect server, schedules, worker, MLflow's page, the online and the batch service,
-and, where they are installed, HAProxy and Prometheus.
+and, where they are installed, HAProxy, Prometheus and Alertmanager.
 
     python -m infra.local.stack [--ports-from 5200] [--prefect-port 4200] [--online-port 3000] …
 
@@ -14,7 +14,7 @@ import dataclasses
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -30,7 +30,7 @@ from infra.local import third_party
 from infra.local.child import Child
 from infra.local.environment import quiet_environment
 from infra.local.login import login, login_file, open_mode
-from infra.local.part import Part, Say, tell_once
+from infra.local.part import Followed, Kept, Say, tell_once
 from infra.local.ports import Ports, held
 from infra.local.serve_mlflow import LOGIN_VARIABLE
 from infra.local.server import (
@@ -48,6 +48,11 @@ from infra.local.server import (
 from infra.local.services import BATCH_VARIABLE, service
 from infra.local.table import Row, of_database, print_table
 from infra.local.worker import worker_of_deployments
+from infra.observability.alertmanager import has_receivers
+from infra.observability.prometheus import Job
+from infra.serving.keeper import Keeper
+from infra.serving.online import online
+from infra.serving.proxy.configuration import METRICS as PROXY_METRICS
 
 POINTER = "prefect.toml"
 """Prefect's commands read the server's address from this file in the current folder."""
@@ -86,7 +91,7 @@ def run_stack(root: Path, ports: Ports | None = None) -> int:
         return 0
 
 
-def _start(root: Path, ports: Ports, stack: ExitStack, console: Console) -> tuple[list[Child], list[Part]]:
+def _start(root: Path, ports: Ports, stack: ExitStack, console: Console) -> tuple[list[Child], list[Kept]]:
     settings = load_settings(root)
     home = root / ".prefect"
     logs = home / "logs"
@@ -148,10 +153,10 @@ def _open_secrets(settings: Settings, home: Path) -> Iterator[str]:
 
 def _kept_parts(
     settings: Settings, ports: Ports, home: Path, stack: ExitStack, console: Console
-) -> tuple[list[Part], list[Row]]:
+) -> tuple[list[Kept], list[Row]]:
     """The parts that are started again when they end, none of them started yet, and their rows of the table."""
     logs = home / "logs"
-    kept: list[Part] = []
+    kept: list[Kept] = []
     rows: list[Row] = []
 
     def say() -> Say:
@@ -160,27 +165,62 @@ def _kept_parts(
 
         return tell_once(told)
 
-    chosen = {}
-    for kind, what in (("online", "online service"), ("batch", "batch service")):
-        chosen[kind] = stack.enter_context(held(kind, ports))
-        part = service(kind, settings, chosen[kind], logs, say())
-        kept.append(part)
-        rows.append(Row(what, part.address, "" if part.wanted() else "starts when a model is packaged: har package"))
-    targets = {kind: (f"{HOST}:{port}", "/metrics") for kind, port in chosen.items()}
-    if program := third_party.installed("haproxy"):
-        port = ports.free("proxy")
-        kept.append(third_party.proxy(program, home / "haproxy", port, chosen["online"], logs, say()))
-        rows.append(Row("HAProxy: the online service", kept[-1].address))
-        targets["proxy"] = (f"{HOST}:{port}", third_party.PROXY_METRICS)
-    else:
-        rows.append(Row("HAProxy", "not installed", "apt-get install haproxy"))
-    if program := third_party.installed("prometheus"):
-        port = ports.free("prometheus")
-        kept.append(third_party.prometheus(program, home / "prometheus", port, targets, logs, say()))
-        rows.append(Row("Prometheus: metrics", kept[-1].address))
+    found = home / "prometheus" / "online.json"
+    service_online = online(settings, ports, logs, say(), stack, targets=found)
+    batch_port = stack.enter_context(held("batch", ports))
+    service_batch = service("batch", settings, batch_port, logs, say())
+    kept += [service_online, service_batch]
+    for part, note in ((service_online, _of_replicas(service_online, settings)), (service_batch, "")):
+        rows.append(
+            Row(part.name, part.address, note if part.wanted() else "starts when a model is packaged: har package")
+        )
+    jobs = {"online": Job(file=found), "batch": Job([f"{HOST}:{batch_port}"])}
+    if isinstance(service_online, Keeper):
+        jobs["proxy"] = Job([service_online.address.removeprefix("http://")], path=PROXY_METRICS)
+    if third_party.installed("prometheus"):
+        kept_here, rows_here = _observers(settings, ports, home, jobs, say)
+        kept += kept_here
+        rows += rows_here
     else:
         rows.append(Row("Prometheus", "not installed", "apt-get install prometheus"))
     return kept, rows
+
+
+def _of_replicas(part: Keeper | Followed, settings: Settings) -> str:
+    """How the online service runs."""
+    if isinstance(part, Followed):
+        return "one process; apt-get install haproxy for replicas and har release"
+    wanted = part.place.wanted()
+    count = wanted.replicas or settings.serving.replicas
+    tags = {"stable": part.wanted(), "canary": wanted.canary, "former": wanted.former}
+    versions = [f"{role} {tag.partition(':')[2]}" for role, tag in tags.items() if tag]
+    return f"HAProxy; {count} replica{'s' if count > 1 else ''} each of {', '.join(versions)}"
+
+
+def _observers(
+    settings: Settings, ports: Ports, home: Path, jobs: dict[str, Job], say: Callable[[], Say]
+) -> tuple[list[Kept], list[Row]]:
+    """Prometheus, the project's figures for it, and Alertmanager where it is installed."""
+    logs = home / "logs"
+    figures = third_party.exporter(settings, ports.free("metrics"), logs, say())
+    jobs["project"] = Job([figures.address.removeprefix("http://")])
+    kept: list[Kept] = [figures]
+    rows: list[Row] = []
+    alerts = ""
+    if program := third_party.installed("alertmanager"):
+        alerts = f"{HOST}:{ports.free('alerts')}"
+        port = int(alerts.rpartition(":")[2])
+        kept.append(third_party.alertmanager(program, settings, home / "alertmanager", port, logs, say()))
+        told = "" if has_receivers(settings) else "tells nobody yet: [alerts] in har.toml"
+        rows.append(Row("Alertmanager: alerts", kept[-1].address, told))
+        jobs["alerts"] = Job([alerts])
+    else:
+        rows.append(Row("Alertmanager", "not installed", "apt-get install prometheus-alertmanager"))
+    port = ports.free("prometheus")
+    jobs["prometheus"] = Job([f"{HOST}:{port}"])
+    program = third_party.installed("prometheus") or "prometheus"
+    kept.append(third_party.prometheus(program, home / "prometheus", port, jobs, logs, say(), alerts=alerts))
+    return kept, [Row("Prometheus: metrics", kept[-1].address), *rows]
 
 
 def _start_mlflow(settings: Settings, home: Path, database: str, ports: Ports) -> tuple[Child, str]:
@@ -227,7 +267,7 @@ def _pointer(root: Path, home: Path, api: str) -> Iterator[bool]:
 def _main() -> int:
     parser = argparse.ArgumentParser(description="Run the local stack.")
     parser.add_argument("--root", type=Path, help="the project's folder; by default this one or the nearest above")
-    parser.add_argument("--ports-from", type=int, help="the first of six ports, one per part")
+    parser.add_argument("--ports-from", type=int, help="the first of seven ports, one per part")
     for field in dataclasses.fields(Ports):
         parser.add_argument(f"--{field.name}-port", type=int, help=f"by default {field.default}", dest=field.name)
     options = vars(parser.parse_args())

@@ -131,12 +131,12 @@ OPERATIONS: tuple[Panel, ...] = (
         "Proxy and replicas",
         (
             Query(
-                f"sum by (code) (rate(haproxy_backend_http_responses_total{{{_BACKENDS}}}[1m]))",
+                'sum by (code) (rate(haproxy_frontend_http_responses_total{job="proxy",proxy="online"}[1m]))',
                 "{code}",
             ),
         ),
         unit="/s",
-        help="What clients got, answers of the proxy itself (no replica, queue full) included.",
+        help="What clients got, also from the proxy itself (no replica, no room); and what Prometheus did.",
         empty=_NO_PROXY,
     ),
     Panel(

@@ -23,8 +23,8 @@ def has_receivers(settings: Settings) -> bool:
 def configuration(settings: Settings, *, secrets: Path | None = None) -> str:
     """The text of `alertmanager.yml`; without a receiver, alerts are kept and shown, and nobody is told.
 
-    Alerts of severity `page` are repeated after four hours, the others after a day. While the proxy or a whole job is
-    down, alerts that only follow from it are not sent.
+    Alerts of severity `page` are repeated after four hours, the others after a day. While the service answers nobody,
+    alerts that only follow from that are not sent; nor are those of a slow burn during a fast one.
 
     Args:
         settings: the project's.
@@ -52,14 +52,12 @@ def configuration(settings: Settings, *, secrets: Path | None = None) -> str:
         },
         "inhibit_rules": [
             {
-                "source_matchers": ['alertname="TargetDown"', 'job="project"'],
-                "target_matchers": ['alertname="ExporterPartStale"'],
+                "source_matchers": ['alertname="OnlineDown"'],
+                "target_matchers": ['alertname=~"AvailabilityBurns.*|OnlineSaturated|ReplicaDown|ProxyDown"'],
             },
             {
                 "source_matchers": ['alertname=~"AvailabilityBurnsFast|LatencyBurnsFast"'],
-                "target_matchers": [
-                    'alertname=~"AvailabilityBurns|AvailabilityBurnsSlowly|LatencyBurns|LatencyBurnsSlowly"'
-                ],
+                "target_matchers": ['alertname=~"(Availability|Latency)Burns(Slowly)?"'],
                 "equal": ["objective"],
             },
         ],

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -150,11 +151,15 @@ def _colour(panel: Panel, value: float) -> dict[str, str]:
     return {} if level is None else {"color": _COLOURS[level]}
 
 
-def main() -> None:
-    """Write the files."""
+def main() -> int:
+    """Write the files; 1 in a project without containers, which has no place for them."""
+    if not COMPOSE.is_dir():
+        print(f"{COMPOSE} is not there: this project was made without containers.", file=sys.stderr)
+        return 1
     for path, text in written_files().items():
         print(write_atomically(path, text))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -139,6 +140,8 @@ class Fleet:
     def __init__(self, backend: Backend, slots: int, launch: Launch, say: Say) -> None:
         self.backend = backend
         self.members: list[Member] = []
+        self.restarts: Counter[str] = Counter()
+        """By tag: processes that were started because another one had ended by itself, or failed."""
         self._slots, self._launch, self._say = slots, launch, say
 
     def tick(self, tag: str, kind: Kind, count: int, in_flight: Callable[[Member], int]) -> None:
@@ -157,6 +160,7 @@ class Fleet:
         right = [member for member in self.members if tag and member.tag == tag and not member.leaving_since]
         for member in self.members:
             if (member not in right or member.is_hopeless) and not member.leaving_since:
+                self.restarts[member.tag] += member.is_hopeless
                 member.leave()
         right = [member for member in right if not member.leaving_since]
         wanted = [member for member in right if member.kind == kind]
@@ -199,6 +203,7 @@ class Fleet:
 
         def start() -> Child:
             member.starts += 1
+            self.restarts[tag] += member.starts > 1
             return self._launch(member)
 
         title = f"online service {tag.partition(':')[2] or tag} ({self.backend} {name})"

@@ -58,6 +58,11 @@ class Following:
         elif not self._automatic and not wanted.canary:
             self._turn_to_latest(wanted)
 
+    def latest(self) -> str:
+        """The tag that `latest` means; "": nothing is packaged, or it is being packaged right now."""
+        version = packaged(self._folder, self._name)
+        return f"{self._name}:{version}" if version else ""
+
     def kind(self, wanted: Wanted, fleet: Fleet) -> Kind:
         """What a backend's new replicas are started as; those of another kind are replaced."""
         role = wanted.role(fleet.backend)
@@ -67,17 +72,13 @@ class Following:
             return next((one.kind for one in fleet.members if one.tag == wanted.tag(fleet.backend)), "stable")
         return "stable"
 
-    def _latest(self) -> str:
-        version = packaged(self._folder, self._name)
-        return f"{self._name}:{version}" if version else ""
-
     def _is_gone(self, wanted: Wanted, fleets: Mapping[Backend, Fleet]) -> bool:
         """Whether the stable version is no longer in the store, and nothing runs of it."""
         runs = any(member.part.runs for member in fleets[wanted.backend].members)
         return not runs and not Store(self._folder).holds(wanted.stable)
 
     def _serve_first(self, wanted: Wanted) -> None:
-        latest = self._latest()
+        latest = self.latest()
         if not latest or latest == wanted.stable:
             return
         with self._place.changing() as change:
@@ -90,7 +91,7 @@ class Following:
             self._say(f"online service: {wanted.stable} is no longer there; {latest} serves in its place.")
 
     def _turn_to_latest(self, wanted: Wanted) -> None:
-        latest = self._latest()
+        latest = self.latest()
         if not latest or latest == wanted.followed:
             return
         if latest != wanted.stable:
@@ -105,7 +106,7 @@ class Following:
     def _replace(self, wanted: Wanted, fleet: Fleet, count: int) -> None:
         """Let the version that `latest` means take over once it is ready, or give it up."""
         self._since = self._since or time.monotonic()
-        latest = self._latest()
+        latest = self.latest()
         members = [member for member in fleet.members if member.tag == wanted.canary]
         waited_s = time.monotonic() - self._since
         failed = any(member.starts >= _MOST_STARTS for member in members if not member.part.ready)

@@ -88,7 +88,7 @@ class Keeper:
         self._watch = Watch(self._executor, say)
         self._busyness = Busyness(self._executor, say, most=serving.replicas_max)
         self._due: dict[str, float] = {}
-        self._noted: tuple[Replica, ...] | None = None
+        self._noted: tuple[int, tuple[Replica, ...]] | None = None
         self._targeted: list[tuple[str, Mapping[str, str]]] | None = None
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
@@ -105,7 +105,7 @@ class Keeper:
 
     def wanted(self) -> str:
         """What serves, or is about to; "": nothing is packaged yet."""
-        return self.place.wanted().stable
+        return self.place.wanted().stable or self._following.latest()
 
     def tick(self) -> None:
         """Make sure that the keeper's thread runs; it does all work."""
@@ -163,6 +163,7 @@ class Keeper:
             for member in self.members:
                 member.weigh()
         self._note(wanted)
+        self._end_mirror()
 
     def _look(self) -> tuple[list[Server], Stats]:
         """What the proxy knows; nothing while it does not run."""
@@ -198,6 +199,11 @@ class Keeper:
         if self._is_due("save", _SAVE_S) or changed:
             self._proxy.save()
 
+    def _end_mirror(self) -> None:
+        """Copies end with the lease, whoever has died."""
+        if self.place.mirrored().until < time.time():
+            self.place.mirror.unlink(missing_ok=True)
+
     def _note(self, wanted: Wanted) -> None:
         replicas = tuple(
             Replica(
@@ -213,9 +219,10 @@ class Keeper:
             )
             for member in self.members
         )
-        if self._is_due("note", _NOTE_S) or replicas != self._noted:
-            self.place.note(Running(self.address, os.getpid(), time.time(), replicas))
-            self._noted = replicas
+        if self._is_due("note", _NOTE_S) or (wanted.changes, replicas) != self._noted:
+            restarts = {tag: n for fleet in self._fleets.values() for tag, n in fleet.restarts.items()}
+            self.place.note(Running(self.address, os.getpid(), time.time(), wanted.changes, restarts, replicas))
+            self._noted = (wanted.changes, replicas)
         targets: list[tuple[str, Mapping[str, str]]] = [
             (f"127.0.0.1:{replica.port}", {"backend": replica.backend, "replica": replica.name})
             for replica in replicas

@@ -7,26 +7,26 @@ that starts meanwhile decides the same. Replicas are started and ended by the ke
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections import defaultdict
 from collections.abc import Mapping
 
 from har.errors import ReleaseError, ServerError
-from har.files import write_atomically
 from har.release import Counts, Role, Served
 from har.settings import Settings
 from infra.bentoml.store import Store
 from infra.serving.proxy import Backend, Split
-from infra.serving.state import Place, Replica, Wanted
+from infra.serving.state import Mirrored, Place, Replica, Wanted
 
 _START_TIMEOUT_S = 180.0
 _MOST_STARTS = 3
 """A canary whose process ended twice before it was ready does not start."""
 _POLL_S = 0.1
 _FORMER_MARGIN_S = 120.0
-SLOTS = 16
+MOST = 16
 """Replicas that a version can have."""
+SLOTS = 2 * MOST
+"""Of a backend in the proxy: while replicas are replaced, there are old and new ones."""
 _ROLES: tuple[Role, ...] = ("stable", "canary")
 
 
@@ -64,7 +64,8 @@ class Processes:
         """What it serves."""
         wanted, split = self.place.wanted(), self.place.split()
         share = split.share_at()
-        mirror = _mirror(self.place) if wanted.canary else 0.0
+        copies = self.place.mirrored()
+        mirror = copies.share if wanted.canary and copies.until > time.time() else 0.0
         return Served(
             stable=wanted.stable,
             canary=wanted.canary,
@@ -116,12 +117,11 @@ class Processes:
                 )
             until = time.time() + lease_s
             self._apply(Split(stable=wanted.backend, canary=wanted.beside, share=share, until=until, salt=wanted.salt))
-            content = {
-                "share": mirror,
-                "until": until,
-                "addresses": self._mirrored() if mirror else [],
-            }
-            write_atomically(self.place.mirror, json.dumps(content))
+            mirrored = self._mirrored() if mirror else ""
+            if mirrored:
+                self.place.copy(Mirrored(mirrored, mirror, until))
+            else:
+                self.place.mirror.unlink(missing_ok=True)
 
     def withdraw(self) -> None:
         """Let the stable version, or after a promotion the former one, serve everybody at once."""
@@ -162,14 +162,14 @@ class Processes:
             change.write(former=former if keep_former else "", former_until=until if keep_former else 0.0)
 
     def scale(self, replicas: int) -> None:
-        """How many replicas each version has from now on.
+        """How many replicas each version has from now on; 0: as har.toml says.
 
         Raises:
-            ReleaseError: fewer than one, or more than the proxy has slots for.
+            ReleaseError: fewer, or more than the proxy has slots for.
         """
-        if not 1 <= replicas <= SLOTS:
+        if not 0 <= replicas <= MOST:
             raise ReleaseError(
-                where="replicas", expected=f"1 to {SLOTS}", got=str(replicas), remedy="Choose another number."
+                where="replicas", expected=f"1 to {MOST}", got=str(replicas), remedy="Choose another number."
             )
         with self.place.changing() as change:
             change.write(replicas=replicas)
@@ -194,7 +194,7 @@ class Processes:
             risen = self._counted[role].add(wanted.tag(backend), now) if row else self._counted[role].total
             found[role] = Counts(
                 **risen,
-                starts=sum(replica.starts for replica in own),
+                starts=running.restarts.get(wanted.tag(backend), 0),
                 memory_mb=max((replica.memory_mb for replica in own), default=0.0),
                 in_flight=int(row.get("scur") or 0),
             )
@@ -210,9 +210,9 @@ class Processes:
                 where=tag, expected="a bento of this project's store", got="none", remedy="Package it: har package."
             )
 
-    def _mirrored(self) -> list[str]:
-        """Where the stable replicas reach those of the canary."""
-        return [replica.address for replica in self._ready("canary")]
+    def _mirrored(self) -> str:
+        """Where the stable replicas reach one of the canary; "": none is ready."""
+        return next((replica.address for replica in self._ready("canary")), "")
 
     def _ready(self, role: Role) -> list[Replica]:
         wanted = self.place.wanted()
@@ -259,7 +259,9 @@ class Processes:
                 problem = f"ended {_MOST_STARTS - 1} times before it was ready"
             elif time.monotonic() > give_up:
                 problem = f"was not ready within {_START_TIMEOUT_S:g} s"
-            elif len([replica for replica in own if replica.ready]) >= (wanted.replicas or self._usual_replicas):
+            elif running.changes == wanted.changes and sum(replica.ready for replica in own) >= (
+                wanted.replicas or self._usual_replicas
+            ):
                 return
             else:
                 time.sleep(_POLL_S)
@@ -294,11 +296,3 @@ class _Rising:
 
 def _backends(wanted: Wanted) -> dict[Role, Backend]:
     return {"stable": wanted.backend, **({"canary": wanted.beside} if wanted.canary else {})}
-
-
-def _mirror(place: Place) -> float:
-    try:
-        content = json.loads(place.mirror.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return 0.0
-    return float(content["share"]) if content["until"] > time.time() else 0.0

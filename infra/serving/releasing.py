@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from har.project import Project
-from har.release import Limits, Paired, Plan, Serving, State, Watch
+from har.release import Plan, Serving, State, Watch
 from har.settings import Settings
 from infra.local.third_party import installed
+from infra.observability.query import noted_address
 from infra.serving.processes import Processes
 
 if TYPE_CHECKING:
@@ -15,10 +16,17 @@ if TYPE_CHECKING:
 
 NO_PROXY = "HAProxy is not installed"
 NOT_KEPT = "the online service does not run here: neither make up nor make site"
+NO_MANIFESTS = "release.place is kubernetes, and this project has no infra/kubernetes"
 
 
 def place(settings: Settings) -> tuple[Serving | None, str]:
     """Where two versions can serve at the same time; None and the reason where they cannot."""
+    if settings.release.place == "kubernetes":
+        try:
+            from infra.kubernetes import serving
+        except ImportError:
+            return None, NO_MANIFESTS
+        return serving(settings), ""
     if installed("haproxy") is None:
         return None, NO_PROXY
     return Processes(settings), ""
@@ -27,14 +35,15 @@ def place(settings: Settings) -> tuple[Serving | None, str]:
 def surroundings(project: Project) -> Surroundings:
     """What a release of this project needs: its processes behind HAProxy."""
     from har.jobs.release import Surroundings
-    from har.jobs.release_watch import LiveWatch
+    from har.jobs.release_watch import LiveWatch, limits_of, reader_of
     from infra.bentoml.bentos import ProjectBentos
 
     serving, lacks = place(project.settings)
 
     def watch(state: State, plan: Plan) -> Watch:
         assert serving is not None  # noqa: S101  nothing is released without a place
-        return LiveWatch(serving, Limits.of(project.settings), plan, lambda state, step: (Paired(), {}))
+        limits, reader = limits_of(project, state), reader_of(project, state)
+        return LiveWatch(serving, limits, plan, reader, prometheus=noted_address(project.settings))
 
     return Surroundings(
         bentos=ProjectBentos.of(project.settings),
@@ -42,7 +51,7 @@ def surroundings(project: Project) -> Surroundings:
         watch=watch,
         smoke=lambda address, version: smoke_of(project, address, version),
         lacks=lacks,
-        refuses="" if serving is None or Processes(project.settings).is_kept else NOT_KEPT,
+        refuses=NOT_KEPT if isinstance(serving, Processes) and not serving.is_kept else "",
     )
 
 

@@ -12,8 +12,8 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,6 +47,7 @@ class Wanted:
         replicas: of each version; 0: as `serving.replicas` says.
         former_until: when the former version ends if nobody ends it before, in seconds since 1970.
         followed: the tag that `latest` meant when it was followed last.
+        changes: how often it was written.
     """
 
     stable: str = ""
@@ -57,6 +58,7 @@ class Wanted:
     replicas: int = 0
     former_until: float = 0.0
     followed: str = ""
+    changes: int = 0
 
     @property
     def beside(self) -> Backend:
@@ -104,8 +106,8 @@ class Replica:
 
     @property
     def ready(self) -> bool:
-        """Whether it can answer."""
-        return self.condition in ("ready", "leaving")
+        """Whether it gets requests."""
+        return self.condition == "ready"
 
     @property
     def address(self) -> str:
@@ -121,18 +123,37 @@ class Running:
         address: of the proxy.
         keeper: process id of the keeper; 0: none has run yet.
         at: when it was written, in seconds since 1970.
+        changes: of the `Wanted` that the keeper has seen.
+        restarts: how often replicas of each tag were started again since the keeper began.
         replicas: of all versions.
     """
 
     address: str = ""
     keeper: int = 0
     at: float = 0.0
+    changes: int = 0
+    restarts: Mapping[str, int] = field(default_factory=dict)
     replicas: tuple[Replica, ...] = ()
 
     @property
     def is_kept(self) -> bool:
         """Whether a keeper looks after it at this moment."""
         return time.time() - self.at < _STALE_S and _runs(self.keeper)
+
+
+@dataclass(frozen=True)
+class Mirrored:
+    """Where the stable replicas send copies of requests; `mirror.json`, which `bentos.online` reads.
+
+    Attributes:
+        address: of a replica of the canary.
+        share: of the requests, 0 to 1.
+        until: when the keeper ends it unless it is renewed, in seconds since 1970.
+    """
+
+    address: str = ""
+    share: float = 0.0
+    until: float = 0.0
 
 
 class Place:
@@ -183,6 +204,10 @@ class Place:
         """Which share of the requests the stable replicas copy to the canary, and where to."""
         return self.folder / "mirror.json"
 
+    def mirrored(self) -> Mirrored:
+        """Where copies of requests go."""
+        return Mirrored(**_known(Mirrored, _read(self.mirror)))
+
     def split(self) -> Split:
         """The rule in force."""
         return Split.read(self.map)
@@ -212,6 +237,10 @@ class Place:
         with locked(self.store / "serving.lock", timeout_s=_BUSY_S, busy=busy):
             yield Change(self._wanted, self.wanted())
 
+    def copy(self, mirrored: Mirrored) -> None:
+        """Let copies of requests go to a replica."""
+        write_atomically(self.mirror, json.dumps(dataclasses.asdict(mirrored)))
+
     def note(self, running: Running) -> None:
         """Write what runs; for the keeper."""
         write_atomically(self._running, json.dumps(dataclasses.asdict(running), indent=1) + "\n")
@@ -226,7 +255,7 @@ class Change:
 
     def write(self, **changes: Any) -> Wanted:
         """Write it with other values."""
-        self.wanted = dataclasses.replace(self.wanted, **changes)
+        self.wanted = dataclasses.replace(self.wanted, **changes, changes=self.wanted.changes + 1)
         write_atomically(self.path, json.dumps(dataclasses.asdict(self.wanted), indent=1) + "\n")
         return self.wanted
 

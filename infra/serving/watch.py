@@ -41,7 +41,7 @@ class Watch:
             self._eject(fleet, up, stats, now)
             for member in fleet.members:
                 self._readmit(member, now)
-                self._replace_hung(member, now, is_up=(member.backend, member.name) in up)
+                self._replace_hung(fleet, member, now, is_up=(member.backend, member.name) in up)
 
     def _eject(self, fleet: Fleet, up: set[tuple[str, str]], stats: Stats, now: float) -> None:
         members = {member.name: member for member in fleet.members}
@@ -73,7 +73,7 @@ class Watch:
             else:
                 self._say(f"{member.part.name} does not answer yet; it is asked again in {member.eject():g} s.")
 
-    def _replace_hung(self, member: Member, now: float, *, is_up: bool) -> None:
+    def _replace_hung(self, fleet: Fleet, member: Member, now: float, *, is_up: bool) -> None:
         key = (member.backend, member.name)
         if not member.ready or is_up:
             self._down_since.pop(key, None)
@@ -81,6 +81,7 @@ class Watch:
             del self._down_since[key]
             self._say(f"{member.part.name} did not answer {READY} for {_HUNG_S:g} s; it is replaced.")
             member.leave()
+            fleet.restarts[member.tag] += 1
 
 
 def count_of(row: Mapping[str, str]) -> Count:

@@ -55,6 +55,9 @@ _OF_RECORDS = (
 )
 """Attributes of a record, as `extra` sets them, that become keys."""
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_SAID_LEVEL = re.compile(r"\[?(?:level=)?(debug|notice|warn|alert|emerg|error|critical)", re.IGNORECASE)
+_LEVELS = {"debug": "DEBUG", "notice": "INFO", "warn": "WARNING", "error": "ERROR"}
+"""Of printed lines that begin with a level, as those of HAProxy do; other words of the pattern mean CRITICAL."""
 _PSEUDONYM_CHARACTERS = 12
 _LEAST_KEY_BYTES = 16
 
@@ -200,7 +203,9 @@ class Lines(io.TextIOBase):
         text = _COLOURS.sub("", text).rstrip().rpartition("\r")[2]
         if not text or (text.startswith("{") and text.endswith("}") and _is_line(text)):
             return text
-        return line(text, logger=self._logger)
+        said = _SAID_LEVEL.match(text)
+        level = _LEVELS.get(said[1].lower(), "CRITICAL") if said else "INFO"
+        return line(text, logger=self._logger, level=level)
 
     def fileno(self) -> int:
         """Of the stream, which processes that are started inherit."""

@@ -12,13 +12,16 @@ from har_cli import (
     drift,
     importing,
     labels,
+    logs,
     models,
     predictions,
     project,
     recordings,
     release,
+    serving,
     tls,
     tokens,
+    top,
 )
 
 app = typer.Typer(
@@ -40,8 +43,11 @@ app.command("models")(models.list_models)
 app.command()(models.promote)
 app.command()(models.rollback)
 app.add_typer(release.app, name="release")
+app.command()(serving.scale)
 app.command()(models.reproduce)
 app.command()(project.status)
+app.command()(top.top)
+app.command()(logs.logs)
 app.command()(project.check)
 app.command()(project.up)
 app.add_typer(tokens.app, name="tokens")

@@ -96,19 +96,20 @@ def check(
 
 def up(
     ports_from: Annotated[
-        int | None, typer.Option(help="The first of six ports, one per part: for a second stack on this machine.")
+        int | None, typer.Option(help="The first of seven ports, one per part: for a second stack on this machine.")
     ] = None,
     prefect_port: Annotated[int | None, typer.Option(show_default="4200")] = None,
     mlflow_port: Annotated[int | None, typer.Option(show_default="5000")] = None,
     online_port: Annotated[int | None, typer.Option(show_default="3000")] = None,
     batch_port: Annotated[int | None, typer.Option(show_default="3001")] = None,
-    proxy_port: Annotated[int | None, typer.Option(show_default="3080")] = None,
     prometheus_port: Annotated[int | None, typer.Option(show_default="9090")] = None,
+    alerts_port: Annotated[int | None, typer.Option(show_default="9093")] = None,
+    metrics_port: Annotated[int | None, typer.Option(show_default="9101")] = None,
 ) -> None:
     """Start all parts on this machine: schedules, worker, pages, both services, and installed helpers. Ctrl-C stops.
 
     The parts are Prefect's server and worker with the deployments, MLflow's page, the online and the batch service,
-    and HAProxy and Prometheus where they are installed.
+    and HAProxy, Prometheus and Alertmanager where they are installed.
     """
     from infra.local.ports import Ports
     from infra.local.stack import run_stack
@@ -119,7 +120,8 @@ def up(
         mlflow=mlflow_port,
         online=online_port,
         batch=batch_port,
-        proxy=proxy_port,
         prometheus=prometheus_port,
+        alerts=alerts_port,
+        metrics=metrics_port,
     )
     raise typer.Exit(run_stack(load_settings().root, ports))

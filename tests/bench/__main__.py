@@ -34,7 +34,7 @@ from har.monitoring import Profiler
 from har.settings import Settings, load_settings
 from har.training import FitOptions, Fitted, Signal, export, fit
 from har.windows import cut
-from tests.bench import _load, _online, _soak, _torch_loop
+from tests.bench import _load, _online, _replicas, _soak, _torch_loop
 from tests.bench._lake import generate
 from tests.bench._project import LENGTH, with_length
 
@@ -49,7 +49,9 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=10_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--online-rounds", type=int, default=9)
-    parser.add_argument("--only", choices=("scoring", "online"), help="measure these and keep the file's other figures")
+    parser.add_argument(
+        "--only", choices=("scoring", "online", "replicas"), help="measure these and keep the file's other figures"
+    )
     parser.add_argument("--soak", type=int, nargs="?", const=200_000, metavar="REQUESTS", help="200,000 by default")
     parser.add_argument("--score-only", nargs=2, metavar=("FOLDER", "MODEL"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -64,10 +66,12 @@ def main() -> None:
             sys.exit(_soak_test(Path(folder), arguments.soak))
         if arguments.only is not None and path.exists():
             figures = json.loads(path.read_text())
-        if arguments.only != "online":
+        if arguments.only in (None, "scoring"):
             figures |= _measure(settings, Path(folder), arguments.samples, arguments.rounds)
-        if arguments.only != "scoring":
+        if arguments.only in (None, "online"):
             figures |= _measure_online(Path(folder) / "online", arguments.online_rounds)
+        if arguments.only in (None, "replicas"):
+            figures |= _measure_replicas(Path(folder) / "replicas")
     write_atomically(path, json.dumps(figures, indent=1))
     _print(figures)
     console.print(f"The same figures: {path}")
@@ -79,6 +83,14 @@ def _measure_online(folder: Path, rounds: int) -> dict[str, Any]:
         return {}
     folder.mkdir()
     return _online.measure(folder, rounds=rounds, console=console)
+
+
+def _measure_replicas(folder: Path) -> dict[str, Any]:
+    if not _load.available():
+        console.print(_load.MISSING)
+        return {}
+    folder.mkdir()
+    return _replicas.measure(folder, console=console)
 
 
 def _soak_test(folder: Path, requests: int) -> int:

@@ -28,8 +28,8 @@ pytestmark = pytest.mark.stack
 ROOT = Path(__file__).parents[2]
 
 
-THIRD_PARTY = ("haproxy", "prometheus")
-PARTS = ("prefect", "mlflow", "online", "batch", "proxy", "prometheus")
+THIRD_PARTY = {"prometheus": "prometheus", "alerts": "alertmanager", "metrics": "prometheus"}
+PARTS = ("prefect", "mlflow", "online", "batch", "prometheus", "alerts", "metrics")
 
 
 @contextmanager
@@ -65,11 +65,10 @@ def test_sigterm_while_it_starts_ends_everything_with_status_0(project: Path, al
     assert all_gone(parts, within_s=1)
 
 
-@pytest.mark.parametrize("which", ["prefect", "mlflow", "online", "prometheus"])
+@pytest.mark.parametrize("which", ["prefect", "mlflow", "online", "prometheus", "alerts", "metrics"])
 def test_a_taken_port_is_named_with_the_options_that_choose_others(which: str, project: Path) -> None:
-    program = {"proxy": "haproxy"}.get(which, which)
-    if program in THIRD_PARTY and not third_party.installed(program):
-        pytest.skip(f"needs {program} (apt-get install {program})")
+    if which in THIRD_PARTY and not third_party.installed(THIRD_PARTY[which]):
+        pytest.skip(f"needs {THIRD_PARTY[which]}")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -95,7 +94,7 @@ def test_a_second_stack_cannot_hold_the_port_of_a_first_that_serves_nothing_yet(
 def test_ports_follow_one_option_and_single_ones_win() -> None:
     assert Ports.chosen(None) == Ports()
     chosen = Ports.chosen(5200, online=3000, mlflow=None)
-    assert dataclasses.astuple(chosen) == (5200, 5201, 3000, 5203, 5204, 5205)
+    assert dataclasses.astuple(chosen) == (5200, 5201, 3000, 5203, 5204, 5205, 5206)
     with pytest.raises(ServerError, match="the same one for online and batch"):
         Ports.chosen(None, batch=3000)
     with pytest.raises(ServerError, match="from 1 to 65535"):

@@ -28,18 +28,29 @@ from monitoring_support import (
 )
 from outcome_support import make_outcome
 from page_support import Chart, Page
+from story_support import BEGAN, answers, figures, promoted, rolled_back
 from tests_support import HAR_TOML
 
 from har.evaluation import Latency, Outcome, evaluate
 from har.monitoring.drift import FeatureScore, SliceScore
 from har.monitoring.profiles import QualityAlarm
-from har.pages import render_activity, render_day, render_index, render_loop, render_report, write_index
+from har.pages import (
+    render_activity,
+    render_board,
+    render_day,
+    render_index,
+    render_loop,
+    render_release,
+    render_report,
+    write_index,
+)
 from har.settings import Settings, load_settings
 
 EVIL = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
 SVG = "{http://www.w3.org/2000/svg}"
 RETRAIN = decision(FIRST, "retrain", reasons=["446 windows have labels."], event="har.drift.confirmed", outcome="won")
-LINK = re.compile(r"(\.\./)?((drift|activity)/)?(\d{4}-\d\d-\d\d|index|evaluation|loop|model-\d+)\.(html|json)|#.*")
+_PAGE = r"\d{4}-\d\d-\d\d|index|evaluation|loop|operations|model|model-\d+|v\d+-\d+"
+LINK = re.compile(rf"(\.\./)?((drift|activity|releases)/)?({_PAGE})\.(html|json)|#.*")
 
 
 def settings_in(folder: Path) -> Settings:
@@ -58,8 +69,11 @@ def activity(folder: Path, *names: str, subject: str = "s01") -> str:
     return render_activity(summary, settings_in(folder), FIRST, predictions)
 
 
+DEEPER = ("drift/index.html", "drift/2026-01-05.html", "releases/v3-1767600000000.html")
+
+
 def index(folder: Path) -> str:
-    for name in ("model-2.html", "evaluation.html", "loop.html", "drift/index.html", "drift/2026-01-05.html"):
+    for name in ("model-2.html", "evaluation.html", "loop.html", "operations.html", "model.html", *DEEPER):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).touch()
     (folder / "drift" / "2026-01-05.json").write_text('{"verdict": "No drift."}')
@@ -87,6 +101,17 @@ PAGES: dict[str, Callable[[Path], str]] = {
     "activity": lambda folder: activity(folder, "PEN", "ROW", "uncertain"),
     "no activity": lambda folder: activity(folder),
     "all pages": index,
+    "good release": lambda _: render_release(promoted(), title="house"),
+    "bad release": lambda _: render_release(rolled_back(), answers(), title="house"),
+    "begun release": lambda _: render_release(promoted()[:1], title="house"),
+    "operations": lambda _: render_board(
+        figures(),
+        title="house: operations",
+        at=dt.datetime.fromtimestamp(BEGAN + 1800, dt.UTC),
+        span_s=1800,
+        state="v2 serves.",
+        other=("model.html", "Model and data"),
+    ),
 }
 
 

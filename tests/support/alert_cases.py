@@ -41,8 +41,13 @@ def _silent(why: str, at: str, series: Mapping[str, str], step: str = "15s") -> 
 
 
 def _proxy(good: str, bad: str) -> dict[str, str]:
-    name = 'haproxy_backend_http_responses_total{job="proxy",proxy="blue",code="%s"}'
-    return {name % "2xx": good, name % "5xx": bad}
+    labels = '{job="proxy",proxy="%s",code="%s"}'
+    return {
+        "haproxy_backend_http_responses_total" + labels % ("blue", "2xx"): good,
+        # Also what the proxy refuses itself; and what it answers to Prometheus.
+        "haproxy_frontend_http_responses_total" + labels % ("online", "5xx"): bad,
+        "haproxy_frontend_http_responses_total" + labels % ("online", "2xx"): "0+100000x500",
+    }
 
 
 def _service(good: str, bad: str = "") -> dict[str, str]:

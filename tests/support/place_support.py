@@ -25,10 +25,11 @@ from serving_support import write_settings
 from har.errors import ServerError
 from har.settings import Settings, load_settings
 from infra.local.child import Child, descendants
+from infra.local.server import bound
+from infra.local.third_party import installed
 from infra.serving.fleet import Launch, Member
 from infra.serving.keeper import Keeper
 from infra.serving.processes import Processes
-from infra.serving.proxy.process import installed, listening
 from infra.serving.state import Place
 
 NAME = "test-project-online"
@@ -174,7 +175,7 @@ def launch(orders: Path, logs: Path) -> Launch:
 @contextmanager
 def kept(root: Path, *, first: str = "v1", automatic: bool = True, **serving: Any) -> Iterator[Trial]:
     """A place with a first version, whose replicas are ready."""
-    program = installed()
+    program = installed("haproxy")
     if program is None:
         pytest.skip("needs HAProxy (apt-get install haproxy)")
     settings = write_settings(root, **serving)
@@ -187,7 +188,7 @@ def kept(root: Path, *, first: str = "v1", automatic: bool = True, **serving: An
     if first:
         add_bento(settings, first)
     said: list[str] = []
-    with listening(0) as door:
+    with bound(0) as door:
         keeper = Keeper(settings, program, door, root / "logs", said.append, launch(orders, root / "logs"))
         trial = Trial(settings, keeper, Processes(settings), orders, said)
         try:
@@ -208,6 +209,8 @@ class Load:
         self.answers: Counter[tuple[str, int]] = Counter()
         self.by_subject: dict[str, set[str]] = {}
         self.lost: Counter[str] = Counter()
+        self.clients_wanted = clients
+        """Clients above this number pause."""
         self.by_replica: Counter[tuple[str, int]] = Counter()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
@@ -238,6 +241,9 @@ class Load:
         count = number
         while not self._ending.is_set():
             count += 1
+            if number >= self.clients_wanted:
+                await asyncio.sleep(0.1)
+                continue
             try:
                 connection = connection or await asyncio.open_connection("127.0.0.1", self.port)
                 if not await self._ask(*connection, f"S{count % self.subjects:02d}"):

@@ -40,10 +40,10 @@ def environment(root: Path) -> dict[str, str]:
 
 
 def free_ports() -> int:
-    """The first of six ports in a row that are free."""
-    for first in range(21_000, 29_000, 6):
+    """The first of seven ports in a row that are free."""
+    for first in range(21_000, 29_000, 7):
         try:
-            for port in range(first, first + 6):
+            for port in range(first, first + 7):
                 with socket.socket() as tried:
                     tried.bind(("127.0.0.1", port))
         except OSError:

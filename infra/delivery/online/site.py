@@ -2,7 +2,8 @@
 
     python -m infra.delivery.online.site [FOLDER] [--port 3000]
 
-For a machine that serves and does nothing else. The service is started again when it ends, and replaced without a gap.
+For a machine that serves and does nothing else. The service is started again when it ends, and replaced without a gap;
+where HAProxy is installed, its replicas run behind it.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from har.settings import load_settings
 from infra.delivery._step import run_step
 from infra.delivery.online.release import say
 from infra.local.part import tell_once
-from infra.local.ports import Ports, held
+from infra.local.ports import Ports
 from infra.local.server import sigterm_ends_blocks
-from infra.local.services import service
+from infra.serving.online import online
 
 _POLL_S = 0.2
 
@@ -32,8 +33,8 @@ def run_site(folder: Path | None, port: int) -> int:
     settings = load_settings(folder)
     try:
         with sigterm_ends_blocks(), ExitStack() as stack:
-            chosen = stack.enter_context(held("online", Ports(online=port)))
-            part = service("online", settings, chosen, settings.path("bentoml") / "logs", tell_once(say))
+            logs = settings.path("bentoml") / "logs"
+            part = online(settings, Ports(online=port), logs, tell_once(say), stack)
             stack.callback(part.stop)
             say(f"The online service of {settings.root}: {part.address}")
             while True:

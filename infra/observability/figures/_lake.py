@@ -106,14 +106,15 @@ def unscored(lake: Lake) -> dict[Partition, float]:
     wanted = {part for part, content in lake.contents().items() if scored.get(part) != content}
     if not wanted:
         return {}
-    ingested: Mapping[Partition, dt.datetime] = {
+    written = lake.recordings.written_at()
+    ingested: Mapping[Partition, dt.datetime | None] = {
         (date, subject): when
         for date, subject, when in lake.recordings.read(columns=["date", "subject", "ingested_at"])
         .group_by("date", "subject")
         .agg(pl.col("ingested_at").min())
         .iter_rows()
     }
-    return {part: ingested[part].timestamp() for part in wanted}
+    return {part: when.timestamp() if (when := ingested[part]) else written[part] for part in wanted}
 
 
 def _dates(partitions: Mapping[Partition, float]) -> set[dt.date]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
-from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
+from har.release import Releases, State
 from har.settings import Settings
 from infra.observability.figures._metric import Gauge, gauge
 from infra.serving.state import Condition, Place, Replica
@@ -33,31 +32,31 @@ _STEPS = ("running", "held", "paused")
 def release(settings: Settings) -> list[Gauge]:
     """The state of the present or last release, and the replicas."""
     place = Place(settings)
-    state = _read(place.store / "release.json")
-    now = _state(state)
+    state = Releases(place.store).state()
+    now = _word(state)
     split = place.split()
-    in_step = now in _STEPS
-    share = split.share_at() if place.map.exists() else float(state.get("share") or 0.0) * (now in IN_PROGRESS)
+    step = state if now in _STEPS else None
+    share = split.share_at() if place.map.exists() else state.share if state and now in IN_PROGRESS else 0.0
     rows = [
-        ("release_version", "The version that is or was released last", state.get("version")),
+        ("release_version", "The version that is or was released last", state.version if state else None),
         ("release_share", "Share of the subjects whom the new version serves", share),
-        ("release_step", "Number of the release's step, from 0", state.get("step") if in_step else None),
-        ("release_step_began_timestamp_seconds", "When this step began", state.get("step_began") if in_step else None),
+        ("release_step", "Number of the release's step, from 0", step.step if step else None),
+        ("release_step_began_timestamp_seconds", "When this step began", step.step_began if step else None),
         (
             "release_held_since_timestamp_seconds",
             "Since when the step could have ended, if evidence were not missing",
-            state.get("hold_since") if in_step else None,
+            step.hold_since if step else None,
         ),
         (
             "release_lease_timestamp_seconds",
             "Until when the new version serves its share without being renewed",
-            split.until if in_step and split.until else None,
+            split.until if step and split.until else None,
         ),
-        ("release_ended_timestamp_seconds", "When the last release ended", state.get("ended")),
+        ("release_ended_timestamp_seconds", "When the last release ended", state.ended if state else None),
         (
             "release_trouble",
             "1: the release cannot be watched as it should be",
-            int(bool(state.get("trouble")) and now in IN_PROGRESS),
+            float(bool(state and state.trouble and now in IN_PROGRESS)),
         ),
     ]
     states = {name: float(name == now) for name in STATES}
@@ -92,24 +91,14 @@ def _count(replicas: tuple[Replica, ...]) -> dict[tuple[str, ...], float]:
     return {(role, condition): counted[role, condition] for role in roles for condition in get_args(Condition)}
 
 
-def _state(state: dict[str, Any]) -> str:
-    if not state:
+def _word(state: State | None) -> str:
+    """One of `STATES`."""
+    if state is None:
         return "none"
-    phase = state.get("phase")
-    if phase == "ended":
-        outcome = str(state.get("outcome") or "aborted")
-        return outcome if outcome in STATES else "aborted"
-    if state.get("paused_by"):
+    if state.phase == "ended":
+        return state.outcome or "aborted"
+    if state.paused_by:
         return "paused"
-    if phase == "step":
-        return "held" if state.get("hold_since") else "running"
-    return str(phase) if phase in STATES else "running"
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """A file of the release; empty before the first. Its writers replace it as a whole."""
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    return content
+    if state.phase == "step":
+        return "held" if state.hold_since else "running"
+    return state.phase

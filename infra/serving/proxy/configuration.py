@@ -22,10 +22,8 @@ METRICS = "/proxy/metrics"
 HEALTH = "/proxy/healthz"
 """Answers 200 while the proxy runs, whether or not a replica does."""
 BUFFER_BYTES = 65_536
-"""A body that does not fit is passed on before all of it has come, so that no subject is seen in it."""
+"""A body that does not fit is passed on before all of it has come: a subject is seen in its first part only."""
 
-_HEADERS_BYTES = 9 * 1024
-"""Room in the buffer for a request's line and headers, and for those that are added."""
 _LEAST_ANSWER_S = 5.0
 _ID = "[A-Za-z0-9._-]{1,64}"
 if f"^{_ID}$" != REQUEST_ID:  # the service and the lake take exactly these
@@ -122,7 +120,8 @@ _ERRORS = (
 
 def _global(options: Options) -> str:
     return f"""global
-    log stdout format raw local0 info
+    # Sentences, such as that a replica is down; requests are logged as JSON, by the frontend.
+    log stderr format raw local0 notice
     stats socket {quoted(options.socket)} mode {options.socket_mode} level admin
     stats timeout 30s
     server-state-file {STATE}
@@ -165,7 +164,9 @@ def _defaults(options: Options) -> str:
 
 
 _LOG = (
-    '{"time":"%[var(txn.time)]","level":"INFO","logger":"proxy","request":"%[var(txn.request_id)]",'
+    # The keys of har.logs, and the request's id under the name that it has there.
+    '{"time":"%[var(txn.time)]","level":"INFO","logger":"proxy",'
+    '"message":"%HM %[var(txn.path),json(utf8s)] %ST","service":"proxy","request_id":"%[var(txn.request_id)]",'
     '"method":"%HM","path":"%[var(txn.path),json(utf8s)]","status":%ST,"backend":"%b","server":"%s",'
     '"ms":%Ta,"wait_ms":%Tw,"connect_ms":%Tc,"answer_ms":%Tr,"retries":%rc,"bytes":%B,"ended":"%ts"}'
 )
@@ -178,12 +179,12 @@ def _frontend(options: Options) -> str:
         f"http-request return {_BUSY} if {{ var(txn.to) -m str {name} }} {{ queue({name}) ge {options.concurrency} }}"
         for name in BACKENDS
     ]
-    # A body is waited for only where its subject is needed and where it fits.
-    body_bytes = BUFFER_BYTES - _HEADERS_BYTES
     lines = [
         *binds,
         f"monitor-uri {HEALTH}",
         *options.connections,
+        "no log",
+        "log stdout format raw local0 info",
         "unique-id-format %[uuid()]",
         f"log-format '{_LOG}'",
         "http-request set-var(txn.time) date,utime(%Y-%m-%dT%H:%M:%SZ)",
@@ -193,6 +194,8 @@ def _frontend(options: Options) -> str:
         "# An answer of the proxy's own has the request's id, too.",
         "http-after-response set-header X-Request-ID %[var(txn.request_id)]"
         " if { var(txn.request_id) -m found } !{ res.hdr(x-request-id) -m found }",
+        f"http-request set-log-level silent if {{ path {METRICS} }}",
+        f"http-request set-query no-maint if {{ path {METRICS} }}",  # the empty slots
         f"http-request use-service prometheus-exporter if {{ path {METRICS} }} {{ src 127.0.0.0/8 }}",
         *outside,
         *options.frontend,
@@ -202,11 +205,10 @@ def _frontend(options: Options) -> str:
         "acl predicts path /predict /predict/raw",
         "acl named req.hdr(x-subject) -m found",
         "acl asked url_param(subject) -m found",
-        f"acl fits req.hdr_val(content-length) le {body_bytes}",
-        f"http-request wait-for-body time {_ms(options.timeout_s)} if METH_POST {{ path /predict }} fits !named",
+        f"http-request wait-for-body time {_ms(options.timeout_s)} if METH_POST {{ path /predict }} !named",
         "http-request set-var(txn.key) req.hdr(x-subject) if predicts named",
         "http-request set-var(txn.key) url_param(subject),url_dec(1) if predicts asked !named { path /predict/raw }",
-        "http-request set-var(txn.key) req.body,json_query('$.subject') if { path /predict } fits !named",
+        "http-request set-var(txn.key) req.body,json_query('$.subject') if { path /predict } !named",
         *([_ESCAPED] if options.lua else []),
         "http-request set-var(txn.port) src_port",
         "http-request set-var(txn.key) src,concat(:,txn.port) unless { var(txn.key) -m len gt 0 }",
@@ -222,7 +224,7 @@ def _frontend(options: Options) -> str:
         "acl drawn var(txn.bucket),sub(txn.share) -m int lt 0",
         "http-request set-var(txn.to) var(txn.stable)",
         "http-request set-var(txn.to) var(txn.former) if { var(txn.stable),nbsrv lt 1 } { var(txn.former),nbsrv gt 0 }",
-        "# The answers' labels are the stable version's business, and so is all else that is no prediction.",
+        "# All that is no prediction, such as feedback, is the stable version's business.",
         "http-request set-var(txn.to) var(txn.canary) if predicts held drawn { var(txn.canary),nbsrv gt 0 }",
         *full,
         "# What was begun twice would be written twice: only a prediction may be sent again.",
@@ -237,7 +239,7 @@ def _frontend(options: Options) -> str:
 
 _ESCAPED = (
     r"http-request set-var(txn.key) req.body,lua.subject_of"
-    r" if { path /predict } fits !named { req.body -m sub '\u' }"
+    r" if { path /predict } !named { req.body -m sub '\u' }"
 )
 _NO_METRICS = refusal(
     404,

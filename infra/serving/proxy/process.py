@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import socket
 import subprocess
 from collections.abc import Sequence
@@ -18,38 +17,12 @@ from infra.serving.proxy.configuration import DECODE, DECODER, HEALTH, STATE, Op
 from infra.serving.proxy.socket import Runtime
 
 _PAUSES_S = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
-_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
-"""Debian keeps haproxy in a folder that is not on everybody's PATH."""
-
-
-def installed() -> str | None:
-    """The path of HAProxy; None if it is not installed."""
-    return shutil.which("haproxy", path=_PATH)
 
 
 def has_lua(program: str) -> bool:
     """Whether this HAProxy can run the decoder of escapes."""
     said = subprocess.run([program, "-vv"], capture_output=True, text=True, check=False).stdout
     return "+LUA" in said.split()
-
-
-def listening(port: int) -> socket.socket:
-    """The socket that clients connect to.
-
-    Whoever supervises the proxy holds it, so that connections wait while the proxy is started again.
-
-    Raises:
-        OSError: the port is in use.
-    """
-    door = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        door.bind(("127.0.0.1", port))
-        door.listen(1024)
-    except OSError:
-        door.close()
-        raise
-    return door
 
 
 class Proxy:

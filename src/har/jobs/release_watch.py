@@ -1,59 +1,70 @@
 """The evidence about a release that runs: the proxy's counts and the replicas' metrics, the prediction log, Prometheus.
 
-The guard reads counts and metrics itself, about twice a second; the judge reads the prediction log and Prometheus, too.
+The guard reads counts and metrics itself, about twice a second; the judge also reads the prediction log, and asks
+Prometheus whether it sees the new version's replicas: while it does not, nobody is warned of what happens, and nothing
+passes.
 """
 
 from __future__ import annotations
 
+import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import Any
 
+from har.errors import UnknownVersionError, reason
+from har.project import Project
 from har.release import (
     SHADOW,
     Check,
     Counts,
     Judged,
     Limits,
-    Measured,
-    Paired,
+    PairedReader,
     Plan,
     Role,
     Serving,
-    Side,
+    Spans,
     State,
     Step,
     StepEvidence,
-    hard_limits,
     judge,
 )
 
 _TIMEOUT_S = 0.8
 """Of one look at a replica's metrics."""
-_RECENT_S = 10.0
-"""Besides the whole step, its last seconds are held to the limits: a fault that begins late shows there first."""
+_PROMETHEUS_S = 3.0
 _NOT_READY_S = 5.0
 """A version none of whose replicas is ready for this long is taken back."""
 
-Pages = Callable[[Sequence[str]], "list[str] | None"]
-Silent = Mapping[str, str]
+_UP = 'up{job="online"}'
+Seen = Callable[[str], "set[str]"]
+"""The addresses `host:port` of the online service's replicas that the Prometheus at an address reads."""
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """What was counted at a moment.
+def limits_of(project: Project, state: State) -> Limits:
+    """The project's limits, with what the evaluation lets expect of the two versions' agreement."""
+    try:
+        figures = [project.registry.version(number).metrics.get("accuracy") for number in (state.version, state.former)]
+    except UnknownVersionError:
+        figures = []
+    known = [1 - figure for figure in figures if figure is not None]
+    return Limits.of(project.settings, disagreement=min(1.0, sum(known)) if len(known) == 2 else None)
 
-    Attributes:
-        at: on the monotonic clock.
-        counts: by role.
-        measured: by role; a role without an entry did not answer.
-    """
 
-    at: float
-    counts: Mapping[Role, Counts]
-    measured: Mapping[Role, Measured]
+def reader_of(project: Project, state: State) -> PairedReader:
+    """Reads what both versions of a release said about the same windows."""
+    settings = project.settings
+    return PairedReader(
+        journal=settings.path("journal"),
+        activities=tuple(settings.activities.all),
+        new=state.version,
+        former=state.former,
+        since_us=int(state.began * 1e6),
+        lake=project.lake,
+    )
 
 
 @dataclass
@@ -62,80 +73,71 @@ class LiveWatch:
 
     Attributes:
         serving: the place.
-        limits_of: the release.
-        plan: its steps.
-        paired: windows that both versions answered since the release began, and what did not answer.
+        limited: what the new version must hold.
+        plan: the release's steps.
+        reader: of the prediction log.
+        prometheus: its address; "": none is known, and the guard's own counts are all there is.
+        seen: asks it.
     """
 
     serving: Serving
-    limits_of: Limits
+    limited: Limits
     plan: Plan
-    paired: Callable[[State, Step], tuple[Paired, Silent]]
-    _first: Snapshot | None = None
-    _begin: Snapshot | None = None
-    _recent: deque[Snapshot] = field(default_factory=deque)
+    reader: PairedReader
+    prometheus: str = ""
+    seen: Seen = field(default=lambda address: _seen(address))
+    _spans: Spans = field(default_factory=Spans)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _phase: str = ""
     _none_ready: float | None = None
-    _kept: Side | None = None
 
     def enter(self, state: State, step: Step) -> None:
         """A step begins: what was counted before does not concern it."""
-        self._begin = self._look()
-        if self._first is None or state.phase == "keeping":  # what was the canary is the stable version now
-            self._first = self._begin
-        self._recent.clear()
+        if state.phase == "keeping" and self._phase != "keeping":
+            self._spans = Spans()  # what was the canary is the stable version now, and counted anew
+        self._phase = state.phase
+        self._look(state)
+        with self._lock:
+            self._spans.enter()
         self._none_ready = None
 
     def limits(self, state: State) -> Judged:
         """The hard limits over the step and over its last seconds."""
-        ready = self._readiness(state)
-        if ready is not None:
-            return ready
-        now = self._look()
-        self._recent.append(now)
-        while now.at - self._recent[0].at > _RECENT_S:
-            self._recent.popleft()
-        found: list[Check] = []
-        for begin in (self._begin, self._recent[0]):
-            assert begin is not None  # noqa: S101  a step has begun
-            canary, stable = self._sides(state, begin, now)
-            found += hard_limits(
-                canary, stable, self.limits_of, former=self._former(state, now), copies=self._copies(state)
-            )
-        failed = [check for check in found if check.verdict == "fail"]
+        gone = self._readiness(state)
+        if gone is not None:
+            return Judged("fail", (gone.to_json(),), reason=gone.reason)
+        self._look(state)
+        with self._lock:
+            checks = self._spans.hard_limits(self.limited, copies=self._copies(state))
+        failed = [check for check in checks if check.verdict == "fail"]
         if not failed:
             return Judged("pass")
         return Judged("fail", tuple(check.to_json() for check in failed), reason=failed[0].reason)
 
     def judge(self, state: State, step: Step) -> Judged:
         """The verdict about the step so far."""
-        begin = self._begin
-        assert begin is not None  # noqa: S101  a step has begun
-        now = self._look()
-        paired, silent = self.paired(state, step)
-        canary, stable = self._sides(state, begin, now)
-        evidence = StepEvidence(
-            seconds=now.at - begin.at,
-            canary=canary,
-            stable=stable,
-            paired=paired,
-            former=self._former(state, now),
-            copies=self._copies(state),
-            silent=silent,
-        )
-        limits = replace(self.limits_of, dwell_s=step.dwell_s, requests=step.requests, subjects=step.subjects)
+        self.reader.update()
+        paired = self.reader.paired(step_us=int(state.step_began * 1e6))
+        silent, said = self._ask_prometheus()
+        with self._lock:
+            evidence = StepEvidence(
+                seconds=time.time() - state.step_began,
+                canary=self._spans.step("canary"),
+                stable=self._spans.step("stable"),
+                paired=paired,
+                former=self._spans.release("stable"),
+                copies=self._copies(state),
+                silent=silent,
+            )
+        limits = replace(self.limited, dwell_s=step.dwell_s, requests=step.requests, subjects=step.subjects)
         verdict = judge(evidence, limits)
-        return Judged(
-            verdict.outcome,
-            tuple(check.to_json() for check in verdict.checks),
-            verdict.missing,
-            " ".join(verdict.reasons),
-        )
+        measures = (*(check.to_json() for check in verdict.checks), said)
+        return Judged(verdict.outcome, measures, verdict.missing, " ".join(verdict.reasons))
 
-    def _readiness(self, state: State) -> Judged | None:
+    def _readiness(self, state: State) -> Check | None:
         """Whether none of its replicas has been ready for too long, although the former version's are."""
         replicas = self.serving.now().replicas or {}
-        gone = state.phase == "step" and not replicas.get("canary") and bool(replicas.get("stable"))
-        if not gone:
+        if state.phase != "step" or replicas.get("canary") or not replicas.get("stable"):
             self._none_ready = None
             return None
         now = time.monotonic()
@@ -144,68 +146,61 @@ class LiveWatch:
         if seconds < _NOT_READY_S:
             return None
         said = f"None of the new version's replicas has been ready for {seconds:.0f} s."
-        check = Check("ready", seconds, _NOT_READY_S, 0, 0, "fail", said)
-        return Judged("fail", (check.to_json(),), reason=said)
+        return Check("ready", seconds, _NOT_READY_S, 0, 0, "fail", said)
 
-    def _look(self) -> Snapshot:
-        addresses = self.serving.addresses()
-        with ThreadPoolExecutor(4) as pool:
-            read = {role: pool.submit(_pages, found) for role, found in addresses.items() if found}
-        pages = {role: future.result() for role, future in read.items()}
-        measured = {role: Measured.of_pages(found) for role, found in pages.items() if found is not None}
-        return Snapshot(time.monotonic(), self.serving.counts(), measured)
-
-    def _sides(self, state: State, begin: Snapshot, now: Snapshot) -> tuple[Side, Side]:
-        """Canary and stable. Once it has taken over, the new version is the stable one, and alone."""
-        if state.phase == "keeping":
-            return self._side("stable", begin, now), Side()
-        return self._side("canary", begin, now), self._side("stable", begin, now)
-
-    def _side(self, role: Role, begin: Snapshot, now: Snapshot) -> Side:
-        before, after = begin.counts.get(role, Counts()), now.counts.get(role, Counts())
-        counts = Counts(
-            requests=max(0, after.requests - before.requests),
-            failed=max(0, after.failed - before.failed),
-            refused=max(0, after.refused - before.refused),
-            starts=max(0, after.starts - before.starts),
-            memory_mb=after.memory_mb,
-            in_flight=after.in_flight,
-        )
-        measured, earlier = now.measured.get(role), begin.measured.get(role)
-        if measured is not None and earlier is not None:
-            measured = measured.since(earlier)
-        return Side(counts, measured, self._began_mb(role, begin))
-
-    def _began_mb(self, role: Role, begin: Snapshot) -> float:
-        """Memory when the release began, or the step, if the release was taken up since."""
-        for snapshot in (self._first, begin):
-            if snapshot is None:
-                continue
-            counts, measured = snapshot.counts.get(role), snapshot.measured.get(role)
-            if counts is not None and counts.memory_mb:
-                return counts.memory_mb
-            if measured is not None and measured.memory_mb:
-                return measured.memory_mb
-        return 0.0
-
-    def _former(self, state: State, now: Snapshot) -> Side | None:
-        """The former version since the release began."""
-        if self._first is None or state.phase != "step":
-            return self._kept
-        self._kept = self._side("stable", self._first, now)
-        return self._kept
+    def _look(self, state: State) -> None:
+        """Read counts and metrics once more. Once it serves everybody, the new version is the stable one, and alone."""
+        role: Mapping[Role, Role] = {"stable": "canary"} if state.phase == "keeping" else {}
+        roles: list[Role] = ["stable"] if role else ["stable", "canary"]
+        addresses, counted = self.serving.addresses(), self.serving.counts()
+        counts = {role.get(one, one): counted.get(one, Counts()) for one in roles}
+        pages = {role.get(one, one): _pages(addresses.get(one, [])) for one in roles}
+        with self._lock:
+            self._spans.add(time.monotonic(), counts, pages)
 
     def _copies(self, state: State) -> bool:
         return state.phase == "step" and self.plan.steps[state.step].name == SHADOW
 
+    def _ask_prometheus(self) -> tuple[dict[str, str], dict[str, Any]]:
+        """Why Prometheus lets nothing pass, and what is written down about it."""
+        if not self.prometheus:
+            said = "No Prometheus is known here: the guard's own counts are all there is."
+            return {}, Check("prometheus", None, None, 0, 0, "pass", said).to_json()
+        wanted = {address.partition("://")[2] for address in self.serving.addresses().get("canary", [])}
+        try:
+            lacks = wanted - self.seen(self.prometheus)
+            why = f"it does not read {', '.join(sorted(lacks))} yet" if lacks else ""
+        except Exception as error:  # noqa: BLE001  whatever it is: it did not answer
+            lacks, why = wanted, reason(error) or type(error).__name__
+        said = f"Prometheus reads {len(wanted) - len(lacks)} of {len(wanted)} replicas of the new version."
+        check = Check("prometheus", len(wanted) - len(lacks), len(wanted), 0, 0, "hold" if why else "pass", said)
+        return ({"Prometheus": why} if why else {}), check.to_json()
 
-def _pages(addresses: Sequence[str]) -> list[str] | None:
-    """The metrics of each replica; None if one of them does not answer."""
+
+def _pages(addresses: Sequence[str]) -> dict[str, str]:
+    """`/metrics` of the replicas that answer in time."""
+    if not addresses:
+        return {}
     import httpx
 
-    try:
-        # The replicas run on this machine, which a proxy cannot reach.
-        with httpx.Client(timeout=_TIMEOUT_S, trust_env=False) as client:
-            return [client.get(f"{address}/metrics").raise_for_status().text for address in addresses]
-    except httpx.HTTPError:
-        return None
+    # The replicas run on this machine, which a proxy cannot reach.
+    with httpx.Client(timeout=_TIMEOUT_S, trust_env=False) as client, ThreadPoolExecutor(len(addresses)) as pool:
+
+        def read(address: str) -> str | None:
+            try:
+                return client.get(f"{address}/metrics").raise_for_status().text
+            except httpx.HTTPError:
+                return None
+
+        pages = dict(zip(addresses, pool.map(read, addresses), strict=True))
+    return {address: page for address, page in pages.items() if page is not None}
+
+
+def _seen(address: str) -> set[str]:
+    import httpx
+
+    local = "://127.0.0.1" in address or "://localhost" in address
+    with httpx.Client(timeout=_PROMETHEUS_S, trust_env=not local) as client:
+        answer = client.get(f"{address}/api/v1/query", params={"query": _UP}).raise_for_status().json()
+    rows = answer["data"]["result"]
+    return {row["metric"]["instance"] for row in rows if float(row["value"][1]) == 1.0}

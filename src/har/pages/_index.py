@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 from pathlib import Path
@@ -37,7 +38,8 @@ def render_contents(reports: Path, *, title: str) -> str:
     return render(
         "index.html.j2",
         title=title,
-        single={name: (reports / name).is_file() for name in ("evaluation.html", "loop.html", "drift/index.html")},
+        single={name: (reports / name).is_file() for name in _SINGLE},
+        releases=_releases(reports / "releases"),
         models=sorted(int(found[1]) for path in reports.glob("model-*.html") if (found := _MODEL(path.name)))[::-1],
         drift=drift,
         verdict=_verdict(reports / "drift" / f"{drift[0]}.json") if drift else "",
@@ -46,13 +48,22 @@ def render_contents(reports: Path, *, title: str) -> str:
     )
 
 
+_SINGLE = ("evaluation.html", "loop.html", "drift/index.html", "operations.html", "model.html")
 _MODEL = re.compile(r"model-(\d+)\.html").fullmatch
+_RELEASE = re.compile(r"v(\d+)-(\d+)").fullmatch
 _DAY = re.compile(r"\d{4}-\d\d-\d\d").fullmatch
 
 
 def _days(folder: Path) -> list[str]:
     """Dates that have a page, the newest first."""
     return sorted((path.stem for path in folder.glob("*.html") if _DAY(path.stem)), reverse=True)
+
+
+def _releases(folder: Path) -> list[tuple[str, int, dt.datetime]]:
+    """Releases that have a page, each with its version and its beginning, the newest first."""
+    found = [(path.stem, match) for path in folder.glob("*.html") if (match := _RELEASE(path.stem))]
+    listed = [(name, int(match[1]), dt.datetime.fromtimestamp(int(match[2]) / 1000, dt.UTC)) for name, match in found]
+    return sorted(listed, key=lambda entry: entry[2], reverse=True)
 
 
 def _verdict(path: Path) -> str:

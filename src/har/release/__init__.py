@@ -10,15 +10,19 @@ from har.release._limits import hard_limits
 from har.release._measured import Measured
 from har.release._paired import Paired
 from har.release._plan import SHADOW, Plan, Step
+from har.release._reading import PairedReader
 from har.release._serving import Counts, Role, Served, Serving
+from har.release._spans import Spans
 from har.release._split import BUCKETS, bucket, buckets, is_served_by_canary
 from har.release._states import Ending, Judged, Measure, Move, State, next_move
+from har.release._tally import Answers, Tally
 from har.release._values import Check, Limits, Outcome, Side, StepEvidence, Verdict
 
 __all__ = [
     "BUCKETS",
     "SHADOW",
     "THE_JUDGE",
+    "Answers",
     "Check",
     "Command",
     "Controller",
@@ -32,6 +36,7 @@ __all__ = [
     "Order",
     "Outcome",
     "Paired",
+    "PairedReader",
     "Plan",
     "Record",
     "Releases",
@@ -39,9 +44,11 @@ __all__ = [
     "Served",
     "Serving",
     "Side",
+    "Spans",
     "State",
     "Step",
     "StepEvidence",
+    "Tally",
     "Verdict",
     "Watch",
     "bucket",

@@ -203,7 +203,8 @@ class Controller:
         if missing != self.state.missing:
             self._keep(missing=missing)
         due = now >= self.state.step_began + self.step.dwell_s
-        if due and self.state.hold_since is None and not self.state.paused_by:
+        # A judge that does not answer at all says so after a minute, see `_Asked`.
+        if due and judged is not None and self.state.hold_since is None and not self.state.paused_by:
             self._keep(hold_since=now)
             self._record("held", f"stays at {self.step.name}: {'; '.join(missing)}", judged=judged, missing=missing)
 

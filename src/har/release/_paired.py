@@ -12,6 +12,10 @@ BLOCK = 16
 ROUNDS = (64, 512)
 """A subject is one observation of a round: its first so many windows."""
 
+LABELLED_BLOCK = 8
+LABELLED_ROUNDS = (16, 128)
+"""The same of labelled windows, which are fewer."""
+
 Floats = NDArray[np.float64]
 
 SUMS = ("windows", "differ", "expected", "labelled", "better", "worse")

@@ -265,6 +265,8 @@ class Release(_Section):
     """
 
     automatic: bool = True
+    place: Literal["here", "kubernetes"] = "here"
+    """here: the processes of this folder, behind HAProxy; kubernetes: the namespace of this process or of kubectl."""
     shadow: bool = True
     steps: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.05, 0.25, 0.5, 1.0)
     dwell_s: float = Field(default=300.0, ge=0)

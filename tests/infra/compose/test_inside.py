@@ -15,6 +15,7 @@ import pytest
 
 from har.errors import ServerError, StorageError
 from har.tokens import Tokens, add_token, rotate_token
+from infra.compose.inside import exporter
 from infra.compose.inside._waiting import wait_for_port
 from infra.compose.inside.prepare import hand_over_token
 from infra.compose.inside.prepare import main as prepare
@@ -125,3 +126,22 @@ def test_deployments_that_fail_end_the_worker_so_that_the_engine_tries_again() -
     assert subprocess.run(_first(["sleep", "60"], failing)).returncode == 1
     lasting, done = [sys.executable, "-c", "import time; time.sleep(2)"], [sys.executable, "-c", "exit(0)"]
     assert subprocess.run(_first(lasting, done)).returncode == 0
+
+
+def test_the_exporter_writes_whom_alertmanager_tells_before_it_serves(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (project / "har.toml").open("a") as toml:
+        toml.write('\n[alerts]\nwebhook = "http://hook:1/"\nwebhook_token_file = "anywhere"\n')
+    file = project / "alertmanager.yml"
+    monkeypatch.setattr(exporter, "ALERTS", file)
+    monkeypatch.setattr(exporter, "client_environment", lambda: {"HAR_ROOT": str(project)})
+
+    def export(arguments: list[str]) -> int:
+        assert "credentials_file: /run/alerts/webhook_token" in file.read_text()
+        assert arguments[-2:] == ["--port", "9101"]
+        return 3
+
+    monkeypatch.setattr(exporter, "export", export)
+    with pytest.raises(SystemExit, match="3"):
+        exporter.main()

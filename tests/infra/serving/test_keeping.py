@@ -189,7 +189,7 @@ def test_replicas_are_added_and_drained_without_a_failed_request(tmp_path: Path)
             trial.until(lambda count=count: len(trial.ready(tag)) == len(trial.place.running().replicas) == count)
     assert load.failed == {}
     with pytest.raises(ReleaseError, match="1 to 16"):
-        trial.serving.scale(0)
+        trial.serving.scale(17)
 
 
 def test_a_first_version_is_served_at_once_and_the_next_one_by_a_release_only(tmp_path: Path) -> None:
