@@ -223,7 +223,7 @@ def _observers(
     kept.append(
         third_party.prometheus(program, home / "prometheus", port, jobs, logs, say(), project=named, alerts=alerts)
     )
-    return kept, [Row("Prometheus: metrics", kept[-1].address), *rows]
+    return kept, [Row("Prometheus: metrics", kept[-1].address), Row("the project's figures", figures.address), *rows]
 
 
 def _start_mlflow(settings: Settings, home: Path, database: str, ports: Ports) -> tuple[Child, str]:
