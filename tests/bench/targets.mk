@@ -1,5 +1,5 @@
 # The benchmarks' targets; the Makefile includes them.
-.PHONY: bench bench-drift bench-data
+.PHONY: bench bench-drift bench-data bench-release
 
 bench: setup  ## measure scoring, windowing, latency and the online service; writes reports/bench.json
 	@$(BIN)/python -m tests.bench
@@ -9,3 +9,6 @@ bench-drift: setup  ## measure false alarms, power and delay of drift alarms; wr
 
 bench-data: setup  ## measure snapshots of 300 days by 20 subjects; writes reports/snapshot-bench.json
 	@$(BIN)/python -m tests.bench.snapshot
+
+bench-release: setup  ## measure how often and how soon the judge of a release errs; writes reports/release-bench.json
+	@$(BIN)/python -m tests.bench.release
