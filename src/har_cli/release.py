@@ -37,11 +37,15 @@ def start(
     def job() -> object:
         from har.jobs.release import Order, release
         from har.project import open_project
+        from infra.observability.releases import write_page
         from infra.serving.releasing import surroundings
 
         project = open_project()
         order = Order(version=version, back=back, why=reason)
-        return release(project, surroundings(project), order, send=sender(project.settings))
+        report = release(project, surroundings(project), order, send=sender(project.settings))
+        if report.records:
+            write_page(project, report.records)
+        return report
 
     def flow() -> object:
         from flows.release import release

@@ -25,12 +25,12 @@ _WINDOWS, _DIFFER, _EXPECTED, _LABELLED, _BETTER, _WORSE = range(len(SUMS))
 LEAST_BLOCKS = 8
 LEAST_LABELS = 64
 """Labelled windows, from which on labels against a version let it wait."""
-_SMOOTH = 1.0
+SMOOTH = 1.0
 """Windows with different answers that are added to each person's: one alone says little."""
 LARGE = 0.15
 """Points below the former version's accuracy, beyond the margin's, that take a version back with any number of
 subjects, if they are certain on their windows."""
-_LARGE_RISK = 0.001
+LARGE_RISK = 0.001
 LARGEST_OFFSET = 0.1
 """A version that is less sure by more, where both agree, waits for labels."""
 LABELS_RISK, CLASSES_RISK = 0.8, 0.2
@@ -66,7 +66,7 @@ def labelled_difference(paired: Paired) -> Difference:
     """
     blocks = paired.labelled_blocks
     losses = [
-        (sums[:, _WORSE] - sums[:, _BETTER]) / (sums[:, _WORSE] + sums[:, _BETTER] + _SMOOTH) for sums in paired.rounds
+        (sums[:, _WORSE] - sums[:, _BETTER]) / (sums[:, _WORSE] + sums[:, _BETTER] + SMOOTH) for sums in paired.rounds
     ]
     wealth = [float(log_wealth(one, 1.0).max()) for one in losses if len(one)]
     return _difference(
@@ -96,11 +96,11 @@ def expected_difference(paired: Paired) -> Difference:
 def disagreement(paired: Paired) -> tuple[float, float, float]:
     """Share of windows with different answers, and its bounds at `SURE` for the people whom the version serves."""
     blocks = paired.blocks
-    if not len(blocks):
+    if len(blocks) < LEAST_BLOCKS:
         return 0.0, 0.0, 1.0
     per_block = blocks[:, _DIFFER] / blocks[:, _WINDOWS]
     low, high = bounds(per_block, SURE)
-    return float(per_block.mean()), max(low, 0.0), min(high, 1.0)
+    return float(per_block.mean()), max(float(low), 0.0), min(float(high), 1.0)
 
 
 def confidence_offset(paired: Paired) -> float:
@@ -111,7 +111,7 @@ def confidence_offset(paired: Paired) -> float:
 def _difference(per_block: Floats, *, windows: int, subjects: int, worse: float = 0.0) -> Difference:
     low, high, certain = -math.inf, math.inf, math.inf
     if len(per_block) >= LEAST_BLOCKS:
-        low, high = bounds(per_block, SURE)
-        certain = bounds(per_block, _LARGE_RISK)[1]
+        low, high = map(float, bounds(per_block, SURE))
+        certain = float(bounds(per_block, LARGE_RISK)[1])
     value = float(per_block.mean()) if len(per_block) else None
     return Difference(value, low, high, windows, subjects, worse, certain)

@@ -22,13 +22,16 @@ from har.files import write_atomically
 from har.release import Limits
 from har.settings import Settings, load_settings
 from tests.bench.release import _answers, _versions
-from tests.bench.release._gates import Seen, judged, thresholds
+from tests.bench.release._gates import Seen, judged, require_same, thresholds
+from tests.bench.release._many import Prepared
 from tests.bench.release._replays import LABELLED, LOOKS, Pair, draws, orders, streams, tallied
 
 console = Console(width=140)
 
 SUBJECTS = (3, 10, 30)
-_CHUNK = 500
+_CHUNK = 250
+_COMPARED = 4
+"""Replays of each pair and number of subjects that `har.release` judges, too."""
 
 
 def main() -> None:
@@ -98,27 +101,25 @@ def _case(
 ) -> dict[str, Any]:
     """Every number of subjects, with labels and without; the replays are spread over the pairs."""
     people = len(order)
-    prepared = [streams(recorded, pair, order, rng) for pair in pairs]
+    prepared = [Prepared.of(streams(recorded, pair, order, rng)) for pair in pairs]
     cells: dict[str, Any] = {}
     for subjects in SUBJECTS:
         # Per gate, without labels and with them.
         ours, fixed, ranks = ((Seen(), Seen()) for _ in range(3))
         for number, each in enumerate(prepared):
+            require_same(each, *draws(people, subjects, _COMPARED, rng), limits)
             left = count // len(pairs) + (number < count % len(pairs))
             while left:
                 size = min(left, _CHUNK)
                 left -= size
-                chosen = list(draws(people, subjects, size, rng))
-                for who, which in chosen:
-                    judged(each, who, which, limits, *ours)
-                who, which = (np.stack(one) for one in zip(*chosen, strict=True))
-                their_who, their_which = (
-                    np.stack(one) for one in zip(*draws(people, subjects, size, rng), strict=True)
-                )
+                who, which = draws(people, subjects, size, rng)
+                others = draws(people, subjects, size, rng)
+                for labels, part in enumerate(judged(each, who, which, limits)):
+                    ours[labels].add(part)
                 for labels in (False, True):
-                    parts = thresholds(each, who, which, (their_who, their_which), limits.margin, labels=labels)
-                    for total, part in zip((fixed[labels], ranks[labels]), parts, strict=True):
-                        total.failed += part.failed
+                    parts = thresholds(each.streams, who, which, others, limits.margin, labels=labels)
+                    for total, part in zip((fixed, ranks), parts, strict=True):
+                        total[labels].add(part)
         for labels in (False, True):
             cells[f"{subjects} subjects, {'labels' if labels else 'no labels'}"] = {
                 "judge": ours[labels].figures(),
@@ -131,7 +132,7 @@ def _case(
 def _require_same(recorded: _answers.Recorded, pair: Pair, order: np.ndarray, rng: np.random.Generator) -> None:
     """The replays' short cut gives the judge the same evidence as the tally of a running release."""
     each = streams(recorded, pair, order, rng)
-    (who, which) = next(draws(len(order), 5, 1, rng))
+    (who,), (which,) = draws(len(order), 5, 1, rng)
     for look in (1, len(LOOKS) - 1):
         short = each.paired(who, which, look, labels=False)
         long = tallied(recorded, pair, order, who, which, look)

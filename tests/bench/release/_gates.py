@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import mannwhitneyu
 
-from har.release import Limits
-from har.release._classes import class_guards
-from har.release._judge import accuracy
-from har.release._quality import CLASSES_RISK, LABELS_RISK, labelled_difference
+from har.release import Limits, quality
+from har.release._quality import CLASSES_RISK, LABELS_RISK
+from tests.bench.release._many import FAIL, HOLD, PASS, Prepared, accuracy, guards, shown_worse
 from tests.bench.release._replays import LOOKS, PER_REQUEST, WINDOWS, Floats, Ints, Streams
 
 _SLICE = 16
@@ -30,6 +29,11 @@ class Seen:
     passed: list[int] = field(default_factory=list)
     shown: list[int] = field(default_factory=list)
     """The same of the bets on "worse", without the margin."""
+
+    def add(self, other: Seen) -> None:
+        """Further replays."""
+        for name in ("failed", "passed", "shown"):
+            getattr(self, name).extend(getattr(other, name))
 
     def figures(self) -> dict[str, float | None]:
         """Shares of the replays; delays in requests."""
@@ -50,28 +54,49 @@ class Seen:
         return found
 
 
-def judged(streams: Streams, people: Ints, variants: Ints, limits: Limits, without: Seen, labelled: Seen) -> None:
-    """One replay: the judge is asked at each look, without labels and with them."""
-    failed, passed, shown = [-1, -1], [-1, -1], [-1, -1]
+def judged(prepared: Prepared, people: Ints, variants: Ints, limits: Limits) -> tuple[Seen, Seen]:
+    """The judge, asked at each look of R replays, without labels and with them.
+
+    Args:
+        prepared: of one pair.
+        people: (R, S).
+        variants: (R, S), their streams.
+        limits: of the release.
+    """
+    count = len(people)
+    failed, passed, shown = (np.full((2, count), -1) for _ in range(3))
     certain = math.log(1 / (limits.risk * LABELS_RISK))
     for look, windows in enumerate(LOOKS):
-        requests = len(people) * windows // PER_REQUEST
-        evidence = [streams.paired(people, variants, look, labels=labels) for labels in (False, True)]
-        guards = {check.verdict for check in class_guards(evidence[0], limits.risk * CLASSES_RISK)}
+        requests = people.shape[1] * windows // PER_REQUEST
+        classes = guards(prepared, people, variants, look, limits.risk * CLASSES_RISK)
+        worse = shown_worse(prepared, people, variants, look) >= certain
+        shown[1] = np.where((shown[1] < 0) & worse, requests, shown[1])
+        for labels in (0, 1):
+            verdict = np.maximum(classes, accuracy(prepared, people, variants, look, limits, labels=bool(labels)))
+            goes_on = failed[labels] < 0
+            failed[labels] = np.where(goes_on & (verdict == FAIL), requests, failed[labels])
+            good = goes_on & (verdict == PASS) & (passed[labels] < 0)
+            passed[labels] = np.where(good, requests, passed[labels])
+    without, labelled = (Seen(*(one[labels].tolist() for one in (failed, passed, shown))) for labels in (0, 1))
+    return without, labelled
+
+
+def require_same(prepared: Prepared, people: Ints, variants: Ints, limits: Limits) -> None:
+    """The judge of `har.release` says the same about each of these replays.
+
+    Raises:
+        AssertionError: it does not.
+    """
+    numbers = {"pass": PASS, "hold": HOLD, "fail": FAIL}
+    for look in range(len(LOOKS)):
+        classes = guards(prepared, people, variants, look, limits.risk * CLASSES_RISK)
         for labels in (False, True):
-            if labels and shown[1] < 0 and labelled_difference(evidence[1]).worse >= certain:
-                shown[1] = requests
-            if failed[labels] >= 0:
-                continue
-            verdicts = guards | {accuracy(evidence[labels], limits).verdict}
-            if "fail" in verdicts:
-                failed[labels] = requests
-            elif verdicts == {"pass"} and passed[labels] < 0:
-                passed[labels] = requests
-    for labels, seen in enumerate((without, labelled)):
-        seen.failed.append(failed[labels])
-        seen.passed.append(passed[labels])
-        seen.shown.append(shown[labels])
+            short = np.maximum(classes, accuracy(prepared, people, variants, look, limits, labels=labels))
+            for row, (who, which) in enumerate(zip(people, variants, strict=True)):
+                checks = quality(prepared.streams.paired(who, which, look, labels=labels), limits)
+                long = max(numbers[check.verdict] for check in checks)
+                if long != short[row]:
+                    raise AssertionError(f"look {look}, labels {labels}, replay {row}: {long} and {short[row]}")
 
 
 def thresholds(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -161,10 +160,10 @@ def streams(recorded: Recorded, pair: Pair, order: Ints, rng: np.random.Generato
     )
 
 
-def draws(people: int, subjects: int, replays: int, rng: np.random.Generator) -> Iterator[tuple[Ints, Ints]]:
-    """People and variants of each replay, (S,) each."""
-    for _ in range(replays):
-        yield rng.integers(0, people, subjects), rng.integers(0, VARIANTS, subjects)
+def draws(people: int, subjects: int, replays: int, rng: np.random.Generator) -> tuple[Ints, Ints]:
+    """People and variants of each replay, (R, S) each."""
+    shape = (replays, subjects)
+    return rng.integers(0, people, shape), rng.integers(0, VARIANTS, shape)
 
 
 def tallied(recorded: Recorded, pair: Pair, order: Ints, people: Ints, variants: Ints, look: int) -> Paired:
