@@ -45,7 +45,7 @@ from infra.serving.processes import Processes
 pytestmark = [
     pytest.mark.release,
     pytest.mark.stack,
-    pytest.mark.timeout(1500),
+    pytest.mark.timeout(3000),
     pytest.mark.skipif(installed("haproxy") is None, reason="HAProxy is not installed"),
 ]
 
@@ -184,7 +184,7 @@ def service(root: Path) -> Iterator[Running]:
         yield Running(root, load)
 
 
-def ends(process: subprocess.Popen[str], timeout_s: float = 240) -> str:
+def ends(process: subprocess.Popen[str], timeout_s: float = 900) -> str:
     said, _ = process.communicate(timeout=timeout_s)
     assert process.returncode == 0, said
     return said
@@ -202,7 +202,7 @@ def share_is(running: Running, test: Callable[[float], bool]) -> Callable[[], bo
         (SINGLE, "answer|activity|worse", True),
         (CRASHES, "before it was ready", False),
         (LEAKS, "MB, ", True),
-        (UNIT, "units|before it was ready", False),
+        (UNIT, "units|before it was ready|was not ready", False),
     ],
     ids=["errors", "slow", "single class", "crashes at start", "leaks", "wrong unit"],
 )
@@ -218,6 +218,7 @@ def test_a_bad_version_is_rolled_back_by_itself(service: Running, version: int, 
     state = service.releases.state()
     assert state is not None
     assert (state.outcome, state.version) == ("rolled back", version)
+    # Written just after the place was told: the figures below are upper bounds.
     zero = time.monotonic() - (time.time() - (state.ended or 0))
     time.sleep(1)
     answers = service.load.since(began)

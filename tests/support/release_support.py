@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -47,7 +49,7 @@ def site(root: Path) -> Iterator[str]:
 
 @dataclass
 class Client:
-    """Asks the service all the time, on new connections and on kept ones."""
+    """Asks the service all the time, on new connections and on kept ones, for eight people in turn."""
 
     address: str
     windows: np.ndarray
@@ -78,13 +80,19 @@ class Client:
 
     def _ask(self, kept: bool) -> None:
         shape = ",".join(map(str, self.windows.shape))
+        turns = itertools.cycle(range(8))
         with httpx.Client(base_url=self.address, timeout=20, trust_env=False) as connection:
             while not self._ended.wait(0.02):
                 headers = OCTETS if kept else {**OCTETS, "Connection": "close"}
                 try:
                     answer = connection.post(
                         "/predict/raw",
-                        params={"shape": shape},
+                        params={
+                            "shape": shape,
+                            "subject": f"s{next(turns)}",
+                            "start": datetime.now(UTC).isoformat(),
+                            "rate_hz": 50.0,
+                        },
                         content=self.windows.astype("<f4").tobytes(),
                         headers=headers,
                     )

@@ -305,8 +305,12 @@ class _Run:
 
     def _first(self) -> ReleaseReport:
         """Nothing serves yet: there is nothing to compare with."""
-        done = package(self.project, self.around.bentos, version=self.number, each=self.each)
-        state = State(f"v{self.number}-{int(time.time() * 1000)}", self.number, done.online_tag, phase="ended")
+        tag = self.order.tag
+        if tag:
+            _point_at(self.project, self.around.bentos, tag)
+        else:
+            tag = package(self.project, self.around.bentos, version=self.number, each=self.each).online_tag
+        state = State(f"v{self.number}-{int(time.time() * 1000)}", self.number, tag, phase="ended")
         champion = self.project.champion
         state = replace(state, outcome="promoted", share=1.0, champion_before=champion.number if champion else 0)
         text = "serves everybody at once: nothing served before"
@@ -362,12 +366,17 @@ def _at_once(project: Project, around: Surroundings, number: int, tag: str, each
             remedy=f"Make it the champion, which serves at once: har promote {number} --reason WHY.",
         )
     if tag:
-        name, key = project.settings.project.name, tag.partition(":")[2]
-        with around.bentos.lock():
-            around.bentos.point_at(tag, f"{name}-batch:{key}", f"{name}:{key}")
+        _point_at(project, around.bentos, tag)
     else:
         tag = package(project, around.bentos, each=each).online_tag
     return ReleaseReport(number, "at once", f"no steps, because {why}: the online service changes to {tag} at once")
+
+
+def _point_at(project: Project, bentos: Bentos, tag: str) -> None:
+    """Let `latest` mean an online bento, its batch bento and their package."""
+    name, key = project.settings.project.name, tag.partition(":")[2]
+    with bentos.lock():
+        bentos.point_at(tag, f"{name}-batch:{key}", f"{name}:{key}")
 
 
 def _follow(project: Project, bentos: Bentos) -> None:

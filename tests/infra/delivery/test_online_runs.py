@@ -30,7 +30,15 @@ from infra.delivery.online.smoke import ask, client, known_windows
 
 pytestmark = [pytest.mark.release, pytest.mark.timeout(3000)]
 
-SMALL = {"TESTS": "tests/smoke/test_project.py", "ENGINE": os.environ.get("ENGINE", "none")}
+QUICK = {
+    "HAR_RELEASE__STEPS": "[0.5, 1.0]",
+    "HAR_RELEASE__DWELL_S": "3",
+    "HAR_RELEASE__REQUESTS": "20",
+    "HAR_RELEASE__KEEP_FORMER_S": "3",
+    "HAR_RELEASE__HOLD_H": "0.1",
+}
+"""Steps of a release for a trial of minutes."""
+SMALL = {"TESTS": "tests/smoke/test_project.py", "ENGINE": os.environ.get("ENGINE", "none"), **QUICK}
 """The tests of a few seconds; and images only where the person who runs this names an engine that can build them."""
 
 CI = {
@@ -118,9 +126,14 @@ def assert_released(root: Path, asked: Client) -> None:
     assert asked.failures == []
     assert asked.versions() == {1, 2}
     lines = [json.loads(line) for line in (root / ".bentoml" / "releases.jsonl").read_text().splitlines()]
-    assert [line["result"] for line in lines] == ["switching", "promoted"]
-    assert lines[-1]["why"].startswith("commit ")
-    assert lines[-1]["figures"]["watched"]["failed"] == 0
+    assert [line["what"] for line in lines if line["what"] != "held"] == [
+        "started",
+        *["advanced"] * 3,
+        "promoted",
+        "ended",
+    ]
+    assert "commit " in lines[0]["sentence"]
+    assert lines[-1]["outcome"] == "promoted"
     assert json.loads((root / RESULTS / "candidate.json").read_text())["version"] == 2
 
 
