@@ -211,6 +211,12 @@ def _present(settings: Settings) -> tuple[Releases, State | None]:
     return releases, releases.state()
 
 
+def under_way(settings: Settings) -> State | None:
+    """The release that has not ended; None: there is none."""
+    state = _present(settings)[1]
+    return state if state is not None and not state.is_over else None
+
+
 def _under_way(settings: Settings) -> tuple[Releases, State]:
     releases, state = _present(settings)
     if state is None or state.is_over:
