@@ -66,7 +66,7 @@ def run_demo(settings: Settings, *, second_act: bool = True) -> None:
             if second_act:
                 console.rule("Second act: the watch is turned")
                 figures |= run_second_act(project)
-        if second_act:
+        if second_act and "release_promoted" not in figures:
             console.rule("Third act: two releases under load")
             figures |= run_third_act(project)
     figures["seconds"] = round(time.perf_counter() - began, 1)
@@ -174,7 +174,7 @@ def _print(figures: dict[str, Any], settings: Settings, root: Path) -> None:
             f"{figures['loop_false_alarms']} false alarms on the days before",
         )
         table.add_row("Retrained automatically", retrained(figures))
-    if "release_result" in figures:
+    if "release_promoted" in figures:
         for what, text in released(figures).items():
             table.add_row(what, text)
     table.add_row("Duration", f"{figures['seconds']:.0f} s")
@@ -185,7 +185,7 @@ def _print(figures: dict[str, Any], settings: Settings, root: Path) -> None:
         f"{reports}/evaluation.html": "accuracy, and the subjects and activities it fails on",
         f"{reports}/loop.html": "the second act: accuracy and drift, day by day",
         f"{reports}/drift/index.html": "drift reports, a page per day",
-        **{f"{reports}/{page}": "who was served by which version" for page in figures.get("release_pages", ())},
+        f"{reports}/releases/": "the third act: who was served by which version, a page per release",
         f"{reports}/activity/": "minutes per activity, a page per day",
         ".venv/bin/har models": "versions, aliases and the promotion log",
         ".venv/bin/bentoml serve": "the online service; its page: http://127.0.0.1:3000",
@@ -199,6 +199,8 @@ def _print(figures: dict[str, Any], settings: Settings, root: Path) -> None:
         }
     if "loop_accuracy_before" not in figures:
         next_steps = {what: text for what, text in next_steps.items() if "loop" not in what and "drift" not in what}
+    if "release_promoted" not in figures:
+        next_steps = {what: text for what, text in next_steps.items() if "releases" not in what}
     width = max(map(len, next_steps)) + 2
     out.print(
         "Look next:", *(f"  {what:<{width}}{text}" for what, text in next_steps.items()), sep="\n", highlight=False

@@ -1,8 +1,8 @@
 """The demo's third act: the retrained version goes out as a canary under load; a broken build after it is taken back.
 
 All of it is real: HAProxy, a process per version, requests of several people, the judge. Only the place is the demo's
-own, so that nothing changes what the project serves: a store, a prediction log and a port of its own, removed at the
-end. The steps are as short as a demo needs them.
+own, so that nothing changes what the project serves: a store, a prediction log, a lake for the decisions and a port,
+removed at the end. The steps are as short as a demo needs them.
 """
 
 from __future__ import annotations
@@ -96,30 +96,28 @@ def run_third_act(project: Project) -> dict[str, Any]:
         good = _release(own, load, Order(version=new.number, tag=new.tag, why="the demo"), "retrained")
         bad = _release(own, load, Order(version=former.number, tag=_broken(settings, former), why="the demo"), "broken")
     return {
-        "release_result": good.result,
+        "release_promoted": int(good.result == "promoted"),
         "release_s": round(good.took_s, 1),
         "release_failed": good.failed,
-        "broken_result": bad.result,
+        "broken_taken_back": int(bad.result == "rolled back"),
         "broken_s": round(bad.took_s, 1),
         "broken_failed": bad.failed,
         "broken_reaction_s": round(bad.reaction_s, 1),
         "broken_failed_after": bad.failed_after,
-        "release_pages": [good.page, bad.page],
     }
 
 
 def released(figures: Mapping[str, Any]) -> dict[str, str]:
     """The outcome of both releases, in a few words each."""
-    taken_back = (
-        f"{figures['broken_result']}: {figures['broken_failed']} failed answers, and none after it served nobody, "
-        f"{figures['broken_reaction_s']:.1f} s after the first"
+    good = "serves everybody" if figures["release_promoted"] else "does not serve, see its page"
+    late = figures["broken_failed_after"]
+    bad = (
+        f"taken back {figures['broken_reaction_s']:.1f} s after its first failed answer; "
+        f"{figures['broken_failed']} failed, {late or 'none'} of them later"
     )
-    if late := figures["broken_failed_after"]:
-        taken_back = taken_back.replace("and none", f"{late} of them")
     return {
-        "Retrained version": f"{figures['release_result']} in {figures['release_s']:.0f} s, "
-        f"{figures['release_failed']} failed answers",
-        "Broken build": taken_back,
+        "Retrained version": f"{good} after {figures['release_s']:.0f} s, {figures['release_failed']} failed answers",
+        "Broken build": bad if figures["broken_taken_back"] else "was not taken back, see its page",
     }
 
 
@@ -143,7 +141,6 @@ class _Done:
     failed: int
     failed_after: int
     reaction_s: float
-    page: str
 
 
 def _two_versions(project: Project) -> tuple[_Version, _Version] | None:
@@ -170,7 +167,7 @@ def _own_place(settings: Settings, home: Path, *versions: _Version) -> Iterator[
             for part in (Path("bentos") / f"{name}-online", Path("models") / name):
                 shutil.copytree(settings.path("bentoml") / part / version.key, store / part / version.key)
         (store / "tmp").mkdir()
-        paths = settings.paths.model_copy(update={"bentoml": store, "journal": home / "journal"})
+        paths = settings.paths.model_copy(update={"bentoml": store, "journal": home / "journal", "lake": home / "lake"})
         short = settings.release.model_copy(update=_SHORT)
         serving = settings.serving.model_copy(update=_ALONE)
         here = {"HAR_PATHS__BENTOML": str(store), "HAR_PATHS__JOURNAL": str(home / "journal")}
@@ -270,8 +267,8 @@ def _release(project: Project, load: Load, order: Order, what: str) -> _Done:
     page = write_release(reports, records, counted, title=project.settings.project.name)
     _say(report, len(answers), failed, withdrawn)
     reaction_s = max(0.0, withdrawn - failed[0].at) if failed else 0.0
-    where = str(page.relative_to(reports))
-    return _Done(report.result, ended - began, len(failed), len(after), reaction_s, where)
+    console.print(f"  As a page: {page}", highlight=False, soft_wrap=True)
+    return _Done(report.result, ended - began, len(failed), len(after), reaction_s)
 
 
 _UNDER_WAY_S = 0.3
