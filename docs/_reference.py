@@ -48,6 +48,7 @@ PACKAGES = (
     "monitoring.decisions",
     "pages",
     "log_lines",
+    "logs",
     "journal",
     "project",
     "jobs",

@@ -23,6 +23,7 @@ from rich.console import Console
 
 from har.errors import HarError
 from har.files import write_atomically
+from har.logs import append
 from har.project import use_tracking
 from har.registry import artifact_location, local_database
 from har.settings import Settings, load_settings
@@ -162,6 +163,7 @@ def _kept_parts(
     def say() -> Say:
         def told(line: str) -> None:
             console.print(f"{datetime.now():%H:%M:%S} {line}", highlight=False, soft_wrap=True, markup=False)
+            append(logs / "stack.log", line, logger="har.stack", service="stack")
 
         return tell_once(told)
 

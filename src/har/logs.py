@@ -171,6 +171,13 @@ def line(message: str, *, level: str = "INFO", logger: str = "har", created: flo
     return json.dumps(values, ensure_ascii=False, default=str, separators=(", ", ": "))
 
 
+def append(file: Path, message: str, **fields: Any) -> None:
+    """Append a line to a log file that this process writes besides its own output."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a", encoding="utf-8") as stream:
+        stream.write(line(message, **fields) + "\n")
+
+
 class Lines(io.TextIOBase):
     """A standard stream that turns what is printed into JSON lines; JSON objects pass as they are.
 

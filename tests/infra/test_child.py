@@ -110,3 +110,33 @@ def test_the_exit_status_is_the_modules(tmp_path: Path) -> None:
     assert child.wait(30) == 1
     child.stop()
     assert child.tail() == "no luck"
+
+
+def test_a_large_log_goes_on_from_its_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infra.local.child.LARGEST_LOG", 5000)
+    (tmp_path / "talks.py").write_text(
+        "import itertools, time\nfor n in itertools.count():\n    print('line', n)\n    time.sleep(0.001)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    child = Child("talks", ["talks"], environment=environment, log=tmp_path / "talks.log")
+    try:
+        deadline = time.monotonic() + 30
+        while not (tmp_path / "talks.log.1").exists() and time.monotonic() < deadline:
+            assert child.poll() is None
+            time.sleep(0.01)
+        assert (tmp_path / "talks.log.1").read_text().startswith('{"time": ')
+        last = child.tail(1)
+        while child.tail(1) == last and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert child.tail(1).startswith("line "), "the child goes on, and people read what it says"
+    finally:
+        child.stop()
+
+
+def test_lines_are_as_they_come_where_text_is_wanted(tmp_path: Path) -> None:
+    (tmp_path / "says.py").write_text("print('as it is')\n")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "STACK_LOGS": "text"}
+    child = Child("says", ["says"], environment=environment, log=tmp_path / "says.log")
+    assert child.wait(30) == 0
+    child.stop()
+    assert (tmp_path / "says.log").read_text() == "as it is\n"

@@ -1,7 +1,8 @@
-"""The demo: the whole loop on the embedded recordings, in two acts.
+"""The demo: the whole loop on the embedded recordings, in three acts.
 
 First act: replay, ingest, train, evaluate, register, score, package and serve, each step as a run of its deployment.
-Second act: drift and retraining, see `har_cli.demo._second_act`.
+Second act: drift and retraining, see `har_cli.demo._second_act`. Third act: two releases under load, see
+`har_cli.demo._third_act`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from har_cli.demo._project import demo_project, why_elsewhere
 from har_cli.demo._runs import await_bentos, run_deployments
 from har_cli.demo._second_act import FIRST as SECOND_ACT
 from har_cli.demo._second_act import retrained, run_second_act
+from har_cli.demo._third_act import released, run_third_act
 from infra.local.server import starting_server
 from infra.local.worker import worker_of_deployments
 
@@ -36,7 +38,7 @@ CROSS_VALIDATION_SEEDS = 1
 
 
 def run_demo(settings: Settings, *, second_act: bool = True) -> None:
-    """Run both acts, or the first only, and print the results; steps that an earlier run finished are skipped."""
+    """Run all acts, or the first only, and print the results; steps that an earlier run finished are skipped."""
     began = time.perf_counter()
     users, settings = settings, demo_project(settings)
     console.rule(f"{settings.project.name}: demo")
@@ -64,6 +66,9 @@ def run_demo(settings: Settings, *, second_act: bool = True) -> None:
             if second_act:
                 console.rule("Second act: the watch is turned")
                 figures |= run_second_act(project)
+        if second_act and "release_promoted" not in figures:
+            console.rule("Third act: two releases under load")
+            figures |= run_third_act(project)
     figures["seconds"] = round(time.perf_counter() - began, 1)
     path = write_atomically(settings.path("reports") / "demo.json", json.dumps(figures, indent=1))
     _print(figures, settings, users.root)
@@ -169,6 +174,9 @@ def _print(figures: dict[str, Any], settings: Settings, root: Path) -> None:
             f"{figures['loop_false_alarms']} false alarms on the days before",
         )
         table.add_row("Retrained automatically", retrained(figures))
+    if "release_promoted" in figures:
+        for what, text in released(figures).items():
+            table.add_row(what, text)
     table.add_row("Duration", f"{figures['seconds']:.0f} s")
     out.print(table)
     reports = settings.path("reports").relative_to(root)
@@ -177,6 +185,7 @@ def _print(figures: dict[str, Any], settings: Settings, root: Path) -> None:
         f"{reports}/evaluation.html": "accuracy, and the subjects and activities it fails on",
         f"{reports}/loop.html": "the second act: accuracy and drift, day by day",
         f"{reports}/drift/index.html": "drift reports, a page per day",
+        f"{reports}/releases/": "the third act: who was served by which version, a page per release",
         f"{reports}/activity/": "minutes per activity, a page per day",
         ".venv/bin/har models": "versions, aliases and the promotion log",
         ".venv/bin/bentoml serve": "the online service; its page: http://127.0.0.1:3000",
@@ -190,6 +199,8 @@ def _print(figures: dict[str, Any], settings: Settings, root: Path) -> None:
         }
     if "loop_accuracy_before" not in figures:
         next_steps = {what: text for what, text in next_steps.items() if "loop" not in what and "drift" not in what}
+    if "release_promoted" not in figures:
+        next_steps = {what: text for what, text in next_steps.items() if "releases" not in what}
     width = max(map(len, next_steps)) + 2
     out.print(
         "Look next:", *(f"  {what:<{width}}{text}" for what, text in next_steps.items()), sep="\n", highlight=False
