@@ -16,7 +16,11 @@ from infra.compose.stack import Stack
 from infra.compose.state import image_variable
 
 _REFERENCE = re.compile(r"\$\{(STACK_[A-Z_]+):-([^}]*)\}")
-_OWN = {"prefect": "train", "mlflow": "train", "worker": "train", "online": "online", "batch": "batch"}
+_OWN = {
+    **dict.fromkeys(("prefect", "mlflow", "worker"), "train"),
+    **dict.fromkeys(("online-blue", "online-green"), "online"),
+    "batch": "batch",
+}
 
 
 def images_of(stack: Stack, services: Iterable[str]) -> dict[str, str]:

@@ -17,13 +17,15 @@ from infra.compose.state import State
 FILE = Path(__file__).with_name("compose.yaml")
 SERVICES = {
     "offline": ("postgres", "prefect", "mlflow", "worker", "batch"),
-    "online": ("online", "haproxy"),
+    "online": ("online-blue", "online-green", "haproxy"),
     "monitoring": ("exporter", "alertmanager", "prometheus", "grafana"),
 }
 """The services of each profile, in the order in which they start."""
 LOGS_FILE = FILE.with_name("logs.yaml")
 FURTHER = {"logs": ("loki", "alloy")}
 """Services of profiles that are started only if they are named; they are in files of their own."""
+FORMER_ONLINE = "online"
+"""The one box of the online service in stacks that an earlier release started."""
 PROFILES = tuple(SERVICES)
 HEALTHY_WITHIN_S = 600.0
 """Long, for a busy machine; a service that ends again and again is reported at once."""
@@ -160,7 +162,7 @@ class Stack:
             waiting = [self.part(part.service) for part in waiting]
         if "haproxy" in services:
             # It notices a new box a second after the engine does.
-            address = f"http://{self.state.host}:{self.state.chosen['STACK_ONLINE_PORT']}/readyz"
+            address = f"http://{self.state.plain_host}:{self.state.chosen['STACK_ONLINE_PORT']}/readyz"
             wait_for_answer(address, max(deadline - time.monotonic(), _PROXY_S))
 
     def log_end(self, service: str, lines: int = 20) -> str:
@@ -226,6 +228,8 @@ class Stack:
             ServerError: compose fails.
         """
         self.compose("down")
+        if legacy := self.part_id(FORMER_ONLINE):
+            output([self.engine.name, "rm", "-f", legacy])
 
     def traces(self) -> list[str]:
         """Containers and volumes that the engine has under this stack's name."""
@@ -236,6 +240,10 @@ class Stack:
     def _sick(self, part: Part, problem: str) -> ServerError:
         log = self.log_end(part.service)
         return ServerError(where=f"service {part.service}", problem=problem, remedy=f"Its log ends:\n{log}")
+
+    def part_id(self, service: str) -> str:
+        """The id of a service's container, which may have ended; "": there is none."""
+        return next(iter(self._ids(service)), "")
 
     def _ids(self, service: str, *, running: bool = False) -> list[str]:
         labels = [f"com.docker.compose.project={self.state.project}", f"com.docker.compose.service={service}"]

@@ -10,11 +10,14 @@ from rich.console import Console
 from rich.table import Table
 
 from har.errors import ServerError
+from har.settings import load_settings
 from infra.compose.images import find_train_image, require_images
+from infra.compose.proxy import StackPlace, write_certificate, write_proxy
 from infra.compose.secret_files import FOR_PEOPLE, check_secrets, copy_for_people, make_secrets
+from infra.compose.serving import StackServing
 from infra.compose.stack import FURTHER, PROFILES, SERVICES, Stack
 
-_BOXES = {"batch": "batch", "online": "online", "haproxy": "online"}
+_BOXES = {"batch": "batch", "online-blue": "online", "online-green": "online", "haproxy": "online"}
 """Services that need a box of the champion, and which."""
 _PORT_OF = {
     "prefect": "STACK_PREFECT_PORT",
@@ -47,6 +50,11 @@ def start(stack: Stack, profiles: Sequence[str], console: Console) -> Stack:
         require_images(stack, services)
     _require_free_ports(stack, services)
     stack.state.save()
+    settings = load_settings(stack.root)
+    place, trusted = StackPlace(stack.state.folder), None
+    changed = write_proxy(place, settings, tls=stack.state.tls)
+    if stack.state.tls:
+        trusted = write_certificate(place, settings, stack.state.hosts)
     with console.status("Handing volumes and secrets to the containers' user …"):
         stack.compose("run", "--rm", "prepare")
     if "postgres" in services:
@@ -54,10 +62,17 @@ def start(stack: Stack, profiles: Sequence[str], console: Console) -> Stack:
             stack.compose("up", "-d", "postgres")
             stack.wait(["postgres"])
             stack.answer_of("postgres", ["bash", _DATABASES])
+    boxes = StackServing(stack, settings)
     with console.status("Starting the other services; a first start prepares two databases …"):
+        boxes.prepare(services)
         stack.compose("up", "-d", *services)
+        if changed and "haproxy" in services:
+            boxes.reload()
         stack.wait(services)
+    boxes.clear()
     print_addresses(stack, services, console)
+    if trusted is not None:
+        console.print(f"Clients of {_tls_address(stack)} have to trust {trusted}.", highlight=False, soft_wrap=True)
     if missing:
         console.print(
             f"No champion is packaged yet, so there is no {' and no '.join(missing)} box. After the deployments "
@@ -73,7 +88,9 @@ def chosen_services(stack: Stack, profiles: Iterable[str]) -> tuple[list[str], l
     services, missing = [], []
     for profile, group in {**SERVICES, **FURTHER}.items():
         for service in group if profile in asked else ():
-            box = _BOXES.get(service)
+            box, colour = _BOXES.get(service), service.removeprefix("online-")
+            if colour != service and "online" in stack.state.images and colour not in stack.state.boxes:
+                continue  # no version is being released
             if box is None or box in stack.state.images:
                 services.append(service)
             elif box not in missing:
@@ -103,13 +120,20 @@ def print_addresses(stack: Stack, services: Sequence[str], console: Console) -> 
         table.add_column(heading, overflow="fold")
     for service, (what, how) in rows.items():
         if service in services:
-            table.add_row(what, f"http://{host}:{chosen[_PORT_OF[service]]}", how)
+            where = stack.state.plain_host if service == "haproxy" else host
+            table.add_row(what, f"http://{where}:{chosen[_PORT_OF[service]]}", how)
+            if service == "haproxy" and stack.state.tls:
+                table.add_row(f"{what}, with TLS", _tls_address(stack), how)
     console.print(table)
     console.print(
         "Recordings go into the inbox by: python -m infra.compose put PATH. `make stack-status` shows the parts, "
         "`make stack-down` stops them and keeps the data.",
         highlight=False,
     )
+
+
+def _tls_address(stack: Stack) -> str:
+    return f"https://{stack.state.host}:{stack.state.chosen['STACK_TLS_PORT']}"
 
 
 def _with_train_image(stack: Stack) -> Stack:

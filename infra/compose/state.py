@@ -2,7 +2,8 @@
 
 - `stack.env` keeps the choices of the first start (project name, address, ports), so that every later command means the
   same stack. A variable of the environment replaces a line.
-- `images.env` names the image of each box, with its tag. `make stack-images` and a release write it.
+- `images.env` names the image of each box, with its tag. `make stack-images` and a release write it. That of the
+  online service is the one that serves; `serving.json` says in which box it is, and what is in the other one.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from har.errors import SettingsError
 from har.files import write_atomically
+from infra.compose.proxy import StackPlace
 
 BOXES = ("train", "online", "batch")
 FOLDER = ".stack"
@@ -23,11 +25,12 @@ PORTS = {
     "STACK_PREFECT_PORT": 4200,
     "STACK_MLFLOW_PORT": 5000,
     "STACK_ONLINE_PORT": 3000,
+    "STACK_TLS_PORT": 3443,
     "STACK_PROMETHEUS_PORT": 9090,
     "STACK_GRAFANA_PORT": 3001,
     "STACK_ALERTS_PORT": 9093,
 }
-_KEPT = ("STACK_PROJECT", "STACK_BIND", "STACK_HOSTS", "STACK_OVERRIDE", *PORTS)
+_KEPT = ("STACK_PROJECT", "STACK_BIND", "STACK_HOSTS", "STACK_OVERRIDE", "STACK_TLS", "STACK_PREDICT_TOKEN", *PORTS)
 _PROJECT = re.compile("[a-z0-9][a-z0-9_-]*")
 _ANYWHERE = ("0.0.0.0", "::", "[::]")  # noqa: S104  compared with, not bound
 
@@ -40,11 +43,13 @@ class State:
         folder: `.stack` of the project.
         chosen: STACK_ variables, from the environment, else from the last start, else defaults.
         images: the image of each box that has one, by box.
+        boxes: the image in each of the two boxes of the online service that has one: "blue", "green".
     """
 
     folder: Path
     chosen: dict[str, str]
     images: dict[str, str] = field(default_factory=dict)
+    boxes: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def load(cls, root: Path, name: str, variables: Mapping[str, str]) -> State:
@@ -65,13 +70,16 @@ class State:
             "STACK_BIND": "127.0.0.1",
             "STACK_HOSTS": "",
             "STACK_OVERRIDE": "",
+            "STACK_TLS": "",
+            "STACK_PREDICT_TOKEN": "false",
             **{port: str(number) for port, number in PORTS.items()},
         }
         chosen = {key: variables.get(key) or kept.get(key) or default for key, default in defaults.items()}
         further = {key: value for key, value in variables.items() if key.startswith("STACK_") and key not in chosen}
         images = read(folder / "images.env")
         given = {box: variables.get(image_variable(box)) or images.get(image_variable(box)) for box in BOXES}
-        state = cls(folder, {**further, **chosen}, {box: image for box, image in given.items() if image})
+        held = {box: image for box, image in given.items() if image}
+        state = cls(folder, {**further, **chosen}, held, boxes_of(folder, held.get("online", "")))
         state.check()
         return state
 
@@ -85,6 +93,27 @@ class State:
         """The address under which this machine reaches the published ports."""
         bind = self.chosen["STACK_BIND"]
         return "127.0.0.1" if bind in _ANYWHERE else bind
+
+    @property
+    def tls(self) -> bool:
+        """Whether the online service is reached with TLS from elsewhere, and without it from this machine only."""
+        return self.chosen["STACK_TLS"] not in ("", "0", "no", "false")
+
+    @property
+    def asks_for_tokens(self) -> bool:
+        """Whether windows need a token, as feedback does."""
+        return json.loads(self.chosen["STACK_PREDICT_TOKEN"]) is True
+
+    @property
+    def plain_host(self) -> str:
+        """The address under which this machine reaches the online service without TLS."""
+        return "127.0.0.1" if self.tls else self.host
+
+    @property
+    def hosts(self) -> list[str]:
+        """Further names of this machine that pages and services answer to."""
+        bind = self.chosen["STACK_BIND"]
+        return self.chosen["STACK_HOSTS"].split() + ([] if bind in _ANYWHERE else [bind])
 
     @property
     def secrets(self) -> Path:
@@ -104,6 +133,8 @@ class State:
         """
         if not _PROJECT.fullmatch(self.project):
             raise _unusable("STACK_PROJECT", "small letters, digits, - and _", self.project)
+        if self.chosen["STACK_PREDICT_TOKEN"] not in ("true", "false"):
+            raise _unusable("STACK_PREDICT_TOKEN", "true or false", self.chosen["STACK_PREDICT_TOKEN"])
         owners: dict[str, str] = {}
         for name in PORTS:
             value = self.chosen[name]
@@ -127,9 +158,8 @@ class State:
 
     def variables(self) -> dict[str, str]:
         """What compose.yaml refers to, as environment variables."""
-        bind = self.chosen["STACK_BIND"]
-        hosts = self.chosen["STACK_HOSTS"].split() + ([] if bind in _ANYWHERE else [bind])
-        served = ["online", "127.0.0.1", "localhost", *hosts]
+        hosts = self.hosts
+        served = ["online", "online-blue", "online-green", "127.0.0.1", "localhost", *hosts]
         return {
             "STACK_WORKER_CPUS": str(os.cpu_count() or 1),
             **self.chosen,
@@ -138,8 +168,22 @@ class State:
             "STACK_SERVING_HOSTS": json.dumps(list(dict.fromkeys(served))),
             # Until a champion is packaged there is no batch box to ask: the nightly job predicts in its own process.
             "STACK_SCORING": "http://batch:3000" if "batch" in self.images else "",
-            **{image_variable(box): image for box, image in self.images.items()},
+            "STACK_PLAIN_BIND": "127.0.0.1" if self.tls else self.chosen["STACK_BIND"],
+            **{image_variable(box): image for box, image in (*self.images.items(), *self.boxes.items())},
         }
+
+
+def boxes_of(folder: Path, online: str) -> dict[str, str]:
+    """The image in each box of the online service.
+
+    Args:
+        folder: `.stack`.
+        online: the image that serves, as images.env says: somebody may have written another one there.
+    """
+    wanted = StackPlace(folder).wanted()
+    if online and wanted.stable != online:
+        return {str(wanted.backend): online}
+    return {str(backend): image for backend, image in wanted.tags().items()}
 
 
 def image_variable(box: str) -> str:

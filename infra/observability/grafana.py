@@ -24,7 +24,7 @@ COMPOSE = Path(__file__).parents[1] / "compose"
 SOURCE = {"type": "prometheus", "uid": "prometheus"}
 
 STACK_JOBS: Mapping[str, Job] = {
-    "online": Job(["online:3000"]),
+    "online": Job(boxes={backend: f"online-{backend}:3000" for backend in ("blue", "green")}),
     "batch": Job(["batch:3000"]),
     "proxy": Job(["haproxy:8405"]),
     "project": Job(["exporter:9101"]),

@@ -39,12 +39,14 @@ class Job:
         file: a file that lists targets, written by `write_targets` while Prometheus runs; None: only `addresses`.
         path: of the metrics.
         labels: further labels of `addresses`.
+        boxes: `host:port` of boxes that are not always there, by the label `backend` that their figures get.
     """
 
     addresses: Sequence[str] = ()
     file: Path | None = None
     path: str = "/metrics"
     labels: Mapping[str, str] = field(default_factory=dict)
+    boxes: Mapping[str, str] = field(default_factory=dict)
 
 
 def configuration(
@@ -89,6 +91,20 @@ def _scraped(name: str, job: Job) -> dict[str, Any]:
         if job.labels:
             static["labels"] = dict(job.labels)
         scraped["static_configs"] = [static]
+    if job.boxes:
+        # By name: one that is not there is no target, and so none that is down.
+        hosts = {backend: address.partition(":") for backend, address in job.boxes.items()}
+        scraped["dns_sd_configs"] = [
+            {"names": [host], "type": "A", "port": int(port), "refresh_interval": f"{_FAST_S}s"}
+            for host, _, port in hosts.values()
+        ]
+        scraped["relabel_configs"] = [
+            *(
+                {"source_labels": ["__meta_dns_name"], "regex": host, "target_label": "backend", "replacement": backend}
+                for backend, (host, _, _) in hosts.items()
+            ),
+            {"source_labels": ["__meta_dns_name"], "target_label": "replica"},
+        ]
     if job.file is not None:
         scraped["file_sd_configs"] = [{"files": [str(job.file)], "refresh_interval": f"{_FAST_S}s"}]
     return scraped

@@ -35,10 +35,11 @@ class Processes:
 
     Args:
         settings: of the project.
+        place: its files; by default those in the project's store.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self.place = Place(settings)
+    def __init__(self, settings: Settings, place: Place | None = None) -> None:
+        self.place = place or Place(settings)
         self._store = Store(settings.path("bentoml"))
         self._usual_replicas = settings.serving.replicas
         self._keep_former_s = settings.release.keep_former_s
@@ -90,10 +91,7 @@ class Processes:
         Raises:
             ReleaseError: it is not there, or another version is being released.
         """
-        if not self._store.holds(tag):
-            raise ReleaseError(
-                where=tag, expected="a bento of this project's store", got="none", remedy="Package it: har package."
-            )
+        self._require_there(tag)
         with self.place.changing() as change:
             wanted = change.wanted
             if wanted.canary != tag or wanted.salt != salt:
@@ -119,9 +117,9 @@ class Processes:
                 )
             until = time.time() + lease_s
             self._apply(Split(stable=wanted.backend, canary=wanted.beside, share=share, until=until, salt=wanted.salt))
-            ready = self._ready("canary")
-            if mirror and ready:
-                self.place.copy(Mirrored(ready[0].address, mirror, until))
+            mirrored = self._mirrored() if mirror else ""
+            if mirrored:
+                self.place.copy(Mirrored(mirrored, mirror, until))
             else:
                 self.place.mirror.unlink(missing_ok=True)
 
@@ -205,6 +203,16 @@ class Processes:
     def addresses(self) -> Mapping[Role, list[str]]:
         """Where each ready replica answers."""
         return {role: [replica.address for replica in self._ready(role)] for role in _ROLES}
+
+    def _require_there(self, tag: str) -> None:
+        if not self._store.holds(tag):
+            raise ReleaseError(
+                where=tag, expected="a bento of this project's store", got="none", remedy="Package it: har package."
+            )
+
+    def _mirrored(self) -> str:
+        """Where the stable replicas reach one of the canary; "": none is ready."""
+        return next((replica.address for replica in self._ready("canary")), "")
 
     def _ready(self, role: Role) -> list[Replica]:
         wanted = self.place.wanted()

@@ -8,9 +8,10 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +109,21 @@ def engine_or_skip() -> Engine:
 def trial(folder: Path) -> Iterator[Trial]:
     """A trial in `folder`, which is not started yet; its containers and volumes are removed at the end."""
     engine = engine_or_skip()
+    with _prepared(engine, folder) as made:
+        if "STACK_TRAIN_IMAGE" not in made.variables and find_train_image(made.stack) is None:
+            pytest.skip("there is no train image: make images")
+        yield made
+
+
+@contextmanager
+def trial_of(engine: Engine, others: Sequence[str], **variables: str) -> Iterator[Trial]:
+    """The same with these variables, where only some of the images of others are needed."""
+    with tempfile.TemporaryDirectory() as folder, _prepared(engine, Path(folder), others, **variables) as made:
+        yield made
+
+
+@contextmanager
+def _prepared(engine: Engine, folder: Path, others: Sequence[str] = _OTHERS, **further: str) -> Iterator[Trial]:
     root = folder / "project"
     root.mkdir()
     for part in _PARTS:
@@ -125,13 +141,14 @@ def trial(folder: Path) -> Iterator[Trial]:
         "STACK_PROJECT": f"trial-{uuid.uuid4().hex[:8]}",
         "ENGINE": engine.name,
         "COLUMNS": "200",
+        # Its own code, as in a clone.
+        "PYTHONPATH": os.pathsep.join([str(root / "src"), str(root)]),
+        **further,
     }
     if not _reaches_the_registry(engine):
-        _build_standins(engine)
+        _build_standins(engine, others)
         variables["STACK_OVERRIDE"] = str(STANDINS / "compose.override.yaml")
     made = Trial(root, variables)
-    if "STACK_TRAIN_IMAGE" not in variables and find_train_image(made.stack) is None:
-        pytest.skip("there is no train image: make images")
     try:
         yield made
     finally:
@@ -148,8 +165,8 @@ def _reaches_the_registry(engine: Engine) -> bool:
     )
 
 
-def _build_standins(engine: Engine) -> None:
-    for name in _OTHERS:
+def _build_standins(engine: Engine, others: Sequence[str]) -> None:
+    for name in others:
         image = f"localhost/har-standin-{name}:dev"
         if output([engine.name, "image", "inspect", image])[0] == 0:
             continue

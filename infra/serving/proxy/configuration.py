@@ -46,6 +46,7 @@ class Options:
     Attributes:
         bind: what the frontend listens on, each as HAProxy's `bind` takes it: "127.0.0.1:3000".
         socket: path of the runtime socket.
+        socket_mode: who may connect to it; the folder may keep others out.
         concurrency: requests at once per replica (serving.max_concurrency × serving.workers).
         timeout_s: of a request in the service (serving.timeout_s).
         slots: of each backend; the keeper fills them.
@@ -63,6 +64,7 @@ class Options:
     concurrency: int
     timeout_s: float
     slots: int = 16
+    socket_mode: str = "600"
     boxes: Mapping[Backend, Sequence[str]] = field(default_factory=dict)
     lua: bool = True
     local: bool = True
@@ -120,7 +122,7 @@ def _global(options: Options) -> str:
     return f"""global
     # Sentences, such as that a replica is down; requests are logged as JSON, by the frontend.
     log stderr format raw local0 notice
-    stats socket {quoted(options.socket)} mode 600 level admin
+    stats socket {quoted(options.socket)} mode {options.socket_mode} level admin
     stats timeout 30s
     server-state-file {STATE}
 {_lines([f"lua-load {DECODER}"] if options.lua else [])}    maxconn 2048
@@ -263,8 +265,8 @@ def _backend(name: Backend, options: Options) -> str:
         servers = [f"server-template s 1-{options.slots} 127.0.0.1:1 disabled {common}"]
     lines = [
         "balance leastconn",
-        # What a dying replica has not answered, or has no room for, another one answers.
-        "retry-on conn-failure empty-response 503",
+        # What a dying or hanging replica has not answered, or has no room for, another one answers.
+        "retry-on conn-failure empty-response response-timeout 503",
         "option httpchk",
         "http-check send meth GET uri /readyz ver HTTP/1.1 hdr Host localhost",
         "http-check expect status 200",

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
+from har.settings import load_settings
 from infra.compose.images import images_of
 from infra.compose.inside.prepare import USER
+from infra.compose.proxy import StackPlace, write_proxy
 from infra.compose.secret_files import NAMES
 from infra.compose.stack import FILE, SERVICES, Stack
 from infra.compose.state import PORTS, State
@@ -73,9 +75,13 @@ def test_only_the_service_that_hands_over_files_is_root() -> None:
 
 def test_ports_are_open_on_the_chosen_address_only() -> None:
     published = [port for service in ALL.values() for port in service.get("ports", [])]
-    assert {re.search(r"STACK_\w+_PORT", port)[0] for port in published} == set(PORTS)  # type: ignore[index]
-    for port in published:
-        assert port.startswith("${STACK_BIND:-127.0.0.1}:${STACK_"), port
+    # Past the proxy, an online box is reached from this machine alone, at a port that the engine chooses.
+    own = [port for port in published if "STACK_" not in port]
+    assert own == ["127.0.0.1::3000"] * 2
+    named = [port for port in published if port not in own]
+    assert {re.search(r"STACK_\w+_PORT", port)[0] for port in named} == set(PORTS)  # type: ignore[index]
+    for port in named:
+        assert re.match(r"\$\{STACK_(PLAIN_)?BIND:-127\.0\.0\.1\}:\$\{STACK_", port), port
     assert "ports" not in ALL["postgres"] and CONTENT["networks"]["database"]["internal"] is True
 
 
@@ -87,20 +93,23 @@ def test_images_of_others_are_given_by_digest_and_none_has_ended() -> None:
                 r"\$\{STACK_[A-Z]+_IMAGE:-docker\.io/[a-z/]+:[\w.-]*\d[\w.-]*@sha256:[0-9a-f]{64}\}", image
             ), image
         else:
-            assert re.fullmatch(r"\$\{STACK_(TRAIN|ONLINE|BATCH)_IMAGE:-no-\w+-image\}", image), image
+            assert re.fullmatch(r"\$\{STACK_(TRAIN|BLUE|GREEN|BATCH)_IMAGE:-no-\w+-image\}", image), image
         assert not [ended for ended in ENDED if ended in image]
 
 
 def test_secrets_are_files_and_no_value_is_in_the_environment() -> None:
-    assert set(CONTENT["secrets"]) == set(NAMES)
+    # The token of the first start is handed over into the volume of the online service, where it can be replaced.
+    mounted = set(NAMES) - {"feedback_token"}
+    assert set(CONTENT["secrets"]) == mounted
     for name, secret in CONTENT["secrets"].items():
         assert secret["file"].endswith(f"/secrets/{name}")
     used = {name for service in LASTING.values() for name in service.get("secrets", [])}
-    assert used == set(NAMES)
+    assert used == mounted
     for service in ALL.values():
         for variable, value in service.get("environment", {}).items():
             if re.search("PASSWORD|TOKEN|LOGIN|SECRET", variable) and "GRAVATAR" not in variable:
-                assert str(value).startswith("/run/secrets/"), variable
+                folders = ("/run/secrets/", "/home/bentoml/data/", "/srv/online/")
+                assert str(value).startswith(folders), variable
 
 
 def test_no_name_of_a_service_looks_like_a_setting() -> None:
@@ -110,7 +119,7 @@ def test_no_name_of_a_service_looks_like_a_setting() -> None:
 
 
 def test_nobody_reports_home() -> None:
-    for name in ("prefect", "mlflow", "worker", "batch", "online", "exporter"):
+    for name in ("prefect", "mlflow", "worker", "batch", "online-blue", "online-green", "exporter"):
         assert ALL[name]["environment"]["DO_NOT_TRACK"] == "true"
     grafana = ALL["grafana"]["environment"]
     assert grafana["GF_ANALYTICS_REPORTING_ENABLED"] == "false" == grafana["GF_ANALYTICS_CHECK_FOR_UPDATES"]
@@ -123,19 +132,32 @@ def test_services_wait_for_what_they_need() -> None:
     assert "depends_on" not in ALL["haproxy"]
 
 
-def test_the_proxys_configuration_is_valid() -> None:
+def test_the_proxys_configuration_is_valid(tmp_path: Path) -> None:
     program = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
     if program is None:
         pytest.skip("haproxy is not installed")
-    done = subprocess.run([program, "-c", "-f", FOLDER / "haproxy/haproxy.cfg"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    place, settings = StackPlace(tmp_path / ".stack"), load_settings()
+    assert write_proxy(place, settings, tls=False)
+    assert not write_proxy(place, settings, tls=False)
+    text = (place.folder / "haproxy.cfg").read_text()
+    assert "server blue1 online-blue:3000" in text and "server green1 online-green:3000" in text
+    # The proxy's own user reads it; nobody else looks into .stack.
+    modes = {path.name: path.stat().st_mode & 0o777 for path in place.folder.iterdir() if path.is_file()}
+    assert set(modes.values()) == {0o644} and "split.map" in modes
+    done = subprocess.run([program, "-c", "-f", "haproxy.cfg"], cwd=place.folder, capture_output=True, text=True)
+    # The boxes have no names here; nothing else is to be said.
+    warned = [line for line in done.stderr.splitlines() if "WARNING" in line and "could not resolve" not in line]
+    assert done.returncode == 0 and not warned, done.stderr
 
 
 def test_prometheus_configuration_is_valid_and_asks_services_that_exist() -> None:
     path = FOLDER / "prometheus/prometheus.yml"
     jobs = yaml.safe_load(path.read_text())["scrape_configs"]
-    hosts = {target.partition(":")[0] for job in jobs for one in job["static_configs"] for target in one["targets"]}
-    assert hosts - {"127.0.0.1"} <= set(LASTING)
+    listed = [one for job in jobs for one in job.get("static_configs", [])]
+    hosts = {target.partition(":")[0] for one in listed for target in one["targets"]}
+    found = {name for job in jobs for one in job.get("dns_sd_configs", []) for name in one["names"]}
+    assert hosts - {"127.0.0.1"} | found <= set(LASTING)
+    assert found == {"online-blue", "online-green"}
     if shutil.which("promtool") is None:
         pytest.skip("promtool is not installed")
     done = subprocess.run(["promtool", "check", "config", path], capture_output=True, text=True)
@@ -182,6 +204,6 @@ def test_the_images_that_are_checked_are_those_that_start(tmp_path: Path) -> Non
     stack = _stack(
         tmp_path, STACK_OVERRIDE="mine.yaml", STACK_ONLINE_IMAGE="har-mlops-online:v1", STACK_HAPROXY_IMAGE="h"
     )
-    found = images_of(stack, ["postgres", "online", "haproxy", "prometheus"])
+    found = images_of(stack, ["postgres", "online-blue", "haproxy", "prometheus"])
     assert found.pop("prometheus").startswith("docker.io/prom/prometheus:v")
-    assert found == {"postgres": "mine", "online": "har-mlops-online:v1", "haproxy": "h"}
+    assert found == {"postgres": "mine", "online-blue": "har-mlops-online:v1", "haproxy": "h"}

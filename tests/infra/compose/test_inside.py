@@ -8,13 +8,16 @@ import signal
 import subprocess
 import sys
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
 
 from har.errors import ServerError, StorageError
+from har.tokens import Tokens, add_token, rotate_token
 from infra.compose.inside import exporter
 from infra.compose.inside._waiting import wait_for_port
+from infra.compose.inside.prepare import hand_over_token
 from infra.compose.inside.prepare import main as prepare
 from infra.compose.inside.receive import receive
 
@@ -64,10 +67,31 @@ def test_volumes_and_secrets_get_their_owner(tmp_path: Path) -> None:
     (tmp_path / "secrets/login").write_text("har:x\n")
     (tmp_path / "secrets/link").symlink_to("/etc/hostname")
     host = Path("/etc/hostname").stat().st_uid
-    prepare(tmp_path / "volumes", tmp_path / "secrets", 1034)
-    for path in (tmp_path / "volumes/lake", tmp_path / "secrets/login"):
+    for folder in ("tls", "run"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "tls/proxy.pem").write_text("a key\n")
+    prepare(tmp_path / "volumes", tmp_path / "secrets", [tmp_path / "tls"], [tmp_path / "run"])
+    for path in (tmp_path / "volumes/lake", tmp_path / "secrets/login", tmp_path / "tls/proxy.pem"):
         assert (path.stat().st_uid, path.stat().st_mode & 0o077) == (1034, 0)
+    assert ((tmp_path / "run").stat().st_uid, (tmp_path / "run").stat().st_mode & 0o777) == (1034, 0o755)
     assert Path("/etc/hostname").stat().st_uid == host
+
+
+def test_the_first_token_is_handed_over_and_a_renewed_one_as_well(tmp_path: Path) -> None:
+    secret, target, me = tmp_path / "secret", tmp_path / "feedback-token", os.getuid()
+    secret.write_text("the-first-token-of-all\n")
+    hand_over_token(secret, target, me)
+    assert (target.read_text(), target.stat().st_mode & 0o777) == ("the-first-token-of-all\n", 0o600)
+    named = add_token(target, "gym")
+    rotated = rotate_token(target, "first")
+    hand_over_token(secret, target, me)
+    tokens = Tokens(target)
+    assert [tokens.name_of(word.encode()) for word in (named, rotated)] == ["gym", "first"]
+    secret.write_text("another-token-of-all\n")
+    os.utime(secret, (time.time() + 5,) * 2)
+    hand_over_token(secret, target, me)
+    words = (named, "another-token-of-all", rotated, "the-first-token-of-all")
+    assert [tokens.name_of(word.encode()) for word in words] == ["gym", "first", None, None]
 
 
 def test_a_service_that_does_not_come_is_named() -> None:

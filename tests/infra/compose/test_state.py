@@ -37,7 +37,7 @@ def test_an_address_of_this_machine_is_a_name_that_pages_answer_to(tmp_path: Pat
     values = State.load(tmp_path, "har", {"STACK_BIND": "10.0.0.5", "STACK_HOSTS": "har.example.org"}).variables()
     assert values["STACK_HOSTS"] == "har.example.org 10.0.0.5"
     assert json.loads(values["STACK_SERVING_HOSTS"]) == [
-        *("online", "127.0.0.1", "localhost"),
+        *("online", "online-blue", "online-green", "127.0.0.1", "localhost"),
         *("har.example.org", "10.0.0.5"),
     ]
     assert State.load(tmp_path, "har", {"STACK_BIND": "::"}).variables()["STACK_HOSTS"] == ""
@@ -48,6 +48,7 @@ def test_an_address_of_this_machine_is_a_name_that_pages_answer_to(tmp_path: Pat
     [
         ({"STACK_PREFECT_PORT": "zero"}, "STACK_PREFECT_PORT: expected a port"),
         ({"STACK_GRAFANA_PORT": "70000"}, "got 70000"),
+        ({"STACK_PREDICT_TOKEN": "perhaps"}, "true or false"),
         ({"STACK_MLFLOW_PORT": "4200"}, "4200, which STACK_PREFECT_PORT has"),
         ({"STACK_PROJECT": "Über"}, "STACK_PROJECT: expected small letters"),
     ],
@@ -66,3 +67,30 @@ def test_a_line_that_is_none_is_named(tmp_path: Path) -> None:
 
 def test_a_project_with_capitals_and_spaces_has_a_stack_name(tmp_path: Path) -> None:
     assert State.load(tmp_path, "My Project", {}).project == "my-project"
+
+
+def test_a_stack_of_an_earlier_release_serves_from_the_blue_box(tmp_path: Path) -> None:
+    (tmp_path / ".stack").mkdir()
+    (tmp_path / ".stack/images.env").write_text("STACK_ONLINE_IMAGE=har-online:v1\n", encoding="utf-8")
+    values = State.load(tmp_path, "har", {}).variables()
+    assert (values["STACK_BLUE_IMAGE"], values.get("STACK_GREEN_IMAGE")) == ("har-online:v1", None)
+
+
+def test_each_box_has_its_image_while_a_version_is_released(tmp_path: Path) -> None:
+    (tmp_path / ".stack").mkdir()
+    wanted = {"stable": "har-online:v1", "canary": "har-online:v2", "backend": "green"}
+    (tmp_path / ".stack/serving.json").write_text(json.dumps(wanted), encoding="utf-8")
+    images = tmp_path / ".stack/images.env"
+    images.write_text("STACK_ONLINE_IMAGE=har-online:v1\n", encoding="utf-8")
+    assert State.load(tmp_path, "har", {}).boxes == {"green": "har-online:v1", "blue": "har-online:v2"}
+    # What a person writes into images.env holds at the next start.
+    images.write_text("STACK_ONLINE_IMAGE=har-online:v3\n", encoding="utf-8")
+    assert State.load(tmp_path, "har", {}).boxes == {"green": "har-online:v3"}
+
+
+def test_with_tls_only_this_machine_reaches_the_service_without_it(tmp_path: Path) -> None:
+    state = State.load(tmp_path, "har", {"STACK_TLS": "1", "STACK_BIND": "10.0.0.5"})
+    assert state.variables()["STACK_PLAIN_BIND"] == state.plain_host == "127.0.0.1"
+    state.save()
+    assert State.load(tmp_path, "har", {}).tls
+    assert State.load(tmp_path, "har", {"STACK_TLS": "0"}).variables()["STACK_PLAIN_BIND"] == "10.0.0.5"

@@ -132,6 +132,7 @@ def test_without_a_usable_replica_a_client_learns_in_the_service_s_form_when_to_
         assert {"field", "expected", "got", "remedy"} == set(answer.json()["error"])
 
 
+@pytest.mark.release
 def test_what_the_replicas_have_no_room_for_waits_shortly_and_is_then_refused(tmp_path: Path) -> None:
     with kept(tmp_path, max_concurrency=4, timeout_s=0.5) as trial:
         trial.order("v1", slow_s=0.4)
