@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -70,8 +71,9 @@ class Cluster:
             if _NAMESPACE.is_file():
                 config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
                 return cls(client.ApiClient(configuration), _NAMESPACE.read_text(encoding="utf-8").strip())
-            config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-            _, context = config.list_kube_config_contexts()  # type: ignore[no-untyped-call]
+            file = os.environ.get("KUBECONFIG")
+            config.load_kube_config(file, client_configuration=configuration)  # type: ignore[no-untyped-call]
+            _, context = config.list_kube_config_contexts(file)  # type: ignore[no-untyped-call]
         except config.ConfigException as error:
             raise ReleaseError(
                 where="Kubernetes",
