@@ -84,7 +84,9 @@ class StackServing(Processes):
         except ServerError as error:
             self.withdraw()
             raise ReleaseError(
-                where=tag, problem=error.problem or str(error), remedy=f"The former version serves. {error.remedy}"
+                where=tag,
+                problem=error.problem or str(error),
+                remedy=f"{self.place.wanted().stable} serves. {error.remedy}",
             ) from error
         self._asked_at = -_ASKED_S
         self._look()
