@@ -15,6 +15,7 @@ from har.jobs.release import Order
 from har.jobs.release import release as job
 from har.project import open_project
 from har.release import Record
+from infra.observability.releases import write_page
 from infra.serving.releasing import surroundings
 
 
@@ -46,6 +47,8 @@ def release(
         send=sender(project.settings),
         show=_show,
     )
+    if report.records:
+        write_page(project, report.records)
     name = None if report.good else "".join(word.capitalize() for word in report.result.split())
     return Completed(name=name, message=f"{report.result}: {report.sentence}", data=report)
 

@@ -1,4 +1,4 @@
-"""Commands for Kubernetes: `python -m infra.kubernetes write STAGE`, `… secrets STAGE`, `… status`, `… lint`.
+"""Commands: `python -m infra.kubernetes write STAGE`, `… secrets STAGE`, `… status`, `… scale N`, `… lint`.
 
 Exit status: 0 done, 1 the cluster does not answer or has not what is needed, 2 refused.
 """
@@ -25,7 +25,7 @@ from infra.kubernetes.write import BOXES, COMPONENTS, STAGES, Order, namespace, 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     options = _parser().parse_args(arguments)
-    commands = {"write": _write, "secrets": _secrets, "status": _status, "lint": _lint}
+    commands = {"write": _write, "secrets": _secrets, "status": _status, "scale": _scale, "lint": _lint}
     try:
         commands[options.command](load_settings(), options)
     except HarError as error:
@@ -60,6 +60,11 @@ def _status(settings: Settings, _options: argparse.Namespace) -> None:
     print(json.dumps(asdict(serving(settings).now()), indent=1))
 
 
+def _scale(settings: Settings, options: argparse.Namespace) -> None:
+    serving(settings).scale(options.replicas)
+    print(f"Each version that serves has {options.replicas} replicas and more from now on.")
+
+
 def _lint(settings: Settings, options: argparse.Namespace) -> None:
     lint(settings, options.to)
 
@@ -86,6 +91,8 @@ def _parser() -> argparse.ArgumentParser:
     kept = commands.add_parser("secrets", help="make the secrets, once, and print how the cluster gets them")
     kept.add_argument("stage", metavar="STAGE")
     commands.add_parser("status", help="what is served in kubectl's context, as JSON")
+    scaled = commands.add_parser("scale", help="how many replicas each version has at least")
+    scaled.add_argument("replicas", type=int, metavar="N")
     checked = commands.add_parser("lint", help="render every overlay, and refuse what Kubernetes does not know")
     checked.add_argument("--to", type=Path, help="keep the rendered manifests in this folder")
     return parser

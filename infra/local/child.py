@@ -83,6 +83,11 @@ class Child:
         """The process id."""
         return self._process.pid
 
+    @property
+    def family(self) -> frozenset[int]:
+        """The processes that it had started, and that ran, when it was polled last."""
+        return frozenset(self._descendants)
+
     def poll(self) -> int | None:
         """The exit status, or None while the process runs; also records the processes that it has started."""
         status = self._process.poll()

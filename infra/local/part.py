@@ -89,6 +89,11 @@ class Part:
         return None if self._child is None else self._child.pid
 
     @property
+    def family(self) -> frozenset[int]:
+        """The processes that its process had started at the last tick."""
+        return frozenset() if self._child is None else self._child.family
+
+    @property
     def runs(self) -> bool:
         """Whether its process runs."""
         return self._child is not None and self._child.poll() is None

@@ -219,7 +219,10 @@ def _observers(
     port = ports.free("prometheus")
     jobs["prometheus"] = Job([f"{HOST}:{port}"])
     program = third_party.installed("prometheus") or "prometheus"
-    kept.append(third_party.prometheus(program, home / "prometheus", port, jobs, logs, say(), alerts=alerts))
+    named = settings.project.name
+    kept.append(
+        third_party.prometheus(program, home / "prometheus", port, jobs, logs, say(), project=named, alerts=alerts)
+    )
     return kept, [Row("Prometheus: metrics", kept[-1].address), *rows]
 
 

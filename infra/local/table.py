@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from infra.local.login import USER, login_file
@@ -55,7 +56,7 @@ def print_table(console: Console, root: Path, api: str, rows: list[Row], *, foun
     home = root / ".prefect"
     addresses = Table("what", "where", "note", title="The local stack is running")
     for row in rows:
-        addresses.add_row(row.what, row.where, row.note)
+        addresses.add_row(row.what, row.where, escape(row.note))
     console.print(addresses)
     # Not in the table: a narrow terminal would cut the paths off.
     console.print(f"Login of Prefect's and MLflow's pages: {login_file(home)}", soft_wrap=True, highlight=False)

@@ -32,7 +32,15 @@ def installed(program: str) -> str | None:
 
 
 def prometheus(
-    program: str, folder: Path, port: int, jobs: Mapping[str, Job], logs: Path, say: Say, *, alerts: str = ""
+    program: str,
+    folder: Path,
+    port: int,
+    jobs: Mapping[str, Job],
+    logs: Path,
+    say: Say,
+    *,
+    project: str = "",
+    alerts: str = "",
 ) -> Part:
     """Prometheus, which reads the metrics of the other parts and keeps them for 30 days.
 
@@ -43,9 +51,10 @@ def prometheus(
         jobs: what it reads.
         logs: folder for its log.
         say: gets a line when its state changes.
+        project: its name, which alerts carry.
         alerts: `host:port` of Alertmanager; "": there is none.
     """
-    text = "# Written by `make up`.\n" + _prometheus.configuration(jobs, alertmanager=alerts)
+    text = "# Written by `make up`.\n" + _prometheus.configuration(jobs, project=project, alertmanager=alerts)
     file = write_atomically(make_folder(folder) / "prometheus.yml", text)
     note_address(folder, f"http://{HOST}:{port}")
     command = _prometheus.command(program, file, folder / "data", f"{HOST}:{port}")

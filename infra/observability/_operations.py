@@ -246,7 +246,7 @@ OPERATIONS: tuple[Panel, ...] = (
         "Work",
         (Query("har_journal_bytes"),),
         unit="bytes",
-        help="Waits for `har collect`, which runs every night.",
+        help="Waits for `har collect`, which runs every hour.",
     ),
     Panel(
         "Prediction log: oldest line",
@@ -255,7 +255,7 @@ OPERATIONS: tuple[Panel, ...] = (
         (Query("time() - har_journal_oldest_timestamp_seconds"),),
         unit="age",
         kind="stat",
-        levels=((93_600, "bad"),),
+        levels=((10_800, "bad"),),
         help="How long the oldest line has waited for `har collect`.",
         empty="while everything is collected",
     ),

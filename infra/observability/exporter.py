@@ -63,10 +63,10 @@ class Part:
 
 @dataclass(frozen=True)
 class _Read:
-    """The last reading of a part; `found` is of the last one that succeeded."""
+    """The last reading of a part; `found` is of the last one that succeeded, `ok` None before the first."""
 
     found: tuple[Gauge, ...] = ()
-    ok: bool = False
+    ok: bool | None = None
     took_s: float = 0.0
     succeeded: float | None = None
 
@@ -119,10 +119,15 @@ class Exporter(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """What was read last, and how that went."""
-        last = dict(self._last)
+        last = {name: one for name, one in self._last.items() if one.ok is not None}
         for one in last.values():
             yield from one.found
-        yield gauge("exporter_ok", "1: the part could be read", {n: one.ok for n, one in last.items()}, labels=["part"])
+        yield gauge(
+            "exporter_ok",
+            "1: the part could be read",
+            {n: float(bool(one.ok)) for n, one in last.items()},
+            labels=["part"],
+        )
         yield gauge(
             "exporter_read_seconds",
             "Time of the last read",

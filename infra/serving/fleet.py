@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -153,32 +155,11 @@ class Fleet:
             count: how many replicas.
             in_flight: requests that a replica has at this moment.
         """
-        for member in self.members:
-            if not member.released:
-                member.part.tick()
-        count = count if tag else 0
-        right = [member for member in self.members if tag and member.tag == tag and not member.leaving_since]
-        for member in self.members:
-            if (member not in right or member.is_hopeless) and not member.leaving_since:
-                self.restarts[member.tag] += member.is_hopeless
-                member.leave()
-        right = [member for member in right if not member.leaving_since]
-        wanted = [member for member in right if member.kind == kind]
-        older = [member for member in right if member.kind != kind]
-        # A replacement comes first, so that there are never fewer than before; one at a time, as it takes memory.
-        missing = count - len(wanted)
-        starting = any(not member.part.ready for member in wanted)
-        for _ in range(missing if not older else min(missing, 0 if starting else 1)):
-            self._begin(tag, kind)
-        surplus = [*older, *sorted(wanted, key=_worth)]
-        ready = [member for member in right if member.ready]
-        for member in surplus[: max(0, len(right) - count)]:
-            if not member.ready:
-                if member in older or len(wanted) > count:
-                    member.leave()
-            elif len(ready) > count:
-                ready.remove(member)
-                member.leave()
+        self._look_after()
+        right = [member for member in self.members if tag and member.tag == tag]
+        right = [member for member in right if not member.leaving_since and not member.is_hopeless]
+        self._dismiss([member for member in self.members if member not in right])
+        self._turn(right, tag, kind, count if tag else 0)
         self._see_off(in_flight)
 
     def release(self) -> None:
@@ -192,6 +173,49 @@ class Fleet:
             member.part.stop()
             member.resources.close()
         self.members = []
+
+    def _look_after(self) -> None:
+        for member in self.members:
+            if not member.released:
+                before = member.part.family if member.part.ready else frozenset()
+                member.part.tick()
+                if before and member.part.ready and not before & member.part.family:
+                    self._end_hollow(member)
+
+    def _dismiss(self, wrong: list[Member]) -> None:
+        """Let those go that are of another version, and those that fail again and again."""
+        for member in wrong:
+            if not member.leaving_since:
+                self.restarts[member.tag] += member.is_hopeless
+                member.leave()
+
+    def _turn(self, right: list[Member], tag: str, kind: Kind, count: int) -> None:
+        """Add replicas, replace those of another kind, and let go of those that are too many."""
+        wanted = [member for member in right if member.kind == kind]
+        older = [member for member in right if member.kind != kind]
+        # A replacement comes first, so that there are never fewer than before; one at a time, as it takes memory.
+        missing = count - len(wanted)
+        starting = any(not member.part.ready for member in wanted)
+        for _ in range(missing if not older else min(missing, 0 if starting else 1)):
+            self._begin(tag, kind)
+        ready = [member for member in right if member.ready]
+        for member in [*older, *sorted(wanted, key=_worth)][: max(0, len(right) - count)]:
+            if not member.ready:
+                if member in older or len(wanted) > count:
+                    member.leave()
+            elif len(ready) > count:
+                ready.remove(member)
+                member.leave()
+
+    def _end_hollow(self, member: Member) -> None:
+        """End a replica whose workers have all ended.
+
+        Its supervisor holds the port, so that requests would wait there until it has started another worker.
+        """
+        if member.part.pid is not None:
+            self._say(f"{member.part.name}: no worker is left.")
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(member.part.pid, signal.SIGKILL)
 
     def _begin(self, tag: str, kind: Kind) -> None:
         taken = {member.name for member in self.members}

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from har.settings import load_settings
+from har.settings import Settings, load_settings
 from har_cli._shared import Network, ViaPrefect, automatic_retraining, out, run, sender
 
 Reason = Annotated[str, typer.Option(help="The reason, for the promotion log.")]
@@ -185,13 +185,21 @@ def promote(version: int, reason: Reason) -> None:
 
 
 def rollback(reason: Reason) -> None:
-    """Make the previous champion the champion again."""
+    """Make the previous champion the champion again; while a release is under way, end it: the former version serves.
+
+    The online service goes back at once, too: by the deployment release/canary where `make up` runs, else by
+    `har release start --back`.
+    """
     from har.project import open_project
     from har.registry import whoami
+    from har_cli.release import abort, under_way
 
+    if under_way(load_settings()) is not None:
+        abort(reason)
+        return
     move = open_project().registry.rollback(reason=reason, who=whoami())
     out.print(f"Version {move.version} is the champion again. `har score --rescore` scores old days with it.")
-    _announce(move.version)
+    _announce(move.version, back=True)
 
 
 def reproduce(
@@ -232,17 +240,31 @@ def _figure(value: float | None) -> str:
     return "none" if value is None else f"{value:.8f}"
 
 
-def _announce(version: int) -> None:
-    """Send the event of a promotion to the known server, whose automation packages the new champion."""
+def _announce(version: int, *, back: bool = False) -> None:
+    """Send the event of a promotion to the known server, whose automations package and release the new champion."""
     from har.jobs import no_receiver, promotion_event
 
-    send = sender(load_settings())
+    settings = load_settings()
+    send = sender(settings)
     if send is no_receiver:
+        _say_who_serves(settings, version, back=back)
         return
-    why_not = send(promotion_event(version))
+    why_not = send(promotion_event(version, back=back))
     if why_not:
         Console(stderr=True).print(
             f"[yellow]The Prefect server did not receive the event ({why_not}). Package by hand: har package.[/]",
             highlight=False,
             soft_wrap=True,
         )
+
+
+def _say_who_serves(settings: Settings, version: int, *, back: bool) -> None:
+    """Where nobody is told of the promotion, but the online service runs: how to release it."""
+    from har.jobs.release import number_of
+    from infra.serving.releasing import place
+
+    serving, _ = place(settings)
+    served = number_of(serving.now().stable) if serving else 0
+    if served not in (0, version):
+        command = f"har release start{' --back' if back else ''}"
+        out.print(f"The online service still serves version {served}: {command}", highlight=False)

@@ -37,11 +37,15 @@ def start(
     def job() -> object:
         from har.jobs.release import Order, release
         from har.project import open_project
+        from infra.observability.releases import write_page
         from infra.serving.releasing import surroundings
 
         project = open_project()
         order = Order(version=version, back=back, why=reason)
-        return release(project, surroundings(project), order, send=sender(project.settings))
+        report = release(project, surroundings(project), order, send=sender(project.settings))
+        if report.records:
+            write_page(project, report.records)
+        return report
 
     def flow() -> object:
         from flows.release import release
@@ -205,6 +209,12 @@ def _present(settings: Settings) -> tuple[Releases, State | None]:
 
     releases = Releases(settings.path("bentoml"))
     return releases, releases.state()
+
+
+def under_way(settings: Settings) -> State | None:
+    """The release that has not ended; None: there is none."""
+    state = _present(settings)[1]
+    return state if state is not None and not state.is_over else None
 
 
 def _under_way(settings: Settings) -> tuple[Releases, State]:

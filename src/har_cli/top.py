@@ -26,7 +26,7 @@ def top(
         Chosen, typer.Argument(help="operations: whether all runs; model: what the model sees and answers.")
     ] = "operations",
     once: Annotated[bool, typer.Option("--once", help="Print it once and end; also where no terminal is.")] = False,
-    page: Annotated[bool, typer.Option("--page", help="Write both as pages into the folder of reports.")] = False,
+    page: Annotated[bool, typer.Option("--page", help="Write both, and each release, as pages.")] = False,
     minutes: Annotated[int, typer.Option(min=1, max=43_200, help="How far back courses go.")] = 30,
     every: Annotated[float, typer.Option(min=_LEAST_EVERY_S, help="Seconds between two looks.")] = 2.0,
     prometheus: Annotated[
@@ -43,8 +43,10 @@ def top(
         if page:
             from har.project import open_project
             from infra.observability.board import write_boards
+            from infra.observability.releases import write_pages
 
-            for path in write_boards(open_project(), source, span_s):
+            project = open_project()
+            for path in (*write_boards(project, source, span_s), *write_pages(project)):
                 out.print(str(path), highlight=False, soft_wrap=True)
         elif once or not out.is_terminal:
             out.print(_screen(source, dashboard, span_s))

@@ -41,7 +41,7 @@ SLUGS = {
     "train/weekly": "train-weekly",
     "collect/hourly": "collect-hourly",
 }
-ON_EVENTS = ("package/champion", "train/retrain")
+ON_EVENTS = ("package/champion", "release/canary", "train/retrain")
 ON_DEMAND = ("evaluate/by-subject",)
 RETRAINS_ON = ("har.drift.confirmed", "har.labels.arrived", "har.performance.dropped")
 
@@ -156,10 +156,10 @@ def test_a_project_is_deployed_scheduled_run_and_stopped(
             for name in deployments:
                 assert deployments[name]["global_concurrency_limit"]["limit"] == 1
                 assert deployments[name]["work_pool_name"] == "local"
-            assert [deployments[name]["schedules"] for name in (*ON_EVENTS, *ON_DEMAND)] == [[], [], []]
+            assert [deployments[name]["schedules"] for name in (*ON_EVENTS, *ON_DEMAND)] == [[], [], [], []]
             triggers = [automation["trigger"] for automation in _ask(api, "automations/filter", {})]
             expected = [event for trigger in triggers for event in trigger["expect"]]
-            assert sorted(expected) == sorted([*RETRAINS_ON, PROMOTED])
+            assert sorted(expected) == sorted([*RETRAINS_ON, PROMOTED, PROMOTED])
             for name, slug in SLUGS.items():
                 (schedule,) = deployments[name]["schedules"]
                 assert (schedule["slug"], schedule["active"]) == (slug, True)
@@ -191,6 +191,9 @@ def test_a_project_is_deployed_scheduled_run_and_stopped(
             (packaging,) = _runs_of(api, deployments["package/champion"]["id"])
             assert packaging["state"]["type"] == "FAILED"
             assert "Train one: har train" in packaging["state"]["message"]
+            (releasing,) = _runs_of(api, deployments["release/canary"]["id"])
+            assert releasing["parameters"] == {"version": 1, "back": False, "reason": None, "promoted": True}
+            assert "Train one: har train" in releasing["state"]["message"]
 
             family = psutil.Process(stack.pid).children(recursive=True)
             (worker,) = [part for part in family if "worker" in part.cmdline()]

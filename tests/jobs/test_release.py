@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from place_support import Evidence, Place
+from memory_place_support import Evidence, Place
 from serving_support import eventually, train_model, write_settings
 from tests_support import example_recipe
 

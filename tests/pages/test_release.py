@@ -30,7 +30,7 @@ def test_a_good_release_names_its_steps_with_the_verdict_that_ended_each() -> No
     page = Page(render_release(promoted(), title="house"))
     said = page.words.replace("\N{NO-BREAK SPACE}", " ")
     assert "promoted Version 3 serves everybody in place of version 2." in said
-    assert "shadow 08:00:04 10 s 0 % passed 5 %: no worse than version 2 (the judge)" in said
+    assert "shadow 08:00:04 10 s 0 % passed 5 %: all 2 checks passed (the judge)" in said
     assert "5 % 08:00:14 16 s 5 % passed" in said
     assert "everybody 08:00:40 4 s 100 % –" in said
     assert "What the versions answered was not counted" in said

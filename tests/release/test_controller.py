@@ -9,8 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from memory_place_support import PASSED, Evidence, Place
-from serving_support import eventually
+from memory_place_support import PASSED, Evidence, Place, eventually
 
 from har.release import Controller, Judged, Plan, Releases, State
 from har.settings import Settings
@@ -115,7 +114,7 @@ def test_a_place_that_does_not_answer_holds_the_release_and_nothing_passes(make:
 
 def test_a_canary_that_somebody_took_away_ends_the_release(make: Make) -> None:
     place = Place()
-    controller = make(place, Evidence(says={"shadow": Judged("hold", missing=("all",))}))
+    controller = make(place, Evidence(says={"shadow": Judged("hold", missing=("all",))}), hold_s=60.0)
     controller.enter(0, reason="ready")
     place.canary = ""
     assert controller.run().outcome == "rolled back"

@@ -285,8 +285,8 @@ PROJECT: dict[str, list[Case]] = {
         _silent("everything is scored", "1m", {"har_unscored_days": "0x20"}),
     ],
     "CollectLags": [
-        Case("a night was missed", "1m", _since("har_journal_oldest_timestamp_seconds", 27 * HOUR)),
-        _silent("before tonight's run", "1m", _since("har_journal_oldest_timestamp_seconds", 24 * HOUR)),
+        Case("three runs were missed", "1m", _since("har_journal_oldest_timestamp_seconds", 3.5 * HOUR)),
+        _silent("one was missed", "1m", _since("har_journal_oldest_timestamp_seconds", 2.5 * HOUR)),
         _silent("nothing waits", "1m", {"har_journal_bytes": "0x20"}),
     ],
     "QuarantineGrows": [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from har.errors import ReleaseError
@@ -99,3 +100,11 @@ class Evidence:
         if self.raises is not None:
             raise self.raises
         return self.says.get(step.name, PASSED)
+
+
+def eventually(check: Callable[[], object], timeout_s: float = 30.0) -> None:
+    """Wait until it is true; without what the tests of services import."""
+    give_up = time.monotonic() + timeout_s
+    while not check():
+        assert time.monotonic() < give_up, f"not within {timeout_s:g} s"
+        time.sleep(0.01)

@@ -204,8 +204,18 @@ def kept(root: Path, *, first: str = "v1", automatic: bool = True, **serving: An
 class Load:
     """Steady requests of some subjects over keep-alive connections; what was answered, and what was not."""
 
-    def __init__(self, port: int, *, clients: int = 8, subjects: int = 40, pause_s: float = 0.005) -> None:
+    def __init__(
+        self,
+        port: int,
+        *,
+        clients: int = 8,
+        subjects: int = 40,
+        pause_s: float = 0.005,
+        body: bytes = b"hi",
+        path: str = "/predict/raw",
+    ) -> None:
         self.port, self.clients, self.subjects, self.pause_s = port, clients, subjects, pause_s
+        self.body, self.path = body, path
         self.answers: Counter[tuple[str, int]] = Counter()
         self.by_subject: dict[str, set[str]] = {}
         self.lost: Counter[str] = Counter()
@@ -258,13 +268,19 @@ class Load:
 
     async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, subject: str) -> bool:
         """One request; whether the connection stays open."""
-        lines = ("POST /predict/raw HTTP/1.1", "Host: h", f"X-Subject: {subject}", "Content-Length: 2", "", "hi")
-        writer.write("\r\n".join(lines).encode())
+        lines = (
+            f"POST {self.path} HTTP/1.1",
+            "Host: localhost",
+            "Content-Type: application/octet-stream",
+            f"X-Subject: {subject}",
+            f"Content-Length: {len(self.body)}",
+        )
+        writer.write("\r\n".join([*lines, "", ""]).encode() + self.body)
         head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)).lower()
         size = next(int(line[15:]) for line in head.split(b"\r\n") if line.startswith(b"content-length:"))
         body = json.loads(await reader.readexactly(size))
         status = int(head[9:12])
-        who = str(body.get("tag", "")).partition(":")[2] or "proxy"
+        who = str(body.get("tag", "")).partition(":")[2] or str(body.get("model_version", "proxy"))
         self.answers[who, status] += 1
         self.by_replica[str(body.get("who", "proxy")), status] += 1
         if status == 200:

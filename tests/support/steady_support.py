@@ -15,11 +15,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
@@ -48,7 +48,7 @@ def kept(root: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     log = root / "keeper.log"
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, __file__, str(root), str(port)],
+            [sys.executable, __file__, "keep", str(root), str(port)],
             cwd=ROOT,
             env=environment(root),
             stdout=output,
@@ -73,6 +73,36 @@ def kept(root: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(10)
+
+
+def releasing(root: Path, version: int) -> subprocess.Popen[str]:
+    """Release a packaged version, in a process of its own, which may be killed."""
+    return subprocess.Popen(
+        [sys.executable, __file__, "release", str(root), str(version)],
+        cwd=ROOT,
+        env=environment(root),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@contextmanager
+def prometheus(root: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """The real Prometheus, which reads the replicas that the keeper names."""
+    folder = root / ".prefect" / "prometheus"
+    folder.mkdir(parents=True, exist_ok=True)
+    job = f"{{job_name: online, file_sd_configs: [{{files: [{folder}/online.json], refresh_interval: 1s}}]}}"
+    content = f"global: {{scrape_interval: 1s}}\nscrape_configs: [{job}]\n"
+    (folder / "prometheus.yml").write_text(content)
+    command = ["prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
+    with (folder / "prometheus.log").open("ab") as log:
+        process = subprocess.Popen([*command, f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=log)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait(10)
 
 
 @dataclass
@@ -137,13 +167,13 @@ class Load:
                 turn += 1
                 subject = SUBJECTS[turn % len(SUBJECTS)]
                 windows = self.windows + random.normal(0, 0.05, self.windows.shape)
-                now_us = int(time.time() * 1e6)
+                now = datetime.now(UTC).isoformat()
                 began = time.monotonic()
                 status, version = 0, 0
                 try:
                     answer = connection.post(
                         "/predict/raw",
-                        params={"shape": shape, "subject": subject, "start_us": now_us},
+                        params={"shape": shape, "subject": subject, "start": now, "rate_hz": 50.0},
                         content=windows.astype("<f4").tobytes(),
                         headers={"Content-Type": "application/octet-stream", "X-Subject": subject},
                     )
@@ -154,19 +184,25 @@ class Load:
                 self.answers.append(Answer(began, time.monotonic(), subject, status, version))
 
 
-def copy_version(store: Path, source: int, target: int) -> Path:
-    """A copy of a packaged version under another number; returns the folder of the copy's code."""
+def copy_version(store: Path, source: int, target: int, model: Path, previous: tuple[Path, int]) -> Path:
+    """A copy of a packaged version under another number, with another model; returns the folder of its code."""
+    from serving_support import make_rule
+
+    from har.inference import Package
+
     old, new = tag(source).partition(":")[2], tag(target).partition(":")[2]
+    before = Package.read(store / "models" / NAME / old).sha256
+    written = store / f"package-{target}"
+    after = Package.write(written, model=model, version=target, previous=previous, shadow=None, rule=make_rule()).sha256
     for kind in (f"bentos/{NAME}-online", f"models/{NAME}"):
         folder = store / kind / new
         shutil.copytree(store / kind / old, folder)
         for path in folder.rglob("*"):
             if path.suffix in (".yaml", ".json") and path.is_file():
-                path.write_text(path.read_text().replace(old, new))
-    described = store / "models" / NAME / new / "package.json"
-    content: dict[str, Any] = json.loads(described.read_text())
-    content["version"] = target
-    described.write_text(json.dumps(content))
+                path.write_text(path.read_text().replace(old, new).replace(before, after))
+    for path in written.iterdir():
+        shutil.copyfile(path, store / "models" / NAME / new / path.name)
+    shutil.rmtree(written)
     return store / f"bentos/{NAME}-online" / new / "src"
 
 
@@ -179,6 +215,7 @@ def edit(path: Path, pattern: str, replacement: str) -> None:
 
 
 def _keep(root: Path, port: int) -> None:
+    from har.files import make_folder, write_atomically
     from har.settings import load_settings
     from infra.local.third_party import installed
     from infra.serving.keeper import Keeper
@@ -197,7 +234,13 @@ def _keep(root: Path, port: int) -> None:
         door.listen(512)
         door.set_inheritable(True)
         say = lambda line: print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)  # noqa: E731
-        keeper = Keeper(settings, program, door, logs, say, launch(settings, logs))
+        seen = make_folder(root / ".prefect" / "prometheus") / "online.json"
+
+        def targets(found: Sequence[tuple[str, Mapping[str, str]]]) -> None:
+            entries = [{"targets": [address], "labels": dict(labels)} for address, labels in found]
+            write_atomically(seen, json.dumps(entries))
+
+        keeper = Keeper(settings, program, door, logs, say, launch(settings, logs), targets=targets)
         try:
             while not ending.wait(0.2):
                 keeper.tick()
@@ -205,5 +248,17 @@ def _keep(root: Path, port: int) -> None:
             keeper.stop()
 
 
+def _release(root: Path, version: int) -> None:
+    """Release a version whose bento is there, as `har release start` does."""
+    from har.jobs.release import Order, release
+    from har.project import open_project
+    from infra.serving.releasing import surroundings
+
+    project = open_project(root)
+    report = release(project, surroundings(project), Order(version=version, tag=tag(version)))
+    print(f"{report.result}: {report.sentence}", *report.notes, sep="\n", flush=True)
+
+
 if __name__ == "__main__":
-    _keep(Path(sys.argv[1]), int(sys.argv[2]))
+    what, folder, number = sys.argv[1:]
+    {"keep": _keep, "release": _release}[what](Path(folder), int(number))

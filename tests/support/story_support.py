@@ -74,7 +74,7 @@ def answers() -> list[Answers]:
         failing = 4.0 if 19 <= second < 21 else 0.0
         new.append((BEGAN + second, 40 * share, failing))
         old.append((BEGAN + second, 40 * (1 - share), 0.0))
-    return [Answers(3, tuple(new)), Answers(2, tuple(old))]
+    return [Answers(3, tuple(new), exact=True), Answers(2, tuple(old), exact=True)]
 
 
 def figures() -> list[FigureBox]:

@@ -92,7 +92,8 @@ def test_containers_and_a_remote_are_there_if_they_were_chosen(projects: dict[st
     assert "/config.local" in (projects["pocket"] / ".dvc" / ".gitignore").read_text()
     assert {"image-train", "stack"} <= make_targets_of(projects["pocket"])
     assert not {"image-train", "images", "stack"} & make_targets_of(watch)
-    absent = (".dvc", ".dockerignore", "infra/images", "infra/compose", "tests/infra/images", "tests/infra/compose")
+    parts = [f"{folder}/{name}" for folder in ("infra", "tests/infra") for name in ("images", "compose", "kubernetes")]
+    absent = (".dvc", ".dockerignore", "requirements/checkov.in", "requirements/checkov.txt", *parts)
     assert [name for name in absent if (watch / name).exists()] == []
     assert "make stack" not in (watch / "README.md").read_text()
     assert "[images]" not in (watch / "har.toml").read_text()

@@ -1,14 +1,13 @@
-"""Where a release goes: processes of `make up`, or the stack in containers. Both are driven by `release` alone.
+"""The stack in containers as a place for a release, driven by `_stack_release` alone.
 
-Progressive delivery, with shares of the traffic, belongs behind `Site`: `beside` and `switch` are its two steps.
+Shares of the traffic need a `har.release.Serving` for the two boxes; then `har.release.Controller` drives it as it does
+processes, and this file goes.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -21,11 +20,6 @@ from typing import Protocol
 import httpx
 
 from har.errors import ReleaseError
-from har.files import make_folder, temporary_folder
-from har.inference import Package
-from har.settings import Settings
-from infra.bentoml.bentos import ProjectBentos
-from infra.bentoml.store import Store
 from infra.delivery.online._history import History
 from infra.delivery.online.candidate import Candidate
 from infra.delivery.online.smoke import client
@@ -73,91 +67,6 @@ class Site(Protocol):
         Raises:
             ReleaseError: it does not.
         """
-
-
-@dataclass(frozen=True)
-class Processes:
-    """The online service of a project's folder, as `make up` or `python -m infra.delivery.online.site` runs it.
-
-    It follows the tag `latest` of the bentos in the folder's store: the new process is ready before the old one ends.
-
-    Attributes:
-        settings: of the project in that folder.
-        address: where clients reach it.
-    """
-
-    settings: Settings
-    address: str
-
-    @property
-    def history(self) -> History:
-        """Its releases: `releases.jsonl` in the store."""
-        return History(self._store / "releases.jsonl")
-
-    @property
-    def _store(self) -> Path:
-        return self.settings.path("bentoml")
-
-    @property
-    def _name(self) -> str:
-        return self.settings.project.name
-
-    def serving(self) -> str:
-        """The tag of the online bento that `latest` means."""
-        pointer = self._store / "bentos" / f"{self._name}-online" / "latest"
-        key = pointer.read_text(encoding="utf-8").strip() if pointer.is_file() else ""
-        return f"{self._name}-online:{key}" if key else ""
-
-    def place(self, candidate: Candidate) -> str:
-        """Copy the candidate's bentos and package into the store; nothing points at them yet.
-
-        Raises:
-            ModelError: the package is not as it was written.
-        """
-        key = candidate.online.partition(":")[2]
-        Package.read(candidate.store / "models" / self._name / key)
-        with self._lock():
-            for part in self._parts(key):
-                source, target = candidate.store / part, self._store / part
-                if target.exists():
-                    continue
-                make_folder(target.parent)
-                draft = target.with_name(f".{target.name}.{os.getpid()}")
-                shutil.copytree(source, draft)
-                draft.replace(target)
-        return candidate.online
-
-    @contextlib.contextmanager
-    def beside(self, what: str) -> Iterator[str]:
-        """Serve the bento on a port of its own; its prediction log is thrown away."""
-        with temporary_folder("beside") as folder:
-            apart = {"HAR_PATHS__JOURNAL": str(folder / "journal"), "TMPDIR": str(folder)}
-            with ProjectBentos(self.settings.root, self._store).serving(what, apart) as address:
-                yield address
-
-    def switch(self, what: str) -> None:
-        """Let `latest` mean the bento, and wait for the service to follow."""
-        key = what.partition(":")[2]
-        name = self._name
-        tags = [f"{name}-online:{key}", f"{name}-batch:{key}", f"{name}:{key}"]
-        store = Store(self._store)
-        if not store.holds(*tags):
-            raise ReleaseError(
-                where=str(self._store),
-                expected=f"the bentos of {key}",
-                got="not all of them",
-                remedy="Package that version again: make candidate VERSION=…, then make release.",
-            )
-        with self._lock():
-            store.point_at(*tags)
-        await_version(self.address, number_of(what))
-
-    def _lock(self) -> AbstractContextManager[None]:
-        return ProjectBentos(self.settings.root, self._store).lock()
-
-    def _parts(self, key: str) -> list[Path]:
-        bentos = [Path("bentos") / f"{self._name}-{kind}" / key for kind in ("online", "batch")]
-        return [Path("models") / self._name / key, *bentos]
 
 
 @dataclass(frozen=True)

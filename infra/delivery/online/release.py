@@ -1,10 +1,10 @@
-"""Release a version of the model: beside the stable one, through the gate, then in its place, watched; or taken back.
+"""Release a version of the model step by step, watched, by the same job as `har release`; or take it back.
 
     python -m infra.delivery.online.release --why "…" [--to VERSION]   the candidate of `make candidate`
     python -m infra.delivery.online.release --why "…" --back           what served before, at once
 
-It goes to the online service of this folder (`make up`), or of the folder --site; with --stack to the containers of
-`make stack`. Exit status: 0 it serves; 1 it was refused or taken back, and what served before serves; 2 the release
+It goes to the online service of this folder (`make up`, `make site`), or of the folder --site; with --stack to the
+containers of `make stack`. Exit status: 0 it serves; 1 it was taken back, and what served before serves; 2 the release
 could not begin.
 """
 
@@ -12,133 +12,88 @@ from __future__ import annotations
 
 import argparse
 import os
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from har.console import console
-from har.errors import HarError, ModelError, PackagingError, ReleaseError, ServerError
+from har.errors import ReleaseError
+from har.jobs import no_receiver
+from har.jobs.release import Order, ReleaseReport, release, settle
+from har.project import Project, open_project
+from har.registry import whoami
+from har.release import Releases
 from har.settings import load_settings
 from infra.delivery._step import BAD, run_step
-from infra.delivery.online._gate import Gate, Traffic, compare, watch
-from infra.delivery.online._history import PROMOTED, REFUSED, ROLLED_BACK, SWITCHING
-from infra.delivery.online._sites import Containers, Processes, Site, await_version, number_of
+from infra.delivery.online._placing import place
+from infra.delivery.online._sites import await_version
 from infra.delivery.online.candidate import Candidate
-from infra.delivery.online.service_image import Image
-from infra.delivery.online.smoke import await_ready, client, smoke
+from infra.delivery.online.smoke import smoke
+from infra.serving.processes import Processes
+from infra.serving.releasing import surroundings
+
+_ACTORS = ("GITHUB_ACTOR", "GITLAB_USER_LOGIN")
+_ADDRESS = "http://127.0.0.1:3000"
 
 
-def release(site: Site, candidate: Candidate, gate: Gate, *, why: str) -> int:
-    """Release the candidate to the site.
+def release_candidate(project: Project, candidate: Candidate, *, why: str, address: str | None = None) -> int:
+    """Release the candidate to the project's online service.
+
+    Args:
+        project: whose service it is.
+        candidate: of `make candidate`.
+        why: for the promotion log.
+        address: where clients reach the service; None: as its place says.
 
     Returns:
-        0 if it serves; 1 if it was refused, or taken back.
+        0 if it serves; 1 if it was taken back.
 
     Raises:
-        ReleaseError: another release is under way, or the candidate is not there.
+        ReleaseError: another release is under way, the candidate is not registered, or the service does not run.
+        ModelError: the candidate is damaged.
     """
-    with site.history.one_at_a_time():
-        before, expected = site.serving(), candidate.expected()
-        try:
-            after = site.place(candidate)
-        except ModelError as error:
-            site.history.add(REFUSED, before=before, after=candidate.online, why=why, problems=[str(error)])
-            return tell(f"{candidate.online} is refused, {before or 'nothing'} goes on serving", [str(error)])
-        stable = site.address if before and await_ready_quickly(site.address) else None
-        if before and not stable:
-            say(f"Nothing answers at {site.address}: {after} is compared with no stable service.")
-        say(f"{after} is started beside {before or 'nothing'}.")
-        figures: dict[str, Any] = {}
-        try:
-            with site.beside(after) as address:
-                problems = smoke(address, expected)
-                if not problems:
-                    problems, figures = compare(address, stable, expected, gate)
-        except (PackagingError, ServerError) as error:  # it does not start
-            problems = [str(error)]
-        if problems:
-            site.history.add(REFUSED, before=before, after=after, why=why, problems=problems, figures=figures)
-            return tell(f"{after} is refused, {before or 'nothing'} goes on serving", problems)
-        say(f"{after} passed beside {before or 'nothing'}: {brief(figures)}")
-        if before == after:
-            say(f"{after} serves already.")
-            return 0
-        usual = _traffic(site.address) if stable else Traffic()
-        site.history.add(SWITCHING, before=before, after=after, why=why, figures=figures)
-        with ExitStack() as undo:
-            # Also if this process is interrupted; after a kill, make rollback does it.
-            undo.callback(back, site, after, before, "the release was interrupted")
-            try:
-                site.switch(after)
-                problems = smoke(site.address, expected)
-                if not problems:
-                    problems, figures = watch(site.address, usual, expected, gate)
-            except HarError as error:
-                problems, figures = [str(error)], {}
-            undo.pop_all()
-        if not problems:
-            site.history.add(PROMOTED, before=before, after=after, why=why, figures=figures)
-            say(f"{after} serves: {brief(figures)}")
-            return 0
-        back(site, after, before, problems[0])
-        return tell(f"{after} was taken back, {before or 'and nothing'} serves", problems)
+    tag = place(project, candidate)
+    order = Order(version=candidate.version, tag=tag, who=who(), why=why)
+    report = release(project, surroundings(project), order, send=no_receiver)
+    tell(report)
+    if not report.good:
+        return BAD
+    where = address or Processes(project.settings).address or _ADDRESS
+    if report.result == "at once":
+        await_version(where, candidate.version)
+    problems = smoke(where, candidate.expected())
+    for problem in problems:
+        say(f"- {where}: {problem}")
+    return BAD if problems else 0
 
 
-def roll_back(site: Site, *, why: str) -> int:
-    """Let what served before serve again, without a gate; returns 0.
+def roll_back(project: Project, *, why: str) -> int:
+    """Let what served before serve again; returns 0.
+
+    A release that is under way is aborted; after one that has ended, the former champion is released in one step.
 
     Raises:
-        ReleaseError: nothing is known to have served before, or it does not start.
+        NoChampionError: no version served before.
+        ReleaseError: the service does not run.
     """
-    with site.history.one_at_a_time():
-        now = site.serving()
-        before = site.history.before(now)
-        back(site, now, before, why)
-        say(f"{before} serves again.")
+    around = surroundings(project)
+    releases = Releases(project.settings.path("bentoml"))
+    state = releases.state()
+    if state is not None and not state.is_over and around.serving is not None:
+        with releases.one_hand():
+            releases.order(state.release, "abort", who=who(), why=why)
+            around.serving.withdraw()
+        say(f"Version {state.former} serves everybody.")
+        if not releases.is_watched():
+            tell(settle(project, around))
         return 0
+    move = project.registry.rollback(reason=why, who=who())
+    report = release(project, around, Order(version=move.version, back=True, who=who(), why=why))
+    tell(report)
+    return 0 if report.good else BAD
 
 
-def back(site: Site, now: str, before: str, why: str) -> None:
-    """Switch from `now` back to `before`, and note it.
-
-    Raises:
-        ReleaseError: there is nothing before, or it does not serve.
-    """
-    if not before:
-        raise ReleaseError(
-            where=now,
-            problem=f"must not serve ({why}), and nothing served before it",
-            remedy="Release another version: make candidate VERSION=…, then make release.",
-        )
-    if site.serving() != before:
-        site.switch(before)
-    else:
-        await_version(site.address, number_of(before))
-    site.history.add(ROLLED_BACK, before=now, after=before, why=why)
-
-
-def await_ready_quickly(address: str) -> bool:
-    """Whether a service answers at the address."""
-    with client(address) as service:
-        return not await_ready(service, 1.0)
-
-
-def _traffic(address: str) -> Traffic:
-    with client(address) as service:
-        return Traffic.of(service)
-
-
-def brief(figures: dict[str, Any]) -> str:
-    """The figures in a line."""
-    parts = []
-    for name, values in figures.items():
-        if "asked" in values:
-            median, slow = values["median_s"], values["p95_s"]
-            times = f", median {median * 1000:.0f} ms, p95 {slow * 1000:.0f} ms" if median is not None else ""
-            parts.append(f"{name} {values['asked']} asked, {values['late']} late{times}")
-        else:
-            parts.append(f"{name} {', '.join(f'{value:g} {key}' for key, value in values.items())}")
-    return "; ".join(parts)
+def who() -> str:
+    """Who started the workflow, or this user."""
+    return next((os.environ[name] for name in _ACTORS if os.environ.get(name)), None) or whoami()
 
 
 def say(text: str) -> None:
@@ -146,56 +101,51 @@ def say(text: str) -> None:
     console.print(text, highlight=False, soft_wrap=True, markup=False)
 
 
-def tell(text: str, problems: list[str]) -> int:
-    """Say that it went wrong, and why; returns the exit status."""
-    say(f"{text}:")
-    for problem in problems:
-        say(f"- {problem}")
-    return BAD
-
-
-def _site(options: argparse.Namespace) -> Site:
-    if not options.stack:
-        settings = load_settings(options.site)
-        return Processes(settings, options.address or "http://127.0.0.1:3000")
-    from infra.compose.stack import Stack
-
-    settings = load_settings(options.site)
-    stack = Stack.open(settings.root, settings.project.name)
-    chosen = stack.state.chosen
-    address = options.address or f"http://{chosen['STACK_BIND']}:{chosen['STACK_ONLINE_PORT']}"
-    built = Image.read(settings.root)
-    return Containers(settings.root, options.image or (built and built.name), stack.engine.name, address)
+def tell(report: ReleaseReport) -> None:
+    """Say how it ended."""
+    say(f"{report.result}: {report.sentence}.")
+    for note in report.notes:
+        say(f"- {note}")
 
 
 def _main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--to", type=int, metavar="VERSION", help="the candidate has to be this version")
     parser.add_argument("--back", action="store_true", help="let what served before serve again")
-    parser.add_argument("--why", default=os.environ.get("WHY", ""), help="the reason, for the log of releases")
+    parser.add_argument("--why", default=os.environ.get("WHY", ""), help="the reason, for the promotion log")
     parser.add_argument("--site", type=Path, help="the folder whose service it is; by default this project's")
-    parser.add_argument("--address", help="of the service; by default http://127.0.0.1:3000, or the stack's")
+    parser.add_argument("--address", help="of the service; by default its proxy's, or the stack's")
     parser.add_argument("--stack", action="store_true", help="release to the containers of make stack")
     parser.add_argument("--image", help="of the candidate; by default that of make service-image")
-    parser.add_argument("--requests", type=int, default=Gate.requests, help="to the candidate, beside and in place")
-    parser.add_argument("--watch", type=float, default=Gate.watch_s, metavar="SECONDS", help="once it serves")
     options = parser.parse_args()
     if not options.why.strip():
         raise ReleaseError(
-            where="--why", expected="a reason, for the log of releases", got="none", remedy='Give one: WHY="…".'
+            where="--why", expected="a reason, for the promotion log", got="none", remedy='Give one: WHY="…".'
         )
-    site = _site(options)
+    if options.stack:
+        from infra.delivery.online import _stack_release as boxes
+        from infra.delivery.online._gate import Gate
+
+        site = boxes.stack_of(load_settings(options.site), options.image, options.address)
+        if options.back:
+            return boxes.roll_back(site, why=options.why)
+        return boxes.release(site, _candidate(options.to), Gate(), why=options.why)
+    project = open_project(options.site)
     if options.back:
-        return roll_back(site, why=options.why)
+        return roll_back(project, why=options.why)
+    return release_candidate(project, _candidate(options.to), why=options.why, address=options.address)
+
+
+def _candidate(expected: int | None) -> Candidate:
     candidate = Candidate.read(load_settings().root)
-    if options.to not in (None, candidate.version):
+    if expected not in (None, candidate.version):
         raise ReleaseError(
             where="build/delivery/candidate.json",
-            expected=f"version {options.to}",
+            expected=f"version {expected}",
             got=f"version {candidate.version}",
-            remedy=f"Package it: make candidate VERSION={options.to}.",
+            remedy=f"Package it: make candidate VERSION={expected}.",
         )
-    return release(site, candidate, Gate(options.requests, options.watch), why=options.why)
+    return candidate
 
 
 if __name__ == "__main__":

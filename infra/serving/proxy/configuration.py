@@ -265,8 +265,8 @@ def _backend(name: Backend, options: Options) -> str:
         servers = [f"server-template s 1-{options.slots} 127.0.0.1:1 disabled {common}"]
     lines = [
         "balance leastconn",
-        # What a dying replica has not answered, or has no room for, another one answers.
-        "retry-on conn-failure empty-response 503",
+        # What a dying or hanging replica has not answered, or has no room for, another one answers.
+        "retry-on conn-failure empty-response response-timeout 503",
         "option httpchk",
         "http-check send meth GET uri /readyz ver HTTP/1.1 hdr Host localhost",
         "http-check expect status 200",

@@ -42,6 +42,8 @@ class Verdict:
         old: after a drift, the figures on the windows before it: windows, subjects, challenger, champion (accuracies),
             difference, low, high; figures that could not be computed are None.
         new: likewise on the windows since.
+        disagreement: share of the windows on which the two answered differently; after a drift, of those since. A
+            release into the online service lets so much pass. None without a champion.
     """
 
     promote: bool
@@ -53,6 +55,7 @@ class Verdict:
     latency: dict[str, float | str]
     old: dict[str, float | None] | None = None
     new: dict[str, float | None] | None = None
+    disagreement: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
@@ -165,6 +168,7 @@ def compare(
         high=high,
         checks=checks,
         latency=limits.latency,
+        disagreement=None if champion is None else _disagreement(challenger, champion),
     )
 
 
@@ -223,7 +227,12 @@ def compare_after_drift(
         latency=limits.latency,
         old=sides["old"],
         new=sides["new"],
+        disagreement=_disagreement(challenger, champion, is_new if is_new.any() else slice(None)),
     )
+
+
+def _disagreement(challenger: Outcome, champion: Outcome, chosen: NDArray[np.bool_] | slice = slice(None)) -> float:
+    return float((challenger.answers != champion.answers)[chosen].mean())
 
 
 def refuse_to_compare(challenger: Outcome, differing: Sequence[str], limits: OwnLimits) -> Verdict:

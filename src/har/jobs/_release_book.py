@@ -75,7 +75,7 @@ class Book:
         if record.id not in self._told:
             self._told.add(record.id)
             console.print(
-                f"{time.strftime('%H:%M:%S', time.localtime(record.when))} Version {record.version}: {record.sentence}",
+                f"{time.strftime('%H:%M:%S', time.localtime(record.when))} Version {record.version}: {_said(record)}",
                 highlight=False,
                 markup=False,
                 soft_wrap=True,
@@ -85,6 +85,13 @@ class Book:
         # What is lost here is lost: the record itself is written.
         self._send(release_event(record))
         self._show(record)
+
+
+def _said(record: Record) -> str:
+    """In short: where all checks passed, the sentences of each are for the files and pages."""
+    if record.verdict == "pass" and len(record.measures) > 1:
+        return f"{record.sentence.partition(': ')[0]}: all {len(record.measures)} checks passed"
+    return record.sentence
 
 
 def write_record(project: Project, record: Record) -> None:

@@ -136,9 +136,9 @@ def release(
     if order.promoted and project.registry.champion().number != number:
         return _superseded(project, number)
     if order.promoted and not project.settings.release.automatic:
-        return _at_once(project, around, number, each, "release.automatic is off")
+        return _at_once(project, around, number, order.tag, each, "release.automatic is off")
     if around.serving is None:
-        return _at_once(project, around, number, each, around.lacks)
+        return _at_once(project, around, number, order.tag, each, around.lacks)
     releases = Releases(project.settings.path("bentoml"))
     running = _running(releases)
     if running is not None:
@@ -352,7 +352,7 @@ def _superseded(project: Project, number: int) -> ReleaseReport:
     return ReleaseReport(number, "superseded", f"version {champion} is the champion since: nothing to do for {number}")
 
 
-def _at_once(project: Project, around: Surroundings, number: int, each: Each, why: str) -> ReleaseReport:
+def _at_once(project: Project, around: Surroundings, number: int, tag: str, each: Each, why: str) -> ReleaseReport:
     """Where no steps can be taken: the service follows the champion's package."""
     champion = project.registry.champion().number
     if champion != number:
@@ -361,9 +361,13 @@ def _at_once(project: Project, around: Surroundings, number: int, each: Each, wh
             problem=f"cannot be released step by step ({why}), and version {champion} is the champion",
             remedy=f"Make it the champion, which serves at once: har promote {number} --reason WHY.",
         )
-    done = package(project, around.bentos, each=each)
-    text = f"no steps, because {why}: the online service changes to {done.online_tag} at once"
-    return ReleaseReport(number, "at once", text)
+    if tag:
+        name, key = project.settings.project.name, tag.partition(":")[2]
+        with around.bentos.lock():
+            around.bentos.point_at(tag, f"{name}-batch:{key}", f"{name}:{key}")
+    else:
+        tag = package(project, around.bentos, each=each).online_tag
+    return ReleaseReport(number, "at once", f"no steps, because {why}: the online service changes to {tag} at once")
 
 
 def _follow(project: Project, bentos: Bentos) -> None:

@@ -82,10 +82,12 @@ class Answers:
     Attributes:
         version: of the model.
         points: (seconds since 1970, answers per second, failed ones of them per second), in the order of time.
+        exact: counted as they came; False: a mean over a time before each moment, as Prometheus has it.
     """
 
     version: int
     points: tuple[tuple[float, float, float], ...]
+    exact: bool = False
 
     @property
     def failed(self) -> float:
@@ -176,6 +178,7 @@ def render_release(events: Sequence[Event], answers: Sequence[Answers] = (), *, 
         measured=any(step.measures for step in story.steps),
         clock=_clock,
         figure=_figure,
+        short=_short,
         lasted=lambda step: formatting.minutes(((step.ended or story.until) - step.began) / 60),
     )
 
@@ -202,7 +205,8 @@ def _story(events: Sequence[Event], answers: Sequence[Answers]) -> _Story:
 def _reaction(story: _Story, answers: Sequence[Answers]) -> float | None:
     """Seconds from the new version's first failed answer to its withdrawal; None: none failed, or it stayed."""
     new = story.events[0].version
-    failing = [when for one in answers if one.version == new for when, _, failed in one.points if failed > 0]
+    counted = [one for one in answers if one.version == new and one.exact]
+    failing = [when for one in counted for when, _, failed in one.points if failed > 0]
     if story.withdrawn is None or not failing:
         return None
     return max(0.0, story.withdrawn - failing[0])
@@ -210,6 +214,13 @@ def _reaction(story: _Story, answers: Sequence[Answers]) -> float | None:
 
 def _clock(seconds: float) -> str:
     return f"{dt.datetime.fromtimestamp(seconds, dt.UTC):%H:%M:%S}"
+
+
+def _short(sentence: str, verdict: str, measures: Sequence[Mapping[str, Any]]) -> str:
+    """A sentence of a table: what every check says in turn is in the table of compared figures."""
+    if verdict == "pass" and len(measures) > 1:
+        return f"{sentence.partition(': ')[0]}: all {len(measures)} checks passed"
+    return sentence
 
 
 def _figure(value: object) -> str:

@@ -4,6 +4,7 @@ Knows neither the proxy nor the containers: `Serving` is what it needs of them.
 """
 
 from har.release._controller import THE_JUDGE, Controller, Watch, recorded
+from har.release._evaluated import evaluated_disagreement
 from har.release._files import Command, Order, Record, Releases
 from har.release._judge import judge, quality
 from har.release._limits import hard_limits
@@ -53,6 +54,7 @@ __all__ = [
     "Watch",
     "bucket",
     "buckets",
+    "evaluated_disagreement",
     "hard_limits",
     "is_served_by_canary",
     "judge",

@@ -59,7 +59,7 @@ def log_excess(hits: int, n: int, rate: float) -> float:
     return most + math.log(float(np.exp(logs - most).mean()))
 
 
-def bounds(values: Floats, risk: float, *, tuned_for: int = 50) -> tuple[float, float]:
+def bounds(values: Floats, risk: float, *, tuned_for: int = 50) -> tuple[Floats, Floats]:
     """A lower and an upper bound of the mean of values; each is wrong, at any time, with a probability near `risk`.
 
     mean -+ sd sqrt(2 (n r + 1) / (n^2 r) log(1 + sqrt(n r + 1) / (2 risk))), r chosen so that it is narrow at
@@ -67,16 +67,16 @@ def bounds(values: Floats, risk: float, *, tuned_for: int = 50) -> tuple[float, 
     "Time-uniform central limit theory and asymptotic confidence sequences", Annals of Statistics 52 (2024), appendix.
 
     Args:
-        values: (n,); with fewer than two, the bounds are infinite.
+        values: (..., n), n at least 2.
         risk: of each bound.
         tuned_for: number of values.
+
+    Returns:
+        (...) each.
     """
-    n = len(values)
-    if n < 2:
-        return -math.inf, math.inf
+    n = values.shape[-1]
     twice = -2 * math.log(2 * risk)
     r = (twice + math.log(twice + 1)) / tuned_for
-    spread = float(values.std(ddof=1))
-    width = spread * math.sqrt(2 * (n * r + 1) / (n * n * r) * math.log1p(math.sqrt(n * r + 1) / (2 * risk)))
-    mean = float(values.mean())
+    factor = math.sqrt(2 * (n * r + 1) / (n * n * r) * math.log1p(math.sqrt(n * r + 1) / (2 * risk)))
+    mean, width = values.mean(axis=-1), factor * values.std(axis=-1, ddof=1)
     return mean - width, mean + width

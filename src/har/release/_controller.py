@@ -21,12 +21,13 @@ from har.release._serving import Serving
 from har.release._states import Ending, Judged, State, next_move
 
 TICK_S = 0.5
-"""Time between two looks at the hard limits, and two renewals of the lease."""
+"""Time between two looks at the hard limits and at people's orders."""
 JUDGE_S = 5.0
 """Least time between two questions to the judge."""
 _SLOW_JUDGE_S = 60.0
 _ATTEMPTS = 10
 _PAUSE_S = 0.2
+_RENEW_S = 2.0
 THE_JUDGE = "the judge"
 
 
@@ -107,6 +108,7 @@ class Controller:
     ) -> None:
         self.releases, self.serving, self.plan, self.watch, self.state = releases, serving, plan, watch, state
         self._tick_s = tick_s
+        self._renewed_at, self._unrenewed = -1e9, ""
         self._asked = _Asked(watch, judge_s)
         self._commands: dict[str, Callable[[Order], None]] = {
             "abort": self._abort,
@@ -141,24 +143,19 @@ class Controller:
         return self.plan.steps[self.state.step]
 
     def turn(self) -> None:
-        """One turn: orders, the lease, the hard limits, the judge."""
-        with self.releases.one_hand() as held:
-            for order in self.releases.orders(self.state.release):
-                self._commands[order.command](order)
-                order.path.unlink(missing_ok=True)
-                if self.state.is_over:
-                    return
-            trouble = self._renew() if held else self.state.trouble
+        """One turn: people's orders, the hard limits, the lease, the judge."""
+        if self._obey():
+            return
+        try:
+            limits, trouble = self.watch.limits(self.state), ""
+        except HarError as error:
+            limits, trouble = Judged("hold"), str(error)
+        if limits.verdict == "fail":
+            self.end("rolled back", limits.reason, judged=limits)
+            return
+        trouble = self._renew() or trouble
         if self.state.is_over:
             return
-        if not trouble:
-            try:
-                limits = self.watch.limits(self.state)
-            except HarError as error:
-                limits, trouble = Judged("hold"), str(error)
-            if limits.verdict == "fail":
-                self.end("rolled back", limits.reason, judged=limits)
-                return
         if trouble != self.state.trouble:
             self._keep(trouble=trouble)
         now = time.time()
@@ -168,11 +165,25 @@ class Controller:
             return
         self._judge(now, trouble)
 
+    def _obey(self) -> bool:
+        """Carry out orders; returns whether the release is over."""
+        for order in self.releases.orders(self.state.release):
+            try:
+                self._commands[order.command](order)
+            except HarError as error:  # it is tried again in the next turn
+                self._keep(trouble=f"har release {order.command}: {error}")
+                continue
+            order.path.unlink(missing_ok=True)
+            if self.state.is_over:
+                return True
+        return False
+
     def enter(self, number: int, *, by: str = "", reason: str = "", judged: Judged | None = None) -> None:
         """Begin a step: give the new version its share, then write it down."""
         step = self.plan.steps[number]
         self.watch.enter(self.state.entering(number, step, time.time(), by=by), step)
         self.serving.share(step.share, mirror=step.mirror, lease_s=self.plan.lease_s)
+        self._renewed_at = time.monotonic()
         self.state = self.releases.save(self.state.entering(number, step, time.time(), by=by))
         self._record("advanced", f"{step.name}: {reason}", who=by or THE_JUDGE, judged=judged)
 
@@ -195,15 +206,18 @@ class Controller:
         if move.what == "end":
             self.end(move.outcome, move.reason, judged=judged)
         elif move.what == "next":
-            self._go_on(judged, move.reason)
+            try:
+                self._go_on(judged, move.reason)
+            except HarError as error:  # the place does not answer: the step goes on until it does
+                self._unrenewed = str(error)
         else:
             self._hold(now, move.missing, judged)
 
     def _hold(self, now: float, missing: tuple[str, ...], judged: Judged | None) -> None:
         if missing != self.state.missing:
             self._keep(missing=missing)
-        due = now >= self.state.step_began + self.step.dwell_s
-        # A judge that does not answer at all says so after a minute, see `_Asked`.
+        # Only an answer about the whole step counts; a judge that does not answer says so after a minute, see `_Asked`.
+        due = now >= self.state.step_began + self.step.dwell_s + 2 * self._asked.every_s
         if due and judged is not None and self.state.hold_since is None and not self.state.paused_by:
             self._keep(hold_since=now)
             self._record("held", f"stays at {self.step.name}: {'; '.join(missing)}", judged=judged, missing=missing)
@@ -231,16 +245,24 @@ class Controller:
         self._record("ended", f"version {self.state.version} serves, and the former one has ended")
 
     def _renew(self) -> str:
-        """Renew the lease; returns why it could not be."""
+        """Renew the lease, once a quarter of it is over; returns why it could not be."""
         if self.state.phase != "step":
             return ""
-        try:
-            self.serving.share(self.step.share, mirror=self.step.mirror, lease_s=self.plan.lease_s)
-        except HarError as error:
-            if self._is_gone():
-                self.end("rolled back", f"{self.serving.name} does not have it any more: {error}")
-            return str(error)
-        return ""
+        now = time.monotonic()
+        if not self._unrenewed and now - self._renewed_at < min(self.plan.lease_s / 4, _RENEW_S):
+            return ""
+        with self.releases.one_hand() as held:
+            # A command may have come since: what it withdrew must not be given back.
+            if not held or self._obey():
+                return ""
+            try:
+                self.serving.share(self.step.share, mirror=self.step.mirror, lease_s=self.plan.lease_s)
+                self._renewed_at, self._unrenewed = now, ""
+            except HarError as error:
+                if self._is_gone():
+                    self.end("rolled back", f"{self.serving.name} does not have it any more: {error}")
+                self._unrenewed = str(error)
+        return self._unrenewed
 
     def _is_gone(self) -> bool:
         try:

@@ -8,10 +8,12 @@ from har.release._classes import class_guards
 from har.release._limits import hard_limits
 from har.release._paired import BLOCK, Paired
 from har.release._quality import (
+    CLASSES_RISK,
+    LABELS_RISK,
     LARGE,
     LARGEST_OFFSET,
     LEAST_BLOCKS,
-    RISKS,
+    LEAST_LABELS,
     Difference,
     confidence_offset,
     disagreement,
@@ -44,7 +46,7 @@ def judge(evidence: StepEvidence, limits: Limits) -> Verdict:
 
 def quality(paired: Paired, limits: Limits) -> tuple[Check, ...]:
     """The checks "accuracy", "classes" and "single class", from windows that both versions answered."""
-    return (accuracy(paired, limits), *class_guards(paired, limits.risk * RISKS["classes"]))
+    return (accuracy(paired, limits), *class_guards(paired, limits.risk * CLASSES_RISK))
 
 
 def _least(evidence: StepEvidence, limits: Limits) -> list[Check]:
@@ -65,77 +67,63 @@ def _least(evidence: StepEvidence, limits: Limits) -> list[Check]:
     ]
 
 
-_HOW = {
-    "labels": "By {} labelled windows",
-    "expected": "By the versions' confidences on {} windows",
-}
-
-
 def accuracy(paired: Paired, limits: Limits) -> Check:
-    """The check "accuracy": labels, and without them which version is surer where the two differ."""
-    labels, expected = labelled_difference(paired), expected_difference(paired, limits.margin)
-    for found, how in ((labels, "labels"), (expected, "expected")):
-        failure = _failure(found, how, limits)
-        if failure is not None:
-            return _check(paired, limits, "fail", found.value, failure)
-    share, _, most = disagreement(paired)
-    n, margin = paired.windows, limits.margin
-    if share is None or len(paired.blocks) < LEAST_BLOCKS:
+    """The check "accuracy".
+
+    Labels take a version back, and let it pass. Without them, a version passes if it disagrees with the former one at
+    most by the margin more than it did on the labelled windows of its evaluation, which found it as good. Disagreement
+    alone never takes a version back: after a drift, a retrained version is right to disagree.
+    """
+    labels, margin = labelled_difference(paired), limits.margin
+    by_labels = f"By {labels.windows} labelled windows, the new version's accuracy is {_interval(labels)}"
+    allowed = f"it may be {_points(margin)} below"
+    if labels.value is not None and labels.value < -margin:
+        if labels.worse >= math.log(1 / (limits.risk * LABELS_RISK)):
+            text = f"{by_labels}; {allowed}, and {labels.subjects} subjects show that it is worse for others, too."
+            return _check(paired, limits, "fail", labels.value, text)
+        if labels.certain < -(margin + LARGE):
+            text = f"{by_labels}: far worse for the subjects whom it serves; {allowed}."
+            return _check(paired, limits, "fail", labels.value, text)
+        if labels.windows >= LEAST_LABELS:
+            text = f"{by_labels}; {allowed}. Labels of more subjects would decide."
+            return _check(paired, limits, "hold", labels.value, text)
+    if len(paired.blocks) < LEAST_BLOCKS:
         text = (
             f"accuracy: {len(paired.blocks)} of {LEAST_BLOCKS} times {BLOCK} windows in a row of one subject were "
             "answered by both versions."
         )
         return _check(paired, limits, "hold", None, text)
-    if labels.value is not None and labels.value < -margin and labels.high < 0:
+    expected = expected_difference(paired)
+    denied = expected.value is not None and expected.value < -margin
+    if labels.low >= -margin and not denied:
+        return _check(paired, limits, "pass", labels.value, f"{by_labels}; {allowed}.")
+    return _without_labels(paired, limits, expected)
+
+
+def _without_labels(paired: Paired, limits: Limits, expected: Difference) -> Check:
+    """How much the versions differ, beside what the evaluation let expect; confidence is a guard."""
+    share, _, most = disagreement(paired)
+    usual, offset, value = limits.disagreement or 0.0, confidence_offset(paired), expected.value or 0.0
+    known = f"its evaluation had {usual:.1%}" if usual else "no evaluation lets expect more"
+    differ = (
+        f"The versions answer {share:.1%} of {paired.windows} windows differently (at most {most:.1%}); {known}, and "
+        f"{limits.margin:.1%} more are allowed"
+    )
+    if offset < -LARGEST_OFFSET:
         text = (
-            f"{_HOW['labels'].format(labels.windows)}, the new version is worse by {_points(-labels.value)} for the "
-            "subjects whom it serves; labels of more subjects would show whether it is for others, too."
-        )
-        return _check(paired, limits, "hold", labels.value, text)
-    if most <= margin:
-        text = (
-            f"Both versions give the same answer to all but {share:.1%} of {n} windows (at most {most:.1%}), so their "
-            f"accuracies differ by no more; the margin is {_points(margin)}."
-        )
-        return _check(paired, limits, "pass", -share, text)
-    return _surer(paired, limits, labels, expected)
-
-
-def _failure(found: Difference, how: str, limits: Limits) -> str | None:
-    """Why the version is taken back, if it is."""
-    if found.value is None:
-        return None
-    what = f"{_HOW[how].format(found.windows)}, the new version is"
-    if found.shown_worse >= math.log(1 / (limits.risk * RISKS[how])):
-        return f"{what} worse, by {_points(-found.value)}; that holds for others than these {found.subjects} subjects."
-    if found.certain < -(limits.margin + LARGE):
-        return f"{what} far worse, by {_points(-found.value)}, for the subjects whom it serves."
-    return None
-
-
-def _surer(paired: Paired, limits: Limits, labels: Difference, expected: Difference) -> Check:
-    """The versions differ by more than the margin: labels decide, or which of them is surer where they differ."""
-    share, low, _ = disagreement(paired)
-    margin, offset, value = limits.margin, confidence_offset(paired), expected.value or 0.0
-    if labels.value is not None and labels.low >= -margin and value >= -margin:
-        text = f"{_HOW['labels'].format(labels.windows)}, {_interval(labels)}; it may be {_points(margin)} below."
-        return _check(paired, limits, "pass", labels.value, text)
-    differ = f"The versions answer {share:.1%} of {paired.windows} windows differently"
-    if abs(offset) > LARGEST_OFFSET:
-        text = (
-            f"{differ}, and their confidences cannot be compared: where they agree, the new version's is {offset:+.2f} "
-            "beside the former one's. Labels (feedback with a token) would decide."
+            f"Where both versions agree, the new one's mean confidence is {-offset:.2f} lower. Labels (feedback with a "
+            "token) would show whether it is worse."
         )
         return _check(paired, limits, "hold", value, text)
-    least = -margin
-    if limits.disagreement is not None and low > limits.disagreement + margin:
-        least = 0.0
-        differ += f", where the evaluation let expect {limits.disagreement:.1%}"
-    found = f"{differ}. By their confidences there, {_interval(expected)}"
-    if expected.low >= least:
-        return _check(paired, limits, "pass", value, f"{found}; it may be {_points(-least)} below.")
-    text = f"{found}; {_points(-least)} below is allowed. More windows or labels (feedback with a token) would decide."
-    return _check(paired, limits, "hold", value, text)
+    if most > usual + limits.margin:
+        text = f"{differ}. Labels (feedback with a token) would show which version is right"
+        if share <= usual + limits.margin:
+            text += ", and more windows whether they differ so much"
+        return _check(paired, limits, "hold", value, f"{text}.")
+    if expected.low < -limits.margin:
+        text = f"{differ}; by their confidences there, the new version's accuracy is {_interval(expected)}."
+        return _check(paired, limits, "hold", value, text)
+    return _check(paired, limits, "pass", value, f"{differ}.")
 
 
 def _check(paired: Paired, limits: Limits, verdict: Outcome, value: float | None, text: str) -> Check:
@@ -143,13 +131,10 @@ def _check(paired: Paired, limits: Limits, verdict: Outcome, value: float | None
 
 
 def _interval(found: Difference) -> str:
-    value = 0.0 if found.value is None else found.value
+    text = f"{_points(found.value or 0.0, sign=True)} beside the former one's"
     if math.isinf(found.low):
-        return f"the new version's accuracy is {_points(value, sign=True)} beside the former one's, of too few windows"
-    return (
-        f"the new version's accuracy is {_points(value, sign=True)} beside the former one's "
-        f"({_points(found.low, sign=True)} to {_points(found.high, sign=True)})"
-    )
+        return text
+    return f"{text} ({100 * found.low:+.1f} to {100 * found.high:+.1f})"
 
 
 def _points(value: float, *, sign: bool = False) -> str:

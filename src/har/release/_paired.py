@@ -9,17 +9,15 @@ from numpy.typing import NDArray
 
 BLOCK = 16
 """Windows of a subject in a row that are one observation: half a minute at the default settings."""
-ROUNDS = (64, 512)
-"""A subject is one observation of a round: its first so many windows."""
-
 LABELLED_BLOCK = 8
-LABELLED_ROUNDS = (16, 128)
 """The same of labelled windows, which are fewer."""
+LABELLED_ROUNDS = (16, 128)
+"""A subject is one observation of a round: its first so many labelled windows."""
 
 Floats = NDArray[np.float64]
 
 SUMS = ("windows", "differ", "expected", "labelled", "better", "worse")
-"""Of the windows of a block, or of a subject's round:
+"""What is added up over the windows of a block, or of a subject's round:
 
 * windows: that both versions answered;
 * differ: with two different answers;
@@ -31,10 +29,6 @@ SUMS = ("windows", "differ", "expected", "labelled", "better", "worse")
 
 def _no_sums() -> Floats:
     return np.empty((0, len(SUMS)))
-
-
-def _none() -> Floats:
-    return np.empty(0)
 
 
 def _no_classes() -> Floats:
@@ -51,9 +45,9 @@ class Paired:
         subjects: S names.
         seen: subjects whom the new version answered since the step began.
         blocks: (B, 6), the `SUMS` of each full block, in the order in which they were filled.
-        rounds: per round of `ROUNDS` the `SUMS` (n, 6) of the subjects that filled it, in the order in which they did.
-        labelled_blocks: (L, 6), the same of blocks of labelled windows alone.
-        labelled_rounds: per round, of labelled windows alone; a round is full with `LABELLED_ROUNDS` of them.
+        labelled_blocks: (L, 6), the same of blocks of `LABELLED_BLOCK` labelled windows.
+        rounds: per round of `LABELLED_ROUNDS` the `SUMS` (n, 6) of the subjects that filled it, in the order in which
+            they did.
         agreeing: windows with the same answer.
         sure, former_sure: the versions' mean confidence on those.
         activities: K names.
@@ -68,9 +62,8 @@ class Paired:
     subjects: tuple[str, ...] = ()
     seen: int = 0
     blocks: Floats = field(default_factory=_no_sums)
-    rounds: tuple[Floats, ...] = ()
     labelled_blocks: Floats = field(default_factory=_no_sums)
-    labelled_rounds: tuple[Floats, ...] = ()
+    rounds: tuple[Floats, ...] = ()
     agreeing: int = 0
     sure: float = 0.0
     former_sure: float = 0.0

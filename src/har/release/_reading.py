@@ -74,10 +74,10 @@ class PairedReader:
     """Lines that could not be read."""
     _files: dict[str, _File] = field(default_factory=dict, init=False)
     _opened: set[str] = field(default_factory=set, init=False)
-    _windows: pl.DataFrame = field(default_factory=_WINDOWS.to_frame, init=False)
-    _shadows: pl.DataFrame = field(default_factory=_SHADOWS.to_frame, init=False)
-    _kept: pl.DataFrame = field(default_factory=_KEPT.to_frame, init=False)
-    _claims: pl.DataFrame = field(default_factory=FEEDBACK.to_frame, init=False)
+    _windows: pl.DataFrame = field(default_factory=_WINDOWS.to_frame, init=False, repr=False)
+    _shadows: pl.DataFrame = field(default_factory=_SHADOWS.to_frame, init=False, repr=False)
+    _kept: pl.DataFrame = field(default_factory=_KEPT.to_frame, init=False, repr=False)
+    _claims: pl.DataFrame = field(default_factory=FEEDBACK.to_frame, init=False, repr=False)
     _last_us: dict[str, int] = field(default_factory=dict, init=False)
     _began: bool = field(default=False, init=False)
 
@@ -179,6 +179,8 @@ class PairedReader:
         rows = pairs.filter(known & signal).with_columns(
             pl.col("activity", "activity_2").replace_strict(self._codes, return_dtype=pl.Int64)
         )
+        if not len(rows):
+            return
         for subject, last_us in rows.group_by("subject").agg(pl.col("received_at").max().to_physical()).iter_rows():
             self._last_us[subject] = max(self._last_us.get(subject, 0), last_us)
         codes = {subject: self._tally.code(subject) for subject in rows["subject"].unique(maintain_order=True)}

@@ -13,7 +13,7 @@ from har.release._measured import Measured
 from har.release._serving import Counts, Role
 from har.release._values import Check, Limits, Side
 
-SPANS_S = (10.0, 60.0)
+SPANS_S = (3.0, 10.0, 60.0)
 """Spans that are held against the hard limits beside the whole step."""
 _ROLES: tuple[Role, ...] = ("stable", "canary")
 _RISING = ("requests", "failed", "refused", "starts")

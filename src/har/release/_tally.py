@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from har.release._paired import BLOCK, LABELLED_BLOCK, LABELLED_ROUNDS, ROUNDS, SUMS, Floats, Paired
+from har.release._paired import BLOCK, LABELLED_BLOCK, LABELLED_ROUNDS, SUMS, Floats, Paired
 
 Codes = NDArray[np.integer]
 
@@ -54,11 +54,14 @@ class _Observations:
 
     def add(self, subjects: Codes, sums: Floats) -> None:
         """Further windows, in their order."""
+        if not len(subjects):
+            return
         order = np.argsort(subjects, kind="stable")
         names, starts = np.unique(subjects[order], return_index=True)
         for name, rows in zip(names.tolist(), np.split(sums[order], starts[1:]), strict=True):
             self._fill_blocks(name, rows)
-            self._fill_rounds(name, rows)
+            if self.quotas:
+                self._fill_rounds(name, rows)
 
     def _fill_blocks(self, name: int, rows: Floats) -> None:
         rows = np.concatenate([self._rest.get(name, rows[:0]), rows])
@@ -69,7 +72,7 @@ class _Observations:
 
     def _fill_rounds(self, name: int, rows: Floats) -> None:
         before = self._total.get(name, np.zeros(len(SUMS)))
-        done = int(max(before[0], before[3]) if self.quotas else 0)
+        done = int(before[3])
         for quota, filled in zip(self.quotas, self.rounds, strict=True):
             if done < quota <= done + len(rows):
                 filled.append(before + rows[: quota - done].sum(axis=0))
@@ -86,7 +89,7 @@ class Tally:
     def __init__(self, activities: tuple[str, ...]) -> None:
         self.activities = activities
         self._names: dict[str, int] = {}
-        self._all = _Observations(BLOCK, ROUNDS)
+        self._all = _Observations(BLOCK, ())
         self._labelled = _Observations(LABELLED_BLOCK, LABELLED_ROUNDS)
         self._requests = self._windows = self._agreeing = 0
         self._sure = np.zeros(2)
@@ -139,9 +142,8 @@ class Tally:
             subjects=tuple(self._names),
             seen=len(self._names) if seen is None else seen,
             blocks=_joined(self._all.blocks),
-            rounds=tuple(_stacked(one) for one in self._all.rounds),
             labelled_blocks=_joined(self._labelled.blocks),
-            labelled_rounds=tuple(_stacked(one) for one in self._labelled.rounds),
+            rounds=tuple(_stacked(one) for one in self._labelled.rounds),
             agreeing=self._agreeing,
             sure=float(self._sure[0] / agreeing),
             former_sure=float(self._sure[1] / agreeing),

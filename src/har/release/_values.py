@@ -102,7 +102,7 @@ class Limits:
         failed_share: of its requests; also of refused ones and of answers by the fallback.
         slow_ratio: p99 of its answers, as a multiple of the former version's.
         disagreement: share of the held-out windows on which the two versions answered differently when the gate
-            compared them, or at most could: the sum of both shares of wrong answers. None: not known.
+            compared them; None: not known.
     """
 
     dwell_s: float = 300.0

@@ -82,7 +82,7 @@ def test_a_release_needs_a_reason() -> None:
         check=False,
     )
     assert done.returncode == 2
-    assert "--why: expected a reason, for the log of releases, but got none" in done.stderr
+    assert "--why: expected a reason, for the promotion log, but got none" in done.stderr
 
 
 def test_a_stack_that_does_not_run_takes_nothing(

@@ -1,31 +1,31 @@
-"""What a release does with a good candidate and every kind of bad one; the services are applications that listen."""
+"""What a release to the stack's box does with a good candidate and every kind of bad one; services are applications."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from serving_support import listening, make_rule, train_model, write_settings
+from serving_support import listening, train_model
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from har.errors import ReleaseError
-from har.inference import Classifier, Package
+from har.inference import Classifier
 from infra.delivery.online import _gate, _sites
-from infra.delivery.online import release as releasing
+from infra.delivery.online import _stack_release as releasing
 from infra.delivery.online._gate import Gate, Traffic
 from infra.delivery.online._history import History
-from infra.delivery.online._sites import Processes, number_of
+from infra.delivery.online._sites import number_of
+from infra.delivery.online._stack_release import release, roll_back
 from infra.delivery.online.candidate import Candidate
-from infra.delivery.online.release import release, roll_back
 
 pytestmark = pytest.mark.stack
 
@@ -225,22 +225,6 @@ def test_errors_that_only_clients_see_are_read_from_the_metrics(
     assert release(place, candidate, Gate(requests=60, watch_s=0.0), why="try") == 1
     assert place.switched == [NEW, STABLE]
     assert "requests failed (" in capsys.readouterr().err
-
-
-def test_a_damaged_package_is_refused_before_anything_starts(
-    place: Place, candidate: Candidate, tmp_path: Path, model: Path, capsys: Any
-) -> None:
-    settings = write_settings(tmp_path / "project")
-    package = tmp_path / "store" / "models" / "test-project" / "v2-00000000"
-    Package.write(package, model=model, version=2, previous=None, shadow=None, rule=make_rule())
-    (package / "model.onnx").write_bytes(b"half of it")
-    damaged = replace(candidate, store=tmp_path / "store", online="test-project-online:v2-00000000")
-    site = Processes(settings, place.address)
-    assert release(site, damaged, QUICK, why="try") == 1
-    assert "expected the content that was packaged" in capsys.readouterr().err
-    assert [line["result"] for line in site.history.lines()] == ["refused"]
-    assert site.serving() == ""
-    assert not (settings.path("bentoml") / "models").exists()
 
 
 def test_an_interrupted_release_is_taken_back(

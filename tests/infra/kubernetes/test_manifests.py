@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,8 @@ def test_no_secret_is_in_a_manifest(rendered: dict[str, str]) -> None:
 def test_images_of_others_are_pinned_by_digest(rendered: dict[str, str]) -> None:
     images = {c["image"] for pod in pods(rendered["production"]).values() for c in pod["spec"]["containers"]}
     others = {image for image in images if "har-mlops-" not in image}
-    assert {image.partition("@")[0] for image in others} == {"docker.io/library/postgres", "docker.io/prom/prometheus"}
+    names = {"docker.io/library/postgres", "docker.io/prom/prometheus", "docker.io/prom/alertmanager"}
+    assert {image.partition("@")[0] for image in others} == names
     assert all(re.search(r"@sha256:[0-9a-f]{64}$", image) for image in others)
 
 
@@ -129,11 +131,14 @@ def test_whoever_calls_may_and_nobody_else(rendered: dict[str, str]) -> None:
     everyone = set(found)
     allowed = {(a, b) for a in everyone for b in everyone for port in ("http", "postgres") if may(a, b, port)}
     blue, green = "Deployment/online-blue", "Deployment/online-green"
-    servers = {"Deployment/prefect", "Deployment/mlflow", "Deployment/batch", "StatefulSet/prometheus"}
+    monitors = {"StatefulSet/prometheus", "Deployment/alerts"}
+    servers = {f"Deployment/{name}" for name in ("prefect", "mlflow", "batch", "exporter")} | {"StatefulSet/prometheus"}
     expected = {(a, b) for a in (blue, green) for b in (blue, green)}
     expected |= {(a, "StatefulSet/postgres") for a in ("Deployment/prefect", "Deployment/mlflow")}
-    expected |= {(a, b) for a in ("Deployment/worker", "CronJob/score", "StatefulSet/prometheus") for b in servers}
-    expected |= {("StatefulSet/prometheus", b) for b in (blue, green)}
+    callers = ("Deployment/worker", "Deployment/exporter", "CronJob/score", "StatefulSet/prometheus")
+    expected |= {(a, b) for a in callers for b in servers}
+    expected |= {(a, b) for a in ("StatefulSet/prometheus", "Deployment/worker") for b in (blue, green)}
+    expected |= {("StatefulSet/prometheus", b) for b in monitors}
     assert allowed == expected
     (nothing,) = (one for one in policies if one["metadata"]["name"] == "nothing")
     assert nothing["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
@@ -210,7 +215,7 @@ def test_a_mistake_is_refused_in_a_sentence(
     assert "stage: expected one of staging, production, but got 'stagging'. Did you mean" in capsys.readouterr().err
     with pytest.raises(SettingsError, match=r"image batch: expected NAME:TAG, but got 'x'.*--batch NAME:TAG"):
         write(settings, Order("staging", {**IMAGES, "batch": "x"}), tmp_path)
-    with pytest.raises(SettingsError, match="component: expected one of keda, operator"):
+    with pytest.raises(SettingsError, match="component: expected one of haproxy, keda, operator"):
         write(settings, Order("staging", IMAGES, further=["istio"]), tmp_path)
 
 
@@ -238,18 +243,24 @@ def test_a_flow_run_becomes_a_job_that_kubernetes_takes(tmp_path: Path) -> None:
     validate([file])
 
 
-def test_prefects_own_worker_takes_the_job_template() -> None:
-    worker = pytest.importorskip("prefect_kubernetes.worker", reason="prefect-kubernetes is in the train image alone")
-    content = template("x-train:1", "x-staging")
-    import asyncio
+def test_prefects_own_worker_takes_the_job_template(tmp_path: Path) -> None:
+    reason = "prefect-kubernetes is in the train image alone"
+    worker = pytest.importorskip("prefect_kubernetes.worker", reason=reason)
+    from prefect.client.schemas import FlowRun
+    from prefect.utilities.templating import apply_values
 
-    made = asyncio.run(
-        worker.KubernetesWorkerJobConfiguration.from_template_and_values(content, {"memory": "8Gi", "env": {"A": "b"}})
-    )
-    pod = made.job_manifest["spec"]["template"]["spec"]
-    assert made.namespace == "x-staging"
-    assert pod["containers"][0]["resources"]["limits"]["memory"] == "8Gi"
-    assert pod["serviceAccountName"] == "flows"
+    content = template("x-train:1", "x-staging")
+    values = {name: one.get("default") for name, one in content["variables"]["properties"].items()}
+    given = {name: value for name, value in {**values, "memory": "8Gi"}.items() if value is not None}
+    made = worker.KubernetesWorkerJobConfiguration(**apply_values(content["job_configuration"], given))
+    made.prepare_for_flow_run(FlowRun(flow_id=uuid.uuid4(), name="tidy-owl"))
+    (container,) = made.job_manifest["spec"]["template"]["spec"]["containers"]
+    assert (made.namespace, container["resources"]["limits"]["memory"]) == ("x-staging", "8Gi")
+    assert container["command"][-1] == "infra.compose.inside.run"
+    assert container["args"] == ["prefect", "flow-run", "execute"]
+    file = tmp_path / "job.yaml"
+    file.write_text(yaml.safe_dump({**made.job_manifest, "metadata": {"name": "tidy-owl"}}))
+    validate([file])
 
 
 @pytest.mark.release

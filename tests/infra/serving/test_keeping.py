@@ -15,6 +15,7 @@ from har.errors import ReleaseError
 from har.release import is_served_by_canary
 
 pytestmark = pytest.mark.stack
+long = pytest.mark.release
 
 
 def versions_now(load: Load, seconds: float = 0.5) -> set[str]:
@@ -51,6 +52,7 @@ def test_a_release_moves_subjects_and_loses_no_request(tmp_path: Path) -> None:
     assert load.total > 500
 
 
+@long
 def test_a_canary_that_nobody_watches_serves_nobody(tmp_path: Path) -> None:
     with kept(tmp_path) as trial, Load(trial.port) as load:
         trial.serving.start(trial.package("v2"), salt="r1")
@@ -62,6 +64,7 @@ def test_a_canary_that_nobody_watches_serves_nobody(tmp_path: Path) -> None:
     assert load.failed == {}
 
 
+@long
 def test_a_canary_that_fails_hurts_its_subjects_only_until_it_is_withdrawn(tmp_path: Path) -> None:
     with kept(tmp_path) as trial, Load(trial.port) as load:
         trial.order("v2", status=500)
@@ -82,6 +85,7 @@ def test_a_canary_that_fails_hurts_its_subjects_only_until_it_is_withdrawn(tmp_p
         assert versions_now(load) == {"v2"}
 
 
+@long
 def test_a_canary_that_crashes_at_its_start_is_refused_and_nobody_notices(tmp_path: Path) -> None:
     with kept(tmp_path) as trial, Load(trial.port) as load:
         trial.order("v2", start="crash")
@@ -93,6 +97,7 @@ def test_a_canary_that_crashes_at_its_start_is_refused_and_nobody_notices(tmp_pa
     assert load.failed == {}
 
 
+@long
 def test_the_canary_falls_back_to_the_stable_version_while_none_of_its_replicas_is_usable(tmp_path: Path) -> None:
     with kept(tmp_path) as trial, Load(trial.port) as load:
         trial.serving.start(trial.package("v2"), salt="r1")
@@ -114,7 +119,7 @@ def test_killed_replicas_lose_no_request_where_another_one_is_left(tmp_path: Pat
     assert any("killed by SIGKILL; it is started again in 1 s" in line for line in trial.said)
 
 
-@pytest.mark.parametrize("which", ["master", "worker"])
+@pytest.mark.parametrize("which", ["master", pytest.param("worker", marks=long)])
 def test_a_killed_proxy_comes_back_with_its_split_and_servers(tmp_path: Path, which: str) -> None:
     with kept(tmp_path, replicas=2) as trial:
         trial.serving.start(trial.package("v2"), salt="r1")
@@ -135,6 +140,7 @@ def test_a_killed_proxy_comes_back_with_its_split_and_servers(tmp_path: Path, wh
         assert {version for versions in load.by_subject.values() for version in versions} == {"v1", "v2"}
 
 
+@long
 def test_a_reload_of_the_proxy_keeps_everything(tmp_path: Path) -> None:
     with kept(tmp_path, replicas=2) as trial:
         trial.serving.start(trial.package("v2"), salt="r1")
@@ -154,6 +160,7 @@ def test_a_reload_of_the_proxy_keeps_everything(tmp_path: Path) -> None:
         assert all(len(versions) == 1 for versions in load.by_subject.values())
 
 
+@long
 def test_a_failing_replica_is_ejected_and_let_in_again_once_it_answers(tmp_path: Path) -> None:
     with kept(tmp_path, replicas=2) as trial, Load(trial.port) as load:
         trial.order("v1", "blue-s2", status=500)
@@ -171,6 +178,7 @@ def test_a_failing_replica_is_ejected_and_let_in_again_once_it_answers(tmp_path:
     assert any("answers again and gets requests" in line for line in trial.said)
 
 
+@long
 def test_the_last_usable_replica_is_never_ejected(tmp_path: Path) -> None:
     with kept(tmp_path, replicas=2) as trial, Load(trial.port) as load:
         trial.order("v1", status=500)
@@ -179,6 +187,26 @@ def test_the_last_usable_replica_is_never_ejected(tmp_path: Path) -> None:
         assert load.answers["proxy", 503] == 0
         trial.order("v1")
         trial.until(lambda: load.answers["v1", 200] > 20)
+
+
+@long
+def test_a_promoted_version_s_replicas_are_replaced_by_ones_without_a_shadow(tmp_path: Path) -> None:
+    with kept(tmp_path, replicas=2) as trial, Load(trial.port) as load:
+        tag = trial.package("v2")
+        trial.serving.start(tag, salt="r1")
+        first = {trial.pid("green-s1"), trial.pid("green-s2")}
+        trial.serving.share(1.0, lease_s=60)
+        trial.serving.promote(keep_former=False)
+
+        def replaced() -> bool:
+            replicas = trial.place.running().replicas
+            return len(trial.ready(tag)) == len(replicas) == 2 and {one.name for one in replicas}.isdisjoint(
+                {"s1", "s2"}
+            )
+
+        trial.until(replaced)
+        assert first.isdisjoint({trial.pid(who) for who in trial.ready(tag)})
+    assert load.failed == {}
 
 
 def test_replicas_are_added_and_drained_without_a_failed_request(tmp_path: Path) -> None:
@@ -192,6 +220,7 @@ def test_replicas_are_added_and_drained_without_a_failed_request(tmp_path: Path)
         trial.serving.scale(17)
 
 
+@long
 def test_a_first_version_is_served_at_once_and_the_next_one_by_a_release_only(tmp_path: Path) -> None:
     with kept(tmp_path, first="") as trial:
         assert trial.keeper.wanted() == ""
@@ -202,6 +231,7 @@ def test_a_first_version_is_served_at_once_and_the_next_one_by_a_release_only(tm
         assert {one.tag for one in trial.place.running().replicas} == {first}
 
 
+@long
 def test_latest_is_followed_without_a_release_where_it_is_so_set(tmp_path: Path) -> None:
     with kept(tmp_path, automatic=False) as trial, Load(trial.port) as load:
         trial.order("v2", start="crash")
@@ -215,6 +245,7 @@ def test_latest_is_followed_without_a_release_where_it_is_so_set(tmp_path: Path)
     assert set(load.answers) == {("v1", 200), ("v3", 200)}
 
 
+@long
 def test_a_place_that_begins_again_serves_what_it_served(tmp_path: Path) -> None:
     with kept(tmp_path) as trial:
         tag = trial.package("v2")
