@@ -60,7 +60,8 @@ def _status(options: argparse.Namespace) -> int:
         table = Table("service", "state", "healthy", "image", title=f"The stack {stack.state.project}")
         for part in parts:
             box = {"prefect": "train", "mlflow": "train", "worker": "train"}.get(part.service, part.service)
-            table.add_row(part.service, part.state, "yes" if part.healthy else "no", stack.state.images.get(box, ""))
+            image = stack.state.boxes.get(part.service.removeprefix("online-"), stack.state.images.get(box, ""))
+            table.add_row(part.service, part.state, "yes" if part.healthy else "no", image)
         Console().print(table)
     return 0 if all(part.healthy for part in parts if part.container) and any(part.container for part in parts) else 1
 
@@ -170,7 +171,7 @@ def _parser() -> argparse.ArgumentParser:
     get.add_argument("to", type=Path)
     images = add("images", _images, "build the champion's images, and replace the boxes that have another version")
     images.add_argument("--base", default="", help="another base image than the pinned one")
-    rel = add("release", _release, "replace one box by an image; if it does not become healthy, put the old one back")
+    rel = add("release", _release, "let another image serve; if it does not become healthy, the former one goes on")
     rel.add_argument("box", choices=[box for box in BOXES if box != "train"])
     rel.add_argument("image")
     add("renew", _renew, "make new secrets").add_argument("name", nargs="+", metavar="|".join(NAMES))

@@ -12,7 +12,7 @@ from har.settings import load_settings
 from infra.compose.engine import output
 from infra.compose.images import require_images
 from infra.compose.proxy import StackPlace, write_proxy
-from infra.compose.serving import StackServing
+from infra.compose.serving import StackServing, with_images
 from infra.compose.stack import Stack
 
 
@@ -36,9 +36,11 @@ def release(stack: Stack, box: str, image: str, console: Console) -> None:
 
 def _release_online(stack: Stack, image: str) -> None:
     serving = StackServing(stack)
-    if serving.place.wanted().stable and stack.part_id("haproxy"):
-        if serving.place.wanted().stable == image:
+    wanted = serving.place.wanted()
+    if wanted.stable and stack.part_id("haproxy"):
+        if wanted.stable == image:
             return
+        require_images(with_images(stack, wanted, {wanted.beside: image}), [f"online-{wanted.beside}"])
         try:
             serving.start(image, salt=secrets.token_hex(4))
         except ReleaseError as error:

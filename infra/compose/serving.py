@@ -7,6 +7,7 @@ replicas are a box, and the container engine starts it. It runs on the engine's 
 from __future__ import annotations
 
 import subprocess
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -83,7 +84,9 @@ class StackServing(Processes):
         except ServerError as error:
             self.withdraw()
             raise ReleaseError(
-                where=tag, problem=error.problem or str(error), remedy=f"The former version serves. {error.remedy}"
+                where=tag,
+                problem=error.problem or str(error),
+                remedy=f"{self.place.wanted().stable} serves. {error.remedy}",
             ) from error
         self._asked_at = -_ASKED_S
         self._look()
@@ -201,9 +204,10 @@ class StackServing(Processes):
                 if found:
                     # It finishes its requests; the container goes with the next one, or with the stack.
                     command = [self._stack.engine.name, "stop", "-t", "15", found]
-                    subprocess.Popen(
+                    ending = subprocess.Popen(
                         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
                     )
+                    threading.Thread(target=ending.wait, daemon=True).start()
 
     def _tell(self, backend: Backend, image: str, *, canary: bool) -> None:
         """Write the box's variables, of those settings that the image's own release knows."""

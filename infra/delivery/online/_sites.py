@@ -73,7 +73,7 @@ class Site(Protocol):
 class Containers:
     """The online box of the stack in containers (`make stack`); the box alone is replaced.
 
-    Between the old box and the new one, requests wait or are refused for as long as the new one takes to start.
+    The new version starts in the other one of its two boxes; the proxy lets it serve once it is healthy.
 
     Attributes:
         root: the project's folder.

@@ -1,7 +1,7 @@
 """Release an image to the box of the stack in containers: beside the stable one, through a gate, in its place, watched.
 
-The box alone is replaced, and no shares of the traffic are taken: between the two boxes, the proxy lets requests wait
-or refuses them. Steps with shares are those of `infra.delivery.online.release` for processes.
+All requests go from one of the two boxes to the other at once, and none is lost. Steps with shares are those of
+`infra.delivery.online.release` for processes; `infra.compose.serving.StackServing` takes them for boxes as well.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def stack_of(settings: Settings, image: str | None = None, address: str | None =
     """
     stack = Stack.open(settings.root, settings.project.name)
     chosen = stack.state.chosen
-    where = address or f"http://{chosen['STACK_BIND']}:{chosen['STACK_ONLINE_PORT']}"
+    where = address or f"http://{stack.state.plain_host}:{chosen['STACK_ONLINE_PORT']}"
     built = Image.read(settings.root)
     return Containers(settings.root, image or (built and built.name), stack.engine.name, where)
 

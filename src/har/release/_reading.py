@@ -14,6 +14,7 @@ import polars as pl
 
 from har.journal import FEEDBACK, SHADOWS, WINDOWS, Entries, Reader
 from har.lake import Lake
+from har.log_lines import AUTHENTICATED
 from har.plausibility import NO_SIGNAL
 from har.release._paired import Paired
 from har.release._tally import Answers, Tally
@@ -24,8 +25,6 @@ _WAIT_US = 120_000_000
 """A window waits so long for the other version's answer."""
 _KEPT_WINDOWS = 2_000_000
 """Windows that feedback can still be about; older ones are forgotten."""
-_TRUSTED = r", with token\b"
-"""Sources of feedback whose word is evidence: the service asked them for a token."""
 
 _ANSWER = {"activity": pl.String(), "confidence": pl.Float32()}
 _SHADOW_COLUMNS = ("shadow_version", "shadow_activity", "shadow_confidence")
@@ -164,7 +163,7 @@ class PairedReader:
         if len(pairs):
             self._add(pairs)
         self._windows, self._shadows = _waiting(windows, pairs), _waiting(shadows, pairs)
-        trusted = entries.feedback.filter(recent & pl.col("source").fill_null("").str.contains(_TRUSTED))
+        trusted = entries.feedback.filter(recent & pl.col("source").fill_null("").str.contains(AUTHENTICATED))
         self._claims = pl.concat([self._claims, trusted])
         if len(self._claims):
             open_since = max(self._last_us.values(), default=0) - _WAIT_US

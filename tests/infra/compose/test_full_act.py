@@ -27,7 +27,8 @@ from infra.compose.stack import SERVICES
 
 pytestmark = [pytest.mark.release, pytest.mark.timeout(7200)]
 
-ALL = [service for services in SERVICES.values() for service in services]
+ALL = [service for services in SERVICES.values() for service in services if service != "online-green"]
+"""All but the box that is there during a release."""
 
 
 @pytest.fixture(scope="module")
@@ -186,11 +187,11 @@ def test_mlflow_may_restart_during_training(system: Trial) -> None:
 
 
 def test_a_tag_that_does_not_exist_touches_nothing(system: Trial) -> None:
-    before = system.stack.part("online")
+    before = system.stack.part("online-blue")
     done = system.run("release", "online", f"{NAME}-online:v99-nowhere")
     assert done.returncode == 1 and "v99-nowhere, which is in neither" in done.stderr, done.stderr
     assert "images.env" in done.stderr and f"{NAME}-online:v1-" in done.stderr
-    assert system.stack.part("online").container == before.container and system.stack.part("online").healthy
+    assert system.stack.part("online-blue").container == before.container and system.stack.part("online-blue").healthy
 
 
 def test_an_image_that_does_not_work_is_taken_back(system: Trial) -> None:
