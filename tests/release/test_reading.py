@@ -167,3 +167,15 @@ def test_no_log_yet(tmp_path: Path) -> None:
     reader = PairedReader(tmp_path / "none", ACTIVITIES, NEW, FORMER, NOON_US)
     reader.update()
     assert reader.paired().windows == 0
+
+
+def test_files_in_which_nothing_comes_are_closed_and_opened_again(folder: Path, reader: PairedReader) -> None:
+    for number in range(3):
+        write(folder, *pair(number), name=f"{number}.jsonl")
+    for _ in range(70):
+        reader.update()
+    assert all(file.descriptor is None for file in reader._files.values())
+    write(folder, *pair(7), name="1.jsonl")
+    reader.update()
+    reader.update()
+    assert (reader.paired().requests, reader.faults) == (4, 0)

@@ -21,6 +21,9 @@ from har.release._tally import Answers, Tally
 from har.schema import REJECTED, TIME
 
 _BLOCK_BYTES = 4_000_000
+_IDLE = 60
+"""A file in which nothing came for so many calls is closed, and opened again when it has grown: a process may have only
+so many open files."""
 _WAIT_US = 120_000_000
 """A window waits so long for the other version's answer."""
 _KEPT_WINDOWS = 2_000_000
@@ -45,11 +48,13 @@ _KEPT = pl.Schema(
 
 @dataclass
 class _File:
-    """An open file of the journal: what is read of it, and the part of a line at its end."""
+    """A file of the journal: how much of it is read, the part of a line at its end, and how long nothing came."""
 
-    descriptor: int
+    descriptor: int | None
+    read: int = 0
     rest: bytes = b""
     lines: int = 0
+    idle: int = 0
 
 
 @dataclass
@@ -125,27 +130,42 @@ class PairedReader:
     def close(self) -> None:
         """Close the files."""
         for file in self._files.values():
-            os.close(file.descriptor)
+            if file.descriptor is not None:
+                os.close(file.descriptor)
         self._files.clear()
 
     def _open_files(self) -> None:
         for path in sorted(self.journal.glob("[!.]*.jsonl")):
-            if path.name not in self._opened:
-                try:
-                    descriptor = os.open(path, os.O_RDONLY)
-                except FileNotFoundError:  # collected at this moment
+            known = self._files.get(path.name)
+            if known is None and path.name in self._opened:
+                continue
+            try:
+                if known is not None and (known.descriptor is not None or path.stat().st_size <= known.read):
                     continue
-                self._opened.add(path.name)
-                self._files[path.name] = _File(descriptor)
+                descriptor = os.open(path, os.O_RDONLY)
+            except FileNotFoundError:  # collected at this moment
+                continue
+            self._opened.add(path.name)
+            file = self._files.setdefault(path.name, _File(None))
+            file.descriptor, file.idle = descriptor, 0
+            os.lseek(descriptor, file.read, os.SEEK_SET)
 
     def _read_file(self, name: str, reader: Reader) -> None:
         file = self._files[name]
+        if file.descriptor is None:
+            return
+        file.idle += 1
         while content := os.read(file.descriptor, _BLOCK_BYTES):
             *lines, file.rest = (file.rest + content).split(b"\n")
             self.faults += len(reader.read(lines, first=file.lines + 1))
             file.lines += len(lines)
-        if os.fstat(file.descriptor).st_nlink == 0:  # collected, and read to its end
+            file.read += len(content)
+            file.idle = 0
+        collected = os.fstat(file.descriptor).st_nlink == 0
+        if collected or file.idle > _IDLE:
             os.close(file.descriptor)
+            file.descriptor = None
+        if collected:
             del self._files[name]
 
     def _take(self, entries: Entries) -> None:

@@ -53,7 +53,9 @@ def answering(package: Package, root: Path) -> Answering:
 
 
 @pytest.mark.parametrize(
-    ("fault", "reason"), [(FAILS, "error"), (NOT_A_NUMBER, "error"), (SLOW, "deadline")], ids=["fails", "nan", "slow"]
+    ("fault", "reason"),
+    [(FAILS, "error"), (NOT_A_NUMBER, "nonfinite"), (SLOW, "deadline")],
+    ids=["fails", "nan", "slow"],
 )
 @pytest.mark.parametrize("count", [1, 20], ids=["one", "many"])
 @pytest.mark.parametrize("previous", [True, False], ids=["previous", "rule"])
@@ -200,7 +202,10 @@ def test_if_the_previous_model_fails_too_the_rule_answers(serve: Serve, make_pac
         answer = service.predict(trapped(fault))
         assert answer["fallback"] is True
         np.testing.assert_allclose(table(answer), service.package.rule.predict(trapped(fault)), atol=1e-5)
-    assert sum(service.metric("har_fallback_total", by="rule", reason=why) for why in ("error", "deadline")) == 3
+    assert (
+        sum(service.metric("har_fallback_total", by="rule", reason=why) for why in ("error", "nonfinite", "deadline"))
+        == 3
+    )
 
 
 def test_bad_requests_say_nothing_about_the_model(serve: Serve, package: Package) -> None:
