@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from har.project import Project
 from har.release import Plan, Serving, State, Watch
 from har.settings import Settings
 from infra.local.third_party import installed
@@ -13,6 +12,7 @@ from infra.serving.processes import Processes
 
 if TYPE_CHECKING:
     from har.jobs.release import Surroundings
+    from har.project import Project
 
 NO_PROXY = "HAProxy is not installed"
 NOT_KEPT = "the online service does not run here: neither make up nor make site"
