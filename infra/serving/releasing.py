@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from har.release import Plan, Serving, State, Watch
 from har.settings import Settings
 from infra.local.third_party import installed
-from infra.observability.query import noted_address
 from infra.serving.processes import Processes
 
 if TYPE_CHECKING:
@@ -37,6 +36,7 @@ def surroundings(project: Project) -> Surroundings:
     from har.jobs.release import Surroundings
     from har.jobs.release_watch import LiveWatch, limits_of, reader_of
     from infra.bentoml.bentos import ProjectBentos
+    from infra.observability.query import noted_address
 
     serving, lacks = place(project.settings)
 
