@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from har.project import Project
 from har.release import Plan, Serving, State, Watch
 from har.settings import Settings
 from infra.local.third_party import installed
-from infra.observability.query import noted_address
 from infra.serving.processes import Processes
 
 if TYPE_CHECKING:
     from har.jobs.release import Surroundings
+    from har.project import Project
 
 NO_PROXY = "HAProxy is not installed"
 NOT_KEPT = "the online service does not run here: neither make up nor make site"
@@ -37,6 +36,7 @@ def surroundings(project: Project) -> Surroundings:
     from har.jobs.release import Surroundings
     from har.jobs.release_watch import LiveWatch, limits_of, reader_of
     from infra.bentoml.bentos import ProjectBentos
+    from infra.observability.query import noted_address
 
     serving, lacks = place(project.settings)
 

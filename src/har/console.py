@@ -1,7 +1,10 @@
-"""One console for people: progress on a terminal, one line per step elsewhere."""
+"""One console for people: progress on a terminal, one line per step elsewhere; and who sits at it."""
 
 from __future__ import annotations
 
+import getpass
+import os
+import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
@@ -51,3 +54,12 @@ def track(results: Iterable[T], title: str, *, total: int, unit: str) -> Iterato
         for result in results:
             advance()
             yield result
+
+
+def whoami() -> str:
+    """`user@host`, for entries of people."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # in a container, the user id may have no name
+        user = str(os.getuid()) if hasattr(os, "getuid") else "unknown"
+    return f"{user}@{socket.gethostname()}"

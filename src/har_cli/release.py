@@ -139,7 +139,7 @@ def withdraw(settings: Settings, state: State, reason: str) -> None:
     Raises:
         ReleaseError: there is no place to withdraw from.
     """
-    from har.registry import whoami
+    from har.console import whoami
     from har.release import Releases
     from infra.serving.releasing import place
 
@@ -182,7 +182,7 @@ def _settle(settings: Settings, state: State) -> None:
 
 
 def _command(command: Command, reason: str) -> None:
-    from har.registry import whoami
+    from har.console import whoami
 
     if not reason.strip():
         raise ReleaseError(where="--reason", expected="a reason", got="none", remedy='Give one: --reason "…".')

@@ -116,7 +116,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     models |= {UNIT: wrong_unit(good, folder / "unit.onnx")}
     store = settings.path("bentoml")
     bentos = ProjectBentos(root, store)
-    package = Package.write(folder / "package", model=stable, version=1, previous=None, shadow=None, rule=make_rule())
+    package = Package.write(
+        folder / "package", model=stable, version=1, previous=(good, GOOD), shadow=None, rule=make_rule()
+    )
     with bentos.lock():
         bentos.build(NAME, tag(1).partition(":")[2], package.model.parent, ("bentofile.yaml",))
     bentos.point_at(tag(1))
@@ -253,7 +255,7 @@ def test_a_person_aborts_within_a_second_whatever_the_controller_does(service: R
         command = [sys.executable, "-m", "har_cli", "release", "abort", "--reason", "complaints"]
         began = time.monotonic()
         abort = subprocess.Popen(command, cwd=ROOT, env=environment(service.root), stdout=subprocess.PIPE, text=True)
-        eventually(share_is(service, lambda share: share == 0), 10)
+        eventually(share_is(service, lambda share: share == 0), 60)
         zero = time.monotonic()
         if stopped:
             process.send_signal(signal.SIGCONT)
@@ -274,7 +276,7 @@ def test_a_killed_controller_leaves_the_former_version_and_the_next_run_goes_on(
     began = time.monotonic()
     process.kill()
     process.communicate()
-    eventually(share_is(service, lambda share: share == 0), 10)
+    eventually(share_is(service, lambda share: share == 0), 60)
     expired = time.monotonic() - began
     time.sleep(1.5)
     assert service.load.versions(time.monotonic() - 1) == {STABLE}

@@ -4,11 +4,12 @@
 MLflow takes seconds to import; it is imported when it is first needed.
 """
 
+from har.console import whoami
 from har.registry._backend import DATABASE, artifact_location, is_local, local_database
 from har.registry._catalog import Version
 from har.registry._copy import DUMP, copy_sqlite, load_dump
 from har.registry._git import GitState, git_state, worktree
-from har.registry._promotions import Promotion, PromotionLog, whoami
+from har.registry._promotions import Promotion, PromotionLog
 from har.registry._store import Registry
 
 __all__ = [

@@ -9,12 +9,10 @@ A line holds the SHA-256 of the line before it (`previous`), and MLflow holds th
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import json
 import math
 import os
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -238,15 +236,6 @@ class PromotionLog:
                 remedy="The log was changed by hand: restore promotions.jsonl from a backup. To go on with what "
                 f"there is: {ACCEPT}.",
             ) from error
-
-
-def whoami() -> str:
-    """`user@host`, for entries of people."""
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError):  # in a container, the user id may have no name
-        user = str(os.getuid()) if hasattr(os, "getuid") else "unknown"
-    return f"{user}@{socket.gethostname()}"
 
 
 def now() -> datetime:

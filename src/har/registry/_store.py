@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from har.console import whoami
 from har.errors import NoChampionError, RegistryError
 from har.files import file_sha256
 from har.recipe import Recipe
@@ -17,7 +18,7 @@ from har.registry._artifact import ModelFile
 from har.registry._backend import locked
 from har.registry._catalog import ARTIFACT, CHALLENGER, CHAMPION, PREVIOUS, Catalog, Version, as_text
 from har.registry._copy import copy_database
-from har.registry._promotions import Promotion, whoami
+from har.registry._promotions import Promotion
 
 _FROM_METADATA = ("git_commit", "data_version", "split_id", "network")
 

@@ -3,6 +3,10 @@
 Knows neither the proxy nor the containers: `Serving` is what it needs of them.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from har.release._controller import THE_JUDGE, Controller, Watch, recorded
 from har.release._evaluated import evaluated_disagreement
 from har.release._files import Command, Order, Record, Releases
@@ -11,13 +15,15 @@ from har.release._limits import hard_limits
 from har.release._measured import Measured
 from har.release._paired import Paired
 from har.release._plan import SHADOW, Plan, Step
-from har.release._reading import PairedReader
 from har.release._serving import Counts, Role, Served, Serving
 from har.release._spans import Spans
 from har.release._split import BUCKETS, bucket, buckets, is_served_by_canary
 from har.release._states import Ending, Judged, Measure, Move, State, next_move
 from har.release._tally import Answers, Tally
 from har.release._values import Check, Limits, Outcome, Side, StepEvidence, Verdict
+
+if TYPE_CHECKING:
+    from har.release._reading import PairedReader
 
 __all__ = [
     "BUCKETS",
@@ -62,3 +68,12 @@ __all__ = [
     "quality",
     "recorded",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs the lake only where it is used: a command that ends a release must not wait for it."""
+    if name == "PairedReader":
+        from har.release._reading import PairedReader
+
+        return PairedReader
+    raise AttributeError(name)

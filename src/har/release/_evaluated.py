@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from har.registry import Promotion
+if TYPE_CHECKING:
+    from har.registry import Promotion
 
 
 def evaluated_disagreement(log: Sequence[Promotion], new: int, former: int) -> float | None:
