@@ -56,10 +56,7 @@ def release(
 def _show(record: Record) -> None:
     """An artifact of a step: what was compared."""
     names = ("name", "value", "limit", "n", "subjects", "verdict")
-    rows = [
-        {name: "" if measure.get(name) is None else str(measure.get(name)) for name in names}
-        for measure in record.measures
-    ]
+    rows = [{name: _text(measure.get(name)) for name in names} for measure in record.measures]
     create_table_artifact(
         key=f"release-version-{record.version}",
         table=rows or [{"what": record.what, "step": record.step, "who": record.who}],

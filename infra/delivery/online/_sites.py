@@ -190,6 +190,6 @@ def await_version(address: str, version: int) -> None:
                 where=address,
                 expected=f"version {version} within {_SWITCH_TIMEOUT_S:g} s",
                 got=last,
-                remedy="See the log of what serves there: .prefect/logs/online.log, or make stack-logs SERVICE=online.",
+                remedy="See the log of what serves there: har logs, or make stack-logs SERVICE=online-blue.",
             )
         time.sleep(_SETTLE_PAUSE_S)

@@ -12,16 +12,11 @@ Refusals have the JSON form of the service, with the request's id.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from bentos._front import BENTOML_PATHS
-from bentos._page import PAGE
 from har.settings import Settings
 from infra.serving.proxy.configuration import Options
 
@@ -38,8 +33,15 @@ RATE_S = 10
 LOOPBACK = ("127.0.0.0/8", "::1")
 
 _METRICS = ("/metrics", "/metrics/")
-_OWN_PATHS = ("/", "/model", "/predict", "/predict/raw", "/feedback")
-PATHS = tuple(sorted({*_OWN_PATHS, *BENTOML_PATHS} - set(_METRICS)))
+PATHS = (
+    *("/", "/model", "/predict", "/predict/raw", "/feedback"),
+    *("/schema.json", "/docs.json", "/healthz", "/livez", "/readyz"),
+    *(f"/static_content/{name}" for name in ("swagger-ui.css", "swagger-ui-bundle.js")),
+)
+"""Routes of the online service. `bentos` is not imported for them: a service must be the first to import the library,
+and whoever releases has imported it already."""
+PAGE_SCRIPT = "sha256-Ntp0RAECky65OCziYrF0olg71y8uixpi51ELZ/IcHTs="
+"""Of the script in the service's page, as browsers are told in the policy of content."""
 """The routes that exist from outside."""
 _FEEDBACK_BYTES = 16 * 1024
 _FORWARDING = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP")
@@ -202,10 +204,8 @@ def _bodies(rules: Rules) -> list[str]:
 
 
 def _answers(*, tls: bool) -> list[str]:
-    script = re.search(rb"<script>(.*?)</script>", PAGE)
-    digest = base64.b64encode(hashlib.sha256(script[1] if script else b"").digest()).decode()
     policy = (
-        f"default-src 'none'; script-src 'self' 'sha256-{digest}'; style-src 'self' 'unsafe-inline'; "
+        f"default-src 'none'; script-src 'self' '{PAGE_SCRIPT}'; style-src 'self' 'unsafe-inline'; "
         "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
     headers = {

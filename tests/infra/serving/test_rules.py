@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 import time
 from collections.abc import Iterator
@@ -13,8 +15,10 @@ import pytest
 from guarded_support import needs_haproxy, proxied, speak
 from serving_support import write_settings
 
+from bentos._front import BENTOML_PATHS
+from bentos._page import PAGE
 from infra.serving.proxy import _rules
-from infra.serving.proxy._rules import LOOPBACK, UNANNOUNCED_BYTES, Rules
+from infra.serving.proxy._rules import LOOPBACK, PAGE_SCRIPT, PATHS, UNANNOUNCED_BYTES, Rules
 
 pytestmark = [needs_haproxy, pytest.mark.stack]
 
@@ -204,3 +208,11 @@ def test_the_limits_hold_what_the_models_take(tmp_path: Path) -> None:
     assert limits.body_bytes["/predict/raw"] >= 4 * values
     assert limits.body_bytes["/predict"] >= 32 * values
     assert limits.requests_per_minute == settings.serving.requests_per_minute
+
+
+def test_the_proxy_knows_the_routes_and_the_page_of_the_service() -> None:
+    metrics = {"/metrics", "/metrics/"}
+    assert set(PATHS) == {"/", "/model", "/predict", "/predict/raw", "/feedback", *BENTOML_PATHS} - metrics
+    script = re.search(rb"<script>(.*?)</script>", PAGE)
+    assert script
+    assert f"sha256-{base64.b64encode(hashlib.sha256(script[1]).digest()).decode()}" == PAGE_SCRIPT
