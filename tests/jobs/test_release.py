@@ -129,7 +129,7 @@ def test_a_good_version_is_promoted_and_every_step_is_in_the_lake_and_the_promot
     ]
     for row in rows(here)[2:6]:
         (measure,) = row["payload"]["measures"]
-        assert measure == {"name": "failed", "value": 0.0, "limit": 0.02, "n": 200, "subjects": 3}
+        assert measure == {"name": "failed", "value": 0.0, "limit": 0.02, "n": 200, "subjects": 3, "verdict": "pass"}
         assert row["payload"]["verdict"] == "pass"
     lines = [move for move in here.registry.log() if move.action == "release"]
     assert [line.figures["step"] for line in lines] == [step for _, step in steps]

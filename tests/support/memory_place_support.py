@@ -72,7 +72,11 @@ class Place:
         return {"stable": ["http://127.0.0.1:1"], "canary": ["http://127.0.0.1:2"] if self.canary else []}
 
 
-PASSED = Judged("pass", ({"name": "failed", "value": 0.0, "limit": 0.02, "n": 200, "subjects": 3},), reason="all held")
+PASSED = Judged(
+    "pass",
+    ({"name": "failed", "value": 0.0, "limit": 0.02, "n": 200, "subjects": 3, "verdict": "pass"},),
+    reason="all held",
+)
 
 
 @dataclass

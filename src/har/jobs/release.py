@@ -270,7 +270,9 @@ class _Run:
             problems = [str(error)]
         controller = self._controller(state)
         if problems:
-            measures = ({"name": "start", "value": None, "limit": None, "n": len(problems), "subjects": 0},)
+            measures = (
+                {"name": "start", "value": None, "limit": None, "n": len(problems), "subjects": 0, "verdict": "fail"},
+            )
             controller.end("rolled back", problems[0], judged=Judged("fail", measures, reason=problems[0]))
         else:
             controller.enter(state.step, reason="its replicas are ready and answer as the registered model does")
