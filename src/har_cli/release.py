@@ -127,7 +127,10 @@ def resume(reason: Annotated[str, typer.Option(help="The reason, for the promoti
 def abort(reason: Reason) -> None:
     """Let the former version serve everybody, at once, whoever watches the release."""
     settings = load_settings()
-    state = _under_way(settings)[1]
+    state = under_way(settings)
+    if state is None:
+        out.print("No release is under way. To go back to the former version: har rollback --reason WHY.")
+        return
     withdraw(settings, state, reason)
     out.print(f"Version {state.former} serves everybody.", highlight=False)
     _settle(settings, state)

@@ -106,3 +106,10 @@ def test_abort_acts_on_the_traffic_even_if_the_release_does_not_answer(
     assert "has not answered" in result.output
     assert (place.now().share, place.canary) == (0.0, "")
     assert [order.command for order in releases.orders("v2-1")] == ["abort"]
+
+
+def test_abort_without_a_release_says_so_and_is_no_error(project: Path, place: Place) -> None:
+    result = har("abort", "--reason", "to be sure")
+    assert result.exit_code == 0
+    assert "No release is under way" in result.output
+    assert place.calls == []

@@ -94,6 +94,8 @@ def test_slow_answers_are_held_against_the_former_version_at_the_same_time() -> 
 def test_a_single_stall_takes_nothing_back() -> None:
     """Sixteen requests that were in flight when the process stood still."""
     assert verdicts(side(metrics=slow(16)))["slow"] != "fail"
+    first = measured(2, seconds=((0.01, 0), (0.05, 2), (float("inf"), 0)))
+    assert verdicts(side(metrics=first))["slow"] != "fail"
 
 
 def test_at_the_last_step_the_former_version_answers_nobody() -> None:

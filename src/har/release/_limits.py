@@ -21,6 +21,8 @@ _QUICK_S = 0.01
 """Answers within this are not slow, whatever the former version takes."""
 _LEAST_SLOW = 100
 """Requests of the former version behind its p99."""
+_LEAST_JUDGED = 30
+"""Requests of the new version behind a verdict that it is slow: the first few may all have met one stall."""
 _GROWTH_MB = 100.0
 """A process may grow by so much while it warms up …"""
 _GROWTH_SHARE = 0.5
@@ -118,7 +120,7 @@ def _slow(canary: Side, stable: Side, former: Side | None, ratio: float) -> Chec
         f"{slower} of {n} requests of the new version took longer than {1000 * limit_s:g} ms, {ratio:g} times the p99 "
         f"of the former version (within {1000 * usual:g} ms); 1 % may."
     )
-    certain = slower > 0.01 * n and log_excess(slower, n, 0.01) >= _CERTAIN
+    certain = n >= _LEAST_JUDGED and slower > 0.01 * n and log_excess(slower, n, 0.01) >= _CERTAIN
     verdict: Outcome = "fail" if certain else "hold" if slower > 0.01 * n and n >= _LEAST_SLOW else "pass"
     return Check("slow", own, limit_s, n, 0, verdict, said)
 
