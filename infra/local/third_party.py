@@ -18,7 +18,6 @@ from infra.local.server import HOST
 from infra.observability import alertmanager as _alertmanager
 from infra.observability import prometheus as _prometheus
 from infra.observability.prometheus import Job
-from infra.observability.query import note_address
 
 _PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
 """Debian keeps haproxy in a folder that is not on everybody's PATH."""
@@ -54,6 +53,8 @@ def prometheus(
         project: its name, which alerts carry.
         alerts: `host:port` of Alertmanager; "": there is none.
     """
+    from infra.observability.query import note_address  # brings httpx, for which a command that aborts would wait
+
     text = "# Written by `make up`.\n" + _prometheus.configuration(jobs, project=project, alertmanager=alerts)
     file = write_atomically(make_folder(folder) / "prometheus.yml", text)
     note_address(folder, f"http://{HOST}:{port}")
