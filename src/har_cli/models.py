@@ -119,6 +119,19 @@ def package(
         f"{'built and tested' if report.built else 'built before'}, {report.seconds:.1f} s.",
         highlight=False,
     )
+    _tell_what_serves(report.online_tag)
+
+
+def _tell_what_serves(packaged: str) -> None:
+    """Where versions are released step by step, a packaged one does not serve yet."""
+    from infra.serving.releasing import place
+
+    settings = load_settings()
+    chosen = settings.release
+    serving = place(settings)[0] if chosen.place == "here" and chosen.automatic else None
+    stable = serving.now().stable if serving else ""
+    if stable and stable != packaged:
+        out.print(f"{stable} goes on serving online; `har release start` lets this one in.", highlight=False)
 
 
 def list_models(

@@ -97,7 +97,7 @@ def _said(record: Record) -> str:
 def write_record(project: Project, record: Record) -> None:
     """Write a record to the lake's decisions and to the promotion log, and let the registry agree with what serves.
 
-    It can be repeated.
+    A version that was held too long stays the champion. It can be repeated.
     """
     decision = decision_of(record, project.settings.project.zone)
     DecisionLog(project.lake).add(decision, record.version)
@@ -112,7 +112,8 @@ def write_record(project: Project, record: Record) -> None:
     project.registry.note_release(record.version, reason=record.sentence, who=who, figures=figures)
     if record.what == "promoted":
         _confirm(project, record, who)
-    elif record.what == "ended" and record.outcome != "promoted":
+    elif record.what == "ended" and record.outcome in ("rolled back", "aborted"):
+        # Held too long is no word against the version: where nobody asks the online service, the gate's word counts.
         _take_back(project, record, who)
 
 
