@@ -82,7 +82,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         "HAR_ROOT": str(project),
     }
     command = [sys.executable, "-m", "har_cli", "up", f"--prefect-port={ports[0]}", f"--mlflow-port={ports[1]}"]
-    command += [f"--{part}-port=0" for part in ("online", "batch", "proxy", "prometheus")]
+    command += [f"--{part}-port=0" for part in ("online", "batch", "prometheus", "alerts", "metrics")]
     # An umask that hides nothing: the files must be private all the same.
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, umask=0

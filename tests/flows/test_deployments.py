@@ -129,7 +129,7 @@ def test_a_project_is_deployed_scheduled_run_and_stopped(
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]), "COLUMNS": "200"}
     command = [sys.executable, "-m", "infra.local.stack", "--root", str(project)]
     command += [f"--prefect-port={port}", f"--mlflow-port={mlflow_port}"]
-    command += [f"--{part}-port=0" for part in ("online", "batch", "proxy", "prometheus")]
+    command += [f"--{part}-port=0" for part in ("online", "batch", "prometheus", "alerts", "metrics")]
     with (
         ExitStack() as settings,
         subprocess.Popen(

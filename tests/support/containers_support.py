@@ -95,7 +95,7 @@ def expressions() -> list[str]:
     folder = PROJECT / "infra/compose/grafana/dashboards"
     dashboards = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
     panels = [panel for dashboard in dashboards for panel in dashboard["panels"]]
-    return [target["expr"] for panel in panels for target in panel["targets"]]
+    return [target["expr"] for panel in panels for target in panel.get("targets", ())]
 
 
 def engine_or_skip() -> Engine:

@@ -22,7 +22,8 @@ from infra.observability.prometheus import RULES
 
 
 @pytest.fixture
-def filled(settings: Settings) -> Settings:
+def filled(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)  # another test's server is none of this project's
     fill(settings)
     return settings
 
