@@ -113,7 +113,7 @@ def test_labels_from_known_sources_count(folder: Path, reader: PairedReader) -> 
 
 def test_a_label_may_come_before_its_window(folder: Path, reader: PairedReader) -> None:
     for number in range(8):
-        write(folder, feedback(f"f{number}", "PEN", request_id=f"r{number}", source="x, with token ward-3"))
+        write(folder, feedback(f"f{number}", "PEN", request_id=f"r{number}", source="x, token ward-3"))
     reader.update()
     write(folder, *[line for number in range(8) for line in pair(number, subject="s01")])
     reader.update()

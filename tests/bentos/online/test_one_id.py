@@ -22,9 +22,10 @@ from har.logs import Pseudonyms, parse
 from har.settings import Settings, load_settings
 from infra.bentoml.store import SHARED_PORT, environment
 from infra.local.child import Child
+from infra.local.server import bound
+from infra.local.third_party import installed
 from infra.serving.fleet import Member
 from infra.serving.keeper import Keeper
-from infra.serving.proxy.process import installed, listening
 
 pytestmark = pytest.mark.stack
 
@@ -51,7 +52,7 @@ class Place:
 
 @pytest.fixture(scope="module")
 def place(model_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    program = installed()
+    program = installed("haproxy")
     if program is None:
         pytest.skip("needs HAProxy (apt-get install haproxy)")
     root = tmp_path_factory.mktemp("place")
@@ -73,7 +74,7 @@ def place(model_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             folder=CHECKOUT,
         )
 
-    with listening(0) as door:
+    with bound(0) as door:
         keeper = Keeper(settings, program, door, logs, lambda line: None, launch)
         try:
             keeper.tick()

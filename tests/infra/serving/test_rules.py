@@ -116,6 +116,7 @@ def test_headers_have_a_size_and_a_number(client: httpx.Client) -> None:
     assert client.get("/model", headers={f"X-{number}": "a" for number in range(100)}).status_code == 400
 
 
+@pytest.mark.release
 def test_who_sends_slowly_is_sent_away(port: int) -> None:
     """Neither unfinished headers nor an unfinished body hold a place for long, and the service sees neither."""
     begun = (b"GET /model HTTP/1.1\r\nHo", b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nabc")
@@ -169,6 +170,7 @@ def test_a_client_here_is_announced_as_nobody_else(tmp_path: Path) -> None:
     assert Rules(SIZES).here == LOOPBACK
 
 
+@pytest.mark.release
 def test_a_client_may_ask_so_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_rules, "RATE_S", 2)
     with (
