@@ -22,7 +22,7 @@ from har.project import Project
 from har.release import Controller, Judged
 from infra.bentoml.bentos import ProjectBentos
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.stack, pytest.mark.release, pytest.mark.timeout(400)]
 
 STABLE, NEW = "test-project-online:v1-00000001", "test-project-online:v2-00000002"
 

@@ -36,6 +36,7 @@ trial()
 
 
 @pytest.mark.stack
+@pytest.mark.release
 @pytest.mark.usefixtures("server")
 def test_every_line_of_a_run_is_json_and_names_it(tmp_path: Path) -> None:
     environment = {

@@ -178,6 +178,7 @@ def test_a_version_that_does_not_start_or_answers_wrongly_meets_nobody(
     assert here.registry.champion().number == 1
 
 
+@pytest.mark.release
 def test_a_version_that_cannot_be_packaged_is_taken_back(here: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_arguments: Any, **_options: Any) -> PackageReport:
         raise PackagingError(where="bento", problem="its answers differ", remedy="Mend it.")
@@ -199,12 +200,14 @@ def test_without_evidence_it_is_withdrawn_and_said(here: Project) -> None:
     assert held["payload"]["missing"] == ["120 of 200 requests"]
 
 
+@pytest.mark.release
 def test_another_version_that_passes_becomes_the_champion(here: Project) -> None:
     place = Place(stable=tag(2))
     report = release(here, around(place, Evidence()), Order(version=3, why="ada likes it"))
     assert (report.result, here.registry.champion().number, place.stable) == ("promoted", 3, tag(3))
 
 
+@pytest.mark.release
 def test_what_serves_already_is_not_released_again(here: Project) -> None:
     place = Place(stable=tag(2))
     assert release(here, around(place, Evidence())).result == "serves"
@@ -232,6 +235,7 @@ def test_without_a_proxy_or_switched_off_it_says_what_happened_instead(
     assert place.calls == []
 
 
+@pytest.mark.release
 def test_a_promotion_that_another_one_has_overtaken_does_nothing(here: Project) -> None:
     report = release(here, around(Place(stable=tag(1)), Evidence()), Order(version=1, promoted=True))
     assert report.result == "superseded"
@@ -291,6 +295,7 @@ def test_a_release_whose_process_died_is_taken_up_at_its_step(here: Project) -> 
     assert place.calls.count(f"start {tag(2)}") == 1
 
 
+@pytest.mark.release
 def test_after_a_restart_of_the_machine_its_replicas_are_started_again(here: Project) -> None:
     place = Place(stable=tag(1))
     dead_release(here, place, step=3)
@@ -301,6 +306,7 @@ def test_after_a_restart_of_the_machine_its_replicas_are_started_again(here: Pro
     assert place.calls.count(f"start {tag(2)}") == 2
 
 
+@pytest.mark.release
 def test_a_dead_release_of_another_version_is_cleaned_up_first(here: Project) -> None:
     place = Place(stable=tag(1))
     dead_release(here, place, step=2)

@@ -146,6 +146,11 @@ def test_both_pipelines_are_there_and_call_what_the_project_has(projects: dict[s
         assert plan.returncode == 0, plan.stderr
 
 
+@pytest.mark.parametrize(
+    "project",
+    ["pocket", *(pytest.param(name, marks=pytest.mark.release) for name in ANSWERS if name != "pocket")],
+    indirect=True,
+)
 def test_a_project_of_any_ci_service_is_linted_clean(project: Path) -> None:
     (project / ".venv").symlink_to(ROOT / ".venv")
     done = call(project / "infra" / "delivery" / "lint.sh", cwd=project)
