@@ -119,7 +119,11 @@ def site() -> Iterator[Elsewhere]:
         yield running
 
 
-@pytest.mark.parametrize("name", ["evil.example", "localhost"], ids=["another name", "another port of this machine"])
+@pytest.mark.parametrize(
+    "name",
+    ["evil.example", pytest.param("localhost", marks=pytest.mark.release)],
+    ids=["another name", "another port of this machine"],
+)
 def test_a_page_of_another_origin_reads_and_changes_nothing(
     name: str, stack: Stack, online: Served, site: Elsewhere, tmp_path: Path
 ) -> None:

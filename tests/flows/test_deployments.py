@@ -113,6 +113,7 @@ def _retraining_starts_once_per_decision(api: str, lake: Lake, settings: Setting
     assert [row.handled_at for row in DecisionLog(lake).unhandled()] == [None, None]
 
 
+@pytest.mark.release
 @pytest.mark.timeout(400)
 def test_a_project_is_deployed_scheduled_run_and_stopped(
     project: Path, put: Callable[..., Path], lake: Lake, monkeypatch: pytest.MonkeyPatch
