@@ -3,8 +3,6 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 PINS := --quiet --no-annotate --no-header --python-version 3.11
-# For `pytest -n auto`: tests often wait for servers, so one worker more than there are cores.
-export PYTEST_XDIST_AUTO_NUM_WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 .PHONY: help setup demo check test test-release coverage lint docs format up lock clean clean-data
 
