@@ -140,7 +140,10 @@ def the_loop_closed(project: Path, figures: dict[str, float]) -> None:
 
     settings = load_settings(project)
     lake = Lake(settings.path("lake"), settings.sensors.channels)
-    log = DecisionLog(lake).rows()
+    rows = DecisionLog(lake).rows()
+    # Nothing serves online while the demo's first two acts run: what is promoted is released at once.
+    assert {row.payload["version"] for row in rows if row.action == "release"} == {1, 2}
+    log = [row for row in rows if row.action != "release"]
     acted = [(str(row.date), row.action, row.outcome) for row in log if row.action != "nothing"]
     assert acted == [
         ("2024-01-18", "watch", ""),
