@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import psutil
+
 from har.errors import ReleaseError
 from har.files import locked, write_atomically
 from har.release import Role
@@ -138,7 +140,7 @@ class Running:
     @property
     def is_kept(self) -> bool:
         """Whether a keeper looks after it at this moment."""
-        return time.time() - self.at < _STALE_S and _runs(self.keeper)
+        return time.time() - self.at < _STALE_S and bool(self.keeper) and psutil.pid_exists(self.keeper)
 
 
 @dataclass(frozen=True)
@@ -279,15 +281,3 @@ def _known(kind: type, content: dict[str, Any]) -> dict[str, Any]:
     """What this version of the program knows; another one may have written more."""
     names = {field.name for field in dataclasses.fields(kind)}
     return {name: value for name, value in content.items() if name in names}
-
-
-def _runs(pid: int) -> bool:
-    if not pid:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -11,12 +11,14 @@ import contextlib
 import fcntl
 import functools
 import hashlib
+import json
 import os
 import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -45,6 +47,28 @@ def write_atomically(path: Path, content: str | bytes, *, private: bool = False)
     except OSError as error:
         raise StorageError.refused(path, error) from error
     return path
+
+
+def append_line(path: Path, content: str) -> None:
+    """Append a line to a log and sync it to disk; a new file is readable by its owner alone.
+
+    Half a line, which a process that was killed while it wrote has left, is ended first.
+    """
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(file, "r+b", buffering=0) as stream:
+        torn = stream.seek(0, os.SEEK_END) > 0 and os.pread(file, 1, stream.tell() - 1) != b"\n"
+        stream.write((b"\n" if torn else b"") + content.encode() + b"\n")
+        os.fsync(file)
+
+
+def json_lines(path: Path) -> Iterator[Any]:
+    """The values of a log with JSON in each line, oldest first; none if there is no file.
+
+    A line that was cut off by a crash is left out.
+    """
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        with contextlib.suppress(ValueError):
+            yield json.loads(line)
 
 
 def make_folder(path: Path) -> Path:

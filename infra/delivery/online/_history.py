@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from har.errors import ReleaseError
-from har.files import locked, make_folder
+from har.files import append_line, json_lines, locked, make_folder
 from har.registry import whoami
 
 SWITCHING, PROMOTED, ROLLED_BACK, REFUSED = "switching", "promoted", "rolled back", "refused"
@@ -54,22 +54,11 @@ class History:
             "result": result,
             **further,
         }
-        file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        with os.fdopen(file, "r+b", buffering=0) as stream:
-            # A process that was killed while it wrote has left half a line: the next one begins below it.
-            torn = stream.seek(0, os.SEEK_END) > 0 and os.pread(file, 1, stream.tell() - 1) != b"\n"
-            stream.write((b"\n" if torn else b"") + json.dumps(line).encode() + b"\n")
-            os.fsync(file)
+        append_line(self.path, json.dumps(line))
 
     def lines(self) -> list[dict[str, Any]]:
         """All lines, oldest first; one that was cut off by a crash is left out."""
-        found = []
-        for line in self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else ():
-            try:
-                found.append(json.loads(line))
-            except ValueError:  # the process was killed while it wrote
-                continue
-        return found
+        return list(json_lines(self.path))
 
     def before(self, serving: str) -> str:
         """What served before `serving` was released.

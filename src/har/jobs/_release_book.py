@@ -58,9 +58,14 @@ class Book:
         return f"{left} steps are not in the lake or the promotion log yet: {self.trouble}" if left else ""
 
     def _run(self) -> None:
+        read_bytes = -1
         while True:
             closing = self._closing.is_set()
-            for record in self._releases.unwritten():
+            # The history of all releases is read again only when it has grown.
+            size = self._releases.history_bytes
+            news = self._releases.unwritten() if size != read_bytes or self.trouble or closing else []
+            read_bytes = size
+            for record in news:
                 try:
                     self._write(record)
                 except Exception as error:  # noqa: BLE001  the release goes on; the record is written later

@@ -7,18 +7,17 @@ step of each release and is only appended to; people's orders lie in `release-or
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from filelock import FileLock, Timeout
 
 from har.errors import ReleaseError
-from har.files import locked, make_folder, write_atomically
+from har.files import append_line, json_lines, locked, make_folder, write_atomically
 from har.release._states import Measure, State
 
 Command = Literal["abort", "pause", "resume", "promote", "finish"]
@@ -177,25 +176,23 @@ class Releases:
     def add(self, record: Record) -> None:
         """Append a line to the history, and sync it to disk."""
         make_folder(self.folder)
-        file = os.open(self.history, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        with os.fdopen(file, "r+b", buffering=0) as stream:
-            # A process that was killed while it wrote has left half a line: the next one begins below it.
-            torn = stream.seek(0, os.SEEK_END) > 0 and os.pread(file, 1, stream.tell() - 1) != b"\n"
-            line = json.dumps(asdict(record), ensure_ascii=False)
-            stream.write((b"\n" if torn else b"") + line.encode() + b"\n")
-            os.fsync(file)
+        append_line(self.history, json.dumps(asdict(record), ensure_ascii=False))
 
     def records(self) -> list[Record]:
         """The history, oldest first; a line that was cut off by a crash is left out."""
         found = []
-        for line in self.history.read_text(encoding="utf-8").splitlines() if self.history.exists() else ():
+        for content in json_lines(self.history):
             try:
-                content: dict[str, Any] = json.loads(line)
                 lists = {name: tuple(content[name]) for name in ("measures", "missing")}
                 found.append(Record(**{**content, **lists}))
-            except (ValueError, TypeError, KeyError):  # the process was killed while it wrote
+            except (TypeError, KeyError):  # half a line that is JSON, too
                 continue
         return found
+
+    @property
+    def history_bytes(self) -> int:
+        """Size of the history's file; 0: there is none."""
+        return self.history.stat().st_size if self.history.exists() else 0
 
     def written(self) -> str:
         """Id of the last record that was brought to the lake and to the promotion log."""
