@@ -119,19 +119,9 @@ def package(
         f"{'built and tested' if report.built else 'built before'}, {report.seconds:.1f} s.",
         highlight=False,
     )
-    _tell_what_serves(report.online_tag)
-
-
-def _tell_what_serves(packaged: str) -> None:
-    """Where versions are released step by step, a packaged one does not serve yet."""
-    from infra.serving.releasing import place
-
     settings = load_settings()
-    chosen = settings.release
-    serving = place(settings)[0] if chosen.place == "here" and chosen.automatic else None
-    stable = serving.now().stable if serving else ""
-    if stable and stable != packaged:
-        out.print(f"{stable} goes on serving online; `har release start` lets this one in.", highlight=False)
+    if settings.release.automatic and settings.release.place == "here":  # else it follows what is packaged
+        _say_who_serves(settings, report.version, f"har release start --version {report.version}")
 
 
 def list_models(
@@ -260,7 +250,7 @@ def _announce(version: int, *, back: bool = False) -> None:
     settings = load_settings()
     send = sender(settings)
     if send is no_receiver:
-        _say_who_serves(settings, version, back=back)
+        _say_who_serves(settings, version, f"har release start{' --back' if back else ''}")
         return
     why_not = send(promotion_event(version, back=back))
     if why_not:
@@ -271,13 +261,12 @@ def _announce(version: int, *, back: bool = False) -> None:
         )
 
 
-def _say_who_serves(settings: Settings, version: int, *, back: bool) -> None:
-    """Where nobody is told of the promotion, but the online service runs: how to release it."""
+def _say_who_serves(settings: Settings, version: int, command: str) -> None:
+    """Where the online service runs and serves another version: the command that releases this one."""
     from har.jobs.release import number_of
     from infra.serving.releasing import place
 
     serving, _ = place(settings)
     served = number_of(serving.now().stable) if serving else 0
     if served not in (0, version):
-        command = f"har release start{' --back' if back else ''}"
         out.print(f"The online service still serves version {served}: {command}", highlight=False)

@@ -13,7 +13,9 @@ from typer.testing import CliRunner, Result
 from har.errors import ReleaseError
 from har.release import Releases, State
 from har.settings import load_settings
+from har_cli import models
 from har_cli._app import app
+from har_cli._shared import out
 from infra.serving import releasing
 
 NEW = "test-project-online:v2-00000002"
@@ -113,3 +115,11 @@ def test_abort_without_a_release_says_so_and_is_no_error(project: Path, place: P
     assert result.exit_code == 0
     assert "No release is under way" in result.output
     assert place.calls == []
+
+
+def test_whoever_promotes_without_a_server_is_told_what_still_serves(project: Path, place: Place) -> None:
+    settings = load_settings(project)
+    with out.capture() as said:
+        models._say_who_serves(settings, 2, "har release start --version 2")
+        models._say_who_serves(settings, 1, "har release start")  # it serves: nothing to say
+    assert said.get() == "The online service still serves version 1: har release start --version 2\n"

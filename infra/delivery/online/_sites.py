@@ -7,7 +7,6 @@ processes, and this file goes.
 from __future__ import annotations
 
 import contextlib
-import re
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from typing import Protocol
 import httpx
 
 from har.errors import ReleaseError
+from har.jobs import release as job
 from infra.delivery.online._history import History
 from infra.delivery.online.candidate import Candidate
 from infra.delivery.online.smoke import client
@@ -28,7 +28,6 @@ _SETTLED = 30
 """The new version serves once so many new connections in a row were answered by it."""
 _SETTLE_PAUSE_S = 0.1
 _SWITCH_TIMEOUT_S = 180.0
-_KEY = re.compile(r"v(\d+)-[0-9a-f]{8}")
 
 
 class Site(Protocol):
@@ -158,15 +157,15 @@ def number_of(what: str) -> int:
     Raises:
         ReleaseError: its tag is none that `har package` gives.
     """
-    match = _KEY.fullmatch(what.rpartition(":")[2])
-    if match is None:
+    number = job.number_of(what)
+    if not number:
         raise ReleaseError(
             where=what,
             expected="a tag such as v12-0a1b2c3d, as har package gives",
             got=repr(what.rpartition(":")[2]),
             remedy="Package the version with har package.",
         )
-    return int(match[1])
+    return number
 
 
 def await_version(address: str, version: int) -> None:
