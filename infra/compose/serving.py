@@ -19,6 +19,7 @@ from har.settings import Settings, load_settings
 from infra.compose.engine import output
 from infra.compose.proxy import StackPlace
 from infra.compose.stack import FORMER_ONLINE, Stack
+from infra.serving.launching import SETTINGS_CODE, known_variables
 from infra.serving.processes import Processes
 from infra.serving.proxy import BACKENDS, Backend, Split
 from infra.serving.state import Replica, Running, Wanted
@@ -26,10 +27,8 @@ from infra.serving.state import Replica, Running, Wanted
 _READY_S = 300.0
 _POLL_S = 0.5
 _ASKED_S = 1.0
-_SECTIONS = "/home/bentoml/bento/src/src/har/settings/_sections.py"
-_BOX_SETTINGS = {"mirror": "/srv/mirror/mirror.json"}
-_CANARY_SETTINGS = {"shadow": "previous", "shadow_share": "1"}
-"""The former version answers all that the canary answers, for the comparison."""
+_CODE = f"/home/bentoml/bento/src/src/{SETTINGS_CODE}"
+_MIRROR = "/srv/mirror/mirror.json"
 
 
 class StackServing(Processes):
@@ -211,11 +210,10 @@ class StackServing(Processes):
 
     def _tell(self, backend: Backend, image: str, *, canary: bool) -> None:
         """Write the box's variables, of those settings that the image's own release knows."""
-        status, text = output([self._stack.engine.name, "run", "--rm", "--network=none", image, "cat", _SECTIONS])
-        further = {"predict_token": "true"} if self._stack.state.asks_for_tokens else {}
-        given = {**_BOX_SETTINGS, **further, **(_CANARY_SETTINGS if canary else {})}
-        known = {name: value for name, value in given.items() if status == 0 and f"\n    {name}: " in text}
-        lines = [f"HAR_SERVING__{name.upper()}={value}\n" for name, value in known.items()]
+        status, text = output([self._stack.engine.name, "run", "--rm", "--network=none", image, "cat", _CODE])
+        given = {"mirror": _MIRROR, **({"predict_token": "true"} if self._stack.state.asks_for_tokens else {})}
+        known = known_variables(text if status == 0 else "", given, canary=canary)
+        lines = [f"{name}={value}\n" for name, value in known.items()]
         write_atomically(self._stack_place.box(backend), "".join(lines), private=True)
 
     def _remove(self, service: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 
 from har.settings import Settings
@@ -13,7 +13,10 @@ from infra.local.server import HOST
 from infra.serving.fleet import Launch, Member
 from infra.serving.state import Place
 
-_SETTINGS = "_sections.py"
+SETTINGS_CODE = "har/settings/_sections.py"
+"""Where a bento's own code says which keys of `[serving]` it knows."""
+_CANARY = {"shadow": "previous", "shadow_share": "1"}
+"""The former version answers all that the canary answers, for the comparison."""
 
 
 def launch(settings: Settings, logs: Path) -> Launch:
@@ -26,11 +29,8 @@ def launch(settings: Settings, logs: Path) -> Launch:
     store, place = settings.path("bentoml"), Place(settings)
 
     def start(member: Member) -> Child:
-        knows = _known_to(store, member.tag)
-        variables = {"HAR_SERVING__MIRROR": str(place.mirror)} if knows("mirror") else {}
-        if member.kind == "canary" and knows("shadow"):
-            # The former version answers all that the canary answers, for the comparison.
-            variables |= {"HAR_SERVING__SHADOW": "previous", "HAR_SERVING__SHADOW_SHARE": "1"}
+        given = {"mirror": str(place.mirror)}
+        variables = known_variables(_code_of(store, member.tag), given, canary=member.kind == "canary")
         return Child(
             f"{member.backend} {member.name}",
             ["bentoml", "serve", member.tag, "--host", HOST, "--port", str(member.port)],
@@ -48,9 +48,23 @@ def launch(settings: Settings, logs: Path) -> Launch:
     return start
 
 
-def _known_to(store: Path, tag: str) -> Callable[[str], bool]:
-    """Whether a bento's own code knows a key of `[serving]`; it refuses variables that it does not know."""
+def known_variables(code: str, given: Mapping[str, str], *, canary: bool) -> dict[str, str]:
+    """The variables of a replica, without keys that its release does not know: it would refuse to start.
+
+    Args:
+        code: content of the release's `SETTINGS_CODE`.
+        given: keys of `[serving]` and their values.
+        canary: whether it is one, and the former version looks on.
+    """
+
+    def knows(key: str) -> bool:
+        return f"\n    {key}: " in code
+
+    wanted = {**given, **(_CANARY if canary and knows("shadow") else {})}
+    return {f"HAR_SERVING__{key.upper()}": value for key, value in wanted.items() if knows(key)}
+
+
+def _code_of(store: Path, tag: str) -> str:
     name, _, version = tag.partition(":")
-    files = (store / "bentos" / name / version).glob(f"**/har/settings/{_SETTINGS}")
-    text = "\n".join(path.read_text(encoding="utf-8") for path in files)
-    return lambda key: f"\n    {key}: " in text
+    files = (store / "bentos" / name / version).glob(f"**/{SETTINGS_CODE}")
+    return "\n".join(path.read_text(encoding="utf-8") for path in files)

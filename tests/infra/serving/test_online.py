@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from har_cli._app import app
 from infra.local.part import Followed
 from infra.local.ports import Ports, held
 from infra.serving import online as module
-from infra.serving.launching import _known_to
+from infra.serving.launching import _code_of, known_variables
 from infra.serving.online import online
 
 
@@ -42,10 +43,21 @@ def test_a_bento_gets_only_settings_that_its_own_code_knows(tmp_path: Path) -> N
     code = tmp_path / "bentos" / NAME / "v1" / "src" / "src" / "har" / "settings"
     code.mkdir(parents=True)
     (code / "_sections.py").write_text("class Serving:\n    workers: int = 1\n    mirror: str = ''\n")
-    knows = _known_to(tmp_path, f"{NAME}:v1")
-    assert knows("mirror")
-    assert not knows("shadow")
-    assert not _known_to(tmp_path, f"{NAME}:v2")("mirror")
+    given = {"mirror": "mirror.json"}
+    # It knows the mirror, and no choice of a shadow.
+    assert known_variables(_code_of(tmp_path, f"{NAME}:v1"), given, canary=True) == {
+        "HAR_SERVING__MIRROR": "mirror.json"
+    }
+    assert known_variables(_code_of(tmp_path, f"{NAME}:v2"), given, canary=True) == {}
+
+
+def test_a_canary_of_this_release_is_looked_on_by_the_former_version() -> None:
+    code = Path(sys.modules["har.settings._sections"].__file__ or "").read_text()
+    assert known_variables(code, {}, canary=True) == {
+        "HAR_SERVING__SHADOW": "previous",
+        "HAR_SERVING__SHADOW_SHARE": "1",
+    }
+    assert known_variables(code, {"mirror": "m"}, canary=False) == {"HAR_SERVING__MIRROR": "m"}
 
 
 def test_without_a_supervisor_har_scale_says_that_it_holds_from_the_next_start(
