@@ -6,29 +6,20 @@ itself by its owner only. The configuration is the one of `make up`, with boxes 
 
 from __future__ import annotations
 
-import os
-import socket
 from pathlib import Path
 
 from har.files import make_folder, write_atomically
 from har.settings import Settings
 from infra.serving.proxy import BACKENDS, Options, Rules, Runtime, configuration, guarded, tls_bind
 from infra.serving.proxy.certificates import PROXY, make_certificate, names_of, read_certificate
-from infra.serving.proxy.configuration import DECODE, DECODER, MAP, STATE
+from infra.serving.proxy.configuration import DECODE, DECODER, MAP, STATE, figures_section
 from infra.serving.state import Place
 
 PORT, TLS_PORT, FIGURES_PORT = 8080, 8443, 8405
 """In the container: for clients, for clients with TLS, and for Prometheus."""
 
-_TIMEOUT_S = 1.0
 _SOCKET = "run/proxy.sock"
 _CERTIFICATE = Path("/srv/tls") / PROXY
-_FIGURES = f"""frontend figures
-    bind :{FIGURES_PORT}
-    monitor-uri /healthz
-    http-request use-service prometheus-exporter if {{ path /metrics }}
-    http-request deny deny_status 404
-"""
 
 
 class StackPlace(Place):
@@ -50,7 +41,7 @@ class StackPlace(Place):
     @property
     def runtime(self) -> Runtime:
         """The running proxy."""
-        return Runtime(lambda command: _ask(self.socket, command))
+        return Runtime.at(self.socket)
 
     @property
     def mirror(self) -> Path:
@@ -96,7 +87,7 @@ def write_proxy(place: StackPlace, settings: Settings, *, tls: bool) -> bool:
         timeout_s=serving.timeout_s,
         boxes={backend: [f"online-{backend}:3000"] for backend in BACKENDS},
         local=False,
-        sections=[_FIGURES],
+        sections=[figures_section(f":{FIGURES_PORT}")],
     )
     text = configuration(guarded(options, Rules.of(settings, here=()), tls=tls))
     path = place.folder / "haproxy.cfg"
@@ -122,19 +113,3 @@ def write_certificate(place: StackPlace, settings: Settings, hosts: list[str]) -
     if made.new or not target.exists():
         write_atomically(target, made.path.read_bytes(), private=True)
     return made.authority
-
-
-def _ask(path: Path, command: str) -> str:
-    """One command to the socket; its path may be longer than an address can be, so its folder is named by number."""
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(_TIMEOUT_S)
-            connection.connect(f"/proc/self/fd/{folder}/{path.name}")
-            connection.sendall(command.encode() + b"\n")
-            parts = []
-            while part := connection.recv(65536):
-                parts.append(part)
-    finally:
-        os.close(folder)
-    return b"".join(parts).decode()

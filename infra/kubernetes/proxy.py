@@ -19,18 +19,12 @@ from har.settings import Settings, load_settings
 from infra.kubernetes.cluster import Cluster
 from infra.kubernetes.route import COLOURS, PORT, SPLIT, deployment, split_of
 from infra.serving.proxy import Backend, Options, Rules, Runtime, Split, configuration, guarded, tls_bind
-from infra.serving.proxy.configuration import DECODE, DECODER, MAP, STATE
+from infra.serving.proxy.configuration import DECODE, DECODER, MAP, STATE, figures_section
 
 FOLDER = Path("/srv/proxy")
 CERTIFICATE = Path("/run/certificate")
 SEEN = Path("/tmp/seen")  # noqa: S108  a volume of this container alone
 _EVERY_S = 0.3
-_FIGURES = """frontend figures
-    bind {}
-    monitor-uri /healthz
-    http-request use-service prometheus-exporter if {{ path /metrics }}
-    http-request deny deny_status 404
-"""
 
 
 def options(
@@ -63,7 +57,7 @@ def options(
         timeout_s=serving.timeout_s,
         boxes=boxes,
         local=False,
-        sections=[_FIGURES.format(figures)],
+        sections=[figures_section(figures)],
     )
     return guarded(made, Rules.of(settings, here=()), tls=tls)
 

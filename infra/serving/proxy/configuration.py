@@ -74,6 +74,16 @@ class Options:
     settings: Sequence[str] = ()
 
 
+def figures_section(bind: str) -> str:
+    """A section for `Options.sections`: what HAProxy counts, and whether it runs, on a port of its own."""
+    return f"""frontend figures
+    bind {bind}
+    monitor-uri /healthz
+    http-request use-service prometheus-exporter if {{ path /metrics }}
+    http-request deny deny_status 404
+"""
+
+
 def configuration(options: Options) -> str:
     """The content of haproxy.cfg; the proxy has to run in the folder of `MAP`, `STATE` and `DECODER`."""
     parts = [

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import socket
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from har.errors import ServerError
+from infra.serving.proxy.configuration import MAP
 from infra.serving.proxy.split import KEY, Split
 
 Mode = Literal["ready", "drain", "maint"]
 """Of a server: gets requests; finishes those that it has; gets none, and those that wait for it go elsewhere."""
 
-MAP = "split.map"
-"""The map's name, in the proxy's working folder."""
-
 _TIMEOUT_S = 1.0
+_LONGEST_ADDRESS = 107
+"""Characters that a Unix socket's address can have."""
 _FORCED_MAINTENANCE, _FORCED_DRAIN = 0x01, 0x08
 _UP = 2
 
@@ -162,9 +164,15 @@ def parse_servers(state: str) -> list[Server]:
 
 
 def _over_socket(path: Path, command: str) -> str:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+    with ExitStack() as stack:
+        address = str(path)
+        if len(os.fsencode(path)) > _LONGEST_ADDRESS:  # its folder is named by number
+            folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+            stack.callback(os.close, folder)
+            address = f"/proc/self/fd/{folder}/{path.name}"
+        connection = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
         connection.settimeout(_TIMEOUT_S)
-        connection.connect(str(path))
+        connection.connect(address)
         connection.sendall(command.encode() + b"\n")
         parts = []
         while part := connection.recv(65536):
