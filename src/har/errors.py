@@ -37,6 +37,9 @@
     ├── ReleaseError (RuntimeError)               a release that cannot begin, or was taken back
     ├── MonitoringError (ValueError)              a profile, reference or report cannot be read or compared
     ├── LabelError (ValueError)                   a table of labels cannot be imported
+    ├── EnvelopeError (ValueError)                a message of a stream is refused
+    ├── SourceError (OSError)                     the broker that messages come from cannot be reached
+    ├── StateError (OSError)                      the hot store or the history is away
     ├── BackupError (ValueError)                  a backup cannot be made, read or restored
     ├── EvaluationError (ValueError)              outcomes cannot be evaluated or compared
     └── RegistryError (LookupError)
@@ -398,6 +401,18 @@ class MonitoringError(HarError, ValueError):
 
 class LabelError(HarError, ValueError):
     """A table of labels cannot be imported; no row of it was."""
+
+
+class EnvelopeError(HarError, ValueError):
+    """A message of a stream is refused."""
+
+
+class SourceError(HarError, OSError):
+    """A broker that messages come from cannot be reached, or its client is not installed."""
+
+
+class StateError(HarError, OSError):
+    """The hot store or the history cannot be read or written now."""
 
 
 class BackupError(HarError, ValueError):

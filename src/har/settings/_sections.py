@@ -223,6 +223,10 @@ class Scoring(_Section):
     abstain_below: float = Field(default=0.5, ge=0, lt=1)
     batch_size: int = Field(default=64, ge=1)
     service: str = Field(default="", pattern=r"^(https?://[^\s/]+)?$")
+    smoothing: Literal["none", "hmm", "duration"] = "none"
+    """How the answers of consecutive windows are smoothed, beside the raw ones."""
+    unknown_share: float = Field(default=0.01, ge=0, lt=0.5)
+    """Share of the held-out subjects' windows that counts as unlike the training data; 0: none is marked."""
 
 
 class Serving(_Section):
@@ -404,6 +408,7 @@ class Paths(_Section):
     mlflow: Path = Path("mlruns")
     bentoml: Path = Path(".bentoml")
     journal: Path = Path("data/journal")
+    stream: Path = Path("data/stream")
     feedback_token: Path = Path("data/feedback-token")
     tls: Path = Path("data/tls")
     log_key: Path = Path("data/log-key")

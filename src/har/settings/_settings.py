@@ -30,6 +30,7 @@ from har.settings._sections import (
     Training,
     Windows,
 )
+from har.settings._stream import Stream
 from har.settings._variables import is_foreign
 
 
@@ -50,6 +51,7 @@ class Settings(BaseSettings):
     scoring: Scoring = Scoring()
     serving: Serving = Serving()
     release: Release = Release()
+    stream: Stream = Stream()
     logs: Logs = Logs()
     monitoring: Monitoring = Monitoring()
     drift: Drift = Drift()

@@ -1,0 +1,8 @@
+"""Windows in progress of many streams: reorder, find gaps, resample, cut. No clock, no file: a message in, windows out.
+
+The same samples give the same windows as a file of them that is ingested and scored at night.
+"""
+
+from har.streaming.windows._taken import Fate, Stretch, Taken, Window
+
+__all__ = ["Fate", "Stretch", "Taken", "Window"]
