@@ -1,0 +1,138 @@
+"""Settle answered windows in one transaction: messages, states of streams, counts and outbox change together."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+
+import numpy as np
+
+from har.streaming.envelope import StreamKey
+from har.streaming.store._messages import Settlement
+from har.streaming.store._shard import Shard
+
+
+def settle(shard: Shard, done: Settlement, *, length: int, stride: int) -> None:
+    """Store what was answered. Repeating it after a crash that took it back gives the same.
+
+    Args:
+        shard: whose messages they are.
+        done: what changes.
+        length: samples per window.
+        stride: samples between the starts of two windows.
+
+    Raises:
+        StorageError: the disk is full, or another process held the file for seconds; nothing changed.
+    """
+    with shard.transaction(durable=False) as database:
+        counts = _Counts(database)
+        gone = counts.take("scored", done.scored) + counts.take("late", done.late)
+        for _, _, stretch in done.stretches:
+            counts.add(stretch.key, "samples", len(stretch.times))
+        for key, windows in done.windows.items():
+            counts.cover(key, windows, length, stride)
+        counts.write()
+        database.execute("UPDATE meta SET value=value-? WHERE name='waiting'", (gone,))
+        over = [(counts.id(key),) for key, track in done.tracks.items() if track is None]
+        database.executemany("DELETE FROM tracks WHERE stream=?", over)
+        live = [(counts.id(key), track) for key, track in done.tracks.items() if track is not None]
+        database.executemany("INSERT OR REPLACE INTO tracks VALUES(?, ?)", live)
+        database.executemany("INSERT OR REPLACE INTO people VALUES(?, ?)", done.people.items())
+        database.executemany(
+            "INSERT INTO predictions(date, subject, session, request_id, start_us, end_us, activity, confidence, "
+            "abstained, model_version, smoothed, unknown) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (
+                    one.date,
+                    one.subject,
+                    one.session,
+                    one.request_id,
+                    one.start_us,
+                    one.end_us,
+                    one.activity,
+                    one.confidence,
+                    one.abstained,
+                    one.model_version,
+                    one.smoothed,
+                    one.unknown,
+                )
+                for one in done.predictions
+            ],
+        )
+        database.executemany(
+            "INSERT INTO samples(date, subject, session, segment, device, placement, rows, times, samples, flags) "
+            "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (
+                    date,
+                    stretch.key.subject,
+                    session,
+                    stretch.segment,
+                    stretch.key.device,
+                    stretch.placement,
+                    len(stretch.times),
+                    np.ascontiguousarray(stretch.times, np.int64).tobytes(),
+                    np.ascontiguousarray(stretch.values, np.float32).tobytes(),
+                    np.ascontiguousarray(stretch.flags, np.int8).tobytes(),
+                )
+                for date, session, stretch in done.stretches
+            ],
+        )
+
+
+class _Counts:
+    """What a settlement adds to the counts of streams."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+        self._ids: dict[StreamKey, int] = {}
+        self._added: dict[int, Counter[str]] = {}
+        self._last: dict[int, tuple[str, int]] = {}
+
+    def id(self, key: StreamKey) -> int:
+        number = self._ids.get(key)
+        if number is None:
+            query = "SELECT id FROM streams WHERE subject=? AND device=? AND session=?"
+            number = self._ids[key] = int(self._database.execute(query, key).fetchone()[0])
+        return number
+
+    def add(self, key: StreamKey, name: str, count: int) -> None:
+        self._added.setdefault(self.id(key), Counter())[name] += count
+
+    def take(self, name: str, ids: list[int]) -> int:
+        """Remove messages that wait, and count those that were there."""
+        if not ids:
+            return 0
+        query = "DELETE FROM messages WHERE id IN (SELECT value FROM json_each(?)) RETURNING stream"
+        streams = Counter(row[0] for row in self._database.execute(query, (json.dumps(ids),)).fetchall())
+        for stream, count in streams.items():
+            added = self._added.setdefault(stream, Counter())
+            added[name] += count
+            added["gone"] += count
+        return streams.total()
+
+    def cover(self, key: StreamKey, windows: list[tuple[str, int]], length: int, stride: int) -> None:
+        """Count windows, and the samples within them: the first of a segment has `length`, each later one `stride`."""
+        number = self.id(key)
+        query = "SELECT last_session, last_segment FROM streams WHERE id=?"
+        last = tuple(self._database.execute(query, (number,)).fetchone())
+        for window in windows:
+            self.add(key, "covered", min(stride, length) if window == last else length)
+            last = window
+        self.add(key, "windows", len(windows))
+        self._last[number] = (str(last[0]), int(last[1]))
+
+    def write(self) -> None:
+        self._database.executemany(
+            "UPDATE streams SET scored=scored+?, late=late+?, waiting=waiting-?, samples=samples+?, "
+            "windows=windows+?, covered=covered+? WHERE id=?",
+            [
+                (*(added[name] for name in ("scored", "late", "gone", "samples", "windows", "covered")), number)
+                for number, added in self._added.items()
+            ],
+        )
+        self._database.executemany(
+            "UPDATE streams SET last_session=?, last_segment=? WHERE id=?",
+            [(*last, number) for number, last in self._last.items()],
+        )
