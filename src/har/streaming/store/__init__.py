@@ -4,9 +4,18 @@ Needs sqlite3, numpy and msgspec only, so that the online service can put messag
 """
 
 from har.streaming.store._folder import count_of_shards, database, known_shards, shard_of
-from har.streaming.store._messages import UNKNOWN, Outbox, PredictionRow, Put, Refused, Settlement, Stored
-from har.streaming.store._outbox import (
+from har.streaming.store._messages import (
+    RECEIVERS,
+    UNKNOWN,
+    Outbox,
+    PredictionRow,
+    Put,
     Receiver,
+    Refused,
+    Settlement,
+    Stored,
+)
+from har.streaming.store._outbox import (
     Session,
     delivered,
     delivered_to_lake,
@@ -20,6 +29,7 @@ from har.streaming.store._settling import settle
 from har.streaming.store._shard import Shard
 
 __all__ = [
+    "RECEIVERS",
     "UNKNOWN",
     "Outbox",
     "PredictionRow",

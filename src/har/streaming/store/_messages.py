@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from har.streaming.envelope import Envelope, StreamKey
 
@@ -13,6 +13,11 @@ if TYPE_CHECKING:  # the online service has no need of what windows are cut with
 
 UNKNOWN = StreamKey("unknown", "", "")
 """The stream of messages that cannot be read."""
+
+
+Receiver = Literal["lake", "hot", "history"]
+RECEIVERS: tuple[Receiver, ...] = ("lake", "hot", "history")
+"""Who gets predictions from the outbox."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,11 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class PredictionRow:
-    """A prediction in the outbox; times in µs since 1970, the date in the project's time zone."""
+    """A prediction in the outbox; times in µs since 1970, the date in the project's time zone.
+
+    `final` is false while its smoothed activity is not known: a second row of the window then has it. The lake gets only
+    final rows.
+    """
 
     date: str
     subject: str
@@ -66,7 +75,8 @@ class PredictionRow:
     abstained: bool
     model_version: int
     smoothed: str = ""
-    unknown: bool = False
+    unknown: bool | None = None
+    final: bool = True
 
 
 @dataclass(slots=True)
@@ -76,23 +86,28 @@ class Settlement:
     Attributes:
         scored: ids of messages that no window in progress needs any more.
         late: ids of messages whose windows were answered before they came.
+        rejected: ids of messages that cannot be used after all.
         tracks: the states of streams, see `har.streaming.windows.Taken`.
         predictions: for the outbox.
         stretches: samples for the outbox, each with its date and session in the lake.
         windows: per stream, the lake's session and segment of each of its windows.
         people: per subject, its day so far, as bytes.
+        smoothing: per stream, what waits for later windows to be smoothed, as bytes; None: nothing does.
+        names: sessions in the lake by date, subject, session, device and session of the stream.
+        hot: id of the last prediction that the hot store has; 0: as before.
     """
 
     scored: list[int] = field(default_factory=list)
     late: list[int] = field(default_factory=list)
+    rejected: list[int] = field(default_factory=list)
     tracks: dict[StreamKey, bytes | None] = field(default_factory=dict)
     predictions: list[PredictionRow] = field(default_factory=list)
     stretches: list[tuple[str, str, Stretch]] = field(default_factory=list)
     windows: dict[StreamKey, list[tuple[str, int]]] = field(default_factory=dict)
     people: dict[str, bytes] = field(default_factory=dict)
-
-    def __bool__(self) -> bool:
-        return bool(self.scored or self.late or self.tracks or self.predictions or self.stretches)
+    smoothing: dict[StreamKey, bytes | None] = field(default_factory=dict)
+    names: dict[tuple[str, str, str, str, str], str] = field(default_factory=dict)
+    hot: int = 0
 
 
 @dataclass(frozen=True, slots=True)

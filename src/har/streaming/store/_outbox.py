@@ -3,67 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
-from har.streaming.store._messages import Outbox, PredictionRow
+from har.streaming.store._messages import RECEIVERS, Outbox, PredictionRow, Receiver
 from har.streaming.store._shard import Shard
 
-Receiver = Literal["lake", "hot", "history"]
 Session = tuple[str, str, str]
 """Date, subject and session, as in the lake."""
 
+_MOST_STRETCHES = 20_000
 _PREDICTION = (
     "id, date, subject, session, request_id, start_us, end_us, activity, confidence, abstained, model_version, "
-    "smoothed, unknown"
+    "smoothed, unknown, final"
 )
 
 
 def predictions_for(shard: Shard, receiver: Receiver, most: int) -> tuple[list[PredictionRow], int]:
-    """The next predictions that a receiver has not got, oldest first, and the id of the last."""
-    with shard._lock, shard._explained():
-        rows = shard.connection.execute(
-            f"SELECT {_PREDICTION} FROM predictions WHERE id>(SELECT value FROM meta WHERE name=?) "  # noqa: S608
-            "ORDER BY id LIMIT ?",
-            (f"{receiver}_at", most),
-        ).fetchall()
-    return [_prediction(row) for row in rows], rows[-1][0] if rows else 0
+    """The next predictions that a receiver has not got, oldest first, and the id of the last.
+
+    The lake's are final ones. Rows that are not are passed over, and the id is of the last row that was looked at.
+    """
+    rows = shard.query(
+        f"SELECT {_PREDICTION} FROM predictions WHERE id>(SELECT value FROM meta WHERE name=?) "  # noqa: S608
+        "ORDER BY id LIMIT ?",
+        (f"{receiver}_at", most),
+    )
+    found = [_prediction(row) for row in rows]
+    return [one for one in found if one.final or receiver != "lake"], rows[-1][0] if rows else 0
 
 
 def _prediction(row: Sequence[object]) -> PredictionRow:
     values = list(row[1:])
-    values[8], values[11] = bool(values[8]), bool(values[11])
+    values[8], values[12] = bool(values[8]), bool(values[12])
+    values[11] = None if values[11] is None else bool(values[11])
     return PredictionRow(*values)  # type: ignore[arg-type]
 
 
 def outbox_for_lake(shard: Shard, most_predictions: int, most_samples: int) -> Outbox:
     """The next rows for the lake, oldest first: of samples, stretches until there are `most_samples`."""
     predictions, last = predictions_for(shard, "lake", most_predictions)
-    found: list[tuple[str, str, str, int, str, str, bytes, bytes, bytes]] = []
     total = last_sample = 0
-    with shard._lock, shard._explained():
-        rows = shard.connection.execute(
-            "SELECT id, rows, date, subject, session, segment, device, placement, times, samples, flags FROM samples "
-            "ORDER BY id"
-        )
-        for number, count, *stretch in rows:
-            if found and total + count > most_samples:
-                break
-            found.append(tuple(stretch))
-            total += count
-            last_sample = number
-        rows.close()
+    sizes = shard.query("SELECT id, rows FROM samples ORDER BY id LIMIT ?", (_MOST_STRETCHES,))
+    for number, count in sizes:
+        if last_sample and total + count > most_samples:
+            break
+        total += count
+        last_sample = number
+    found = shard.query(
+        "SELECT date, subject, session, segment, device, placement, times, samples, flags FROM samples WHERE id<=? "
+        "ORDER BY id",
+        (last_sample,),
+    )
     return Outbox(predictions, last, found, last_sample)
 
 
 def sessions(shard: Shard, wanted: Sequence[Session]) -> dict[Session, bytes]:
     """The rows of `recordings` of these sessions as they were committed last, as bytes."""
     found = {}
-    with shard._lock, shard._explained():
-        for key in wanted:
-            query = "SELECT row FROM sessions WHERE date=? AND subject=? AND session=?"
-            row = shard.connection.execute(query, key).fetchone()
-            if row is not None:
-                found[key] = row[0]
+    for key in wanted:
+        rows = shard.query("SELECT row FROM sessions WHERE date=? AND subject=? AND session=?", key)
+        found.update((key, row[0]) for row in rows)
     return found
 
 
@@ -103,10 +101,8 @@ def delivered(shard: Shard, receiver: Receiver, last: int, *, receivers: Sequenc
 
 def outbox_sizes(shard: Shard) -> dict[str, int]:
     """How many predictions each receiver has not got yet, and how many stretches of samples wait for the lake."""
-    with shard._lock, shard._explained():
-        run = shard.connection.execute
-        found = {"samples": int(run("SELECT count(*) FROM samples").fetchone()[0])}
-        for name in ("lake", "hot", "history"):
-            query = "SELECT count(*) FROM predictions WHERE id>(SELECT value FROM meta WHERE name=?)"
-            found[name] = int(run(query, (f"{name}_at",)).fetchone()[0])
-        return found
+    found = {"samples": int(shard.query("SELECT count(*) FROM samples")[0][0])}
+    for name in RECEIVERS:
+        query = "SELECT count(*) FROM predictions WHERE id>(SELECT value FROM meta WHERE name=?)"
+        found[name] = int(shard.query(query, (f"{name}_at",))[0][0])
+    return found

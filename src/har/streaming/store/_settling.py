@@ -13,7 +13,7 @@ from har.streaming.store._messages import Settlement
 from har.streaming.store._shard import Shard
 
 
-def settle(shard: Shard, done: Settlement, *, length: int, stride: int) -> None:
+def settle(shard: Shard, done: Settlement, *, length: int, stride: int) -> int:
     """Store what was answered. Repeating it after a crash that took it back gives the same.
 
     Args:
@@ -22,26 +22,36 @@ def settle(shard: Shard, done: Settlement, *, length: int, stride: int) -> None:
         length: samples per window.
         stride: samples between the starts of two windows.
 
+    Returns:
+        The id of the last prediction; 0: there are none.
+
     Raises:
         StorageError: the disk is full, or another process held the file for seconds; nothing changed.
     """
     with shard.transaction(durable=False) as database:
         counts = _Counts(database)
-        gone = counts.take("scored", done.scored) + counts.take("late", done.late)
+        gone = (
+            counts.take("scored", done.scored) + counts.take("late", done.late) + counts.take("rejected", done.rejected)
+        )
         for _, _, stretch in done.stretches:
             counts.add(stretch.key, "samples", len(stretch.times))
         for key, windows in done.windows.items():
             counts.cover(key, windows, length, stride)
         counts.write()
         database.execute("UPDATE meta SET value=value-? WHERE name='waiting'", (gone,))
-        over = [(counts.id(key),) for key, track in done.tracks.items() if track is None]
-        database.executemany("DELETE FROM tracks WHERE stream=?", over)
-        live = [(counts.id(key), track) for key, track in done.tracks.items() if track is not None]
-        database.executemany("INSERT OR REPLACE INTO tracks VALUES(?, ?)", live)
+        for table, states in (("tracks", done.tracks), ("smoothing", done.smoothing)):
+            over = [(counts.id(key),) for key, state in states.items() if state is None]
+            database.executemany(f"DELETE FROM {table} WHERE stream=?", over)  # noqa: S608  one of two names
+            live = [(counts.id(key), state) for key, state in states.items() if state is not None]
+            database.executemany(f"INSERT OR REPLACE INTO {table} VALUES(?, ?)", live)
+        names = [(*key, name) for key, name in done.names.items()]
+        database.executemany("INSERT OR REPLACE INTO names VALUES(?, ?, ?, ?, ?, ?)", names)
+        if done.hot:
+            database.execute("UPDATE meta SET value=? WHERE name='hot_at'", (done.hot,))
         database.executemany("INSERT OR REPLACE INTO people VALUES(?, ?)", done.people.items())
         database.executemany(
             "INSERT INTO predictions(date, subject, session, request_id, start_us, end_us, activity, confidence, "
-            "abstained, model_version, smoothed, unknown) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "abstained, model_version, smoothed, unknown, final) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
                     one.date,
@@ -56,10 +66,12 @@ def settle(shard: Shard, done: Settlement, *, length: int, stride: int) -> None:
                     one.model_version,
                     one.smoothed,
                     one.unknown,
+                    one.final,
                 )
                 for one in done.predictions
             ],
         )
+        last = int(database.execute("SELECT last_insert_rowid()").fetchone()[0]) if done.predictions else 0
         database.executemany(
             "INSERT INTO samples(date, subject, session, segment, device, placement, rows, times, samples, flags) "
             "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -79,6 +91,7 @@ def settle(shard: Shard, done: Settlement, *, length: int, stride: int) -> None:
                 for date, session, stretch in done.stretches
             ],
         )
+    return last
 
 
 class _Counts:
@@ -125,10 +138,13 @@ class _Counts:
 
     def write(self) -> None:
         self._database.executemany(
-            "UPDATE streams SET scored=scored+?, late=late+?, waiting=waiting-?, samples=samples+?, "
+            "UPDATE streams SET scored=scored+?, late=late+?, rejected=rejected+?, waiting=waiting-?, samples=samples+?, "
             "windows=windows+?, covered=covered+? WHERE id=?",
             [
-                (*(added[name] for name in ("scored", "late", "gone", "samples", "windows", "covered")), number)
+                (
+                    *(added[name] for name in ("scored", "late", "rejected", "gone", "samples", "windows", "covered")),
+                    number,
+                )
                 for number, added in self._added.items()
             ],
         )

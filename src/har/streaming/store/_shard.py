@@ -11,12 +11,13 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from har.errors import StorageError
 from har.streaming.envelope import Envelope, StreamKey
-from har.streaming.store._messages import UNKNOWN, Put, Refused, Stored
+from har.streaming.store._messages import RECEIVERS, UNKNOWN, Put, Refused, Stored
 from har.streaming.store._schema import FORMAT, TABLES
 from har.streaming.store._sequences import Seen, Sequences
 
@@ -55,7 +56,7 @@ class Shard:
         self._lock = threading.RLock()
         self._known: dict[StreamKey, _Stream] = {}
         self._keys: dict[int, StreamKey] = {}
-        self._version = -1
+        self._puts = -1
         self._sync = ""
         with self._explained():
             self.connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
@@ -65,7 +66,7 @@ class Shard:
                 if not database.execute("SELECT count(*) FROM sqlite_master WHERE name='meta'").fetchone()[0]:
                     for statement in TABLES.split(";"):
                         database.execute(statement)
-                    rows = [("format", FORMAT), ("waiting", 0), ("lake_at", 0), ("hot_at", 0), ("history_at", 0)]
+                    rows = [("format", FORMAT), ("waiting", 0), ("puts", 0), *((f"{name}_at", 0) for name in RECEIVERS)]
                     database.executemany("INSERT INTO meta VALUES(?, ?)", rows)
             found = self.meta("format")
         if found != FORMAT:
@@ -100,6 +101,7 @@ class Shard:
             except BaseException:
                 self._known.clear()
                 self._keys.clear()
+                self._puts = -1
                 if self.connection.in_transaction:
                     self.connection.execute("ROLLBACK")
                 raise
@@ -117,10 +119,18 @@ class Shard:
                 "not acknowledged.",
             ) from error
 
+    def query(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
+        """The rows that a statement selects.
+
+        Raises:
+            StorageError: the file cannot be read.
+        """
+        with self._lock, self._explained():
+            return self.connection.execute(statement, values).fetchall()
+
     def meta(self, name: str) -> int:
         """A number of the shard as a whole, such as `waiting`."""
-        with self._lock, self._explained():
-            return int(self.connection.execute("SELECT value FROM meta WHERE name=?", (name,)).fetchone()[0])
+        return int(self.query("SELECT value FROM meta WHERE name=?", (name,))[0][0])
 
     @property
     def waiting(self) -> int:
@@ -213,11 +223,12 @@ class Shard:
         return stream
 
     def _forget_if_changed(self, database: sqlite3.Connection) -> None:
-        """Read streams again if another process has written since."""
-        version = database.execute("PRAGMA data_version").fetchone()[0]
-        if version != self._version:
+        """Read streams again if another process has put messages since."""
+        query = "UPDATE meta SET value=value+1 WHERE name='puts' RETURNING value"
+        (puts,) = database.execute(query).fetchone()
+        if puts != self._puts + 1:
             self._known.clear()
-            self._version = version
+        self._puts = puts
 
     def read(self, after: int, most: int, channels: int) -> tuple[list[Stored], list[int]]:
         """Messages with greater ids than `after`, in the order of receipt, and ids of those with other channels.
@@ -254,16 +265,43 @@ class Shard:
 
     def last_id(self) -> int:
         """The id of the newest message that waits; 0: none does."""
-        with self._lock, self._explained():
-            return int(self.connection.execute("SELECT coalesce(max(id), 0) FROM messages").fetchone()[0])
+        return int(self.query("SELECT coalesce(max(id), 0) FROM messages")[0][0])
 
     def tracks(self) -> Mapping[StreamKey, bytes]:
         """The states of streams as they were settled last."""
-        with self._lock, self._explained():
-            rows = self.connection.execute(
-                "SELECT s.subject, s.device, s.session, t.track FROM tracks t JOIN streams s ON s.id=t.stream"
-            )
-            return {StreamKey(*row[:3]): row[3] for row in rows}
+        rows = self.query(
+            "SELECT s.subject, s.device, s.session, t.track FROM tracks t JOIN streams s ON s.id=t.stream"
+        )
+        return {StreamKey(*row[:3]): row[3] for row in rows}
+
+    def smoothing(self) -> Mapping[StreamKey, bytes]:
+        """What waits for later windows to be smoothed, by stream."""
+        rows = self.query(
+            "SELECT s.subject, s.device, s.session, m.state FROM smoothing m JOIN streams s ON s.id=m.stream"
+        )
+        return {StreamKey(*row[:3]): row[3] for row in rows}
+
+    def person(self, subject: str) -> bytes | None:
+        """A subject's day so far, as it was settled last."""
+        rows = self.query("SELECT state FROM people WHERE subject=?", (subject,))
+        return rows[0][0] if rows else None
+
+    def names(self, date: str, subject: str) -> dict[tuple[str, str, str], str]:
+        """What the sessions of a subject's day are called in the lake, by session, device and session of the stream."""
+        rows = self.query("SELECT session, device, stream, name FROM names WHERE date=? AND subject=?", (date, subject))
+        return {(session, device, stream): name for session, device, stream, name in rows}
+
+    def devices(self, subject: str, most: int) -> list[tuple[str, str, int, int, float, bytes, int, int, int]]:
+        """The streams of a subject that came last.
+
+        Returns:
+            device, placement, seen_us, skew_us, rate_hz, sequences, late, duplicate and rejected of each.
+        """
+        return self.query(
+            "SELECT device, placement, seen_us, skew_us, rate_hz, sequences, late, duplicate, rejected FROM streams "
+            "WHERE subject=? ORDER BY seen_us DESC LIMIT ?",
+            (subject, most),
+        )
 
 
 def _changes(stream: _Stream, received_us: int) -> tuple[object, ...]:
