@@ -60,8 +60,7 @@ class Put:
 class PredictionRow:
     """A prediction in the outbox; times in µs since 1970, the date in the project's time zone.
 
-    `final` is false while its smoothed activity is not known: a second row of the window then has it. The lake gets only
-    final rows.
+    `final` is false while its smoothed activity is not known; a second row then has it, and the lake gets only that one.
     """
 
     date: str

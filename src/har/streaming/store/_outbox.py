@@ -58,7 +58,7 @@ def outbox_for_lake(shard: Shard, most_predictions: int, most_samples: int) -> O
 
 def sessions(shard: Shard, wanted: Sequence[Session]) -> dict[Session, bytes]:
     """The rows of `recordings` of these sessions as they were committed last, as bytes."""
-    found = {}
+    found: dict[Session, bytes] = {}
     for key in wanted:
         rows = shard.query("SELECT row FROM sessions WHERE date=? AND subject=? AND session=?", key)
         found.update((key, row[0]) for row in rows)

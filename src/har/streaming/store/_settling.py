@@ -30,9 +30,8 @@ def settle(shard: Shard, done: Settlement, *, length: int, stride: int) -> int:
     """
     with shard.transaction(durable=False) as database:
         counts = _Counts(database)
-        gone = (
-            counts.take("scored", done.scored) + counts.take("late", done.late) + counts.take("rejected", done.rejected)
-        )
+        fates = {"scored": done.scored, "late": done.late, "rejected": done.rejected}
+        gone = sum(counts.take(fate, ids) for fate, ids in fates.items())
         for _, _, stretch in done.stretches:
             counts.add(stretch.key, "samples", len(stretch.times))
         for key, windows in done.windows.items():
@@ -137,16 +136,11 @@ class _Counts:
         self._last[number] = (str(last[0]), int(last[1]))
 
     def write(self) -> None:
+        names = ("scored", "late", "rejected", "samples", "windows", "covered")
+        sums = ", ".join(f"{name}={name}+?" for name in names)
         self._database.executemany(
-            "UPDATE streams SET scored=scored+?, late=late+?, rejected=rejected+?, waiting=waiting-?, samples=samples+?, "
-            "windows=windows+?, covered=covered+? WHERE id=?",
-            [
-                (
-                    *(added[name] for name in ("scored", "late", "rejected", "gone", "samples", "windows", "covered")),
-                    number,
-                )
-                for number, added in self._added.items()
-            ],
+            f"UPDATE streams SET {sums}, waiting=waiting-? WHERE id=?",  # noqa: S608  the names above
+            [(*(added[name] for name in names), added["gone"], number) for number, added in self._added.items()],
         )
         self._database.executemany(
             "UPDATE streams SET last_session=?, last_segment=? WHERE id=?",
