@@ -79,6 +79,10 @@ class Queue:
         for shard in self.shards:
             shard.close()
 
+    def now_us(self) -> int:
+        """The wall clock, µs since 1970."""
+        return round(self._clock() * 1e6)
+
     def waiting(self) -> int:
         """Messages that wait in all shards, as of the last tenth of a second."""
         now = time.monotonic()
@@ -109,7 +113,7 @@ class Queue:
             parts.setdefault(shard_of(one.key.subject, count), ([], []))[0].append(one)
         for bad in refused:
             parts.setdefault(shard_of((bad.key or UNKNOWN).subject, count), ([], []))[1].append(bad)
-        now_us = round(self._clock() * 1e6)
+        now_us = self.now_us()
         accepted = duplicates = 0
         durable: dict[StreamKey, int] = {}
         for number, (good, bad_ones) in sorted(parts.items()):

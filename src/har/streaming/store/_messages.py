@@ -60,7 +60,7 @@ class Put:
 class PredictionRow:
     """A prediction in the outbox; times in µs since 1970, the date in the project's time zone.
 
-    `final` is false while its smoothed activity is not known; a second row then has it, and the lake gets only that one.
+    `final` is false while its smoothed activity is not known; a second row then has it, and the lake gets only that.
     """
 
     date: str

@@ -17,15 +17,18 @@ _PREDICTION = (
 )
 
 
-def predictions_for(shard: Shard, receiver: Receiver, most: int) -> tuple[list[PredictionRow], int]:
+def predictions_for(
+    shard: Shard, receiver: Receiver, most: int, *, after: int = 0
+) -> tuple[list[PredictionRow], int]:
     """The next predictions that a receiver has not got, oldest first, and the id of the last.
 
     The lake's are final ones. Rows that are not are passed over, and the id is of the last row that was looked at.
+    `after`: the receiver has those up to this id, although the store does not say so yet.
     """
     rows = shard.query(
-        f"SELECT {_PREDICTION} FROM predictions WHERE id>(SELECT value FROM meta WHERE name=?) "  # noqa: S608
+        f"SELECT {_PREDICTION} FROM predictions WHERE id>max(?, (SELECT value FROM meta WHERE name=?)) "  # noqa: S608
         "ORDER BY id LIMIT ?",
-        (f"{receiver}_at", most),
+        (after, f"{receiver}_at", most),
     )
     found = [_prediction(row) for row in rows]
     return [one for one in found if one.final or receiver != "lake"], rows[-1][0] if rows else 0
