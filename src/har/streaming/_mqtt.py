@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import secrets
+import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 V5, V3 = 5, 4
 """MQTT 5 and MQTT 3.1.1, as paho numbers them."""
 _WAIT_S = 5.0
-_KEEPALIVE_S = 20
+_PING_S = 20
 _LONGEST_PAUSE_S = 30
 _KEEP_SESSION_S = 7 * 86_400
 _BAD_LOGIN = {"Bad user name or password", "Not authorized", "Bad authentication method"}
@@ -61,7 +62,9 @@ def client(mqtt: Mqtt, version: int, client_id: str, *, keep_session: bool, manu
     return made
 
 
-def connect(made: Client, mqtt: Mqtt, version: int, *, keep_session: bool, receive: int | None = None) -> None:
+def connect(
+    made: Client, mqtt: Mqtt, version: int, *, keep_session: bool, receive: int | None = None, pings: bool = True
+) -> None:
     """Begin to connect, and reconnect for ever, in a thread of the client's own.
 
     Args:
@@ -70,9 +73,12 @@ def connect(made: Client, mqtt: Mqtt, version: int, *, keep_session: bool, recei
         version: `V5` or `V3`.
         keep_session: as it was made.
         receive: messages that the broker may send without an acknowledgement of the first; MQTT 5 only.
+        pings: false: the operating system finds out whether the broker is there, and the client need not read.
     """
+    if not pings:
+        made.on_socket_open = _watched
     host, _, port = mqtt.address.rpartition(":")
-    made.connect_async(host, int(port), _KEEPALIVE_S, **_of_version(version, keep_session, receive))
+    made.connect_async(host, int(port), _PING_S if pings else 0, **_of_version(version, keep_session, receive))
     made.loop_start()
 
 
@@ -104,7 +110,7 @@ def version_of(mqtt: Mqtt) -> int:
         made.on_disconnect = _gone(heard)
         host, _, port = mqtt.address.rpartition(":")
         try:
-            made.connect(host, int(port), _KEEPALIVE_S, **_of_version(version, False, None))
+            made.connect(host, int(port), _PING_S, **_of_version(version, False, None))
         except OSError as error:
             raise away(mqtt, reason(error)) from error
         made.loop_start()
@@ -156,6 +162,13 @@ def _of_version(version: int, keep_session: bool, receive: int | None) -> dict[s
     if receive is not None:
         properties.ReceiveMaximum = receive
     return {"clean_start": not keep_session, "properties": properties}
+
+
+def _watched(_client: object, _data: object, connection: Any) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", _PING_S), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, name):  # macOS calls the first one otherwise
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _first_answer(heard: queue.SimpleQueue[str]) -> Callable[..., None]:

@@ -116,7 +116,29 @@ def test_no_more_than_in_flight_messages_come_before_one_is_acknowledged(opened:
     taken = _poll(source, 8, timeout_s=1)
     assert _bodies(taken) == [0, 1, 2]
     source.acknowledge(taken)
-    assert _bodies(_poll(source, 3)) == [3, 4, 5]
+    assert _bodies(_poll(source, 5)) == [3, 4, 5, 6, 7]
+
+
+def test_a_backlog_stays_at_the_broker(opened: Opened, device: paho.Client) -> None:
+    """Also where the broker sends more for an acknowledgement than it was allowed to."""
+    source = opened(in_flight=3)
+    _publish(device, range(60))
+    taken: list[Delivery] = []
+    while len(taken) < 60:
+        one = _poll(source, 1, most=1)
+        source.acknowledge(one)
+        taken += one
+        assert source.in_memory <= 3
+    assert sorted(_bodies(taken)) == list(range(60))
+
+
+def test_a_source_can_be_closed_while_more_waits_than_it_takes(opened: Opened, device: paho.Client) -> None:
+    source = opened(in_flight=2)
+    _publish(device, range(20))
+    taken = _poll(source, 2)
+    source.acknowledge(taken)
+    source.close()
+    assert sorted(_bodies(_poll(opened(), 18))) == list(range(2, 20))
 
 
 def test_while_paused_acknowledgements_are_withheld(opened: Opened, device: paho.Client) -> None:

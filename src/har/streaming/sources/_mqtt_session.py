@@ -15,8 +15,7 @@ from har.streaming.sources._source import Delivery
 
 _log = logging.getLogger("har.stream.mqtt")
 _SUBSCRIBED_S = 10.0
-_UNPROMISED_PER_PLACE = 10
-"""Messages of QoS 0 that wait in memory, as a multiple of `stream.mqtt.in_flight`."""
+_LOOK_S = 0.2
 
 
 class Handle(NamedTuple):
@@ -29,7 +28,12 @@ class Handle(NamedTuple):
 
 
 class Session:
-    """A client of the broker; `topic` None: the messages of a subscription that a dead consumer left are fetched."""
+    """A client of the broker; `topic` None: the messages of a subscription that a dead consumer left are fetched.
+
+    When the inbox is full, nothing is read from the network until there is room again. The number of messages that may
+    be unacknowledged does not suffice: Mosquitto 2.0 sends that many more for each acknowledgement while it has a
+    backlog (its issue 2301).
+    """
 
     def __init__(
         self, mqtt: Mqtt, version: int, client_id: str, topic: str | None, inbox: queue.Queue[Delivery]
@@ -43,14 +47,14 @@ class Session:
         self._answered = threading.Event()
         self._refused = ""
         self._open = 0
-        self.last_us = time.monotonic()
-        self.dropped = 0
+        self._closing = False
+        self._last = time.monotonic()
         self.client = _mqtt.client(mqtt, version, client_id, keep_session=True, manual_ack=True)
         self.client.on_connect = self._on_connect
         self.client.on_disconnect = self._on_disconnect
         self.client.on_subscribe = self._on_subscribe
         self.client.on_message = self._on_message
-        _mqtt.connect(self.client, mqtt, version, keep_session=True, receive=mqtt.in_flight)
+        _mqtt.connect(self.client, mqtt, version, keep_session=True, receive=mqtt.in_flight, pings=False)
 
     def wait(self) -> None:
         """Until the broker has answered the subscription.
@@ -78,10 +82,11 @@ class Session:
 
     def quiet_for_s(self) -> float:
         """How long nothing came and nothing was left to be acknowledged."""
-        return 0.0 if self._open > 0 or not self.client.is_connected() else time.monotonic() - self.last_us
+        return 0.0 if self._open > 0 or not self.client.is_connected() else time.monotonic() - self._last
 
     def close(self, *, forget: bool = False) -> None:
         """End the connection; with `forget`, the broker's memory of it."""
+        self._closing = True
         _mqtt.leave(self.client, self._version, forget=forget)
 
     def _on_connect(self, client: Any, _data: Any, flags: Any, code: Any, _properties: Any) -> None:
@@ -91,7 +96,7 @@ class Session:
         with self._lock:
             self._connection += 1
             self._open = 0
-            self.last_us = time.monotonic()
+            self._last = time.monotonic()
         if self._connection > 1:
             kept = "its session is kept" if flags.session_present else "it has forgotten the session"
             _log.info("the broker %s is back; %s", self._mqtt.address, kept)
@@ -113,20 +118,17 @@ class Session:
 
     def _on_message(self, _client: Any, _data: Any, message: Any) -> None:
         with self._lock:
-            self.last_us = time.monotonic()
+            self._last = time.monotonic()
             handle = Handle(self, self._connection, message.mid, message.qos)
             self._open += message.qos > 0
-        if message.qos == 0 and self._inbox.qsize() > _UNPROMISED_PER_PLACE * self._mqtt.in_flight:
-            # Nobody has promised to deliver it, and no broker holds it back for us.
-            self.dropped += 1
-            if self.dropped & (self.dropped - 1) == 0:
-                _log.error(
-                    "%d messages that were sent with QoS 0 did not fit into memory and are lost; send with QoS 1",
-                    self.dropped,
-                )
-            return
         content_type = getattr(message.properties, "ContentType", "") if message.properties is not None else ""
-        self._inbox.put(Delivery(bytes(message.payload), content_type, handle, message.topic))
+        delivery = Delivery(bytes(message.payload), content_type, handle, message.topic)
+        while not self._closing:
+            try:
+                self._inbox.put(delivery, timeout=_LOOK_S)
+                return
+            except queue.Full:
+                continue
 
 
 def shared(mqtt: Mqtt) -> str:

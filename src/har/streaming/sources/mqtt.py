@@ -48,7 +48,7 @@ class MqttSource:
         self._version = _mqtt.version_of(self._mqtt)
         self._shares = self._version == _mqtt.V5 and bool(self._mqtt.group)
         self._slots = Slots(settings.path("stream"), self._mqtt.group)
-        self._inbox: queue.Queue[Delivery] = queue.Queue()
+        self._inbox: queue.Queue[Delivery] = queue.Queue(self._mqtt.in_flight)
         self._own: tuple[Slot, Session] | None = None
         self._adopted: list[tuple[Slot, Session]] = []
         self._paused = False
@@ -62,6 +62,11 @@ class MqttSource:
             except BaseException:
                 self.close()
                 raise
+
+    @property
+    def in_memory(self) -> int:
+        """Messages that came and were not polled; at most `in_flight`."""
+        return self._inbox.qsize()
 
     def poll(self, timeout_s: float, most: int) -> Sequence[Delivery]:
         """See `Source`."""
