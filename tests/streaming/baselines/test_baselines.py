@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 from hot_support import state
+from stream_lake_support import FIRST, put_days
 
 from har.jobs.baseline import baseline as job
 from har.lake import Lake
@@ -19,59 +20,7 @@ from har.streaming.baselines._features import moments
 from har.streaming.state import open_hot
 from har.streaming.state._state import now_us
 
-FIRST = dt.date(2026, 3, 1)
 ACTIVITIES = ("PEN", "ABD")
-
-
-Put = tuple[int, str, int, str]
-"""Number of the day, subject, windows of 4 s, one every 2 s, and the activity of all of them."""
-
-
-def _put(lake: Lake, *days: Put) -> None:
-    """Write days with their samples at 50 Hz, each table in one commit."""
-    predictions, samples = zip(*(_day(lake, *day) for day in days), strict=True)
-    partitions = [(FIRST + dt.timedelta(days=day), subject) for day, subject, *_ in days]
-    lake.predictions.replace(pl.concat(predictions), partitions)
-    lake.samples.replace(pl.concat(samples), partitions)
-
-
-def _day(lake: Lake, day: int, subject: str, windows: int, activity: str) -> tuple[pl.DataFrame, pl.DataFrame]:
-    date = FIRST + dt.timedelta(days=day)
-    noon = dt.datetime.combine(date, dt.time(12), dt.UTC)
-    starts = [noon + dt.timedelta(seconds=2 * number) for number in range(windows)]
-    predictions = pl.DataFrame(
-        {
-            "date": date,
-            "subject": subject,
-            "session": "a",
-            "start": starts,
-            "end": [start + dt.timedelta(seconds=4) for start in starts],
-            "activity": activity,
-            "confidence": [0.5 + 0.25 * (number % 2) for number in range(windows)],
-            "abstained": False,
-            "model_version": 1,
-            "request_id": None,
-        }
-    )
-    rows = 100 * (windows + 1)
-    rng = np.random.default_rng([day, *subject.encode()])
-    values = rng.normal(0, 0.5, (rows, len(lake.channels))).astype(np.float32)
-    values[:, 2] += 9.81
-    samples = pl.DataFrame(values, list(lake.channels)).with_columns(
-        pl.lit(date).alias("date"),
-        pl.lit(subject).alias("subject"),
-        pl.lit("a").alias("session"),
-        pl.lit(0).alias("segment"),
-        pl.Series("time", [noon + dt.timedelta(milliseconds=20 * row) for row in range(rows)]),
-        pl.lit(None).alias("activity"),
-        pl.lit(0).alias("flags"),
-    )
-    return _as(predictions, lake.predictions.schema), _as(samples, lake.samples.schema)
-
-
-def _as(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
-    missing = [pl.lit(None).alias(name) for name in schema if name not in frame.columns]
-    return frame.with_columns(missing).select(pl.col(name).cast(dtype) for name, dtype in schema.items())
 
 
 def _features(lake: Lake, day: int, subject: str = "S01") -> dict[str, float]:
@@ -106,7 +55,7 @@ def test_without_measurements_there_are_no_features() -> None:
 
 
 def test_a_row_is_of_the_last_week(lake: Lake, settings: Settings) -> None:
-    _put(lake, *((day, "S01", 30 if day % 2 else 60, "PEN" if day < 3 else "ABD") for day in range(10)))
+    put_days(lake, *((day, "S01", 30 if day % 2 else 60, "PEN" if day < 3 else "ABD") for day in range(10)))
 
     report = update(lake, settings)
 
@@ -121,12 +70,12 @@ def test_a_row_is_of_the_last_week(lake: Lake, settings: Settings) -> None:
 
 
 def test_only_what_changed_is_computed_again(lake: Lake, settings: Settings) -> None:
-    _put(lake, *((day, subject, 30, "PEN") for day in range(10) for subject in ("S01", "S02")))
+    put_days(lake, *((day, subject, 30, "PEN") for day in range(10) for subject in ("S01", "S02")))
     update(lake, settings)
     before = lake.baselines.read().sort("date", "subject")
 
     assert update(lake, settings) == BaselineReport()
-    _put(lake, (1, "S01", 60, "ABD"))
+    put_days(lake, (1, "S01", 60, "ABD"))
     report = update(lake, settings)
 
     assert (report.days, report.rows) == (1, BASELINE_DAYS), "the day and the six whose week it is part of"
@@ -144,7 +93,7 @@ def test_only_what_changed_is_computed_again(lake: Lake, settings: Settings) -> 
 
 def test_in_steps_or_at_once_the_features_are_the_same(lake: Lake, settings: Settings) -> None:
     for first in range(0, 9, 3):
-        _put(lake, *((day, "S01", 20 + day, "PEN") for day in range(first, first + 3)))
+        put_days(lake, *((day, "S01", 20 + day, "PEN") for day in range(first, first + 3)))
         update(lake, settings)
     stepwise = lake.baselines.read().drop("made_at", "predictions_at").sort("date")
     lake.baselines.replace(lake.baselines.read().clear(), lake.baselines.partitions())
@@ -155,7 +104,7 @@ def test_in_steps_or_at_once_the_features_are_the_same(lake: Lake, settings: Set
 
 
 def test_an_event_sees_days_before_its_own_only(lake: Lake, settings: Settings) -> None:
-    _put(lake, *((day, "S01", 30, activity) for day, activity in enumerate(("PEN", "PEN", "ABD"))))
+    put_days(lake, *((day, "S01", 30, activity) for day, activity in enumerate(("PEN", "PEN", "ABD"))))
     update(lake, settings)
     events = pl.DataFrame(
         {
@@ -176,8 +125,8 @@ def test_an_event_sees_days_before_its_own_only(lake: Lake, settings: Settings) 
 def test_the_hot_store_has_what_the_lake_knew_today(lake: Lake, settings: Settings) -> None:
     today = (dt.datetime.now(dt.UTC).date() - FIRST).days
     days = range(today - 8, today + 1)  # today has begun, and is no part of what is known
-    _put(lake, *((day, "S01", 30, "PEN" if day < today else "ABD") for day in days))
-    _put(lake, *((day, "S02", 30 + day % 3, "ABD") for day in days))
+    put_days(lake, *((day, "S01", 30, "PEN" if day < today else "ABD") for day in days))
+    put_days(lake, *((day, "S02", 30 + day % 3, "ABD") for day in days))
     hot = open_hot(settings)
     hot.write([state("S01", seen_us=now_us()), state("S02", seen_us=now_us())], {})
     hot.close()
@@ -196,7 +145,7 @@ def test_the_hot_store_has_what_the_lake_knew_today(lake: Lake, settings: Settin
 def test_a_hot_store_that_is_away_leaves_the_lake_its_rows(
     lake: Lake, settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _put(lake, (0, "S01", 30, "PEN"))
+    put_days(lake, (0, "S01", 30, "PEN"))
     settings.path("stream").mkdir(parents=True)
     (settings.path("stream") / "hot.sqlite").write_bytes(b"no database" * 500)
 
