@@ -11,7 +11,7 @@ from rich.table import Table
 from har.settings import load_settings
 from har_cli._shared import out
 
-_TABLES = ("samples", "recordings", "predictions", "scores", "requests", "labels", "profiles", "drift")
+_TABLES = ("samples", "recordings", "predictions", "scores", "requests", "labels", "profiles", "drift", "baselines")
 
 
 def demo(
