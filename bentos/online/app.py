@@ -28,6 +28,7 @@ from bentos.online._http import JSON, answer, refusal, wrong_method
 from bentos.online._openapi import describe
 from bentos.online._posts import ANSWERED_BY, SUBJECT, Headers, Post, Posts, request_id_of
 from bentos.online._request_lines import RequestLines
+from bentos.online.stream import LivePages
 from har.errors import HarError, RequestError
 
 logger = logging.getLogger("bentoml.har")
@@ -73,6 +74,9 @@ class App(Starlette):
             Route("/docs.json", self._constant(orjson.dumps(describe(contract, version=answering.version)))),
             Route("/", self._constant(PAGE, _HTML)),
         ]
+        self._live = LivePages(answering)
+        if not internal:
+            routes += self._live.routes()
         if behind is not None:
             page = _MetricsPage(answering, behind)
             routes += [Route(path, page, methods=["GET"]) for path in _METRICS]
@@ -109,6 +113,7 @@ class App(Starlette):
                     yield
         finally:
             flushing.cancel()
+            self._live.close()
             self.answering.stop()
             if self._lines is not None:
                 self._lines.write()
