@@ -64,17 +64,19 @@ class Visitors:
     def source(self, scope: Scope, headers: Headers) -> str:
         """Who asks for data of people: on this machine everybody may; others need a token or the cookie of a visit.
 
+        Whoever has the cookie is known by its token on this machine, too.
+
         Raises:
             RequestError: pages are off, or the client may not see them.
         """
         self.require_pages(scope, headers)
         who = sender(scope, headers)
         if b"authorization" not in headers:
-            if self._door.is_local(scope, headers):
-                return who
             name = self._visitor(headers)
             if name is not None:
                 return f"{who}{COMES_WITH}{name}"
+            if self._door.is_local(scope, headers):
+                return who
         return self._door.source(scope, headers)
 
     def begin(self, scope: Scope, headers: Headers) -> tuple[str, bytes]:
