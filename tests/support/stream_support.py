@@ -34,29 +34,35 @@ def signal(count: int, seed: int = 0, channels: int = 6) -> NDArray[np.float32]:
     return values.astype(np.float32)
 
 
-def messages(
-    times: NDArray[np.int64],
-    values: NDArray[np.float32],
-    rate_hz: float,
-    *,
-    sizes: Iterable[int] = (),
-    size: int = 50,
-    key: StreamKey = KEY,
-    first: int = 0,
-    placement: str = "",
-) -> list[Envelope]:
-    """The samples as messages of the given sizes, then of `size`; a sample that is not at the rate begins one."""
+def cut_up(
+    times: NDArray[np.int64], rate_hz: float, sizes: Iterable[int] = (), *, size: int = 50
+) -> list[tuple[int, int]]:
+    """Samples of each message, first and end: the given sizes, then `size`; one that is not at the rate begins one."""
     found, at = [], 0
     given = iter(sizes)
     while at < len(times):
         count = min(next(given, size), len(times) - at)
-        expected = stamps(count, rate_hz, int(times[at]))
-        wrong = np.flatnonzero(times[at : at + count] != expected)
-        count = int(wrong[0]) if len(wrong) else count
-        part = values[at : at + count].copy()
-        found.append(Envelope(key, first + len(found), int(times[at]), rate_hz, part, placement))
-        at += count
+        wrong = np.flatnonzero(times[at : at + count] != stamps(count, rate_hz, int(times[at])))
+        end = at + (int(wrong[0]) if len(wrong) else count)
+        found.append((at, end))
+        at = end
     return found
+
+
+def messages(
+    times: NDArray[np.int64],
+    values: NDArray[np.float32],
+    rate_hz: float,
+    sizes: Iterable[int] = (),
+    *,
+    key: StreamKey = KEY,
+    first: int = 0,
+) -> list[Envelope]:
+    """The samples as messages, cut up as `cut_up` does."""
+    return [
+        Envelope(key, first + number, int(times[start]), rate_hz, values[start:end].copy())
+        for number, (start, end) in enumerate(cut_up(times, rate_hz, sizes))
+    ]
 
 
 def shuffled(sent: Sequence[Envelope], seed: int, *, by_s: float = 3.0, repeated: float = 0.2) -> list[Envelope]:

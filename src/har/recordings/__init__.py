@@ -6,7 +6,7 @@ with the line and how to fix it. `is_regular` to `last_point` are the parts of r
 """
 
 from har.recordings._cleaning import fault_flags
-from har.recordings._contract import sample_contract
+from har.recordings._contract import breaches, resting_magnitude, sample_contract
 from har.recordings._days import Part, cut_at_midnight, kept
 from har.recordings._inbox import (
     UPLOADING,
@@ -44,6 +44,7 @@ __all__ = [
     "Quality",
     "Recording",
     "StrayFile",
+    "breaches",
     "cut_at_midnight",
     "decimation",
     "fault_flags",
@@ -61,6 +62,7 @@ __all__ = [
     "quarantine",
     "read_recording",
     "require_plain",
+    "resting_magnitude",
     "sample_contract",
     "shown",
 ]
