@@ -21,7 +21,7 @@ from har.streaming.envelope import Arrays, Envelope, Limits, decode, encode
 from har.streaming.windows import Assembly, Fate, Taken
 
 MORNING = dt.datetime(2024, 1, 1, 8, tzinfo=dt.UTC)
-NIGHT = dt.datetime(2024, 1, 1, 23, 59, 40, tzinfo=dt.UTC)
+NIGHT = dt.datetime(2024, 1, 1, 23, 59, 48, tzinfo=dt.UTC)
 UNITS = {"accelerometer": "g", "gyroscope": "rad/s"}
 
 
@@ -102,8 +102,8 @@ def windows_of(taken: Taken) -> list[tuple[dt.date, int, bytes]]:
         (100, 51.5, MORNING, True),
         (110, 48.7, NIGHT, True),
         (120, 100.0, MORNING, True),
-        (139, 100.0, NIGHT, False),
-        (60, 25.0, NIGHT, True),
+        (131, 100.0, NIGHT, False),
+        (128, 25.0, NIGHT, True),
     ],
 )
 def test_messages_give_the_windows_of_the_file(
