@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -168,21 +171,34 @@ def interpolate(
     """
     if factor == 1:
         return np.asarray(np.interp(np.arange(first, end) * interval, at, series), np.float64)
-    # Hamming-windowed sinc, half amplitude at 0.9 of the grid's Nyquist rate; a plain average would damp 10 Hz by 7 %.
     half = REACH * factor
-    offsets = np.arange(-half, half + 1)
-    taps = np.sinc(0.9 * offsets / factor) * np.hamming(2 * half + 1)
     low = max(first * factor - half, 0)
     high = (end - 1) * factor + (0 if ends else half)
     fine = np.interp(np.arange(low, high + 1) * (interval / factor), at, series)
     edges = (max(half - first * factor, 0), half if ends else 0)
-    padded = np.pad(fine, edges, mode="reflect", reflect_type="odd") if len(fine) > 1 else np.pad(fine, edges, "edge")
-    smooth = np.convolve(padded, taps / taps.sum(), mode="valid")[::factor]
+    padded = lowest = highest = fine
+    if any(edges):
+        mode: dict[str, Any] = {"mode": "reflect", "reflect_type": "odd"} if len(fine) > 1 else {"mode": "edge"}
+        padded = np.pad(fine, edges, **mode)
+        lowest = np.pad(fine, edges, constant_values=np.inf)
+        highest = np.pad(fine, edges, constant_values=-np.inf)
+    smooth = np.convolve(padded, _taps(factor), mode="valid")[::factor]
     # Ringing beside a step must not exceed the measured range around it.
-    lowest = _sliding(np.minimum, np.pad(fine, edges, constant_values=np.inf), len(taps))[::factor]
-    highest = _sliding(np.maximum, np.pad(fine, edges, constant_values=-np.inf), len(taps))[::factor]
-    clipped: NDArray[np.float64] = np.clip(smooth, lowest, highest)
-    return clipped
+    lowest = _sliding(np.minimum, lowest, 2 * half + 1)[::factor]
+    highest = _sliding(np.maximum, highest, 2 * half + 1)[::factor]
+    return np.minimum(np.maximum(smooth, lowest), highest)
+
+
+@cache
+def _taps(factor: int) -> NDArray[np.float64]:
+    """Hamming-windowed sinc, half amplitude at 0.9 of the grid's Nyquist rate.
+
+    A plain average would damp 10 Hz by 7 %.
+    """
+    half = REACH * factor
+    offsets = np.arange(-half, half + 1)
+    taps: NDArray[np.float64] = np.sinc(0.9 * offsets / factor) * np.hamming(2 * half + 1)
+    return taps / taps.sum()
 
 
 def _sliding(extreme: np.ufunc, series: NDArray[np.float64], width: int) -> NDArray[np.float64]:
