@@ -107,7 +107,8 @@ class Stream:
         was_lost = self._was_lost(sequence)
         if not was_lost and (self.next < 0 or sequence >= self.next):
             return None
-        if not self.low <= envelope.t0_us < self.high:
+        early = sequence < self.unsure and envelope.t0_us < self.low  # from before the first message that came
+        if not early and not self.low <= envelope.t0_us < self.high:
             return None
         return Fate.LATE if was_lost or sequence < self.unsure else Fate.DUPLICATE
 
