@@ -28,6 +28,7 @@ from har.streaming.store import (
     Outbox,
     PredictionRow,
     Receiver,
+    SamplesRow,
     Shard,
     delivered_to_lake,
     note_sessions,
