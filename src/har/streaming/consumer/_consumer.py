@@ -121,11 +121,19 @@ class Consumer:
         self._timed("hot", lambda: self._hot.step(self._workers))
         return busy
 
+    def answer_all(self) -> None:
+        """Answer and settle what is complete, without waiting for more windows.
+
+        Raises:
+            HarError: the store, or the service that answers, cannot be reached.
+        """
+        self._answer(time.monotonic(), all_of_it=True)
+        self._hot.step(self._workers)
+
     def close(self, before_release: Callable[[], None] = lambda: None) -> None:
         """Settle what is answered, and release the shards."""
         try:
-            self._answer(time.monotonic(), all_of_it=True)
-            self._hot.step(self._workers)
+            self.answer_all()
         except HarError as error:
             _LOG.error("what was not settled is worked on again after the next start: %s", error)
         for receiver in self._receivers:
