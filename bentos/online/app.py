@@ -28,6 +28,8 @@ from bentos.online._http import JSON, answer, refusal, wrong_method
 from bentos.online._openapi import describe
 from bentos.online._posts import ANSWERED_BY, SUBJECT, Headers, Post, Posts, request_id_of
 from bentos.online._request_lines import RequestLines
+from bentos.online.label import LabelPage
+from bentos.online.stream import LivePages
 from har.errors import HarError, RequestError
 
 logger = logging.getLogger("bentoml.har")
@@ -60,10 +62,13 @@ class App(Starlette):
     ) -> None:
         self.answering, self._behind, self._lines = answering, behind, lines
         contract, tokens = answering.contract, answering.serving.predict_token
+        self._live = LivePages(answering)
+        self._label = LabelPage(answering, self._live.visitors)
         posts = (
             Post("/predict", self._predict, contract.json_bytes, JSON, 200, tokens),
             Post("/predict/raw", self._predict_raw, contract.raw_bytes, _OCTETS, 200, tokens),
             Post("/feedback", self._feedback, _FEEDBACK_BYTES, JSON, 202, needs_token=True),
+            *self._label.posts(),
         )
         self._posts, self._routes = Posts(answering, lines), {} if internal else {route.path: route for route in posts}
         routes = [
@@ -73,6 +78,8 @@ class App(Starlette):
             Route("/docs.json", self._constant(orjson.dumps(describe(contract, version=answering.version)))),
             Route("/", self._constant(PAGE, _HTML)),
         ]
+        if not internal:
+            routes += [*self._live.routes(), *self._label.routes()]
         if behind is not None:
             page = _MetricsPage(answering, behind)
             routes += [Route(path, page, methods=["GET"]) for path in _METRICS]
@@ -109,6 +116,8 @@ class App(Starlette):
                     yield
         finally:
             flushing.cancel()
+            self._live.close()
+            self._label.close()
             self.answering.stop()
             if self._lines is not None:
                 self._lines.write()

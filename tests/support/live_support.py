@@ -1,0 +1,121 @@
+"""Subjects in a real hot store as a consumer would write them, and a real browser that looks at the page."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from har.settings import Settings
+from har.streaming.state import Answer, DeviceHealth, HotStore, Signal, SubjectState, open_hot
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+CHROMIUM = shutil.which("chromium") or ""
+_QUIET = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--disable-quic",
+)
+SECOND = 1_000_000
+STRIDE = 2 * SECOND
+LEDGER = {"received": 1204, "scored": 1180, "waiting": 12, "late": 5, "duplicate": 4, "rejected": 3}
+
+
+def now_us() -> int:
+    """The wall clock, in µs."""
+    return time.time_ns() // 1000
+
+
+def answers_until(end_us: int, count: int, activities: tuple[str, ...], seed: int = 0) -> list[Answer]:
+    """So many answers to windows of 4 s every 2 s, in stretches of one activity."""
+    rng = np.random.default_rng(seed)
+    activity, found = activities[0], []
+    for index in range(count):
+        if rng.random() < 0.03:
+            activity = activities[int(rng.integers(len(activities)))]
+        start = end_us - 2 * STRIDE - (count - 1 - index) * STRIDE
+        confidence = float(np.round(rng.uniform(0.45, 0.99), 4))
+        odd = bool(rng.random() < 0.02)
+        found.append(Answer(start, start + 2 * STRIDE, activity, confidence, confidence < 0.5, 3, "", odd))
+    return found
+
+
+def state_of(name: str, answer: Answer, *, silent_s: float = 0.0, **changes: Any) -> SubjectState:
+    """A subject with one healthy device, last heard so long ago."""
+    seen = now_us() - round(silent_s * SECOND)
+    watch = DeviceHealth("watch-" + name, "wrist", seen, 0.1, 50.1)
+    date = dt.datetime.fromtimestamp(answer.start_us / 1e6, dt.UTC).date().isoformat()
+    state = SubjectState(name, answer, seen, date, {"WALK": 31.5, "SIT": 122.0, "uncertain": 4.2}, 4730, (watch,))
+    return replace(state, **changes)
+
+
+def signal_until(end_us: int, seconds: float = 12.0, rate_hz: float = 25.0) -> Signal:
+    """A walk: accelerometer and gyroscope, thinned."""
+    times = end_us - np.arange(round(seconds * rate_hz))[::-1] * round(SECOND / rate_hz)
+    phase = 2 * np.pi * 1.8 * times / 1e6
+    columns = [
+        2 * np.sin(phase),
+        1.5 * np.cos(phase) + 1,
+        9.8 + 3 * np.sin(2 * phase),
+        *(0.8 * np.sin(phase + shift) for shift in (0.0, 1.0, 2.0)),
+    ]
+    return Signal(times.astype(np.int64), np.stack(columns, axis=1).astype(np.float32))
+
+
+def crowd(store: HotStore, count: int, activities: tuple[str, ...]) -> None:
+    """Write so many subjects: every seventh has been silent for minutes, every fifth is unlike the training data."""
+    rng = np.random.default_rng(1)
+    states = []
+    for number in range(count):
+        confidence = float(rng.uniform(0.4, 1))
+        end = now_us() - SECOND
+        activity = activities[int(rng.integers(len(activities)))]
+        answer = Answer(end - 2 * STRIDE, end, activity, confidence, confidence < 0.5, 3, "", number % 5 == 4)
+        state = state_of(f"s{number:03d}", answer, silent_s=240 if number % 7 == 6 else 0, windows=number * 3)
+        if number % 6 == 5:
+            state = replace(state, devices=(replace(state.devices[0], missing=3, late=2, clock_skew_s=-64.0),))
+        states.append(state)
+    store.write(states, {state.subject: [state.answer] for state in states})
+    store.write_ledger(LEDGER)
+
+
+@contextmanager
+def hot_store(settings: Settings) -> Iterator[HotStore]:
+    """The project's hot store, as a consumer has it open."""
+    store = open_hot(settings)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def browser(**context: Any) -> Iterator[Page]:
+    """A page of a browser; the test fails if it asks another host, or a script of it fails."""
+    from playwright.sync_api import sync_playwright
+
+    arguments = _QUIET if os.getuid() == 0 else _QUIET[1:]
+    with sync_playwright() as play:
+        chromium = play.chromium.launch(executable_path=CHROMIUM, args=list(arguments))
+        try:
+            page = chromium.new_context(**context).new_page()
+            failures: list[str] = []
+            page.on("pageerror", lambda error: failures.append(str(error)))
+            page.on("request", lambda request: None if "//127.0.0.1:" in request.url else failures.append(request.url))
+            yield page
+            assert not failures, failures
+        finally:
+            chromium.close()
