@@ -73,7 +73,9 @@ _CONTENT = {
 }
 
 
-def make(key: StreamKey, sequence: int, times: NDArray[np.int64], values: NDArray[Any], form: Form, placement: str) -> Made:
+def make(
+    key: StreamKey, sequence: int, times: NDArray[np.int64], values: NDArray[Any], form: Form, placement: str
+) -> Made:
     """One message of samples at `form.rate_hz` from `times[0]` on."""
     fields = Arrays(
         *key,

@@ -14,7 +14,7 @@ from har.streaming.client.links import Link
 _log = logging.getLogger("har.stream.client")
 _AT_ONCE = 100
 _IDLE_S = 0.05
-_AHEAD = 20_000
+AHEAD = 20_000
 """Messages in the spool beyond which a feed that can wait is not asked for more."""
 
 
@@ -45,7 +45,7 @@ def deliver(
     window: int = 500,
     again_s: float = 10.0,
     patience_s: float = 60.0,
-    ahead: int | None = _AHEAD,
+    ahead: int | None = AHEAD,
     stop: Callable[[], bool] = lambda: False,
 ) -> Delivered:
     """Send what is in the spool and what the feed makes; the spool forgets what the project acknowledges.
