@@ -111,7 +111,9 @@ def replay(
     if not as_recorded:
         named = renamed(stretches, _new_name("replay"))
         now_us, length_s = time.time_ns() // 1000, seconds or float("inf")
-        stretches = iter(to_the_present(named, made_of, now_us, speed=speed, seconds=length_s))
+        pause_s = max(1.0, 2 * settings.recordings.max_gap_s)
+        moved = to_the_present(named, made_of, now_us, speed=speed, seconds=length_s, pause_s=pause_s)
+        stretches = iter(moved)
     messages = cut(stretches, made_of)
     feed = paced(in_time_order(messages) if as_recorded else sorted(messages, key=lambda one: one.end_us), speed)
     kept = Spool(spool or settings.path("stream") / "send.spool")
@@ -146,9 +148,7 @@ def _deliver(
 
     link = open_link(to, settings, token_file=token_file)
     try:
-        done = deliver(
-            feed, kept, link, again_s=again_s, patience_s=patience_s, ahead=None if live else AHEAD
-        )
+        done = deliver(feed, kept, link, again_s=again_s, patience_s=patience_s, ahead=None if live else AHEAD)
     finally:
         link.close()
     _say(done)
