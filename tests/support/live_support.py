@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 CHROMIUM = shutil.which("chromium") or ""
 _QUIET = (
-    "--no-sandbox",
     "--disable-gpu",
     "--disable-background-networking",
     "--disable-component-update",
@@ -169,19 +168,31 @@ def hot_store(settings: Settings) -> Iterator[HotStore]:
 
 
 @contextmanager
-def browser(**context: Any) -> Iterator[Page]:
-    """A page of a browser; the test fails if it asks another host, or a script of it fails."""
+def browser() -> Iterator[Callable[..., AbstractContextManager[Page]]]:
+    """A browser; `open_page(viewport=…)` opens a page in a profile of its own.
+
+    The test fails if the page asks another host, or a script of it fails.
+    """
     from playwright.sync_api import sync_playwright
 
-    arguments = _QUIET if os.getuid() == 0 else _QUIET[1:]
+    arguments = [*_QUIET, *(["--no-sandbox"] if os.getuid() == 0 else [])]
     with sync_playwright() as play:
-        chromium = play.chromium.launch(executable_path=CHROMIUM, args=list(arguments))
-        try:
-            page = chromium.new_context(**context).new_page()
+        chromium = play.chromium.launch(executable_path=CHROMIUM, args=arguments)
+
+        @contextmanager
+        def open_page(**profile: Any) -> Iterator[Page]:
+            context = chromium.new_context(**profile)
             failures: list[str] = []
-            page.on("pageerror", lambda error: failures.append(str(error)))
-            page.on("request", lambda request: None if "//127.0.0.1:" in request.url else failures.append(request.url))
-            yield page
+            try:
+                page = context.new_page()
+                page.on("pageerror", lambda error: failures.append(str(error)))
+                page.on("request", lambda asked: None if "//127.0.0.1:" in asked.url else failures.append(asked.url))
+                yield page
+            finally:
+                context.close()
             assert not failures, failures
+
+        try:
+            yield open_page
         finally:
             chromium.close()
