@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import signal
 import socket
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -113,3 +115,26 @@ def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
                 return
         assert process.poll() is None and time.monotonic() < deadline, log.read_text()
         time.sleep(0.02)
+
+
+class MockKafka:
+    """Librdkafka's own cluster in memory: groups and offsets, no administration; topics have four partitions.
+
+    Attributes:
+        servers: HOST:PORT,…
+        producer: makes a topic when it first produces to it.
+    """
+
+    def __init__(self) -> None:
+        confluent_kafka = pytest.importorskip("confluent_kafka", reason="needs confluent-kafka (the extra `stream`)")
+        quiet = logging.getLogger("mock")
+        quiet.setLevel(logging.CRITICAL)
+        self.producer: Any = confluent_kafka.Producer(
+            {"bootstrap.servers": "127.0.0.1:1", "test.mock.num.brokers": 1}, logger=quiet
+        )
+        brokers = self.producer.list_topics(timeout=10).brokers.values()
+        self.servers = ",".join(f"{broker.host}:{broker.port}" for broker in brokers)
+
+    def create(self, topic: str) -> None:
+        """Make a topic."""
+        self.producer.list_topics(topic, timeout=10)

@@ -32,7 +32,7 @@ def client(mqtt: Mqtt, version: int, client_id: str, *, keep_session: bool, manu
         SourceError: paho-mqtt is not installed, or a file of the settings cannot be read.
     """
     try:
-        from paho.mqtt.client import CallbackAPIVersion, Client
+        from paho.mqtt.client import CallbackAPIVersion, Client  # type: ignore[attr-defined]
     except ImportError as error:
         raise SourceError(
             where="stream.mqtt",
@@ -88,7 +88,7 @@ def leave(made: Client, version: int, *, forget: bool = False) -> None:
         from paho.mqtt.packettypes import PacketTypes
         from paho.mqtt.properties import Properties
 
-        properties = Properties(PacketTypes.DISCONNECT)
+        properties = Properties(PacketTypes.DISCONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = 0
         made.disconnect(properties=properties)
     else:
@@ -157,7 +157,7 @@ def _of_version(version: int, keep_session: bool, receive: int | None) -> dict[s
     from paho.mqtt.packettypes import PacketTypes
     from paho.mqtt.properties import Properties
 
-    properties = Properties(PacketTypes.CONNECT)
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
     properties.SessionExpiryInterval = _KEEP_SESSION_S if keep_session else 0
     if receive is not None:
         properties.ReceiveMaximum = receive

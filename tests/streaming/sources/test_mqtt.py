@@ -266,7 +266,7 @@ def test_a_wrong_password_is_said(tmp_path: Path, change: Change) -> None:
         password = tmp_path / "password"
         password.write_text("wrong\n")
         login = {"address": broker.address, "user": "har", "password_file": str(password)}
-        with pytest.raises(SourceError, match="Not authorized.*password_file"):
+        with pytest.raises(SourceError, match=r"Not authorized.*password_file"):
             open_source("mqtt", change(stream={"mqtt": login}))
         password.write_text("right\n")
         open_source("mqtt", change(stream={"mqtt": login})).close()

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
@@ -20,7 +21,9 @@ from har.streaming.consumer._worker import Worker
 from har.streaming.queue import Queue
 from har.streaming.sources import Source
 from har.streaming.state import Answer
+from har.streaming.windows import Window
 
+_T = TypeVar("_T")
 _LOG = logging.getLogger("har.stream")
 _LOOK_S = 1.0
 _WAIT_S = 0.02
@@ -106,7 +109,7 @@ class Consumer:
                 self._look()
                 self._looked = now
             waiting = self._queue.waiting()
-            busy = self._timed("receive", lambda: any([one.step(waiting) for one in self._receivers]))
+            busy = self._timed("receive", lambda: self._receive(waiting))
             if now >= self._retry_at:
                 busy = self._timed("read", lambda: self._read(now)) or busy
                 busy = self._answer(now) or busy
@@ -146,6 +149,10 @@ class Consumer:
         self._workers.pop(number, None)
         self._ownership.give_up(number)
 
+    def _receive(self, waiting: int) -> bool:
+        took = [receiver.step(waiting) for receiver in self._receivers]
+        return any(took)
+
     def _read(self, now: float) -> bool:
         """Read what the store has for us; whether there was something."""
         most = _HELD_BATCHES * self._settings.stream.batch_windows
@@ -183,7 +190,7 @@ class Consumer:
         self._timed("settle", lambda: self._settle(pending, answers))
         return True
 
-    def _ask(self, windows: list) -> list[Answer]:
+    def _ask(self, windows: Sequence[Window]) -> list[Answer]:
         answered = self._answerer.answer(np.stack([window.values for window in windows]))
         length_us = round(self._settings.length * 1e6 / self._settings.sensors.rate_hz)
         return [
@@ -216,7 +223,7 @@ class Consumer:
         self._failed += 1
         self._retry_at = time.monotonic() + min(5.0, 0.1 * 2 ** min(self._failed, 6))
 
-    def _timed(self, name: str, part: Callable[[], object]) -> object:
+    def _timed(self, name: str, part: Callable[[], _T]) -> _T:
         began = time.perf_counter()
         try:
             return part()

@@ -139,18 +139,7 @@ class Hot:
             rows, last = predictions_for(worker.shard, "hot", _MOST, after=self._reached.get(worker.number, 0))
             answers: dict[str, list[Answer]] = {}
             for row in rows:
-                answers.setdefault(row.subject, []).append(
-                    Answer(
-                        row.start_us,
-                        row.end_us,
-                        row.activity,
-                        row.confidence,
-                        row.abstained,
-                        row.model_version,
-                        row.smoothed,
-                        row.unknown or False,
-                    )
-                )
+                answers.setdefault(row.subject, []).append(row.answer())
             if answers:
                 self._store.write([self._state(worker, subject) for subject in answers], answers)
                 self._reached[worker.number] = last

@@ -29,8 +29,8 @@ _DRAINED_S = 5.0
 class MqttSource:
     """See the module; raises `SourceError` when it is made and the broker is away or refuses us.
 
-    A broker that goes away later is waited for. `tell` publishes to `stream.mqtt.acks`/DEVICE with QoS 0, at most once a
-    second per device, and not retained: a device that missed it sends again, and is told again, while a retained
+    A broker that goes away later is waited for. `tell` publishes to `stream.mqtt.acks`/DEVICE with QoS 0, at most once
+    a second per device, and not retained: a device that missed it sends again, and is told again, while a retained
     promise would outlive the data, say when a device uses a session's name again.
     """
 

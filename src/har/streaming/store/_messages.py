@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from har.streaming.envelope import Envelope, StreamKey
+from har.streaming.state import Answer
 
 if TYPE_CHECKING:  # the online service has no need of what windows are cut with
     from har.streaming.windows import Stretch
@@ -76,6 +77,19 @@ class PredictionRow:
     smoothed: str = ""
     unknown: bool | None = None
     final: bool = True
+
+    def answer(self) -> Answer:
+        """Without whose it is."""
+        return Answer(
+            self.start_us,
+            self.end_us,
+            self.activity,
+            self.confidence,
+            self.abstained,
+            self.model_version,
+            self.smoothed,
+            self.unknown or False,
+        )
 
 
 @dataclass(slots=True)

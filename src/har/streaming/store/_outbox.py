@@ -11,15 +11,16 @@ Session = tuple[str, str, str]
 """Date, subject and session, as in the lake."""
 
 _MOST_STRETCHES = 20_000
+_SESSIONS = "sessions(date, subject, session, row) VALUES(?, ?, ?, ?)"
+_KEPT_S = 30 * 86_400
+"""A session that got no samples for so long is forgotten; if it gets some after all, the lake knows it."""
 _PREDICTION = (
     "id, date, subject, session, request_id, start_us, end_us, activity, confidence, abstained, model_version, "
     "smoothed, unknown, final"
 )
 
 
-def predictions_for(
-    shard: Shard, receiver: Receiver, most: int, *, after: int = 0
-) -> tuple[list[PredictionRow], int]:
+def predictions_for(shard: Shard, receiver: Receiver, most: int, *, after: int = 0) -> tuple[list[PredictionRow], int]:
     """The next predictions that a receiver has not got, oldest first, and the id of the last.
 
     The lake's are final ones. Rows that are not are passed over, and the id is of the last row that was looked at.
@@ -68,8 +69,16 @@ def sessions(shard: Shard, wanted: Sequence[Session]) -> dict[Session, bytes]:
     return found
 
 
+def note_sessions(shard: Shard, rows: Mapping[Session, bytes]) -> None:
+    """Keep rows of `recordings` of these sessions, as they are before a commit."""
+    if rows:
+        with shard.transaction(durable=True) as database:
+            values = [(*key, row) for key, row in rows.items()]
+            database.executemany(f"INSERT OR REPLACE INTO {_SESSIONS}", values)
+
+
 def delivered_to_lake(
-    shard: Shard, outbox: Outbox, rows: Mapping[Session, bytes], *, forget_before: str, receivers: Sequence[Receiver]
+    shard: Shard, outbox: Outbox, rows: Mapping[Session, bytes], *, receivers: Sequence[Receiver]
 ) -> None:
     """Remove what the lake has; predictions stay until the other receivers have them, too.
 
@@ -77,16 +86,14 @@ def delivered_to_lake(
         shard: of the outbox.
         outbox: what was committed.
         rows: of `recordings`, by session.
-        forget_before: dates before this one have no further samples; their rows are in the lake.
         receivers: of predictions, besides the lake.
     """
     with shard.transaction(durable=True) as database:
         database.execute("DELETE FROM samples WHERE id<=?", (outbox.last_sample,))
-        database.executemany(
-            "INSERT OR REPLACE INTO sessions VALUES(?, ?, ?, ?)", [(*key, row) for key, row in rows.items()]
-        )
-        database.execute("DELETE FROM sessions WHERE date<?", (forget_before,))
-        database.execute("DELETE FROM names WHERE date<?", (forget_before,))
+        values = [(*key, row) for key, row in rows.items()]
+        database.executemany(f"INSERT OR REPLACE INTO {_SESSIONS}", values)
+        for table in ("sessions", "names"):
+            database.execute(f"DELETE FROM {table} WHERE at < unixepoch() - ?", (_KEPT_S,))  # noqa: S608
     delivered(shard, "lake", outbox.last_prediction, receivers=receivers)
 
 

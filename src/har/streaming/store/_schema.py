@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS smoothing(stream INTEGER PRIMARY KEY, state BLOB NOT 
 CREATE TABLE IF NOT EXISTS people(subject TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS names(
     date TEXT NOT NULL, subject TEXT NOT NULL, session TEXT NOT NULL, device TEXT NOT NULL, stream TEXT NOT NULL,
-    name TEXT NOT NULL,
+    name TEXT NOT NULL, at INTEGER NOT NULL DEFAULT (unixepoch()),
     PRIMARY KEY(date, subject, session, device, stream)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS predictions(
@@ -45,6 +45,7 @@ CREATE TABLE IF NOT EXISTS samples(
 );
 CREATE TABLE IF NOT EXISTS sessions(
     date TEXT NOT NULL, subject TEXT NOT NULL, session TEXT NOT NULL, row BLOB NOT NULL,
+    at INTEGER NOT NULL DEFAULT (unixepoch()),
     PRIMARY KEY(date, subject, session)
 ) WITHOUT ROWID;
 """

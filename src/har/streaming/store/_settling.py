@@ -12,6 +12,8 @@ from har.streaming.envelope import StreamKey
 from har.streaming.store._messages import Settlement
 from har.streaming.store._shard import Shard
 
+_NAMES = "names(date, subject, session, device, stream, name) VALUES(?, ?, ?, ?, ?, ?)"
+
 
 def settle(shard: Shard, done: Settlement, *, length: int, stride: int) -> int:
     """Store what was answered. Repeating it after a crash that took it back gives the same.
@@ -44,7 +46,7 @@ def settle(shard: Shard, done: Settlement, *, length: int, stride: int) -> int:
             live = [(counts.id(key), state) for key, state in states.items() if state is not None]
             database.executemany(f"INSERT OR REPLACE INTO {table} VALUES(?, ?)", live)
         names = [(*key, name) for key, name in done.names.items()]
-        database.executemany("INSERT OR REPLACE INTO names VALUES(?, ?, ?, ?, ?, ?)", names)
+        database.executemany(f"INSERT OR REPLACE INTO {_NAMES}", names)
         if done.hot:
             database.execute("UPDATE meta SET value=? WHERE name='hot_at'", (done.hot,))
         database.executemany("INSERT OR REPLACE INTO people VALUES(?, ?)", done.people.items())
