@@ -11,8 +11,12 @@ HOT_FILE = "hot.sqlite"
 """In `paths.stream`."""
 
 
-def open_hot(settings: Settings) -> HotStore:
+def open_hot(settings: Settings, *, read_only: bool = False) -> HotStore:
     """The hot store of a project; nothing is reached before its first use, so it may be away.
+
+    Args:
+        settings: `[stream.hot]`, and the folder of the file.
+        read_only: a file is opened without writing anything beside it, and has to be there.
 
     Raises:
         SettingsError: it is a server, and its client is not installed.
@@ -21,4 +25,4 @@ def open_hot(settings: Settings) -> HotStore:
     keep_us = round(hot.keep_h * 3_600_000_000)
     if hot.address:
         return RedisHotStore(hot.address, f"har:{settings.project.name}:", keep_us)
-    return SqliteHotStore(settings.path("stream") / HOT_FILE, keep_us)
+    return SqliteHotStore(settings.path("stream") / HOT_FILE, keep_us, read_only=read_only)
