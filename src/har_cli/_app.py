@@ -19,6 +19,7 @@ from har_cli import (
     recordings,
     release,
     serving,
+    stream_state,
     tls,
     tokens,
     top,
@@ -38,6 +39,7 @@ app.command()(predictions.score)
 app.command()(predictions.collect)
 app.command()(drift.monitor)
 app.command()(labels.labels)
+app.command()(stream_state.baselines)
 app.command()(models.package)
 app.command("models")(models.list_models)
 app.command()(models.promote)

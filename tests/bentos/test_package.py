@@ -257,7 +257,14 @@ def test_the_online_bento_runs_in_a_clean_environment_that_stays_lean(online: Pa
     assert installed_mb <= LARGEST_MB, f"{installed_mb:.1f} MB"
 
 
-@pytest.mark.parametrize(("target", "workers"), [(".", 1), (".", 2), ("test-project-online:t1", 2)])
+@pytest.mark.parametrize(
+    ("target", "workers"),
+    [
+        (".", 1),
+        pytest.param(".", 2, marks=pytest.mark.release),
+        pytest.param("test-project-online:t1", 2, marks=pytest.mark.release),
+    ],
+)
 def test_bentoml_serve_by_hand(
     target: str, workers: int, root: Path, online: Path, package: Package, tmp_path: Path
 ) -> None:

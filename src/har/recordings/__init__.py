@@ -5,7 +5,7 @@ per sample in m/s² and rad/s, UTC, divided into gap-free segments. A file that 
 with the line and how to fix it.
 """
 
-from har.recordings._contract import sample_contract
+from har.recordings._contract import breaches, resting_magnitude, sample_contract
 from har.recordings._days import Part, cut_at_midnight, kept
 from har.recordings._inbox import (
     UPLOADING,
@@ -30,6 +30,7 @@ __all__ = [
     "Quality",
     "Recording",
     "StrayFile",
+    "breaches",
     "cut_at_midnight",
     "inbox_entries",
     "inbox_files",
@@ -39,6 +40,7 @@ __all__ = [
     "quarantine",
     "read_recording",
     "require_plain",
+    "resting_magnitude",
     "sample_contract",
     "shown",
 ]

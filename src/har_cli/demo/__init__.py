@@ -37,8 +37,8 @@ CROSS_VALIDATION_SEEDS = 1
 """One seed is enough for the confidence interval, which resamples subjects; `har evaluate` uses more seeds."""
 
 
-def run_demo(settings: Settings, *, second_act: bool = True) -> None:
-    """Run all acts, or the first only, and print the results; steps that an earlier run finished are skipped."""
+def run_demo(settings: Settings, *, acts: int = 4) -> None:
+    """Run all acts, or the first ones only, and print the results; steps that an earlier run finished are skipped."""
     began = time.perf_counter()
     users, settings = settings, demo_project(settings)
     console.rule(f"{settings.project.name}: demo")
@@ -63,10 +63,10 @@ def run_demo(settings: Settings, *, second_act: bool = True) -> None:
             with console.status("Deploying prefect.yaml and starting a worker …"):
                 stack.enter_context(worker_of_deployments(settings.root, home, api))
             figures = _first_act(project)
-            if second_act:
+            if acts >= 2:
                 console.rule("Second act: the watch is turned")
                 figures |= run_second_act(project)
-        if second_act and "release_promoted" not in figures:
+        if acts >= 3 and "release_promoted" not in figures:
             console.rule("Third act: two releases under load")
             figures |= run_third_act(project)
     figures["seconds"] = round(time.perf_counter() - began, 1)

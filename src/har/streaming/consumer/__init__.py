@@ -1,0 +1,22 @@
+"""The process of `har stream run`: receives, answers and settles; N of them share the work."""
+
+from har.streaming.consumer._answering import Answered, Answerer, Champion
+from har.streaming.consumer._consumer import Consumer, Work
+from har.streaming.consumer._delivering import Hot
+from har.streaming.consumer._names import REQUEST, request_id
+from har.streaming.consumer._receiving import Receiver, refusal
+from har.streaming.consumer._worker import Worker
+
+__all__ = [
+    "REQUEST",
+    "Answered",
+    "Answerer",
+    "Champion",
+    "Consumer",
+    "Hot",
+    "Receiver",
+    "Work",
+    "Worker",
+    "refusal",
+    "request_id",
+]

@@ -1,0 +1,69 @@
+"""What a stream's sessions are called in the lake: there, a session belongs to one device of a subject's day."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from har.log_lines import SESSION
+from har.streaming.envelope import StreamKey
+from har.streaming.store import Shard
+
+REQUEST = "stream-"
+"""How the `request_id` of a prediction that was made live begins."""
+
+_LEGAL = re.compile(SESSION)
+_KEPT = 20_000
+
+
+class Names:
+    """The names of one shard's sessions; kept in the store, so that they stay the same after a restart.
+
+    Args:
+        shard: whose subjects they are of.
+    """
+
+    def __init__(self, shard: Shard) -> None:
+        self._shard = shard
+        self._known: dict[tuple[str, str], dict[tuple[str, str, str], str]] = {}
+
+    def of(
+        self, date: str, key: StreamKey, session: str, new: dict[tuple[str, str, str, str, str], str]
+    ) -> tuple[str, str]:
+        """The session's name in the lake, and the request id of its predictions.
+
+        Args:
+            date: of its samples.
+            key: its stream.
+            session: as the windows in progress call it.
+            new: gets names that are not stored yet.
+        """
+        names = self._known.get((date, key.subject))
+        if names is None:
+            if len(self._known) >= _KEPT:
+                self._known.clear()
+            names = self._known[date, key.subject] = self._shard.names(date, key.subject)
+        own = (session, key.device, key.session)
+        name = names.get(own)
+        if name is None:
+            name = names[own] = _free(session, key.device, set(names.values()))
+            new[date, key.subject, *own] = name
+        return name, request_id(key, session)
+
+    def forget(self) -> None:
+        """Read them again: what was to be stored was not."""
+        self._known.clear()
+
+
+def request_id(key: StreamKey, session: str) -> str:
+    """The request id of a session's predictions: the same for the same device and session, after any restart."""
+    digest = hashlib.sha256("\0".join((*key, session)).encode()).hexdigest()
+    return f"{REQUEST}{digest[:24]}"
+
+
+def _free(session: str, device: str, taken: set[str]) -> str:
+    """A legal session that is not taken: the session itself, else with its device, else with a number."""
+    candidates = [session, f"{session}-{device}"]
+    digest = hashlib.sha256(f"{session}\0{device}".encode()).hexdigest()[:8]
+    candidates += [f"{session[:12]}-{digest}", *(f"{session[:12]}-{digest}-{number}" for number in range(2, 1000))]
+    return next(name for name in candidates if name not in taken and _LEGAL.fullmatch(name))
