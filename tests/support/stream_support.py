@@ -1,139 +1,305 @@
-"""Samples as messages of a device, in any order; and what the file path makes of the same samples."""
+"""What tests of the stream share: devices that move, a source in memory, and a consumer that is driven step by step."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import logging
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+import polars as pl
+from loop_support import write_mean_model
 
-from har.recordings._cleaning import Samples, fault_flags, measured_rate_hz, split_gaps
-from har.recordings._resampling import resample
+from har.inference import ModelMetadata, Runs
+from har.jobs.stream import Stopped, run
+from har.lake import Lake
+from har.project import open_project
 from har.settings import Settings
-from har.streaming.envelope import Envelope, StreamKey
-from har.streaming.windows import Assembly, Fate, Stretch, Taken, Window
+from har.streaming.consumer import Answerer, Consumer, Hot, Model
+from har.streaming.envelope import Arrays, Envelope, StreamKey, encode
+from har.streaming.ledger import Ledger, read_ledger
+from har.streaming.queue import open_queue
+from har.streaming.sinks import LakeSink, Sunk
+from har.streaming.sources import Delivery, Source
+from har.streaming.state import HOT_FILE, HotStore
+from har.streaming.state._sqlite import SqliteHotStore
+from har.streaming.store import Shard, database, known_shards
+from har.training import FitOptions, Signal, export, fit
 from har.windows import cut
 
-KEY = StreamKey("s01", "watch", "walk")
-START = 1_704_096_000_000_000
-"""2024-01-01T08:00:00Z in µs."""
+FIRST_US = 1_704_790_800_000_000
+"""2024-01-09 09:00 UTC."""
 SECOND = 1_000_000
 
 
-def stamps(count: int, rate_hz: float, start: int = START) -> NDArray[np.int64]:
-    """Times of samples at a steady rate, µs."""
-    return start + np.round(np.arange(count) * (1e6 / rate_hz)).astype(np.int64)
-
-
-def signal(count: int, seed: int = 0, channels: int = 6) -> NDArray[np.float32]:
-    """Noise about gravity, float32 (count, channels)."""
-    values = np.random.default_rng(seed).normal(0, 1, (count, channels))
-    values[:, 2] += 9.8
+def movement(seconds: float, *, seed: int, rate_hz: float = 50.0) -> np.ndarray:
+    """float32 (n, 6), m/s² and rad/s: 12 s of PEN and 12 s of ABD in turn, as `write_mean_model` tells them."""
+    count = round(seconds * rate_hz)
+    rng = np.random.default_rng(seed)
+    values = rng.normal(0, 0.3, (count, 6))
+    turn = np.floor(np.arange(count) / rate_hz / 12) % 2
+    values[:, 0] += 2 - 4 * turn
+    values[:, 2] += 9.4
     return values.astype(np.float32)
 
 
-def cut_up(
-    times: NDArray[np.int64], rate_hz: float, sizes: Iterable[int] = (), *, size: int = 50
-) -> list[tuple[int, int]]:
-    """Samples of each message, first and end: the given sizes, then `size`; one that is not at the rate begins one."""
-    found, at = [], 0
-    given = iter(sizes)
-    while at < len(times):
-        count = min(next(given, size), len(times) - at)
-        wrong = np.flatnonzero(times[at : at + count] != stamps(count, rate_hz, int(times[at])))
-        end = at + (int(wrong[0]) if len(wrong) else count)
-        found.append((at, end))
-        at = end
-    return found
-
-
 def messages(
-    times: NDArray[np.int64],
-    values: NDArray[np.float32],
-    rate_hz: float,
-    sizes: Iterable[int] = (),
+    key: StreamKey,
+    values: np.ndarray,
     *,
-    key: StreamKey = KEY,
+    start_us: int = FIRST_US,
+    rate_hz: float = 50.0,
+    size: int = 50,
     first: int = 0,
 ) -> list[Envelope]:
-    """The samples as messages, cut up as `cut_up` does."""
+    """Consecutive messages of `size` samples."""
     return [
-        Envelope(key, first + number, int(times[start]), rate_hz, values[start:end].copy())
-        for number, (start, end) in enumerate(cut_up(times, rate_hz, sizes))
+        Envelope(
+            key,
+            first + number,
+            start_us + round(row * 1e6 / rate_hz),
+            rate_hz,
+            np.ascontiguousarray(values[row : row + size], np.float32),
+            "wrist",
+        )
+        for number, row in enumerate(range(0, len(values), size))
     ]
 
 
-def shuffled(sent: Sequence[Envelope], seed: int, *, by_s: float = 3.0, repeated: float = 0.2) -> list[Envelope]:
-    """The messages in an order of arrival: each up to `by_s` late, some twice; the first one is not overtaken."""
-    draw = random.Random(seed)  # noqa: S311  reproducible, not secret
-    arrivals = []
-    for envelope in sent:
-        end = envelope.t0_us + len(envelope.samples) * 1e6 / envelope.rate_hz
-        for _ in range(2 if draw.random() < repeated else 1):
-            arrivals.append((end + draw.uniform(0, by_s) * SECOND, envelope))
-    return [envelope for _, envelope in sorted(arrivals, key=lambda entry: entry[0])]
-
-
-@dataclass(frozen=True)
-class Result:
-    """Windows, and samples, of one session or of all."""
-
-    starts: NDArray[np.int64]
-    windows: NDArray[np.float32]
-    times: NDArray[np.int64]
-    values: NDArray[np.float32]
-    flags: NDArray[np.int8]
-    segments: NDArray[np.int32]
-
-
-def offline(times: NDArray[np.int64], values: NDArray[np.float32], settings: Settings) -> Result:
-    """What the file path makes of the samples, but for the cut at midnight."""
-    max_gap_s, rate = settings.recordings.max_gap_s, settings.sensors.rate_hz
-    segments = split_gaps(times, max_gap_s)
-    by_channel = np.ascontiguousarray(values.T)
-    flags = fault_flags(times, by_channel, segments, settings.sensors, measured_rate_hz(times, max_gap_s))
-    got, _ = resample(Samples(times, by_channel, np.full(len(times), -1, np.int16), flags, segments), rate)
-    matrix = np.ascontiguousarray(got.values.T)
-    windows = cut(matrix, got.segments, length=settings.length, stride=settings.stride)
-    return Result(got.times[windows.starts], windows.batch(), got.times, matrix, got.flags, got.segments)
-
-
-def joined(taken: Sequence[Taken], settings: Settings) -> Result:
-    """What came out of an assembly, of one stream."""
-    windows: list[Window] = [window for one in taken for window in one.windows]
-    stretches: list[Stretch] = [stretch for one in taken for stretch in one.stretches]
-    channels = len(settings.sensors.channels)
-    empty = np.empty((0, settings.length, channels), np.float32)
-    segments = [np.full(len(one.times), one.segment, np.int32) for one in stretches]
-    return Result(
-        np.array([window.start_us for window in windows], np.int64),
-        np.stack([window.values for window in windows]) if windows else empty,
-        np.concatenate([np.empty(0, np.int64), *(one.times for one in stretches)]),
-        np.concatenate([empty[:, 0], *(one.values for one in stretches)]),
-        np.concatenate([np.empty(0, np.int8), *(one.flags for one in stretches)]),
-        np.concatenate([np.empty(0, np.int32), *segments]),
+def body(envelope: Envelope, settings: Settings) -> bytes:
+    """A message as a device sends it, in SI units."""
+    key = envelope.key
+    channels = settings.sensors.channels
+    units = dict(zip(channels, settings.sensors.units, strict=True))
+    return encode(
+        Arrays(
+            subject=key.subject,
+            device=key.device,
+            session=key.session,
+            sequence=envelope.sequence,
+            t0=envelope.t0_us,
+            rate_hz=envelope.rate_hz,
+            channels=channels,
+            units=units,
+            placement=envelope.placement,
+            samples=envelope.samples,
+        )
     )
 
 
-def streamed(arrivals: Iterable[Envelope], settings: Settings) -> tuple[Result, list[Fate]]:
-    """Offer messages one after the other, then close; what came out, and each one's fate."""
-    assembly = Assembly(settings)
-    fates = [assembly.offer(number, envelope, envelope.t0_us) for number, envelope in enumerate(arrivals)]
-    assembly.close_all()
-    taken = assembly.take()
-    waiting = [number for number, fate in enumerate(fates) if fate is Fate.WAITING]
-    assert sorted(taken.settled) == waiting  # each message is settled once
-    return joined([taken], settings), fates
+@dataclass
+class ListSource:
+    """A real source whose broker is a list: at-least-once, in the order of the list."""
+
+    waiting: list[Delivery] = field(default_factory=list)
+    name: str = "list"
+    acknowledged: int = 0
+    paused: bool = False
+    pauses: int = 0
+    told: dict[StreamKey, int] = field(default_factory=dict)
+    _polled: int = 0
+
+    def poll(self, timeout_s: float, most: int) -> Sequence[Delivery]:
+        if self.paused:
+            return []
+        found = self.waiting[self._polled : self._polled + most]
+        self._polled += len(found)
+        return found
+
+    def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+        self.acknowledged += len(deliveries)
+
+    def tell(self, durable: Mapping[StreamKey, int]) -> None:
+        self.told.update(durable)
+
+    def pause(self) -> None:
+        self.paused = True
+        self.pauses += 1
+
+    def resume(self) -> None:
+        self.paused = False
+
+    def close(self) -> None:
+        pass
 
 
-def assert_same(got: Result, expected: Result, *, flags: bool = True) -> None:
-    """Windows and samples agree in every bit."""
-    assert got.starts.tolist() == expected.starts.tolist()
-    assert got.windows.tobytes() == expected.windows.tobytes()
-    assert got.times.tolist() == expected.times.tolist()
-    assert got.values.tobytes() == expected.values.tobytes()
-    assert (np.diff(got.segments) == np.diff(expected.segments)).all()
-    if flags:
-        assert got.flags.tolist() == expected.flags.tolist()
+class Bench:
+    """A consumer of a project, with real store, model file and hot store; `steps` drives it.
+
+    Attributes:
+        now_us: the wall clock that the store and the consumer see.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        sources: Sequence[Source] = (),
+        answerer: Answerer | None = None,
+        hot: HotStore | None = None,
+    ) -> None:
+        self.settings = settings
+        self.now_us = FIRST_US
+        self.queue = open_queue(settings, clock=lambda: self.now_us / 1e6)
+        file = settings.path("stream") / HOT_FILE
+        self.hot_store = hot or SqliteHotStore(file, 48 * 3_600_000_000, clock=lambda: self.now_us)
+        self.consumer = Consumer(
+            settings, self.queue, sources, answerer or model_of(settings), Hot(self.hot_store, self.queue)
+        )
+
+    def steps(self, count: int = 1) -> None:
+        """Turn the loop so many times, however the deadline of a batch stands."""
+        for _ in range(count):
+            self.consumer.step()
+
+    def settle(self) -> None:
+        """Work until nothing is left to do."""
+        while self.consumer.step():
+            pass
+        self.consumer.answer_all()
+
+    def quiet(self, seconds: float = 60.0) -> None:
+        """Let all devices be silent for so long, and work."""
+        self.settle()
+        self.now_us += round(seconds * 1e6)
+        self.settle()
+
+    def close(self) -> None:
+        self.consumer.close()
+        self.queue.close()
+        self.hot_store.close()
+
+    def ledger(self) -> Ledger:
+        return read_ledger(self.queue.folder)
+
+
+@contextmanager
+def bench(settings: Settings, **how: object) -> Iterator[Bench]:
+    """A `Bench` that is closed after the block."""
+    made = Bench(settings, **how)  # type: ignore[arg-type]
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def model_of(settings: Settings) -> Model:
+    """The model that tells `movement`'s two activities, as version 1."""
+    path = settings.root / "mean-model.onnx"
+    if not path.exists():
+        write_mean_model(path, settings)
+    return Model(settings, path, 1)
+
+
+def flush(settings: Settings) -> Sunk:
+    """Commit the outbox of all shards to the lake."""
+    sink = LakeSink(settings, Lake(settings.path("lake"), settings.sensors.channels))
+    sunk = Sunk()
+    for number in range(known_shards(settings.path("stream"))):
+        shard = Shard(database(settings.path("stream"), number))
+        sunk.add(sink.drain(shard))
+        shard.close()
+    return sunk
+
+
+def streamed(settings: Settings) -> pl.DataFrame:
+    """The predictions in the lake that were made live, sorted."""
+    lake = Lake(settings.path("lake"), settings.sensors.channels)
+    rows = lake.predictions.read().filter(pl.col("request_id").is_not_null())
+    return rows.sort("date", "subject", "session", "start")
+
+
+def await_true(ready: Callable[[], bool], within_s: float = 30.0) -> None:
+    """Wait until something holds that another process or thread brings about."""
+    give_up = time.monotonic() + within_s
+    pause = threading.Event()
+    while not ready():
+        assert time.monotonic() < give_up, "it did not come about in time"
+        pause.wait(0.02)
+
+
+def small_model(path: Path, settings: Settings) -> Path:
+    """A real network of the project's shape, trained on a minute of made-up movement."""
+    values = np.concatenate([movement(72, seed=number) for number in range(4)])
+    labels = np.tile(np.floor(np.arange(3600) / 50 / 12) % 2, 4).astype(np.int16)
+    windows = cut(
+        values,
+        np.repeat(np.arange(4), 3600),
+        length=settings.length,
+        stride=settings.stride,
+        labels=labels,
+        subjects=np.repeat([f"s{number:02d}" for number in range(4)], 3600),
+    )
+    sensors = settings.sensors
+    signal = Signal(
+        channels=sensors.channels,
+        units=sensors.units,
+        rate_hz=sensors.rate_hz,
+        length=settings.length,
+        activities=settings.activities.all,
+        triples=((0, 1, 2), (3, 4, 5)),
+    )
+    options = FitOptions(seed=1, epochs=2, batch_size=32, device="cpu")
+    fitted = fit(windows, ["s00", "s01", "s02"], ["s03"], signal=signal, options=options)
+    metadata = ModelMetadata(
+        project=settings.project.name,
+        network=fitted.network,
+        **settings.model_input,
+        stride=settings.stride,
+        feature_names=fitted.feature_names,
+        temperature=fitted.temperature,
+        abstain_below=0.5,
+        git_commit="",
+        data_version="samples@0",
+        split_id="none",
+        trained_at="2026-01-02T03:04:05+00:00",
+        runs=Runs((12.0,) * 7, (8.0,) * 7, tuple(_others(number) for number in range(7)), (1 / 7,) * 7),
+    )
+    return export(fitted, path, metadata)
+
+
+def _others(number: int) -> tuple[float, ...]:
+    return tuple(0.0 if other == number else 1 / 6 for other in range(7))
+
+
+_SERVER = multiprocessing.get_context("forkserver")
+_SERVER.set_forkserver_preload(["har.jobs.stream", "stream_support"])
+
+
+def _consume(root: Path) -> None:
+    """A process that consumes until SIGTERM, with the model file of the project."""
+    os.environ["HAR_ROOT"] = str(root)
+    project = open_project(root)
+    logging.basicConfig(filename=root / "stream.log", level=logging.INFO)
+    with Stopped().on_signals() as stop:
+        run(project, stop, answerer=Model(project.settings, root / "mean-model.onnx", 1))
+
+
+class Process:
+    """A consumer in a process of its own, which works when the constructor returns."""
+
+    def __init__(self, settings: Settings) -> None:
+        model_of(settings)
+        members = settings.path("stream") / "consumers"
+        before = set(members.glob("*.lock"))
+        self.process = _SERVER.Process(target=_consume, args=(settings.root,))
+        self.process.start()
+        await_true(lambda: bool(set(members.glob("*.lock")) - before) or self.process.exitcode is not None)
+        assert self.process.is_alive(), (settings.root / "stream.log").read_text()
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.process.kill()
+        self.process.join()
+
+    def stop(self) -> None:
+        """SIGTERM, and wait for the clean end."""
+        self.process.terminate()
+        self.process.join(60)
+        assert self.process.exitcode == 0

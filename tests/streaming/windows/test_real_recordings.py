@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 from numpy.typing import NDArray
-from stream_support import SECOND, cut_up, shuffled, stamps
+from windows_support import SECOND, cut_up, shuffled, stamps
 
 from har.cutting import cut_day
 from har.recordings import cut_at_midnight, inbox_files, read_recording
