@@ -170,11 +170,11 @@ def interpolate(
         ends: whether the segment ends with the last point.
     """
     if factor == 1:
-        return _interp(np.arange(first, end) * interval, at, series)
+        return _interp(np.arange(first, end, dtype=np.float64) * np.float64(interval), at, series)
     half = REACH * factor
     low = max(first * factor - half, 0)
     high = (end - 1) * factor + (0 if ends else half)
-    fine = _interp(np.arange(low, high + 1) * (interval / factor), at, series)
+    fine = _interp(np.arange(low, high + 1, dtype=np.float64) * np.float64(interval / factor), at, series)
     before, after = max(half - first * factor, 0), half if ends else 0
     padded = lowest = highest = fine
     if before or after:
@@ -211,7 +211,7 @@ def _taps(factor: int) -> NDArray[np.float64]:
     half = REACH * factor
     offsets = np.arange(-half, half + 1)
     taps: NDArray[np.float64] = np.sinc(0.9 * offsets / factor) * np.hamming(2 * half + 1)
-    return taps / taps.sum()
+    return np.asarray(taps / taps.sum(), np.float64)
 
 
 def _sliding(extreme: np.ufunc, series: NDArray[np.float64], width: int) -> NDArray[np.float64]:
