@@ -61,7 +61,6 @@ def run(
         answerer: in place of the champion in this process, or of `stream.service`.
 
     Raises:
-        NoChampionError: there is no champion yet.
         SourceError: the broker of a source is away.
         SettingsError: the client of a source or store is not installed.
         StorageError: the folder of the stream cannot be used.
