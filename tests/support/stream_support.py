@@ -76,7 +76,7 @@ def body(envelope: Envelope, settings: Settings) -> bytes:
             sequence=envelope.sequence,
             t0=envelope.t0_us,
             rate_hz=envelope.rate_hz,
-            channels=list(channels),
+            channels=channels,
             units=units,
             placement=envelope.placement,
             samples=envelope.samples,

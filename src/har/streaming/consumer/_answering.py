@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from har.cutting import signal_rule
 from har.errors import HarError
-from har.inference import Classifier
-from har.plausibility import NO_SIGNAL
+from har.inference import Answers, Classifier, ModelMetadata, answer
 from har.registry import Registry
 from har.settings import Settings
 
@@ -23,11 +22,10 @@ LOOK_S = 5.0
 
 
 class Answered(NamedTuple):
-    """Answers to N windows: activities (N,), confidence float32 (N,), abstained bool (N,), and the model's version."""
+    """Answers to N windows, of a version with this metadata."""
 
-    activities: list[str]
-    confidence: NDArray[np.float32]
-    abstained: NDArray[np.bool_]
+    answers: Answers
+    metadata: ModelMetadata
     version: int
 
 
@@ -60,8 +58,8 @@ class Model:
 
     def __init__(self, settings: Settings, path: Path, version: int) -> None:
         self.version = version
-        self._batch = settings.stream.batch_windows
         self._rule = signal_rule(settings)
+        self._unknown_share = settings.scoring.unknown_share
         self._classifier = Classifier(path, threads=1, arena=True)
         self._classifier.metadata.require(where=f"model version {version}", **settings.model_input)
 
@@ -69,26 +67,9 @@ class Model:
         """It stays the same."""
 
     def answer(self, windows: NDArray[np.float32]) -> Answered:
-        """Answer windows, float32 (N, T, C), in calls of `stream.batch_windows` at most."""
-        parts = [self._answer(windows[row : row + self._batch]) for row in range(0, len(windows), self._batch)]
-        return Answered(
-            [name for part in parts for name in part.activities],
-            np.concatenate([part.confidence for part in parts]),
-            np.concatenate([part.abstained for part in parts]),
-            self.version,
-        )
-
-    def _answer(self, windows: NDArray[np.float32]) -> Answered:
-        metadata = self._classifier.metadata
-        probabilities = self._classifier.predict(windows).probabilities
-        absent = self._rule.absent(windows)
-        confidence = np.where(absent, np.float32(0), probabilities.max(axis=1, initial=0))
-        best = probabilities.argmax(axis=1).tolist()
-        names = [
-            NO_SIGNAL if silent else metadata.activities[index]
-            for index, silent in zip(best, absent.tolist(), strict=True)
-        ]
-        return Answered(names, confidence, absent | (confidence < metadata.abstain_below), self.version)
+        """Answer windows, float32 (N, T, C); the bits of an answer do not depend on the others."""
+        answers = answer(self._classifier, windows, self._rule, unknown_share=self._unknown_share)
+        return Answered(answers, self._classifier.metadata, self.version)
 
 
 class Champion:
