@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from broker_support import Mosquitto, Nats
+from broker_support import MockKafka, Mosquitto, Nats, Tansu
 from run_support import ingest
 from typer.testing import CliRunner
 
@@ -202,6 +202,47 @@ def test_nats_keeps_what_it_acknowledged_and_speaks_an_older_mqtt(
         broker.kill()
     assert (result[0].durable, result[0].waiting) == (60, 0)
     assert _received(settings)[0] == 60
+
+
+@pytest.mark.release
+def test_nothing_is_lost_over_kafka(project: Path, settings: Settings, spool: Spool, tmp_path: Path) -> None:
+    """Broker, its storage and one of two consumers are killed; the other one gets the dead one's partitions."""
+    messages = _messages(settings, 40)
+    broker = Tansu(tmp_path / "broker").start()
+    consumers = [Receiving(project, f"kafka:{broker.servers}") for _ in range(2)]
+    try:
+        for consumer in consumers:
+            consumer.start()
+        thread, result = _deliver(messages, spool, settings, f"kafka:{broker.servers}", pause_s=0.1, patience_s=120)
+        time.sleep(4)
+        broker.kill()
+        time.sleep(1)
+        broker.start()
+        consumers[0].kill()
+        thread.join(180)
+        assert not thread.is_alive()
+    finally:
+        for consumer in consumers:
+            consumer.kill()
+        broker.kill()
+    assert (result[0].durable, result[0].waiting, result[0].refused) == (120, 0, ())
+    assert _received(settings)[0] == 120
+
+
+def test_messages_arrive_over_kafka(project: Path, settings: Settings, spool: Spool) -> None:
+    cluster = MockKafka()
+    for topic in ("har.samples", "har.samples.ack"):
+        cluster.create(topic)
+    consumer = Receiving(project, f"kafka:{cluster.servers}")
+    try:
+        consumer.start()
+        thread, result = _deliver(_messages(settings, 5), spool, settings, f"kafka:{cluster.servers}")
+        thread.join(60)
+        assert not thread.is_alive()
+    finally:
+        consumer.kill()
+    assert (result[0].durable, result[0].waiting) == (15, 0)
+    assert _received(settings)[0] == 15
 
 
 class _Forgetful:
