@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -83,3 +87,22 @@ def test_the_app_s_test_message_is_answered_with_what_is_missing(shared: Streami
     answer = shared.service.client.post("/samples", content=push([]), headers={"content-type": "application/json"})
     assert answer.status_code == 422
     assert "test message" in answer.json()["error"]["remedy"]
+
+
+def test_the_command_of_the_handbook_answers_as_it_says(streaming: ServeStreaming, tmp_path: Path) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("needs curl (apt-get install curl)")
+    page = (Path(__file__).parents[4] / "docs" / "how-to" / "devices.md").read_text()
+    message = re.search(r"```json\n(.*?)```", page, re.DOTALL)
+    command = re.search(r"^\$ (curl .*)\n(.*)$", page, re.MULTILINE)
+    assert message and command
+    (tmp_path / "message.json").write_text(message[1])
+    done = subprocess.run(
+        ["bash", "-c", command[1]],
+        cwd=tmp_path,
+        env=os.environ | {"SERVICE": streaming().url},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == command[2]
