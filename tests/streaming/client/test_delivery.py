@@ -333,6 +333,20 @@ def test_a_file_is_sent_by_the_command(settings: Settings, put: Callable[..., Pa
     assert _received(settings)[0] == 10
 
 
+def test_a_killed_command_goes_on_where_it_was(settings: Settings, put: Callable[..., Path]) -> None:
+    path = put("2024-01-02", "s1", "a", "PEN", seconds=60)
+    command = [sys.executable, "-m", "har_cli", "stream", "send", str(path), "--message-s", "0.1", "--speed", "20"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 60
+        while _received(settings)[0] < 20 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.kill()
+    before = _received(settings)[0]
+    assert 20 <= before < 600
+    _har("send", str(path), "--message-s", "0.1")
+    assert _received(settings)[0] == 600
+
+
 def test_lines_are_sent_by_the_command(settings: Settings) -> None:
     text = "\n".join(["0.1 0.2 9.8 0 0 0"] * 120)
     done = CliRunner().invoke(app, ["stream", "send", "-", "--subject", "anna"], input=text, catch_exceptions=False)
