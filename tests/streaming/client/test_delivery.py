@@ -257,9 +257,8 @@ class _Forgetful:
         for message in messages:
             self._count += 1
             arrived = self._link.send([message]) if self._count % 2 else Sent()  # type: ignore[list-item]
-            sent.numbers.append(message.number)  # type: ignore[attr-defined]
-            if self._count % 3:
-                sent.acks += arrived.acks
+            answered = arrived.safe and self._count % 3
+            (sent.safe if answered else sent.numbers).append(message.number)  # type: ignore[attr-defined]
         return sent
 
     def hear(self, timeout_s: float) -> list[object]:
@@ -377,3 +376,29 @@ def test_a_command_that_cannot_send_says_why(
     done = CliRunner().invoke(app, ["stream", *arguments])
     assert done.exit_code
     assert says in done.output + str(done.exception)
+
+
+class _Deaf:
+    """A way on which everything is sent and nothing is heard; the clock is the test's."""
+
+    def __init__(self) -> None:
+        self.sent: dict[int, int] = {}
+
+    def send(self, messages: list[object]) -> Sent:
+        for message in messages:
+            self.sent[message.number] = self.sent.get(message.number, 0) + 1  # type: ignore[attr-defined]
+        return Sent(numbers=[message.number for message in messages])  # type: ignore[attr-defined]
+
+    def hear(self, timeout_s: float) -> list[object]:
+        time.sleep(timeout_s / 100)
+        return []
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def test_what_nobody_acknowledges_is_sent_again_ever_more_seldom(settings: Settings, spool: Spool) -> None:
+    link = _Deaf()
+    deliver(iter(_messages(settings, 1)), spool, link, again_s=0.01, patience_s=0.6)  # type: ignore[arg-type]
+    # At 0, 0.01, 0.03, 0.07, 0.15, 0.31, 0.63 s, and not sixty times.
+    assert 3 <= max(link.sent.values()) <= 8

@@ -346,3 +346,25 @@ def test_a_broker_with_tls_is_trusted_by_its_authority(tmp_path: Path, change: C
             open_source("mqtt", change(stream={"mqtt": address}))
     finally:
         broker.stop()
+
+
+@pytest.mark.release
+@pytest.mark.parametrize(("lines", "kept"), [("", 0), ("autosave_on_changes true\nautosave_interval 1", 10)])
+def test_a_broker_s_acknowledgement_is_no_safety(tmp_path: Path, change: Change, lines: str, kept: int) -> None:
+    """The figure of the handbook's page on devices: ten of ten are lost, unless every change is written."""
+    broker = Mosquitto(tmp_path / "broker", lines=f"allow_anonymous true\n{lines}").start()
+    try:
+        settings = change(stream={"mqtt": {"address": broker.address}})
+        open_source("mqtt", settings).close()
+        client = _client(broker)
+        _publish(client, range(10))
+        client.disconnect()
+        client.loop_stop()
+        broker.kill()
+        broker.start()
+        source = open_source("mqtt", settings)
+        assert isinstance(source, MqttSource)
+        assert len(_poll(source, 10, timeout_s=3)) == kept
+        source.close()
+    finally:
+        broker.stop()

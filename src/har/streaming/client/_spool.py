@@ -173,6 +173,22 @@ class Spool:
         self._waiting -= removed
         return removed
 
+    def remove(self, numbers: Iterable[int]) -> int:
+        """Remove messages, each of which is known to be on the project's disk; returns how many these were."""
+        removed = 0
+        with self._database:
+            self._database.execute("BEGIN IMMEDIATE")
+            for number in numbers:
+                removed += self._database.execute("DELETE FROM messages WHERE number=?", (number,)).rowcount
+                self._sent.pop(number, None)
+                self._last = max(self._last, number)
+        self._waiting -= removed
+        return removed
+
+    def is_under_way(self, number: int) -> bool:
+        """Whether it was sent by this process and nothing was heard of it."""
+        return number in self._sent
+
     def refuse(self, number: int, reason: str) -> None:
         """Set a message aside that the project does not take; it stays in the file."""
         changed = self._database.execute(
