@@ -59,6 +59,10 @@ class Samples:
                 remedy="Send JSON or MessagePack; Arrow is read from MQTT and Kafka.",
                 status=415,
             )
+        if subject := request.query_params.get("subject", ""):
+            from har.streaming.envelope.formats.sensor_logger import addressed
+
+            body = addressed(body, subject=subject, placement=request.query_params.get("placement", ""))
         return await self._take(body, media, request)
 
     async def _take(self, body: bytes, media: str, request: Request) -> bytes:
