@@ -50,6 +50,7 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", 422]
 [[operations]]
 include-path-regex = "^/(subjects|login|logout)"
 generation.max-examples = 3
+checks.negative_data_rejection.expected-statuses = [400, 401, 404, 405, 422]
 
 # Channels, units and samples have to fit each other and the project; a form without a schema has to be a message.
 [[operations]]

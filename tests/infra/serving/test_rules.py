@@ -230,7 +230,7 @@ def test_the_limits_hold_what_the_models_take(tmp_path: Path) -> None:
 
 def test_the_proxy_knows_the_routes_and_the_page_of_the_service() -> None:
     metrics = {"/metrics", "/metrics/"}
-    own = {"/", "/model", "/predict", "/predict/raw", "/feedback", "/samples", "/samples/sensorlogger"}
+    own = {"/", "/model", "/predict", "/predict/raw", "/feedback", "/samples"}
     people = {"/subjects", "/login", "/logout", "/live", *(f"/pages/{name}" for name in FILES if name != "live.html")}
     assert set(PATHS) == own | people | BENTOML_PATHS - metrics
     script = re.search(rb"<script>(.*?)</script>", PAGE)
