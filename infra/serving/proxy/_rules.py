@@ -38,7 +38,7 @@ PATHS = (
     *("/", "/model", "/predict", "/predict/raw", "/feedback", "/samples", "/samples/sensorlogger"),
     *("/subjects", "/login", "/logout", "/live"),
     *(f"/pages/{name}" for name in ("live.css", "live.js", "access.js", "band.js", "colours.js", "signal.js")),
-    *(f"/pages/{name}" for name in ("subject.js", "table.js", "label.css", "label.js")),
+    *(f"/pages/{name}" for name in ("ledger.js", "subject.js", "table.js", "label.css", "label.js")),
     *("/label", "/label/agreement", *_LABEL_POSTS),
     *("/schema.json", "/docs.json", "/healthz", "/livez", "/readyz"),
     *(f"/static_content/{name}" for name in ("swagger-ui.css", "swagger-ui-bundle.js")),

@@ -1,4 +1,4 @@
-"""Answer what devices send while they measure: the job behind `har stream run`, and the end of its way into the lake."""
+"""Answer what devices send while they measure: the jobs behind `har stream run`, `ledger` and `flush`."""
 
 from __future__ import annotations
 
@@ -145,4 +145,4 @@ def _answerer(project: Project) -> Answerer:
             got=settings.stream.service,
             remedy="Run `har stream run`, or clear stream.service in har.toml.",
         )
-    return Champion(settings, project.registry, batch=settings.stream.batch_windows)
+    return Champion(settings, project.registry)

@@ -13,15 +13,13 @@ import numpy as np
 
 from har.errors import HarError, StorageError
 from har.settings import Settings
-from har.streaming.consumer._answering import Answerer
+from har.streaming.consumer._answering import Answered, Answerer
 from har.streaming.consumer._delivering import Hot
 from har.streaming.consumer._ownership import Ownership
 from har.streaming.consumer._receiving import Receiver
 from har.streaming.consumer._worker import Worker
 from har.streaming.queue import Queue
 from har.streaming.sources import Source
-from har.streaming.state import Answer
-from har.streaming.windows import Window
 
 _T = TypeVar("_T")
 _LOG = logging.getLogger("har.stream")
@@ -87,11 +85,12 @@ class Consumer:
         """The shards that it works on, by number."""
         return self._workers
 
-    def run(self, stop: threading.Event) -> None:
+    def run(self, stop: threading.Event, *, before_release: Callable[[], None] = lambda: None) -> None:
         """Work until `stop` is set; then settle what is answered. What waits stays in the store for the next one.
 
-        Raises:
-            SourceError: a source is away and does not come back.
+        Args:
+            stop: ends the work.
+            before_release: called at the end, while the shards are still this consumer's.
         """
         try:
             while not stop.is_set():
@@ -99,7 +98,7 @@ class Consumer:
                 if not busy:
                     stop.wait(_WAIT_S)
         finally:
-            self.close()
+            self.close(before_release)
 
     def step(self) -> bool:
         """One turn of the loop; whether there was something to do."""
@@ -120,15 +119,24 @@ class Consumer:
         self._timed("hot", lambda: self._hot.step(self._workers))
         return busy
 
-    def close(self) -> None:
+    def answer_all(self) -> None:
+        """Answer and settle what is complete, without waiting for more windows.
+
+        Raises:
+            HarError: the store, or the service that answers, cannot be reached.
+        """
+        self._answer(time.monotonic(), all_of_it=True)
+        self._hot.step(self._workers)
+
+    def close(self, before_release: Callable[[], None] = lambda: None) -> None:
         """Settle what is answered, and release the shards."""
         try:
-            self._answer(time.monotonic(), all_of_it=True)
-            self._hot.step(self._workers)
+            self.answer_all()
         except HarError as error:
             _LOG.error("what was not settled is worked on again after the next start: %s", error)
         for receiver in self._receivers:
             receiver.close()
+        before_release()
         for number in list(self._workers):
             self._give_up(number)
         self._ownership.close()
@@ -180,37 +188,23 @@ class Consumer:
             return False
         self._answerer.refresh()
         windows = [window for worker in pending for window in worker.pending.taken.windows]
-        answers: list[Answer] = []
+        answered: Answered | None = None
         if windows:
             try:
-                answers = self._timed("model", lambda: self._ask(windows))
+                values = np.stack([window.values for window in windows])
+                answered = self._timed("model", lambda: self._answerer.answer(values))
             except HarError as error:
                 self._fail(error)
                 return False
-        self._timed("settle", lambda: self._settle(pending, answers))
+        self._timed("settle", lambda: self._settle(pending, answered))
         return True
 
-    def _ask(self, windows: Sequence[Window]) -> list[Answer]:
-        answered = self._answerer.answer(np.stack([window.values for window in windows]))
-        length_us = round(self._settings.length * 1e6 / self._settings.sensors.rate_hz)
-        return [
-            Answer(window.start_us, window.start_us + length_us, name, confidence, abstained, answered.version)
-            for window, name, confidence, abstained in zip(
-                windows,
-                answered.activities,
-                answered.confidence.tolist(),
-                answered.abstained.tolist(),
-                strict=True,
-            )
-        ]
-
-    def _settle(self, pending: list[Worker], answers: list[Answer]) -> None:
+    def _settle(self, pending: list[Worker], answered: Answered | None) -> None:
         first = 0
         for worker in pending:
-            windows = worker.pending.taken.windows
-            own = answers[first : first + len(windows)]
-            first += len(windows)
-            settled = worker.settle(own, hot=self._hot.reached(worker.number))
+            count = len(worker.pending.taken.windows)
+            settled = worker.settle(answered if count else None, first, hot=self._hot.reached(worker.number))
+            first += count
             self._hot.add(worker, settled)
             self.work.messages += settled.messages
             self.work.windows += settled.windows
