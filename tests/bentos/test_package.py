@@ -30,7 +30,7 @@ NOT_IN_THE_ONLINE_BOX = {
     *("flows", "sqlalchemy", "fastapi"),
 }
 PARTS_OF_THE_STREAM = ("streaming/envelope", "streaming/envelope/formats", "streaming/state", "streaming/store")
-LARGEST_MB = 200
+LARGEST_MB = 210
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
