@@ -9,9 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 
-from har.errors import SettingsError
 from har.project import Project
-from har.streaming.consumer import Answerer, Champion, Consumer, Hot, Work
+from har.streaming.consumer import Answerer, Champion, Consumer, Hot, Service, Work
 from har.streaming.history import open_history
 from har.streaming.ledger import Ledger, read_ledger
 from har.streaming.queue import open_queue
@@ -62,7 +61,6 @@ def run(
         answerer: in place of the champion in this process, or of `stream.service`.
 
     Raises:
-        NoChampionError: there is no champion yet.
         SourceError: the broker of a source is away.
         SettingsError: the client of a source or store is not installed.
         StorageError: the folder of the stream cannot be used.
@@ -139,10 +137,5 @@ def flush(project: Project) -> Sunk:
 def _answerer(project: Project) -> Answerer:
     settings = project.settings
     if settings.stream.service:
-        raise SettingsError(
-            where="stream.service",
-            expected="an empty value where the job runs without a client of the service",
-            got=settings.stream.service,
-            remedy="Run `har stream run`, or clear stream.service in har.toml.",
-        )
+        return Service(settings, project.registry)
     return Champion(settings, project.registry)
