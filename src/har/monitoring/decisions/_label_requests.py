@@ -21,10 +21,7 @@ def request_labels(
 ) -> pl.DataFrame:
     """Choose windows to be labelled and write them to `lake.label_requests`, once per decision.
 
-    Windows with the least confidence come first (uncertainty sampling by least confidence; Lewis and Gale, A Sequential
-    Algorithm for Training Text Classifiers, 1994). That alone would fill the list with neighbours of one movement. So
-    among windows that begin within the same 20 s only the least confident is taken, and the list alternates between
-    subjects, within a subject between predicted activities, and within these between recordings.
+    `most_helpful` says which.
 
     Args:
         lake: predictions, samples and feedback; gets the requests.
@@ -44,16 +41,7 @@ def request_labels(
     found = predictions_counted_once(lake, *dates)
     if len(found):
         found = found.join(join_labels(found, lake, settings), on=_KEY, how="anti", maintain_order="left")
-    by_confidence = ["confidence", *_KEY, "request_id"]
-    chosen = (
-        found.sort(by_confidence)
-        .with_columns(pl.col("start").dt.truncate(_NEIGHBOURS).alias("place"))
-        .unique(["date", "subject", "session", "place"], keep="first", maintain_order=True)
-        .pipe(_alternate, ["subject", "activity", "date", "session"])
-        .pipe(_alternate, ["subject", "activity"])
-        .pipe(_alternate, ["subject"])
-        .head(limit)
-    )
+    chosen = most_helpful(found).head(limit)
     requests = chosen.select(
         *_KEY,
         "end",
@@ -68,6 +56,27 @@ def request_labels(
     if len(requests):
         lake.label_requests.add(requests, ["session", "start", "decision_id"])
     return requests
+
+
+def most_helpful(found: pl.DataFrame) -> pl.DataFrame:
+    """Predictions in the order in which their labels would help, neighbours left out.
+
+    Windows with the least confidence come first (uncertainty sampling by least confidence; Lewis and Gale, A Sequential
+    Algorithm for Training Text Classifiers, 1994). That alone would fill the list with neighbours of one movement. So
+    among windows that begin within the same 20 s only the least confident is taken, and the list alternates between
+    subjects, within a subject between predicted activities, and within these between recordings.
+
+    Args:
+        found: date, subject, session, start, request_id, activity and confidence of each window.
+    """
+    return (
+        found.sort("confidence", *_KEY, "request_id")
+        .with_columns(pl.col("start").dt.truncate(_NEIGHBOURS).alias("place"))
+        .unique(["date", "subject", "session", "place"], keep="first", maintain_order=True)
+        .pipe(_alternate, ["subject", "activity", "date", "session"])
+        .pipe(_alternate, ["subject", "activity"])
+        .pipe(_alternate, ["subject"])
+    )
 
 
 def _alternate(frame: pl.DataFrame, group: list[str]) -> pl.DataFrame:
