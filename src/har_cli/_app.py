@@ -20,6 +20,7 @@ from har_cli import (
     release,
     serving,
     stream,
+    stream_send,
     stream_state,
     tls,
     tokens,
@@ -49,6 +50,8 @@ app.command()(models.promote)
 app.command()(models.rollback)
 app.add_typer(release.app, name="release")
 app.command()(serving.scale)
+stream.app.command()(stream_send.send)
+stream.app.command()(stream_send.replay)
 app.add_typer(stream.app, name="stream")
 app.command()(models.reproduce)
 app.command()(project.status)
