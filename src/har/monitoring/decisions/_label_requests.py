@@ -13,6 +13,9 @@ from har.settings import Settings
 _NEIGHBOURS = "20s"
 """One window is requested per interval this long: the others in it show the same movement."""
 
+UNKNOWN_SHARE = 0.25
+"""Share of the requests that goes to windows unlike the training data, where there are so many."""
+
 _KEY = ["date", "subject", "session", "start"]
 
 
@@ -66,14 +69,35 @@ def most_helpful(found: pl.DataFrame) -> pl.DataFrame:
     among windows that begin within the same 20 s only the least confident is taken, and the list alternates between
     subjects, within a subject between predicted activities, and within these between recordings.
 
+    A model can be sure of a window that is like nothing it learned from, and uncertainty would never ask for it. So
+    every fourth one is a window marked as unknown, chosen in the same way, as long as there are any.
+
     Args:
-        found: date, subject, session, start, request_id, activity and confidence of each window.
+        found: date, subject, session, start, request_id, activity, confidence and unknown of each window.
     """
-    return (
-        found.sort("confidence", *_KEY, "request_id")
-        .with_columns(pl.col("start").dt.truncate(_NEIGHBOURS).alias("place"))
+    by_confidence = ["confidence", *_KEY, "request_id"]
+    places = (
+        found.with_columns(pl.col("unknown").fill_null(False), pl.col("start").dt.truncate(_NEIGHBOURS).alias("place"))
+        # Of neighbours, one that is unlike the training data stands for the others.
+        .sort(pl.col("unknown").not_(), *by_confidence)
         .unique(["date", "subject", "session", "place"], keep="first", maintain_order=True)
-        .pipe(_alternate, ["subject", "activity", "date", "session"])
+        .sort(by_confidence)
+    )
+    unknown = _spread(places.filter("unknown"))
+    usual = _spread(places.filter(~pl.col("unknown")))
+    # Both lists in one, by turns of the length that the share makes; where one ends, the other goes on.
+    every = round(1 / UNKNOWN_SHARE)
+    turns = [
+        unknown.with_columns((pl.int_range(pl.len()) * every).alias("turn")),
+        usual.with_columns((pl.int_range(pl.len()) + pl.int_range(pl.len()) // (every - 1) + 1).alias("turn")),
+    ]
+    return pl.concat(turns).sort("turn", maintain_order=True)
+
+
+def _spread(places: pl.DataFrame) -> pl.DataFrame:
+    """Alternating between subjects, within a subject between activities, and within these between recordings."""
+    return (
+        places.pipe(_alternate, ["subject", "activity", "date", "session"])
         .pipe(_alternate, ["subject", "activity"])
         .pipe(_alternate, ["subject"])
     )
@@ -90,4 +114,6 @@ def _alternate(frame: pl.DataFrame, group: list[str]) -> pl.DataFrame:
 
 def _reason() -> pl.Expr:
     percent = (100 * pl.col("confidence")).round(0).cast(pl.Int32)
-    return pl.format("The model is {} % sure of {}.", percent, "activity").alias("reason")
+    sure = pl.format("The model is {} % sure of {}.", percent, "activity")
+    unlike = pl.format("Unlike all that the model learned from, which is {} % sure of {}.", percent, "activity")
+    return pl.when("unknown").then(unlike).otherwise(sure).alias("reason")
