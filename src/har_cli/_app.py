@@ -19,6 +19,7 @@ from har_cli import (
     recordings,
     release,
     serving,
+    stream,
     stream_state,
     tls,
     tokens,
@@ -46,6 +47,7 @@ app.command()(models.promote)
 app.command()(models.rollback)
 app.add_typer(release.app, name="release")
 app.command()(serving.scale)
+app.add_typer(stream.app, name="stream")
 app.command()(models.reproduce)
 app.command()(project.status)
 app.command()(top.top)

@@ -64,12 +64,8 @@ def ledger(
         out.print(table)
         if len(names) > _SHOWN:
             out.print(f"{len(names) - _SHOWN} more subjects: har stream ledger --json", highlight=False)
-        if found.total.unscored_samples:
-            out.print(
-                f"{found.total.unscored_samples:,} samples are in no window: their segments, or the ends of them, are "
-                "too short, or their windows are still in progress.",
-                highlight=False,
-            )
+        if found.total.short:
+            out.print(f"{found.total.short:,} samples are of segments too short for a window.", highlight=False)
     if not found.balances:
         odd = [name for name, counts in found.subjects.items() if not counts.balances]
         out.print(f"[red]The ledger does not balance[/] for {', '.join(odd[:5])}.", highlight=False)

@@ -1,4 +1,4 @@
-"""Answer what devices send while they measure: the job behind `har stream run`, and the end of its way into the lake."""
+"""Answer what devices send while they measure: the jobs behind `har stream run`, `ledger` and `flush`."""
 
 from __future__ import annotations
 

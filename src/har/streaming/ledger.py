@@ -27,7 +27,7 @@ class Counts:
         rejected: messages that cannot be used; they are in quarantine.
         samples: of scored messages, at the project's rate.
         windows: answered.
-        unscored_samples: samples that are in no window: of segments, or ends of segments, too short for one.
+        short: samples of segments that were too short for a window.
     """
 
     received: int = 0
@@ -38,7 +38,7 @@ class Counts:
     rejected: int = 0
     samples: int = 0
     windows: int = 0
-    unscored_samples: int = 0
+    short: int = 0
 
     @property
     def balances(self) -> bool:
@@ -111,7 +111,7 @@ def _shard(path: Path) -> dict[str, Counts]:
             )
             rows = connection.execute(
                 "SELECT subject, sum(received), sum(scored), sum(late), sum(duplicate), sum(rejected), sum(samples), "
-                "sum(windows), sum(samples)-sum(covered) FROM streams GROUP BY subject"
+                "sum(windows), sum(short) FROM streams GROUP BY subject"
             ).fetchall()
         finally:
             connection.close()
@@ -123,6 +123,6 @@ def _shard(path: Path) -> dict[str, Counts]:
             remedy="Check that you may read the file; if it is damaged, restore it from a backup.",
         ) from error
     return {
-        subject: Counts(received, scored, waiting.get(subject, 0), late, duplicate, rejected, samples, windows, rest)
-        for subject, received, scored, late, duplicate, rejected, samples, windows, rest in rows
+        subject: Counts(received, scored, waiting.get(subject, 0), late, duplicate, rejected, samples, windows, short)
+        for subject, received, scored, late, duplicate, rejected, samples, windows, short in rows
     }

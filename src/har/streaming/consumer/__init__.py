@@ -3,9 +3,8 @@
 from har.streaming.consumer._answering import Answered, Answerer, Champion
 from har.streaming.consumer._consumer import Consumer, Work
 from har.streaming.consumer._delivering import Hot
-from har.streaming.consumer._names import REQUEST, request_id
 from har.streaming.consumer._receiving import Receiver, refusal
-from har.streaming.consumer._worker import Worker
+from har.streaming.consumer._worker import REQUEST, Worker, request_id
 
 __all__ = [
     "REQUEST",

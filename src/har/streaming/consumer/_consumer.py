@@ -87,11 +87,12 @@ class Consumer:
         """The shards that it works on, by number."""
         return self._workers
 
-    def run(self, stop: threading.Event) -> None:
+    def run(self, stop: threading.Event, *, before_release: Callable[[], None] = lambda: None) -> None:
         """Work until `stop` is set; then settle what is answered. What waits stays in the store for the next one.
 
-        Raises:
-            SourceError: a source is away and does not come back.
+        Args:
+            stop: ends the work.
+            before_release: called at the end, while the shards are still this consumer's.
         """
         try:
             while not stop.is_set():
@@ -99,7 +100,7 @@ class Consumer:
                 if not busy:
                     stop.wait(_WAIT_S)
         finally:
-            self.close()
+            self.close(before_release)
 
     def step(self) -> bool:
         """One turn of the loop; whether there was something to do."""
@@ -120,7 +121,7 @@ class Consumer:
         self._timed("hot", lambda: self._hot.step(self._workers))
         return busy
 
-    def close(self) -> None:
+    def close(self, before_release: Callable[[], None] = lambda: None) -> None:
         """Settle what is answered, and release the shards."""
         try:
             self._answer(time.monotonic(), all_of_it=True)
@@ -129,6 +130,7 @@ class Consumer:
             _LOG.error("what was not settled is worked on again after the next start: %s", error)
         for receiver in self._receivers:
             receiver.close()
+        before_release()
         for number in list(self._workers):
             self._give_up(number)
         self._ownership.close()

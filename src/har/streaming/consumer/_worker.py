@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
+import hashlib
 import itertools
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from har.settings import Settings
-from har.streaming.consumer._calendar import Calendar
 from har.streaming.consumer._day import Day
-from har.streaming.consumer._names import Names
 from har.streaming.envelope import StreamKey
 from har.streaming.queue import Quarantine
 from har.streaming.state import Answer
 from har.streaming.store import PredictionRow, Refused, Settlement, Shard, Stored, settle
 from har.streaming.windows import Assembly, Fate, Taken, Window
+
+REQUEST = "stream-"
+"""How the `request_id` of a prediction that was made live begins."""
 
 _DAYS_KEPT = 20_000
 
@@ -28,12 +28,14 @@ class Pending:
 
     taken: Taken = field(default_factory=Taken)
     late: list[Stored] = field(default_factory=list)
+    duplicate: list[int] = field(default_factory=list)
     rejected: list[int] = field(default_factory=list)
     since: float = 0.0
 
     def __bool__(self) -> bool:
         taken = self.taken
-        return bool(taken.windows or taken.stretches or taken.settled or taken.tracks or self.late or self.rejected)
+        found = (taken.windows, taken.stretches, taken.settled, taken.tracks, self.late, self.duplicate, self.rejected)
+        return any(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +43,27 @@ class Settled:
     """What a settlement brought: answers by subject, and the id of the last prediction in the outbox."""
 
     answers: dict[str, list[Answer]]
-    days: dict[str, Day]
     last_prediction: int
     windows: int
     messages: int
     late: int
 
 
+class _Tracks:
+    """The stored states of a shard's streams, read when they are asked for."""
+
+    def __init__(self, shard: Shard) -> None:
+        self._shard = shard
+
+    def get(self, key: StreamKey, /) -> bytes | None:
+        return self._shard.track(key)
+
+
 class Worker:
     """Works on one shard, whose lock the caller holds.
 
     Windows in progress are those of the shard's last owner: the states of its streams and the messages that wait are
-    read first.
+    read again.
 
     Args:
         number: the shard's.
@@ -60,9 +71,6 @@ class Worker:
         settings: of the project.
         quarantine: for late messages.
         clock: wall clock, µs since 1970.
-
-    Raises:
-        StorageError: the store cannot be read.
     """
 
     def __init__(
@@ -70,18 +78,20 @@ class Worker:
     ) -> None:
         self.number = number
         self.shard = shard
-        self.cursor = 0
         self.pending = Pending()
-        self._settings = settings
+        self._cursor = 0
+        self._channels = len(settings.sensors.channels)
         self._quarantine = quarantine
         self._clock = clock
-        self._calendar = Calendar(settings.project.timezone)
-        self._names = Names(shard)
         self._days: dict[str, Day] = {}
         self._assembly = Assembly(settings)
-        self._assembly.restore(shard.tracks())
+        self._assembly.restore(_Tracks(shard))
         self._restored_us = clock()
-        self._length_us = round(settings.length * 1e6 / settings.sensors.rate_hz)
+
+    @property
+    def streams(self) -> int:
+        """Streams with windows in progress."""
+        return self._assembly.streams
 
     def read(self, most: int, now: float) -> list[Stored]:
         """Offer the next messages of the store to the windows in progress; returns them.
@@ -89,22 +99,26 @@ class Worker:
         Raises:
             StorageError: the store cannot be read.
         """
-        stored, odd = self.shard.read(self.cursor, most, len(self._settings.sensors.channels))
+        stored, odd = self.shard.read(self._cursor, most, self._channels)
+        pending = self.pending
         for one in stored:
             # Of messages that waited while nobody worked, none is idle for that.
             received_us = max(one.received_us, self._restored_us)
-            if self._assembly.offer(one.id, one.envelope, received_us) is Fate.LATE:
-                self.pending.late.append(one)
-        self.pending.rejected += odd
+            fate = self._assembly.offer(one.id, one.envelope, received_us)
+            if fate is Fate.LATE:
+                pending.late.append(one)
+            elif fate is Fate.DUPLICATE:
+                pending.duplicate.append(one.id)
+        pending.rejected += odd
         if stored or odd:
-            self.cursor = max([*odd, *(one.id for one in stored[-1:])])
+            self._cursor = max([*odd, *(one.id for one in stored[-1:])])
             self._take(now)
         return stored
 
     def close_idle(self, now: float) -> None:
         """Close segments of devices that are silent; only when all messages of the store are read."""
-        self._assembly.close_idle(self._clock())
-        self._take(now)
+        if self._assembly.close_idle(self._clock()):
+            self._take(now)
 
     def _take(self, now: float) -> None:
         new = self._assembly.take()
@@ -113,6 +127,8 @@ class Worker:
         taken.stretches.extend(new.stretches)
         taken.settled.extend(new.settled)
         taken.tracks.update(new.tracks)
+        for key, count in new.short.items():
+            taken.short[key] = taken.short.get(key, 0) + count
         if self.pending and not self.pending.since:
             self.pending.since = now
 
@@ -126,8 +142,12 @@ class Worker:
         done = Settlement(
             scored=taken.settled,
             late=[one.id for one in pending.late],
+            duplicate=pending.duplicate,
             rejected=pending.rejected,
             tracks=taken.tracks,
+            stretches=taken.stretches,
+            windows=Counter(window.key for window in taken.windows),
+            short=taken.short,
             hot=hot,
         )
         found: dict[str, list[Answer]] = {}
@@ -135,24 +155,9 @@ class Worker:
             for window, answer in zip(taken.windows, answers, strict=True):
                 self._add(done, window, answer)
                 found.setdefault(window.key.subject, []).append(answer)
-            for stretch in taken.stretches:
-                for date, first, end in self._by_date(stretch.times):
-                    part = stretch
-                    if end - first < len(stretch.times):
-                        part = dataclasses.replace(
-                            stretch,
-                            times=stretch.times[first:end],
-                            values=stretch.values[first:end],
-                            flags=stretch.flags[first:end],
-                        )
-                    name, _ = self._names.of(date, stretch.key, stretch.session, done.names)
-                    done.stretches.append((date, name, part))
-            days = {subject: self._days[subject] for subject in found}
-            done.people = {subject: day.dumps() for subject, day in days.items()}
-            settings = self._settings
-            last = settle(self.shard, done, length=settings.length, stride=settings.stride)
+            done.people = {subject: self._days[subject].dumps() for subject in found}
+            last = settle(self.shard, done)
         except BaseException:
-            self._names.forget()
             self._days.clear()
             raise
         if pending.late:
@@ -161,7 +166,7 @@ class Worker:
         if len(self._days) > _DAYS_KEPT:
             for old in list(itertools.islice(self._days, _DAYS_KEPT // 2)):
                 del self._days[old]
-        return Settled(found, days, last, len(taken.windows), len(taken.settled), len(pending.late))
+        return Settled(found, last, len(taken.windows), len(taken.settled), len(pending.late))
 
     def day(self, subject: str) -> Day:
         """A subject's day so far."""
@@ -171,14 +176,12 @@ class Worker:
         return day
 
     def _add(self, done: Settlement, window: Window, answer: Answer) -> None:
-        key = window.key
-        date = self._calendar.date(window.start_us)
-        name, request = self._names.of(date, key, window.session, done.names)
+        date, request = window.date.isoformat(), request_id(window.key, window.session)
         done.predictions.append(
             PredictionRow(
                 date,
-                key.subject,
-                name,
+                window.key.subject,
+                window.session,
                 request,
                 answer.start_us,
                 answer.end_us,
@@ -190,30 +193,15 @@ class Worker:
                 answer.unknown,
             )
         )
-        done.windows.setdefault(key, []).append((window.session, window.segment))
-        day = self.day(key.subject)
+        day = self.day(window.key.subject)
         day.add(date, request, answer)
         day.seen_us = max(day.seen_us, window.last_received_us)
 
-    def _by_date(self, times: np.ndarray) -> list[tuple[str, int, int]]:
-        """Runs of samples of one date: the date, its first row and the row after its last."""
-        if not len(times):
-            return []
-        first, last = self._calendar.date(int(times[0])), self._calendar.date(int(times[-1]))
-        if first == last:
-            return [(first, 0, len(times))]
-        dates = [self._calendar.date(int(time)) for time in times]
-        found = []
-        row = 0
-        for date, group in itertools.groupby(dates):
-            count = sum(1 for _ in group)
-            found.append((date, row, row + count))
-            row += count
-        return found
 
-    def streams(self) -> list[StreamKey]:
-        """Streams in progress."""
-        return list(self.shard.tracks())
+def request_id(key: StreamKey, session: str) -> str:
+    """The request id of a session's predictions: the same for the same device and session, after any restart."""
+    digest = hashlib.sha256("\0".join((*key, session)).encode()).hexdigest()
+    return f"{REQUEST}{digest[:24]}"
 
 
 def _late(one: Stored) -> Refused:

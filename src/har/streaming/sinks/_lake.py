@@ -28,6 +28,7 @@ from har.streaming.store import (
     Outbox,
     PredictionRow,
     Receiver,
+    SamplesRow,
     Shard,
     delivered_to_lake,
     note_sessions,
@@ -69,9 +70,7 @@ class _Batch:
 class _Samples(NamedTuple):
     """A stretch of samples, as the outbox has it."""
 
-    segment: int
-    device: str
-    placement: str
+    row: SamplesRow
     times: NDArray[np.int64]
     values: NDArray[np.float32]
     flags: NDArray[np.int8]
@@ -138,16 +137,14 @@ class LakeSink:
         batch = _Batch()
         grouped: dict[_Key, list[_Samples]] = {}
         channels = len(self._lake.channels)
-        for date, subject, session, segment, device, placement, times, values, flags in outbox.samples:
+        for row in outbox.samples:
             stretch = _Samples(
-                segment,
-                device,
-                placement,
-                np.frombuffer(times, np.int64),
-                np.frombuffer(values, np.float32).reshape(-1, channels),
-                np.frombuffer(flags, np.int8),
+                row,
+                np.frombuffer(row.times, np.int64),
+                np.frombuffer(row.values, np.float32).reshape(-1, channels),
+                np.frombuffer(row.flags, np.int8),
             )
-            grouped.setdefault((date, subject, session), []).append(stretch)
+            grouped.setdefault(row[:3], []).append(stretch)
         states, problems = self._states(shard, list(grouped))
         after_us = {key: state.last_us for key, state in states.items()}
         frames = {key: self._frame(key, states[key], stretches) for key, stretches in grouped.items()}
@@ -190,9 +187,8 @@ class LakeSink:
         date, subject, session = key
         numbers = []
         for one in stretches:
-            state.device, state.placement = one.device, one.placement or state.placement
-            numbers.append(state.number(one.segment, int(one.times[0]), self._period_us))
-            state.add(one.times, one.values, one.flags)
+            numbers.append(state.number(one.row.segment, int(one.times[0]), self._period_us))
+            state.add(one.row, one.times, one.values, one.flags)
         counts = [len(one.times) for one in stretches]
         values = np.concatenate([one.values for one in stretches])
         return pl.DataFrame(

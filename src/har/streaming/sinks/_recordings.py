@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from har.schema import FLAGS
+from har.streaming.store import SamplesRow
 
 FILE = "stream/"
 """How `file` begins in the rows of streamed sessions, in place of a date."""
@@ -23,6 +24,8 @@ class Session:
 
     Attributes:
         device, placement: of its samples.
+        rate_hz: samples per second of the device, before resampling.
+        resampled: whether any of its samples are on another grid than the device's.
         samples: rows in the sample table.
         first_us, last_us: stamps of its first and last sample.
         longest_us: longest time between two samples.
@@ -34,6 +37,8 @@ class Session:
 
     device: str = ""
     placement: str = ""
+    rate_hz: float = 0.0
+    resampled: bool = False
     samples: int = 0
     first_us: int = 0
     last_us: int = -(2**62)
@@ -53,7 +58,7 @@ class Session:
     @classmethod
     def of_row(cls, row: dict[str, Any], *, last_us: int, segment: int) -> Session:
         """From its row of `recordings` and its last sample: the store of the stream was made anew meanwhile."""
-        names = ("device", "placement", "samples", "saturated", "stuck", "interpolated", "sha256")
+        names = ("device", "placement", "samples", "resampled", "saturated", "stuck", "interpolated", "sha256")
         values = {name: row[name] for name in names if row[name] is not None}
         longest_us = round(1e6 * (row["longest_gap_s"] or 0))
         return cls(**values, first_us=last_us, last_us=last_us, longest_us=longest_us, given=-1, segment=segment)
@@ -74,8 +79,12 @@ class Session:
         self.given = given
         return self.segment
 
-    def add(self, times: NDArray[np.int64], values: NDArray[np.float32], flags: NDArray[np.int8]) -> None:
+    def add(
+        self, row: SamplesRow, times: NDArray[np.int64], values: NDArray[np.float32], flags: NDArray[np.int8]
+    ) -> None:
         """Add samples, in the order of time."""
+        self.device, self.placement = row.device, row.placement or self.placement
+        self.rate_hz, self.resampled = row.rate_hz, self.resampled or bool(row.resampled)
         if not self.samples:
             self.first_us = int(times[0])
         else:
@@ -108,8 +117,8 @@ class Session:
             "gaps": max(0, self.segment),
             "longest_gap_s": self.longest_us / 1e6,
             "coverage": round(min(1.0, self.samples / expected), 6),
-            "measured_rate_hz": rate_hz,
-            "resampled": True,
+            "measured_rate_hz": self.rate_hz or rate_hz,
+            "resampled": self.resampled,
             "saturated": self.saturated,
             "stuck": self.stuck,
             "unlabelled": self.samples,

@@ -12,6 +12,7 @@ from har.streaming.store._messages import (
     Put,
     Receiver,
     Refused,
+    SamplesRow,
     Settlement,
     Stored,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "Put",
     "Receiver",
     "Refused",
+    "SamplesRow",
     "Seen",
     "Sequences",
     "Session",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from har.streaming.envelope import Envelope, StreamKey
 from har.streaming.state import Answer
@@ -99,28 +99,46 @@ class Settlement:
     Attributes:
         scored: ids of messages that no window in progress needs any more.
         late: ids of messages whose windows were answered before they came.
+        duplicate: ids of messages that the windows in progress know.
         rejected: ids of messages that cannot be used after all.
         tracks: the states of streams, see `har.streaming.windows.Taken`.
         predictions: for the outbox.
-        stretches: samples for the outbox, each with its date and session in the lake.
-        windows: per stream, the lake's session and segment of each of its windows.
+        stretches: samples for the outbox.
+        windows: per stream, how many were answered.
+        short: per stream, samples of segments that were too short for a window.
         people: per subject, its day so far, as bytes.
         smoothing: per stream, what waits for later windows to be smoothed, as bytes; None: nothing does.
-        names: sessions in the lake by date, subject, session, device and session of the stream.
         hot: id of the last prediction that the hot store has; 0: as before.
     """
 
     scored: list[int] = field(default_factory=list)
     late: list[int] = field(default_factory=list)
+    duplicate: list[int] = field(default_factory=list)
     rejected: list[int] = field(default_factory=list)
     tracks: dict[StreamKey, bytes | None] = field(default_factory=dict)
     predictions: list[PredictionRow] = field(default_factory=list)
-    stretches: list[tuple[str, str, Stretch]] = field(default_factory=list)
-    windows: dict[StreamKey, list[tuple[str, int]]] = field(default_factory=dict)
+    stretches: list[Stretch] = field(default_factory=list)
+    windows: dict[StreamKey, int] = field(default_factory=dict)
+    short: dict[StreamKey, int] = field(default_factory=dict)
     people: dict[str, bytes] = field(default_factory=dict)
     smoothing: dict[StreamKey, bytes | None] = field(default_factory=dict)
-    names: dict[tuple[str, str, str, str, str], str] = field(default_factory=dict)
     hot: int = 0
+
+
+class SamplesRow(NamedTuple):
+    """A stretch of samples in the outbox: times int64, values float32 (n, C) and flags int8 as bytes."""
+
+    date: str
+    subject: str
+    session: str
+    segment: int
+    device: str
+    placement: str
+    rate_hz: float
+    resampled: bool
+    times: bytes
+    values: bytes
+    flags: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +147,5 @@ class Outbox:
 
     predictions: Sequence[PredictionRow]
     last_prediction: int
-    samples: Sequence[tuple[str, str, str, int, str, str, bytes, bytes, bytes]]
-    """date, subject, session, segment, device, placement, times int64, values float32 (n, C), flags int8."""
+    samples: Sequence[SamplesRow]
     last_sample: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from har.streaming.store._messages import RECEIVERS, Outbox, PredictionRow, Receiver
+from har.streaming.store._messages import RECEIVERS, Outbox, PredictionRow, Receiver, SamplesRow
 from har.streaming.store._shard import Shard
 
 Session = tuple[str, str, str]
@@ -53,11 +53,11 @@ def outbox_for_lake(shard: Shard, most_predictions: int, most_samples: int) -> O
         total += count
         last_sample = number
     found = shard.query(
-        "SELECT date, subject, session, segment, device, placement, times, samples, flags FROM samples WHERE id<=? "
-        "ORDER BY id",
+        "SELECT date, subject, session, segment, device, placement, rate_hz, resampled, times, samples, flags "
+        "FROM samples WHERE id<=? ORDER BY id",
         (last_sample,),
     )
-    return Outbox(predictions, last, found, last_sample)
+    return Outbox(predictions, last, [SamplesRow(*row) for row in found], last_sample)
 
 
 def sessions(shard: Shard, wanted: Sequence[Session]) -> dict[Session, bytes]:
@@ -92,8 +92,7 @@ def delivered_to_lake(
         database.execute("DELETE FROM samples WHERE id<=?", (outbox.last_sample,))
         values = [(*key, row) for key, row in rows.items()]
         database.executemany(f"INSERT OR REPLACE INTO {_SESSIONS}", values)
-        for table in ("sessions", "names"):
-            database.execute(f"DELETE FROM {table} WHERE at < unixepoch() - ?", (_KEPT_S,))  # noqa: S608
+        database.execute("DELETE FROM sessions WHERE at < unixepoch() - ?", (_KEPT_S,))
     delivered(shard, "lake", outbox.last_prediction, receivers=receivers)
 
 

@@ -12,17 +12,13 @@ from har.streaming.envelope import StreamKey
 from har.streaming.store._messages import Settlement
 from har.streaming.store._shard import Shard
 
-_NAMES = "names(date, subject, session, device, stream, name) VALUES(?, ?, ?, ?, ?, ?)"
 
-
-def settle(shard: Shard, done: Settlement, *, length: int, stride: int) -> int:
+def settle(shard: Shard, done: Settlement) -> int:
     """Store what was answered. Repeating it after a crash that took it back gives the same.
 
     Args:
         shard: whose messages they are.
         done: what changes.
-        length: samples per window.
-        stride: samples between the starts of two windows.
 
     Returns:
         The id of the last prediction; 0: there are none.
@@ -32,12 +28,13 @@ def settle(shard: Shard, done: Settlement, *, length: int, stride: int) -> int:
     """
     with shard.transaction(durable=False) as database:
         counts = _Counts(database)
-        fates = {"scored": done.scored, "late": done.late, "rejected": done.rejected}
+        fates = {"scored": done.scored, "late": done.late, "duplicate": done.duplicate, "rejected": done.rejected}
         gone = sum(counts.take(fate, ids) for fate, ids in fates.items())
-        for _, _, stretch in done.stretches:
+        for stretch in done.stretches:
             counts.add(stretch.key, "samples", len(stretch.times))
-        for key, windows in done.windows.items():
-            counts.cover(key, windows, length, stride)
+        for name, found in (("windows", done.windows), ("short", done.short)):
+            for key, count in found.items():
+                counts.add(key, name, count)
         counts.write()
         database.execute("UPDATE meta SET value=value-? WHERE name='waiting'", (gone,))
         for table, states in (("tracks", done.tracks), ("smoothing", done.smoothing)):
@@ -45,8 +42,6 @@ def settle(shard: Shard, done: Settlement, *, length: int, stride: int) -> int:
             database.executemany(f"DELETE FROM {table} WHERE stream=?", over)  # noqa: S608  one of two names
             live = [(counts.id(key), state) for key, state in states.items() if state is not None]
             database.executemany(f"INSERT OR REPLACE INTO {table} VALUES(?, ?)", live)
-        names = [(*key, name) for key, name in done.names.items()]
-        database.executemany(f"INSERT OR REPLACE INTO {_NAMES}", names)
         if done.hot:
             database.execute("UPDATE meta SET value=? WHERE name='hot_at'", (done.hot,))
         database.executemany("INSERT OR REPLACE INTO people VALUES(?, ?)", done.people.items())
@@ -74,22 +69,24 @@ def settle(shard: Shard, done: Settlement, *, length: int, stride: int) -> int:
         )
         last = int(database.execute("SELECT last_insert_rowid()").fetchone()[0]) if done.predictions else 0
         database.executemany(
-            "INSERT INTO samples(date, subject, session, segment, device, placement, rows, times, samples, flags) "
-            "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO samples(date, subject, session, segment, device, placement, rate_hz, resampled, rows, times, "
+            "samples, flags) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
-                    date,
+                    stretch.date.isoformat(),
                     stretch.key.subject,
-                    session,
+                    stretch.session,
                     stretch.segment,
                     stretch.key.device,
                     stretch.placement,
+                    stretch.rate_hz,
+                    stretch.resampled,
                     len(stretch.times),
                     np.ascontiguousarray(stretch.times, np.int64).tobytes(),
                     np.ascontiguousarray(stretch.values, np.float32).tobytes(),
                     np.ascontiguousarray(stretch.flags, np.int8).tobytes(),
                 )
-                for date, session, stretch in done.stretches
+                for stretch in done.stretches
             ],
         )
     return last
@@ -102,7 +99,6 @@ class _Counts:
         self._database = database
         self._ids: dict[StreamKey, int] = {}
         self._added: dict[int, Counter[str]] = {}
-        self._last: dict[int, tuple[str, int]] = {}
 
     def id(self, key: StreamKey) -> int:
         number = self._ids.get(key)
@@ -126,25 +122,10 @@ class _Counts:
             added["gone"] += count
         return streams.total()
 
-    def cover(self, key: StreamKey, windows: list[tuple[str, int]], length: int, stride: int) -> None:
-        """Count windows, and the samples within them: the first of a segment has `length`, each later one `stride`."""
-        number = self.id(key)
-        query = "SELECT last_session, last_segment FROM streams WHERE id=?"
-        last = tuple(self._database.execute(query, (number,)).fetchone())
-        for window in windows:
-            self.add(key, "covered", min(stride, length) if window == last else length)
-            last = window
-        self.add(key, "windows", len(windows))
-        self._last[number] = (str(last[0]), int(last[1]))
-
     def write(self) -> None:
-        names = ("scored", "late", "rejected", "samples", "windows", "covered")
+        names = ("scored", "late", "duplicate", "rejected", "samples", "windows", "short")
         sums = ", ".join(f"{name}={name}+?" for name in names)
         self._database.executemany(
             f"UPDATE streams SET {sums}, waiting=waiting-? WHERE id=?",  # noqa: S608  the names above
             [(*(added[name] for name in names), added["gone"], number) for number, added in self._added.items()],
-        )
-        self._database.executemany(
-            "UPDATE streams SET last_session=?, last_segment=? WHERE id=?",
-            [(*last, number) for number, last in self._last.items()],
         )

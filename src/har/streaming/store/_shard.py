@@ -267,12 +267,13 @@ class Shard:
         """The id of the newest message that waits; 0: none does."""
         return int(self.query("SELECT coalesce(max(id), 0) FROM messages")[0][0])
 
-    def tracks(self) -> Mapping[StreamKey, bytes]:
-        """The states of streams as they were settled last."""
+    def track(self, key: StreamKey) -> bytes | None:
+        """The state of a stream as it was settled last; None: it has none."""
         rows = self.query(
-            "SELECT s.subject, s.device, s.session, t.track FROM tracks t JOIN streams s ON s.id=t.stream"
+            "SELECT track FROM tracks WHERE stream=(SELECT id FROM streams WHERE subject=? AND device=? AND session=?)",
+            key,
         )
-        return {StreamKey(*row[:3]): row[3] for row in rows}
+        return rows[0][0] if rows else None
 
     def smoothing(self) -> Mapping[StreamKey, bytes]:
         """What waits for later windows to be smoothed, by stream."""
@@ -285,11 +286,6 @@ class Shard:
         """A subject's day so far, as it was settled last."""
         rows = self.query("SELECT state FROM people WHERE subject=?", (subject,))
         return rows[0][0] if rows else None
-
-    def names(self, date: str, subject: str) -> dict[tuple[str, str, str], str]:
-        """What the sessions of a subject's day are called in the lake, by session, device and session of the stream."""
-        rows = self.query("SELECT session, device, stream, name FROM names WHERE date=? AND subject=?", (date, subject))
-        return {(session, device, stream): name for session, device, stream, name in rows}
 
     def devices(self, subject: str, most: int) -> list[tuple[str, str, int, int, float, bytes, int, int, int]]:
         """The streams of a subject that came last.
