@@ -134,11 +134,12 @@ def _matrix(message: Message) -> NDArray[Any]:
             got = f"{len(samples):,} bytes, where a row of {dtype.name} has {row}"
             refused("samples", shape, got, "Send whole rows, and say dtype if it is not float32.")
         return np.frombuffer(samples, dtype).reshape(-1, width)
-    if not isinstance(samples, np.ndarray):
+    if isinstance(samples, list):
+        rows = samples
         try:
-            samples = np.array(samples, np.float64)
+            samples = np.array(rows, np.float64)
         except ValueError:
-            lengths = {len(row) for row in message.samples}
+            lengths = {len(row) for row in rows}
             got = f"rows of {', '.join(str(length) for length in sorted(lengths)[:5])} numbers"
             refused("samples", shape, got, "Give every row one number per channel.")
     if samples.ndim != 2 or not len(samples) or samples.shape[1] != width:

@@ -13,7 +13,10 @@ from har.streaming.envelope._envelope import StreamKey
 from har.streaming.envelope._refusal import refused, with_identity
 from har.streaming.envelope.formats import Head, format_of
 
-_DECODERS = {"json": msgspec.json.Decoder(Head), "msgpack": msgspec.msgpack.Decoder(Head)}
+_DECODERS: dict[str, msgspec.json.Decoder[Head] | msgspec.msgpack.Decoder[Head]] = {
+    "json": msgspec.json.Decoder(Head),
+    "msgpack": msgspec.msgpack.Decoder(Head),
+}
 
 
 @dataclass(frozen=True, slots=True)
