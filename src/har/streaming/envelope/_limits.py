@@ -52,6 +52,7 @@ class Limits:
         bytes: of a message, at most.
         placement: where the sensor is worn, if the message does not say.
         gravity: the places of the accelerometer's three axes; None: it has not three.
+        by_axis: the project's channel by a name that every project knows, such as "accelerometer.x".
     """
 
     channels: tuple[str, ...]
@@ -62,6 +63,7 @@ class Limits:
     bytes: int
     placement: str = ""
     gravity: slice | None = None
+    by_axis: Mapping[str, str] = field(default_factory=dict)
     _columns: dict[tuple[tuple[str, ...], tuple[tuple[str, str], ...]], Columns] = field(
         default_factory=dict, repr=False
     )
@@ -88,6 +90,12 @@ class Limits:
             gravity=slice(0, 3)
             if sensors.accelerometer is not None and len(sensors.accelerometer.channels) == 3
             else None,
+            by_axis={
+                f"{name}.{axis}": channel
+                for name, sensor in named.items()
+                if sensor is not None and len(sensor.channels) == len("xyz")
+                for axis, channel in zip("xyz", sensor.channels, strict=True)
+            },
         )
 
     def columns(self, channels: tuple[str, ...], units: dict[str, str]) -> Columns:
@@ -106,6 +114,7 @@ class Limits:
         return known
 
     def _find(self, channels: tuple[str, ...], units: dict[str, str]) -> Columns:
+        channels = tuple(name if name in self.channels else self.by_axis.get(name, name) for name in channels)
         if len(set(channels)) < len(channels):
             twice = next(name for name in channels if channels.count(name) > 1)
             refused("channels", "every channel once", f"{twice!r} twice", "Remove or rename one of them.")

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from har.errors import SourceError
 from har.settings import Mqtt
 from har.streaming import _mqtt
+from har.streaming.envelope.formats.sensor_logger import addressed
 from har.streaming.sources._source import Delivery
 
 _log = logging.getLogger("har.stream.mqtt")
@@ -122,7 +123,8 @@ class Session:
             handle = Handle(self, self._connection, message.mid, message.qos)
             self._open += message.qos > 0
         content_type = getattr(message.properties, "ContentType", "") if message.properties is not None else ""
-        delivery = Delivery(bytes(message.payload), content_type, handle, message.topic)
+        body = addressed(bytes(message.payload), subject=subject_of(message.topic, self._mqtt.topic))
+        delivery = Delivery(body, content_type, handle, message.topic)
         while not self._closing:
             try:
                 self._inbox.put(delivery, timeout=_LOOK_S)
@@ -134,3 +136,14 @@ class Session:
 def shared(mqtt: Mqtt) -> str:
     """The subscription that consumers of one group share."""
     return f"$share/{mqtt.group}/{mqtt.topic}"
+
+
+def subject_of(topic: str, subscribed: str) -> str:
+    """The level of a topic in the place of the subscription's first wildcard: `har/samples/#`, `har/samples/anna/watch`.
+
+    An app that cannot name its subject in the message is known by it.
+    """
+    levels = subscribed.split("/")
+    place = next((index for index, level in enumerate(levels) if level in ("#", "+")), len(levels))
+    said = topic.split("/")
+    return said[place] if place < len(said) else ""

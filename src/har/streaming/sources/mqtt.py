@@ -55,13 +55,11 @@ class MqttSource:
         self._withheld: list[Delivery] = []
         self._to_tell: dict[StreamKey, int] = {}
         self._told = self._looked = float("-inf")
-        self._join()
-        if self._own is not None:
-            try:
-                self._own[1].wait()
-            except BaseException:
-                self.close()
-                raise
+        try:
+            self._join(wait=True)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def in_memory(self) -> int:
@@ -116,7 +114,7 @@ class MqttSource:
             slot.release()
         self._own, self._adopted = None, []
 
-    def _join(self) -> None:
+    def _join(self, *, wait: bool = False) -> None:
         slot = self._slots.take() if self._shares else self._slots.take(most=1)
         if slot is None:
             if self._looked == float("-inf"):
@@ -128,6 +126,8 @@ class MqttSource:
         except BaseException:
             slot.release()
             raise
+        if wait:
+            self._own[1].wait()
 
     def _tend(self) -> None:
         """Fetch what dead consumers were sent, and give their names back when the broker has nothing more for them."""
