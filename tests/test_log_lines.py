@@ -27,7 +27,7 @@ def test_the_reader_takes_lines_with_exactly_these_keys(line: dict[str, object],
     assert set(line) == set(kind.__annotations__)
     assert Reader().read([json.dumps(line).encode()]) == []
     for name in line:
-        if name not in ("kind", "source"):  # lines of earlier releases have no source
+        if name not in ("kind", "source", "unknown"):  # lines of earlier releases lack the last two
             without = {key: value for key, value in line.items() if key != name}
             (fault,) = Reader().read([json.dumps(without).encode()])
             assert fault.reason == f"{name}: Field required"
@@ -39,6 +39,16 @@ def test_feedback_of_a_release_that_kept_no_source_is_read() -> None:
     reader = Reader()
     assert reader.read([json.dumps(line).encode()]) == []
     assert reader.tables().feedback["source"].to_list() == [None]
+
+
+def test_a_line_that_does_not_say_what_is_unknown_is_read() -> None:
+    old = prediction(1, windows=2)
+    del old["unknown"]
+    reader = Reader()
+    assert reader.read([json.dumps(line).encode() for line in (old, {**old, "unknown": None})]) == []
+    assert reader.tables().windows["unknown"].to_list() == [None] * 4
+    (fault,) = reader.read([json.dumps({**old, "unknown": [True]}).encode()])
+    assert "one entry per window" in fault.reason
 
 
 def test_feedback_cannot_pass_for_a_persons_label() -> None:

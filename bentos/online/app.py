@@ -29,7 +29,7 @@ from bentos.online._openapi import describe
 from bentos.online._posts import ANSWERED_BY, SUBJECT, Headers, Post, Posts, request_id_of
 from bentos.online._request_lines import RequestLines
 from bentos.online.label import LabelPage
-from bentos.online.stream import LivePages
+from bentos.online.stream import LivePages, Samples
 from har.errors import HarError, RequestError
 
 logger = logging.getLogger("bentoml.har")
@@ -70,7 +70,10 @@ class App(Starlette):
             Post("/feedback", self._feedback, _FEEDBACK_BYTES, JSON, 202, needs_token=True),
             *self._label.posts(),
         )
-        self._posts, self._routes = Posts(answering, lines), {} if internal else {route.path: route for route in posts}
+        self._samples = Samples(answering)
+        # Devices wait for a disk: they must not take the places of those who wait for a model.
+        groups = ((Posts(answering, lines), posts), (Posts(answering, lines), self._samples.posts()))
+        self._routes = {} if internal else {post.path: (group, post) for group, of in groups for post in of}
         routes = [
             Route("/livez", self._livez),
             Route("/readyz", self._readyz),
@@ -94,9 +97,9 @@ class App(Starlette):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on."""
-        route = self._routes.get(scope["path"]) if scope["type"] == "http" else None
-        if route is not None:
-            await self._posts.answer(route, scope, receive, send)
+        found = self._routes.get(scope["path"]) if scope["type"] == "http" else None
+        if found is not None:
+            await found[0].answer(found[1], scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 
@@ -116,6 +119,7 @@ class App(Starlette):
                     yield
         finally:
             flushing.cancel()
+            await self._samples.close()
             self._live.close()
             self._label.close()
             self.answering.stop()

@@ -39,6 +39,11 @@ def _has_request_or_interval(line: dict[str, Any]) -> dict[str, Any]:
     return {"source": None, **line}
 
 
+def _says_unknown(line: dict[str, Any]) -> dict[str, Any]:
+    """Fill in a null per window where a line does not say whether it is unlike the training data."""
+    return line if line.get("unknown") is not None else {**line, "unknown": [None] * len(line["activity"])}
+
+
 def _validated(line: type) -> Any:
     """A line of `har.log_lines` as pydantic takes it; before Python 3.12, it refuses the standard library's own."""
     fields = {name: _with_limits(hint) for name, hint in get_type_hints(line, include_extras=True).items()}
@@ -61,7 +66,7 @@ def _with_limits(hint: Any) -> Any:
 
 
 _KINDS: Any = Annotated[
-    _validated(PredictionLine)
+    Annotated[_validated(PredictionLine), AfterValidator(_says_unknown)]
     | _validated(ShadowLine)
     | Annotated[_validated(FeedbackLine), AfterValidator(_has_request_or_interval)],
     Field(discriminator="kind"),
@@ -94,7 +99,12 @@ _FEEDBACK: _Columns = {
     "end_us": pl.Int64(),
     "source": pl.String(),
 }
-_PER_WINDOW: _Columns = {"activity": pl.String(), "confidence": pl.Float32(), "abstained": pl.Boolean()}
+_PER_WINDOW: _Columns = {
+    "activity": pl.String(),
+    "confidence": pl.Float32(),
+    "abstained": pl.Boolean(),
+    "unknown": pl.Boolean(),
+}
 
 WINDOWS = pl.Schema(
     {
@@ -172,7 +182,7 @@ class Reader:
             first: the number of the first one in its file.
         """
         columns = {
-            "prediction": _Columnar(_PREDICTION, ("activity", "confidence", "abstained")),
+            "prediction": _Columnar(_PREDICTION, ("activity", "confidence", "abstained", "unknown")),
             "shadow": _Columnar(_SHADOW, ("activity", "confidence")),
             "feedback": _Columnar(_FEEDBACK, ()),
         }
@@ -185,7 +195,7 @@ class Reader:
                 faults[row] = _reason(error)
             else:
                 if not columns[entry["kind"]].add(row, entry):
-                    faults[row] = "activity, confidence, abstained: expected one entry per window in each"
+                    faults[row] = "activity, confidence, abstained, unknown: expected one entry per window in each"
         self._shadows.append(columns["shadow"].block())
         self._feedback.append(columns["feedback"].block().lines)
         predictions, undecodable = _decode(columns["prediction"].block())
@@ -288,6 +298,7 @@ def _windows(block: _Block) -> pl.DataFrame:
         pl.col("subject").fill_null(UNKNOWN_SUBJECT),
         pl.col("session").fill_null(ONLINE_SESSION),
         pl.col("received_us").cast(_TIME).alias("received_at"),
+        pl.lit(None, pl.String).alias("smoothed"),
     )
     parts = [pl.DataFrame(schema=WINDOWS)]
     # Models differ in their number of features; windows with equally many form a matrix.

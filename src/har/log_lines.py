@@ -70,7 +70,8 @@ class PredictionLine(TypedDict):
     """One answered request. The lists have one entry per window.
 
     `fallback` is null where the champion answered; `features` is base64 of float32, little-endian, all windows in turn,
-    and null where no model answered.
+    and null where no model answered. `unknown` says which windows are unlike the training data; null where the model's
+    file cannot say, and lines of releases without it are read, too.
     """
 
     kind: Literal["prediction"]
@@ -88,6 +89,7 @@ class PredictionLine(TypedDict):
     confidence: Confidences
     abstained: list[bool]
     features: str | None
+    unknown: NotRequired[list[bool] | None]
 
 
 class ShadowLine(TypedDict):

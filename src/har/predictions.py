@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from har.cutting import cut_day, signal_rule
 from har.errors import ModelError, did_you_mean
-from har.inference import Classifier, ModelMetadata
+from har.inference import Answers, Classifier, ModelMetadata, Smoother, Smoothing, answers_of
 from har.plausibility import NO_SIGNAL
 from har.schema import Partition
 from har.settings import Settings
@@ -33,6 +33,9 @@ def predict(
     A window without a signal (see `har.plausibility.SignalRule`) is answered by no model: its activity is `NO_SIGNAL`,
     its confidence 0, and it is abstained. Its features, on request, are those that the model computed.
 
+    `unknown` says whether a window is unlike the training data (`scoring.unknown_share`), `smoothed` is its activity by
+    `scoring.smoothing`; both are null where the setting or the model's file does not provide for them.
+
     Args:
         parts: the partitions to score.
         settings: windows, rate and channels.
@@ -44,42 +47,53 @@ def predict(
         ModelError: the model has no such feature.
     """
     indices = feature_indices(classifier.metadata, features)
-    activities = pl.Series(classifier.metadata.activities, dtype=pl.String)
     period_us = 1e6 / settings.sensors.rate_hz
     rule = signal_rule(settings)
     rows: list[pl.DataFrame] = []
     silent: list[NDArray[np.bool_]] = [np.empty(0, np.bool_)]
+    segments: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
 
     def batches() -> Iterator[NDArray[np.float32]]:
+        past = 0
         for partition, frame in parts:
             windows, places = cut_day(partition, frame, settings, settings.sensors.channels)
             for batch in windows.batches(settings.scoring.batch_size):
                 silent.append(rule.absent(batch))
                 yield batch
+            segments.append(past + windows.segments.astype(np.int64))
+            past = int(segments[-1].max(initial=past)) + 1
             rows.append(places)
 
-    probabilities, values = classifier.predict_each(batches(), features=indices)
-    absent = np.concatenate(silent)
-    confidence = np.where(absent, np.float32(0), probabilities.max(axis=1, initial=0))
+    prediction = classifier.predict_each(batches(), features=indices)
+    answers = answers_of(classifier, prediction, np.concatenate(silent), unknown_share=settings.scoring.unknown_share)
     feature_column = []
     if len(indices):
-        feature_column = [pl.Series(FEATURES, values, pl.Array(pl.Float32, len(features)))]
-    predictions = pl.concat(rows).with_columns(
+        feature_column = [pl.Series(FEATURES, answers.features, pl.Array(pl.Float32, len(features)))]
+    placed = pl.concat(rows)
+    predictions = placed.with_columns(
         (pl.col("start") + pl.duration(microseconds=round(settings.length * period_us))).alias("end"),
-        pl.when(pl.Series(absent))
-        .then(pl.lit(NO_SIGNAL))
-        .otherwise(activities.gather(probabilities.argmax(axis=1)))
-        .alias("activity"),
-        pl.Series("confidence", confidence, pl.Float32),
-        pl.Series("abstained", absent | (confidence < classifier.metadata.abstain_below)),
+        pl.Series("activity", answers.activities(classifier.metadata.activities), pl.String),
+        pl.Series("confidence", answers.confidence, pl.Float32),
+        pl.Series("abstained", answers.abstained),
         pl.lit(model_version, pl.Int32).alias("model_version"),
         pl.lit(None, pl.String).alias("request_id"),
+        _smoothed(placed["start"], np.concatenate(segments), answers, classifier.metadata, settings),
+        pl.Series("unknown", [None] * len(placed) if answers.unknown is None else answers.unknown, pl.Boolean),
         *feature_column,
     )
     # They are usually sorted already; checking that does not copy the features.
     key = ["date", "subject", "session", "start"]
     order = predictions.select(key).with_row_index("row").sort(key)["row"]
     return predictions if order.is_sorted() else predictions[order]
+
+
+def _smoothed(
+    starts: pl.Series, segments: NDArray[np.int64], answers: Answers, metadata: ModelMetadata, settings: Settings
+) -> pl.Series:
+    smoother = Smoother.of(metadata, settings.scoring.smoothing, stride=settings.stride)
+    if smoother is None:
+        return pl.Series("smoothed", [None] * len(starts), pl.String)
+    return pl.Series("smoothed", Smoothing(smoother)(starts.to_physical().to_numpy(), segments, answers), pl.String)
 
 
 def feature_indices(metadata: ModelMetadata, names: Sequence[str]) -> NDArray[np.intp]:

@@ -84,6 +84,8 @@ PREDICTIONS = pl.Schema(
         "abstained": pl.Boolean(),
         "model_version": pl.Int32(),
         "request_id": pl.String(),
+        "smoothed": pl.String(),
+        "unknown": pl.Boolean(),
     }
 )
 """One row per window; `end` is the stamp of the first sample after it.
@@ -93,6 +95,10 @@ limit.
 
 `request_id` is null in rows of the nightly job; in rows of the online service it is the id of the request. A subject's
 day can have both.
+
+`smoothed` is the activity by `scoring.smoothing`, beside the model's own answer. `unknown` says whether the window is
+unlike the training data. Both are null where the setting is off or the model's file, of an older release, cannot say,
+and in rows of older releases; in rows of the online service, which knows single windows, `smoothed` is always null.
 """
 
 REQUESTS = pl.Schema(

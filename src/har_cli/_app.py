@@ -20,6 +20,7 @@ from har_cli import (
     release,
     serving,
     stream,
+    stream_send,
     stream_state,
     tls,
     tokens,
@@ -41,12 +42,16 @@ app.command()(predictions.collect)
 app.command()(drift.monitor)
 app.command()(labels.labels)
 app.command()(stream_state.baselines)
+stream.app.command()(stream_state.rebuild)
+stream.app.command()(stream_state.history)
 app.command()(models.package)
 app.command("models")(models.list_models)
 app.command()(models.promote)
 app.command()(models.rollback)
 app.add_typer(release.app, name="release")
 app.command()(serving.scale)
+stream.app.command()(stream_send.send)
+stream.app.command()(stream_send.replay)
 app.add_typer(stream.app, name="stream")
 app.command()(models.reproduce)
 app.command()(project.status)

@@ -66,14 +66,15 @@ def classifier(tmp_path: Path) -> Classifier:
 def test_answers(classifier: Classifier) -> None:
     window = np.zeros((3, 16, 3), np.float32)
     window[:, :, 0] = [[2.0], [-2.0], [0.0]]
-    probabilities, features = classifier.predict(window)
+    probabilities, features, distance = classifier.predict(window)
+    assert distance is None  # a file of an older release
     np.testing.assert_allclose(features[:, 0], [2, -2, 0])
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-6)
     assert probabilities.argmax(axis=1).tolist()[:2] == [0, 1]
 
 
 def test_no_windows(classifier: Classifier) -> None:
-    probabilities, features = classifier.predict(np.empty((0, 16, 3), np.float32))
+    probabilities, features, _ = classifier.predict(np.empty((0, 16, 3), np.float32))
     assert probabilities.shape == (0, 2)
     assert features.shape == (0, 3)
 

@@ -303,6 +303,8 @@ def online(lake: Lake, subject: str, seconds: list[int], *, day: int = 1, activi
             "abstained": False,
             "model_version": 1,
             "request_id": [f"r-{subject}-{second}" for second in seconds],
+            "smoothed": None,
+            "unknown": None,
         },
         schema=lake.predictions.schema,
     )

@@ -25,15 +25,18 @@ def predictions(lake: Lake, activity: str, *, request_id: str | None = None) -> 
             "abstained": False,
             "model_version": 1,
             "request_id": request_id,
+            "smoothed": None,
+            "unknown": None,
         },
         schema=lake.predictions.schema,
     )
 
 
 def test_a_lake_from_before_the_online_service(lake: Lake) -> None:
-    schema = pl.Schema({name: kind for name, kind in lake.predictions.schema.items() if name != "request_id"})
+    new = ("request_id", "smoothed", "unknown")
+    schema = pl.Schema({name: kind for name, kind in lake.predictions.schema.items() if name not in new})
     old = Table(lake.predictions.path, schema)
-    old.replace(predictions(lake, "PEN").drop("request_id"), [(DAY, "s01")])
+    old.replace(predictions(lake, "PEN").drop(new), [(DAY, "s01")])
     assert lake.predictions.read().equals(predictions(lake, "PEN"))
     assert lake.requests.read().is_empty()
 

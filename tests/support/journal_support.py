@@ -40,6 +40,7 @@ def prediction(number: int, *, windows: int = 1, **changes: Any) -> dict[str, An
         "confidence": [0.75, 0.5, 0.25][:windows],
         "abstained": [False, False, True][:windows],
         "features": base64.b64encode(values.tobytes()).decode(),
+        "unknown": [False, True, False][:windows],
     }
     return {**line, **changes}
 

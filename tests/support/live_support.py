@@ -6,22 +6,27 @@ import datetime as dt
 import os
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from prometheus_client import CollectorRegistry
+from serving_support import Service, listening, write_settings
 
+from har.inference import Package
 from har.settings import Settings
 from har.streaming.state import Answer, DeviceHealth, HotStore, Signal, SubjectState, open_hot
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+    from bentos._front import Front
+
 CHROMIUM = shutil.which("chromium") or ""
 _QUIET = (
-    "--no-sandbox",
     "--disable-gpu",
     "--disable-background-networking",
     "--disable-component-update",
@@ -31,6 +36,7 @@ _QUIET = (
 )
 SECOND = 1_000_000
 STRIDE = 2 * SECOND
+ACTIVITIES = ("SIT", "WALK", "RUN")
 LEDGER = {"received": 1204, "scored": 1180, "waiting": 12, "late": 5, "duplicate": 4, "rejected": 3}
 
 
@@ -89,7 +95,66 @@ def crowd(store: HotStore, count: int, activities: tuple[str, ...]) -> None:
             state = replace(state, devices=(replace(state.devices[0], missing=3, late=2, clock_skew_s=-64.0),))
         states.append(state)
     store.write(states, {state.subject: [state.answer] for state in states})
-    store.write_ledger(LEDGER)
+    store.write_ledger({"total": LEDGER, "balances": True, "subjects": {}, "reported_us": now_us()})
+
+
+@dataclass
+class Streaming:
+    """An online service, and its project's hot store as a consumer has it open."""
+
+    service: Service
+    store: HotStore
+
+    front: Front
+
+    @property
+    def url(self) -> str:
+        """The service's address."""
+        return self.service.url
+
+    def begin_to_stop(self) -> None:
+        """As SIGTERM does in a worker process."""
+        self.front.drain.begun = True
+
+
+ServeStreaming = Callable[..., Streaming]
+
+
+@contextmanager
+def serve_streaming(package: Package, root: Path, *, host: str = "127.0.0.1", **stream: Any) -> Iterator[Streaming]:
+    """The online service on a free port, with these keys of `[stream]`."""
+    from bentos._front import Front
+    from bentos.online._answering import Answering
+    from bentos.online.app import App
+
+    settings = write_settings(root / "project")
+    settings = settings.model_copy(update={"stream": settings.stream.model_copy(update=stream)})
+    registry = CollectorRegistry()
+    app = App(Answering(package, settings, registry=registry))
+    front = Front(app)
+    with listening(front, host) as url, hot_store(settings) as store:
+        service = Service(url, package, settings, registry, app)
+        try:
+            yield Streaming(service, store, front)
+        finally:
+            service.client.close()
+
+
+def message(subject: str = "s01", sequence: int = 0, *, samples: int = 50, **changes: Any) -> dict[str, Any]:
+    """A second of a device, with the project's channels."""
+    row = [0.1, 0.2, 9.8, 0.01, 0.02, 0.03]
+    return {
+        "subject": subject,
+        "device": "watch-1",
+        "session": "morning",
+        "sequence": sequence,
+        "t0": 1_790_000_000_000_000 + sequence * SECOND,
+        "rate_hz": 50.0,
+        "channels": ["accel_x", "accel_y", "accel_z", "gyro_x", "gyro_y", "gyro_z"],
+        "units": {"accelerometer": "m/s^2", "gyroscope": "rad/s"},
+        "samples": [[round(value + 0.01 * (index % 7), 3) for value in row] for index in range(samples)],
+        **changes,
+    }
 
 
 @contextmanager
@@ -103,19 +168,31 @@ def hot_store(settings: Settings) -> Iterator[HotStore]:
 
 
 @contextmanager
-def browser(**context: Any) -> Iterator[Page]:
-    """A page of a browser; the test fails if it asks another host, or a script of it fails."""
+def browser() -> Iterator[Callable[..., AbstractContextManager[Page]]]:
+    """A browser; `open_page(viewport=…)` opens a page in a profile of its own.
+
+    The test fails if the page asks another host, or a script of it fails.
+    """
     from playwright.sync_api import sync_playwright
 
-    arguments = _QUIET if os.getuid() == 0 else _QUIET[1:]
+    arguments = [*_QUIET, *(["--no-sandbox"] if os.getuid() == 0 else [])]
     with sync_playwright() as play:
-        chromium = play.chromium.launch(executable_path=CHROMIUM, args=list(arguments))
-        try:
-            page = chromium.new_context(**context).new_page()
+        chromium = play.chromium.launch(executable_path=CHROMIUM, args=arguments)
+
+        @contextmanager
+        def open_page(**profile: Any) -> Iterator[Page]:
+            context = chromium.new_context(**profile)
             failures: list[str] = []
-            page.on("pageerror", lambda error: failures.append(str(error)))
-            page.on("request", lambda request: None if "//127.0.0.1:" in request.url else failures.append(request.url))
-            yield page
+            try:
+                page = context.new_page()
+                page.on("pageerror", lambda error: failures.append(str(error)))
+                page.on("request", lambda asked: None if "//127.0.0.1:" in asked.url else failures.append(asked.url))
+                yield page
+            finally:
+                context.close()
             assert not failures, failures
+
+        try:
+            yield open_page
         finally:
             chromium.close()

@@ -43,7 +43,7 @@ def push(payload: list[Any], *, number: int = 0, **further: Any) -> bytes:
 def iphone(first_s: float, seconds: float, *, number: int = 0, rate_hz: float = 100.0, **further: Any) -> bytes:
     """A message of an iPhone: acceleration without gravity, gravity, rotation, and what else it measures."""
     at = first_s + np.arange(round(seconds * rate_hz)) / rate_hz
-    total, rotation = signal(at)
+    total = signal(at)[0]
     gravity = np.broadcast_to([0.0, 0.0, 9.80665], total.shape)
     payload = [
         *readings("accelerometer", at, total - gravity),

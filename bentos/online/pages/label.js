@@ -202,7 +202,7 @@ function plot(channels, from, to) {
     svg.append(shape("path", {d: path, class: `c${number % 4}`}));
   });
   const made = element("div", {className: "plot"});
-  const unit = channels[0].unit;
+  const unit = channels[0].unit.replace("^2", "²");
   made.append(svg, element("span", {className: "top", textContent: `${high.toFixed(1)} ${unit}`}),
     element("span", {className: "bottom", textContent: low.toFixed(1)}));
   return made;
@@ -215,11 +215,11 @@ function drawSignal(task) {
   const units = [...new Set(channels.map(({unit}) => unit))];
   const groups = units.map((unit) => channels.filter((channel) => channel.unit === unit));
   context.append(...groups.map((group) => plot(group, from(), to())));
-  $("legend").replaceChildren(...groups.flatMap((group) => group.map(({name}, number) => {
-    const item = element("span", {});
-    item.append(element("i", {className: `c${number % 4}`}), name);
-    return item;
-  })));
+  context.querySelectorAll(".plot").forEach((made, index) => {
+    const names = element("span", {className: "name"});
+    names.append(...groups[index].map(({name}, number) => element("b", {className: `c${number % 4}`, textContent: name})));
+    made.append(names);
+  });
   const near = detail.t?.length ? [detail.t[0], detail.t[detail.t.length - 1]] : null;
   $("close-up").replaceChildren(...(near ? groups : []).map((group) => {
     const close = group.map((channel) => ({...channel, t: detail.t, v: detail.v[channels.indexOf(channel)]}));
@@ -235,6 +235,7 @@ function drawSignal(task) {
     const text = index === 3 ? time(task.start_us, -1) : `${second > 0 ? "+" : "−"}${Math.abs(second)} s`;
     const label = element("span", {textContent: text});
     label.style.left = `${share(at)}%`;
+    if (Math.abs(second) === 20) label.className = "minor";
     return label;
   }));
   band($("asked"), 0, length(), from(), to());
@@ -258,9 +259,10 @@ function place() {
   for (const made of $("close-up").children) band(made.querySelector(".range"), ...range, ...made.near);
   const own = range[0] !== 0 || range[1] !== length();
   const seconds = range.map((ms) => (ms / 1000).toFixed(2));
+  $("task").classList.toggle("own", own);
   $("ranged").textContent = own
-    ? `Your answer is for ${time(view.task.start_us + 1000 * range[0])} – ${time(view.task.start_us + 1000 * range[1])}, ${((range[1] - range[0]) / 1000).toFixed(1)} s`
-    : `Your answer is for the asked ${(length() / 1000).toFixed(1)} s; drag over the signal for another range`;
+    ? `Your range: ${time(view.task.start_us + 1000 * range[0])} – ${time(view.task.start_us + 1000 * range[1])}, ${((range[1] - range[0]) / 1000).toFixed(1)} s`
+    : `Your range: the asked ${(length() / 1000).toFixed(1)} s. Drag over the signal for another one.`;
   $("reset").hidden = !own;
   ["range-start", "range-end"].forEach((id, index) => {
     $(id).setAttribute("aria-valuenow", seconds[index]);

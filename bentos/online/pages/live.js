@@ -40,7 +40,7 @@ function report(problem) {
 
 let ledger = {};
 function stoppedConsumer() {
-  const us = ledger.updated_us ?? ledger.at_us;
+  const us = ledger.reported_us;
   if (!Object.keys(ledger).length) return "No consumer has reported yet: samples wait until one runs. Start it: har stream run.";
   if (us && nowMs() - us / 1000 > 1000 * CONSUMER_STALE_S) return `No consumer runs: the last one reported ${ago(us)}. Start it: har stream run.`;
   return "";

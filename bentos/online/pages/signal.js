@@ -16,12 +16,13 @@ let edge = 0; // µs at the right edge when `latest` came
 let arrived = 0;
 let drawn = 0;
 let running = 0;
-let described = 0;
+let described = -Infinity;
 
 export function start(found) {
   about = found;
   latest = null;
   edge = 0;
+  described = -Infinity;
   const units = [...new Set(about.units)];
   plots = units.map((unit) => {
     const channels = about.channels.map((name, index) => [index, name]).filter(([index]) => about.units[index] === unit);

@@ -2,6 +2,7 @@
 
 import {ago, ask, byId, learnClock, make, nowMs, percent, say, timeOf, write} from "./access.js";
 import {paint, swatch} from "./colours.js";
+import {drawLedger} from "./ledger.js";
 import * as band from "./band.js";
 import * as signal from "./signal.js";
 
@@ -27,6 +28,7 @@ export function open(subject, found, report) {
   byId("subject-title").textContent = subject;
   for (const id of ["now", "answers", "devices", "baseline"]) byId(id).replaceChildren();
   write(byId("heard"), "Loading …");
+  takeLedger({});
   byId("minutes").tBodies[0].replaceChildren();
   signal.start(about);
   band.start(about);
@@ -70,6 +72,7 @@ function listen() {
   on("day", band.show);
   on("answers", (found) => { takeAnswers(found.answers); if (found.stretches) band.extend(found.stretches); });
   on("signal", signal.show);
+  on("ledger", takeLedger);
   on("away", tell);
   source.addEventListener("open", () => tell(null));
   source.addEventListener("error", () => {
@@ -90,6 +93,7 @@ async function askAgain() {
     takeState(found);
     takeAnswers(found.answers);
     band.show(found.day);
+    takeLedger(found.ledger);
     byId("no-signal").textContent = "No signal: the service has no stream left for this page, which asks every 3 s.";
   } catch (refused) {
     if (asked !== name) return;
@@ -116,6 +120,11 @@ function takeState(found) {
   drawDevices(found.devices);
   drawBaseline(found.baseline);
   tick();
+}
+
+function takeLedger(counts) {
+  byId("messages").hidden = counts.received === undefined;
+  drawLedger(byId("messages-balance"), counts);
 }
 
 function takeAnswers(found) {

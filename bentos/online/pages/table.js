@@ -2,6 +2,7 @@
 
 import {ago, byId, make, nowMs, percent, trouble, write} from "./access.js";
 import {paint, swatch} from "./colours.js";
+import {drawLedger} from "./ledger.js";
 
 const rows = new Map(); // by subject: the row and its cells
 let content = null;
@@ -50,7 +51,9 @@ function draw() {
   place(byId("everyone").tBodies[0], wanted.map((subject) => update(subject).element));
   drawHead();
   drawMatches(wanted.length);
-  drawLedger(content.ledger);
+  const total = content.ledger.total || content.ledger;
+  byId("ledger").hidden = total.received === undefined;
+  drawLedger(byId("balance"), total);
 }
 
 function isWanted(subject) {
@@ -170,27 +173,4 @@ function drawMatches(matching) {
   byId("everyone").hidden = !matching;
   byId("nobody").hidden = matching > 0;
   write(byId("nobody"), all ? "Nobody matches." : "Nobody was heard of yet. Send samples to POST /samples, over MQTT or Kafka, and run har stream run.");
-}
-
-const FATES = ["scored", "waiting", "late", "duplicate", "rejected"];
-
-/** Received = scored + waiting + late + duplicate + rejected, in messages. */
-function drawLedger(ledger) {
-  const total = ledger.total || ledger;
-  byId("ledger").hidden = total.received === undefined;
-  if (total.received === undefined) return;
-  const sum = FATES.reduce((found, fate) => found + (total[fate] || 0), 0);
-  const parts = [["received", total.received, ""], ...FATES.map((fate, place) => [fate, total[fate] || 0, place ? "+" : "="])];
-  const key = JSON.stringify([parts, total.samples, total.windows]);
-  const balance = byId("balance");
-  if (balance.dataset.key === key) return;
-  balance.dataset.key = key;
-  const figure = ([name, count]) => make("div", {}, make("b", {text: count.toLocaleString("en")}), make("small", {text: name}));
-  const missing = total.received - sum;
-  const verdict = make("div", {class: "verdict"}, missing === 0
-    ? make("span", {class: "good", text: "✓ It balances."})
-    : make("span", {class: "bad", text: `${Math.abs(missing)} messages ${missing > 0 ? "have no fate" : "too many"}.`}));
-  if (total.windows !== undefined)
-    verdict.append(make("small", {text: `${(total.samples || 0).toLocaleString("en")} samples, ${total.windows.toLocaleString("en")} windows`}));
-  balance.replaceChildren(...parts.flatMap((part) => [...(part[2] ? [make("span", {"aria-hidden": "true", text: part[2]})] : []), figure(part)]), verdict);
 }

@@ -3,5 +3,6 @@
 from bentos.online.stream._pages import FILES
 from bentos.online.stream._pages import HEADERS as PAGE_HEADERS
 from bentos.online.stream._routes import LivePages
+from bentos.online.stream._samples import Samples
 
-__all__ = ["FILES", "PAGE_HEADERS", "LivePages"]
+__all__ = ["FILES", "PAGE_HEADERS", "LivePages", "Samples"]

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 LOOK_S = 0.5
 """Between two looks at the hot store."""
 
+_LEDGER_LOOKS = 10
+"""The ledger, which has all subjects, is read at each tenth look."""
+
 Event = dict[str, Any]
 
 
@@ -26,7 +29,8 @@ class Watch:
     """Looks at one subject again and again.
 
     Events, each with JSON: `state` (as in `/subjects`), `day` (its band so far), `answers` (new or changed ones, and
-    the band from a moment on), `signal` (the last seconds), `away` (why there is nothing to say).
+    the band from a moment on), `signal` (the last seconds), `ledger` (what became of
+    the subject's messages), `away` (why there is nothing to say).
 
     Args:
         hot: the store.
@@ -39,7 +43,8 @@ class Watch:
         self._hot, self._name, self._zone, self._may_go_on = hot, name, zone, may_go_on
         self._day = Day()
         self._state: SubjectState | None = None
-        self._signal_us = 0
+        self._signal_us = self._looks = 0
+        self._ledger: dict[str, int] = {}
         self._away = ""
 
     async def events(self) -> AsyncIterator[Event]:
@@ -79,6 +84,10 @@ class Watch:
         if signal is not None and len(signal.times) and int(signal.times[-1]) != self._signal_us:
             self._signal_us = int(signal.times[-1])
             events.append(_event("signal", _json.signal(signal)))
+        if self._looks % _LEDGER_LOOKS == 0 and (counts := _json.counts(store, self._name)) != self._ledger:
+            self._ledger = counts
+            events.append(_event("ledger", counts))
+        self._looks += 1
         return events
 
 

@@ -14,7 +14,7 @@ from bentos.online.stream._day import Day, day_us, label
 if TYPE_CHECKING:
     import datetime as dt
 
-    from har.streaming.state import Answer, DeviceHealth, Signal, SubjectState
+    from har.streaming.state import Answer, DeviceHealth, HotStore, Signal, SubjectState
 
 _SHOWN_ANSWERS = 50
 _COMPRESSED_FROM = 4096
@@ -92,6 +92,12 @@ def band(state: SubjectState, day: Day, zone: dt.tzinfo) -> dict[str, Any]:
     """A subject's day: its first and last moment, and its stretches."""
     begin, end = day_us(state.date, zone)
     return {"date": state.date, "start_us": begin, "end_us": end, "stretches": day.stretches()}
+
+
+def counts(store: HotStore, name: str) -> dict[str, int]:
+    """What became of a subject's messages; empty where no consumer has said so."""
+    found: dict[str, int] = store.ledger().get("subjects", {}).get(name, {})
+    return found
 
 
 def recent(answers: Iterable[Answer]) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 FILES = (
     "live.html",
     "live.css",
-    *("live.js", "access.js", "band.js", "colours.js", "signal.js", "subject.js", "table.js"),
+    *("live.js", "access.js", "band.js", "colours.js", "ledger.js", "signal.js", "subject.js", "table.js"),
 )
 """Of the page `/live`; all but the first are at `/pages/NAME`."""
 

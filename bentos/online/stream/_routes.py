@@ -126,7 +126,11 @@ class LivePages:
                 return None
             day = Day(day_us(state.date, zone)[0])
             found = day.add(store.answers(name, since_us=day.since_us))
-            shown = {"day": _json.band(state, day, zone), "answers": _json.recent(found)}
+            shown = {
+                "day": _json.band(state, day, zone),
+                "answers": _json.recent(found),
+                "ledger": _json.counts(store, name),
+            }
             return _json.compose({"now_us": now_us(), **self._about, **_json.whole(state), **shown})
 
         body = await self._hot.ask(look)

@@ -33,11 +33,13 @@ RATE_S = 10
 LOOPBACK = ("127.0.0.0/8", "::1")
 
 _METRICS = ("/metrics", "/metrics/")
+_LABEL_POSTS = tuple(f"/label/{name}" for name in ("next", "answers", "skip", "undo"))
 PATHS = (
     *("/", "/model", "/predict", "/predict/raw", "/feedback", "/samples", "/samples/sensorlogger"),
     *("/subjects", "/login", "/logout", "/live"),
     *(f"/pages/{name}" for name in ("live.css", "live.js", "access.js", "band.js", "colours.js", "signal.js")),
-    *(f"/pages/{name}" for name in ("subject.js", "table.js")),
+    *(f"/pages/{name}" for name in ("ledger.js", "subject.js", "table.js", "label.css", "label.js")),
+    *("/label", "/label/agreement", *_LABEL_POSTS),
     *("/schema.json", "/docs.json", "/healthz", "/livez", "/readyz"),
     *(f"/static_content/{name}" for name in ("swagger-ui.css", "swagger-ui-bundle.js")),
 )
@@ -48,6 +50,7 @@ SUBJECTS = "/subjects/[A-Za-z0-9._~%-]{1,400}(/live)?"
 PAGE_SCRIPT = "sha256-Ntp0RAECky65OCziYrF0olg71y8uixpi51ELZ/IcHTs="
 """Of the script in the service's page, as browsers are told in the policy of content."""
 _FEEDBACK_BYTES = 16 * 1024
+_ANSWER_BYTES = 4096
 _FORWARDING = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP")
 _ID = "%[req.hdr(x-request-id)]"
 
@@ -75,6 +78,7 @@ class Rules:
         # As the service's `Contract` has them, with room for a champion of somewhat longer windows.
         sizes = {"/predict": 64 * 1024 + 40 * values, "/predict/raw": 5 * values, "/feedback": _FEEDBACK_BYTES}
         sizes |= dict.fromkeys(("/samples", "/samples/sensorlogger"), settings.stream.message_bytes)
+        sizes |= dict.fromkeys(_LABEL_POSTS, _ANSWER_BYTES)
         return cls(sizes, serving.requests_per_minute, here)
 
 

@@ -17,17 +17,28 @@ from numpy.typing import NDArray
 
 from har.errors import DeadlineError, ModelError, WindowError
 from har.inference._deadline import Watchdog
+from har.inference._exact import batch_unit
+from har.inference._exact import batches as filled_batches
 from har.inference._metadata import ModelMetadata
 
 _EXTERNAL = b"\x0a\x08location"
 """How ONNX writes the key of a tensor's external path; ten bytes that weights do not hold by chance."""
 
 
+_OUTPUTS = ("probabilities", "features")
+DISTANCE = "distance"
+"""The graph's output that says how unlike the training data a window is; files of older releases lack it."""
+
+
 class Prediction(NamedTuple):
-    """Probabilities float32 (N, K) and features float32 (N, F), as the graph computes them."""
+    """Probabilities float32 (N, K) and features float32 (N, F), as the graph computes them.
+
+    `distance` is float32 (N,), how far each window lies from the training data; None from files of older releases.
+    """
 
     probabilities: NDArray[np.float32]
     features: NDArray[np.float32]
+    distance: NDArray[np.float32] | None = None
 
 
 class Classifier:
@@ -71,6 +82,9 @@ class Classifier:
         self.metadata = ModelMetadata.from_properties(
             self._session.get_modelmeta().custom_metadata_map, where=str(path)
         )
+        self.has_distance = DISTANCE in {output.name for output in self._session.get_outputs()}
+        self._names = (*_OUTPUTS, DISTANCE) if self.has_distance else _OUTPUTS
+        self._unit: int | None = None
 
     def predict(self, window: NDArray[np.float32], *, deadline_s: float | None = None) -> Prediction:
         """Classify windows.
@@ -86,10 +100,7 @@ class Classifier:
         """
         self._check(window)
         if not len(window):
-            return Prediction(
-                np.empty((0, len(self.metadata.activities)), np.float32),
-                np.empty((0, len(self.metadata.feature_names)), np.float32),
-            )
+            return self._none(len(self.metadata.feature_names))
         if deadline_s is None:
             return self._run(window, None)
         options = onnxruntime.RunOptions()
@@ -110,10 +121,32 @@ class Classifier:
             raise self._late(deadline_s, f"{1000 * took:.0f} ms")
         return prediction
 
+    def predict_exactly(self, window: NDArray[np.float32]) -> Prediction:
+        """Classify windows such that the bits of an answer depend on its own window alone, not on the others.
+
+        The first call measures, in some tens of milliseconds, whether this model's answers depend on size and place in
+        batches (see `har.inference._exact`); the windows of a model that do are answered one by one, which takes up to
+        eight times as long. Promised for `threads=1` on one machine: several threads share a batch out at other places.
+
+        Args:
+            window: as for `predict`.
+
+        Raises:
+            WindowError, ModelError: see `predict`.
+        """
+        self._check(window)
+        if not len(window):
+            return self._none(len(self.metadata.feature_names))
+        if self._unit is None:
+            shape = (self.metadata.length, len(self.metadata.channels))
+            self._unit = batch_unit(lambda trial: tuple(v for v in self._run(trial, None) if v is not None), *shape)
+        parts = [_first(self._run(batch, None), wanted) for batch, wanted in filled_batches(window, self._unit)]
+        return parts[0] if len(parts) == 1 else _joined(parts)
+
     def predict_each(
         self, batches: Iterable[NDArray[np.float32]], *, features: NDArray[np.intp] | None = None
     ) -> Prediction:
-        """Classify windows batch by batch, and return all answers as one prediction.
+        """Classify windows batch by batch, by `predict_exactly`, and return all answers as one prediction.
 
         Args:
             batches: float32 (B, T, C) each, such as `WindowSet.batches` gives.
@@ -124,17 +157,23 @@ class Classifier:
         """
         columns: Any = slice(None) if features is None else features
         kept = len(self.metadata.feature_names) if features is None else len(features)
-        probabilities = [np.empty((0, len(self.metadata.activities)), np.float32)]
-        picked = [np.empty((0, kept), np.float32)]
+        parts = [self._none(kept)]
         for batch in batches:
-            answer = self.predict(batch)
-            probabilities.append(answer.probabilities)
-            picked.append(answer.features[:, columns])
-        return Prediction(np.concatenate(probabilities), np.concatenate(picked))
+            answer = self.predict_exactly(batch)
+            parts.append(answer._replace(features=answer.features[:, columns]))
+        return _joined(parts)
+
+    def _none(self, features: int) -> Prediction:
+        """The prediction of no window."""
+        return Prediction(
+            np.empty((0, len(self.metadata.activities)), np.float32),
+            np.empty((0, features), np.float32),
+            np.empty(0, np.float32) if self.has_distance else None,
+        )
 
     def _run(self, window: NDArray[np.float32], options: onnxruntime.RunOptions | None) -> Prediction:
         try:
-            return Prediction(*self._session.run(("probabilities", "features"), {"window": window}, options))
+            values = self._session.run(self._names, {"window": window}, options)
         except Exception as error:
             raise ModelError(
                 where=str(self.path),
@@ -142,6 +181,7 @@ class Classifier:
                 got=str(error).splitlines()[0],
                 remedy="Roll back: har rollback --reason …",
             ) from error
+        return Prediction(values[0], values[1], values[2].reshape(-1) if self.has_distance else None)
 
     def _late(self, deadline_s: float, got: str) -> DeadlineError:
         return DeadlineError(
@@ -192,6 +232,20 @@ def _require_self_contained(content: bytes, *, where: str) -> None:
             got="one that refers to another file for them (ONNX external data)",
             remedy="Save it in one file: onnx.save(model, path, save_as_external_data=False).",
         )
+
+
+def _first(part: Prediction, count: int) -> Prediction:
+    distance = None if part.distance is None else part.distance[:count]
+    return Prediction(part.probabilities[:count], part.features[:count], distance)
+
+
+def _joined(parts: list[Prediction]) -> Prediction:
+    distances = [part.distance for part in parts if part.distance is not None]
+    return Prediction(
+        np.concatenate([part.probabilities for part in parts]),
+        np.concatenate([part.features for part in parts]),
+        np.concatenate(distances) if distances else None,
+    )
 
 
 def granted_cores() -> int:

@@ -145,4 +145,4 @@ def _answerer(project: Project) -> Answerer:
             got=settings.stream.service,
             remedy="Run `har stream run`, or clear stream.service in har.toml.",
         )
-    return Champion(settings, project.registry, batch=settings.stream.batch_windows)
+    return Champion(settings, project.registry)

@@ -79,7 +79,7 @@ class Store:
     """
 
     def __init__(self, path: Path, *, clock: Callable[[], int] = lambda: time.time_ns() // 1000) -> None:
-        self._path, self._clock = path, clock
+        self.path, self._clock = path, clock
 
     def put(self, tasks: Sequence[Task]) -> int:
         """Let exactly these tasks be open. Others close; those that nobody answered are forgotten.
@@ -199,7 +199,7 @@ class Store:
 
     def progress(self, labeller: str) -> Progress:
         """How far everybody is, and this labeller."""
-        if not self._path.exists():
+        if not self.path.exists():
             return Progress(0, 0, 0, 0, None)
         with self._change() as db:
             people, answers = self._open(db), self._given(db)
@@ -222,7 +222,7 @@ class Store:
 
     def uncollected(self) -> list[Settled]:
         """The tasks whose answers the lake does not have as they are now."""
-        if not self._path.exists():
+        if not self.path.exists():
             return []
         with self._change() as db:
             rows = db.execute("SELECT task, subject, version FROM tasks WHERE version > collected ORDER BY task")
@@ -251,8 +251,8 @@ class Store:
         """One transaction that sees what no other one changes meanwhile."""
         try:
             if make:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-            elif not self._path.exists():
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+            elif not self.path.exists():
                 raise RequestError(
                     where="tasks",
                     expected="tasks that were prepared",
@@ -260,7 +260,7 @@ class Store:
                     remedy="Prepare them: har labels --prepare.",
                     status=404,
                 )
-            db = sqlite3.connect(self._path, timeout=_WAIT_S, isolation_level=None)
+            db = sqlite3.connect(self.path, timeout=_WAIT_S, isolation_level=None)
             try:
                 db.execute("PRAGMA synchronous = FULL")
                 if make:
@@ -276,14 +276,14 @@ class Store:
                 db.close()
         except (sqlite3.Error, OSError) as error:
             raise StorageError(
-                where=str(self._path),
+                where=str(self.path),
                 expected="a file that can be read and written",
                 got=str(error),
                 remedy="Free space, or grant access; nothing was half-stored.",
             ) from error
 
     def _read(self, query: str, values: Sequence[object], make: Callable[..., Any]) -> list[Any]:
-        if not self._path.exists():
+        if not self.path.exists():
             return []
         with self._change() as db:
             return [make(*row) for row in db.execute(query, values)]

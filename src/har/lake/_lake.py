@@ -56,7 +56,8 @@ class Lake:
             added=["interpolated", "stamps_spread", "notes", "placement", "device", "overlapping"],
             rebuild="har ingest",
         )
-        self.predictions = Table(folder / "predictions", PREDICTIONS, added=["request_id"], rebuild="har score")
+        added = ["request_id", "smoothed", "unknown"]
+        self.predictions = Table(folder / "predictions", PREDICTIONS, added=added, rebuild="har score")
         self.scores = Table(folder / "scores", SCORES, rebuild="har score")
         self.requests = Table(folder / "requests", REQUESTS, measured=True)
         self.labels = Table(folder / "labels", LABELS, added=_NEW_IN_LABELS)

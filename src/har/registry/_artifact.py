@@ -16,7 +16,7 @@ import numpy as np
 
 from har.errors import ModelError, ModelMismatchError
 from har.files import file_sha256
-from har.inference import Classifier, ModelMetadata
+from har.inference import DISTANCE, Classifier, ModelMetadata
 
 FILE_NAME = "model.onnx"
 FOLDER = "model"
@@ -48,7 +48,7 @@ class ModelFile:
                 remedy="Register it in that project, or train a model here: har train.",
             )
         window = np.zeros((1, metadata.length, len(metadata.channels)), np.float32)
-        shapes = [output.shape for output in classifier.predict(window)]
+        shapes = [output.shape for output in classifier.predict(window)[:2]]
         expected = [(1, len(metadata.activities)), (1, len(metadata.feature_names))]
         if shapes != expected:
             raise ModelError(
@@ -76,6 +76,7 @@ def stage(model: ModelFile, folder: Path, *, run_id: str) -> None:
             [
                 tensor("probabilities", len(metadata.activities)),
                 tensor("features", len(metadata.feature_names)),
+                *([tensor(DISTANCE, 1)] if metadata.distances else []),
             ]
         ),
     )

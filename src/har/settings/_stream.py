@@ -44,6 +44,8 @@ class Hot(_Section):
 
     address: str = Field(default="", pattern=r"^(rediss?://\S+)?$")
     """Of a Redis or Valkey server; empty: a SQLite file in `paths.stream`."""
+    password_file: Path | None = None
+    """Of a server; without one, its password is part of the address or in REDISCLI_AUTH."""
     keep_h: float = Field(default=48.0, gt=0)
     """A subject that sent nothing for this long is forgotten; the lake keeps everything."""
 

@@ -96,6 +96,17 @@ def leave(made: Client, version: int, *, forget: bool = False) -> None:
     made.loop_stop()
 
 
+def resolved(mqtt: Mqtt, root: Path, address: str = "") -> Mqtt:
+    """The settings with files' paths from the project's folder, and another address unless that is ""."""
+    return mqtt.model_copy(
+        update={
+            "address": address or mqtt.address,
+            "tls_ca": mqtt.tls_ca and root / mqtt.tls_ca,
+            "password_file": mqtt.password_file and root / mqtt.password_file,
+        }
+    )
+
+
 def version_of(mqtt: Mqtt) -> int:
     """The newest version that the broker speaks.
 

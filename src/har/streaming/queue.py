@@ -125,7 +125,7 @@ class Queue:
         return Placed(False, accepted, duplicates, len(refused), durable)
 
 
-def open_queue(settings: Settings) -> Queue:
+def open_queue(settings: Settings, *, clock: Callable[[], float] = time.time) -> Queue:
     """The queue of a project.
 
     Raises:
@@ -137,6 +137,7 @@ def open_queue(settings: Settings) -> Queue:
         shards=stream.shards,
         most=stream.queue_messages,
         quarantine=settings.path("quarantine"),
+        clock=clock,
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 import redis as client
 from hot_support import KEEP_US, Clock, RedisServer, answer, redis_server, state
 
-from har.errors import StateError
+from har.errors import SettingsError, StateError
 from har.streaming.state import open_hot
 from har.streaming.state._redis import PASSWORD_VARIABLE, RedisHotStore
 from har.streaming.state._state import now_us
@@ -48,6 +48,22 @@ def test_the_password_may_come_from_the_environment(redis: RedisServer, monkeypa
 
     assert hot.ledger() == {"received": 1}
     hot.close()
+
+
+def test_the_password_may_be_in_a_file(redis: RedisServer, change) -> None:
+    hot = {"address": f"redis://127.0.0.1:{redis.port}/0", "password_file": "data/hot-password"}
+    settings = change(stream={"hot": hot})
+    with pytest.raises(SettingsError, match=r"stream\.hot\.password_file.*chmod 600"):
+        open_hot(settings)
+    path = settings.root / "data" / "hot-password"
+    path.parent.mkdir()
+    path.write_text("secret\n")
+
+    store = open_hot(settings)
+    store.write_ledger({"received": 2})
+
+    assert store.ledger() == {"received": 2}
+    store.close()
 
 
 def test_the_error_of_a_wrong_password_hides_it(redis: RedisServer) -> None:

@@ -281,7 +281,7 @@ def _profile(model: _Model, reference: Reference, rows: NDArray[np.integer]) -> 
 def _answer(model: Classifier, version: int, reference: Reference | None, windows: NDArray[np.float32]) -> _Model:
     names = model.metadata.feature_names
     columns = np.array([names.index(name) for name in (reference.features if reference else ())], np.intp)
-    probabilities, features = model.predict_each(_batches(windows), features=columns)
+    probabilities, features, _ = model.predict_each(_batches(windows), features=columns)
     return _Model(
         version=version,
         reference=reference,

@@ -1,6 +1,6 @@
 """The process of `har stream run`: receives, answers and settles; N of them share the work."""
 
-from har.streaming.consumer._answering import Answered, Answerer, Champion
+from har.streaming.consumer._answering import Answered, Answerer, Champion, Model
 from har.streaming.consumer._consumer import Consumer, Work
 from har.streaming.consumer._delivering import Hot
 from har.streaming.consumer._receiving import Receiver, refusal
@@ -13,6 +13,7 @@ __all__ = [
     "Champion",
     "Consumer",
     "Hot",
+    "Model",
     "Receiver",
     "Work",
     "Worker",

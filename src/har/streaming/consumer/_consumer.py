@@ -13,15 +13,13 @@ import numpy as np
 
 from har.errors import HarError, StorageError
 from har.settings import Settings
-from har.streaming.consumer._answering import Answerer
+from har.streaming.consumer._answering import Answered, Answerer
 from har.streaming.consumer._delivering import Hot
 from har.streaming.consumer._ownership import Ownership
 from har.streaming.consumer._receiving import Receiver
 from har.streaming.consumer._worker import Worker
 from har.streaming.queue import Queue
 from har.streaming.sources import Source
-from har.streaming.state import Answer
-from har.streaming.windows import Window
 
 _T = TypeVar("_T")
 _LOG = logging.getLogger("har.stream")
@@ -121,11 +119,19 @@ class Consumer:
         self._timed("hot", lambda: self._hot.step(self._workers))
         return busy
 
+    def answer_all(self) -> None:
+        """Answer and settle what is complete, without waiting for more windows.
+
+        Raises:
+            HarError: the store, or the service that answers, cannot be reached.
+        """
+        self._answer(time.monotonic(), all_of_it=True)
+        self._hot.step(self._workers)
+
     def close(self, before_release: Callable[[], None] = lambda: None) -> None:
         """Settle what is answered, and release the shards."""
         try:
-            self._answer(time.monotonic(), all_of_it=True)
-            self._hot.step(self._workers)
+            self.answer_all()
         except HarError as error:
             _LOG.error("what was not settled is worked on again after the next start: %s", error)
         for receiver in self._receivers:
@@ -182,37 +188,23 @@ class Consumer:
             return False
         self._answerer.refresh()
         windows = [window for worker in pending for window in worker.pending.taken.windows]
-        answers: list[Answer] = []
+        answered: Answered | None = None
         if windows:
             try:
-                answers = self._timed("model", lambda: self._ask(windows))
+                values = np.stack([window.values for window in windows])
+                answered = self._timed("model", lambda: self._answerer.answer(values))
             except HarError as error:
                 self._fail(error)
                 return False
-        self._timed("settle", lambda: self._settle(pending, answers))
+        self._timed("settle", lambda: self._settle(pending, answered))
         return True
 
-    def _ask(self, windows: Sequence[Window]) -> list[Answer]:
-        answered = self._answerer.answer(np.stack([window.values for window in windows]))
-        length_us = round(self._settings.length * 1e6 / self._settings.sensors.rate_hz)
-        return [
-            Answer(window.start_us, window.start_us + length_us, name, confidence, abstained, answered.version)
-            for window, name, confidence, abstained in zip(
-                windows,
-                answered.activities,
-                answered.confidence.tolist(),
-                answered.abstained.tolist(),
-                strict=True,
-            )
-        ]
-
-    def _settle(self, pending: list[Worker], answers: list[Answer]) -> None:
+    def _settle(self, pending: list[Worker], answered: Answered | None) -> None:
         first = 0
         for worker in pending:
-            windows = worker.pending.taken.windows
-            own = answers[first : first + len(windows)]
-            first += len(windows)
-            settled = worker.settle(own, hot=self._hot.reached(worker.number))
+            count = len(worker.pending.taken.windows)
+            settled = worker.settle(answered if count else None, first, hot=self._hot.reached(worker.number))
+            first += count
             self._hot.add(worker, settled)
             self.work.messages += settled.messages
             self.work.windows += settled.windows

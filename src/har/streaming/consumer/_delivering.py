@@ -99,7 +99,8 @@ class Hot:
             self._deliver(new, workers)
             self._show(now)
             if now >= self._ledger_at and 0 in workers:
-                self._store.write_ledger(read_ledger(self._queue.folder).as_dict())
+                counts = read_ledger(self._queue.folder).as_dict()
+                self._store.write_ledger({**counts, "reported_us": time.time_ns() // 1000})
                 took = time.monotonic() - now
                 self._ledger_at = now + max(_LEDGER_S, took / _LEDGER_SHARE)
         except StateError as error:

@@ -6,11 +6,11 @@ import contextlib
 import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from har.errors import SettingsError, StateError, reason
 from har.settings import Settings
+from har.streaming._passwords import read_password
 from har.streaming.state import Answer
 
 if TYPE_CHECKING:
@@ -235,20 +235,10 @@ def open_history(settings: Settings) -> History | None:
     history = settings.stream.history
     if not history.address:
         return None
-    password = _read(settings.root / history.password_file) if history.password_file else ""
+    password = ""
+    if history.password_file is not None:
+        password = read_password(settings.root / history.password_file, "stream.history.password_file")
     return History(history.address, password, history.keep_days)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise SettingsError(
-            where="stream.history.password_file",
-            expected=f"the password in {path}",
-            got=reason(error),
-            remedy="Write it into that file, which only its owner should be able to read (chmod 600).",
-        ) from error
 
 
 def _time(microseconds: int) -> dt.datetime:

@@ -139,7 +139,7 @@ def shared(mqtt: Mqtt) -> str:
 
 
 def subject_of(topic: str, subscribed: str) -> str:
-    """The level of a topic in the place of the subscription's first wildcard: `har/samples/#`, `har/samples/anna/watch`.
+    """The level of a topic in the place of the subscription's first wildcard: anna of `har/samples/anna/watch`.
 
     An app that cannot name its subject in the message is known by it.
     """

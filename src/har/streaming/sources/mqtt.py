@@ -37,14 +37,7 @@ class MqttSource:
     name = "mqtt"
 
     def __init__(self, settings: Settings, address: str = "") -> None:
-        stream = settings.stream.mqtt
-        self._mqtt = stream.model_copy(
-            update={
-                "address": address or stream.address,
-                "tls_ca": stream.tls_ca and settings.root / stream.tls_ca,
-                "password_file": stream.password_file and settings.root / stream.password_file,
-            }
-        )
+        self._mqtt = _mqtt.resolved(settings.stream.mqtt, settings.root, address)
         self._version = _mqtt.version_of(self._mqtt)
         self._shares = self._version == _mqtt.V5 and bool(self._mqtt.group)
         self._slots = Slots(settings.path("stream"), self._mqtt.group)

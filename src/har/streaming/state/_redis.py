@@ -41,16 +41,19 @@ class RedisHotStore:
 
     Args:
         address: redis://[user:password@]host:port/number, or rediss:// for TLS. Without a password, that of the
-            variable `REDISCLI_AUTH` is used, if set.
+            setting or of the variable `REDISCLI_AUTH` is used, if there is one.
         prefix: of all keys.
         keep_us: a subject that sent nothing for this long is forgotten, and answers older than its last one by this.
         clock: the present, in µs since 1970, UTC.
+        password: of the setting; "": there is none.
 
     Raises:
         SettingsError: redis-py is not installed.
     """
 
-    def __init__(self, address: str, prefix: str, keep_us: int, clock: Callable[[], int] = now_us) -> None:
+    def __init__(
+        self, address: str, prefix: str, keep_us: int, clock: Callable[[], int] = now_us, *, password: str = ""
+    ) -> None:
         try:
             import redis
             from redis.backoff import NoBackoff
@@ -74,7 +77,7 @@ class RedisHotStore:
             socket_connect_timeout=2,
             socket_timeout=5,
             retry=Retry(NoBackoff(), 1),
-            **_password(address),
+            **_password(address, password),
         )
 
     def write(self, states: Sequence[SubjectState], answers: Mapping[str, Sequence[Answer]]) -> None:
@@ -235,9 +238,8 @@ def _last_by_start(answers: Sequence[Answer]) -> list[Answer]:
     return list({answer.start_us: answer for answer in answers}.values())
 
 
-def _password(address: str) -> dict[str, Any]:
-    """The password of the environment, unless the address has one; that of the address would be overridden."""
-    authority = address.partition("://")[2].partition("/")[0]
-    login = authority.rpartition("@")[0]
-    found = os.environ.get(PASSWORD_VARIABLE)
+def _password(address: str, password: str) -> dict[str, Any]:
+    """The password that is not in the address: as an argument, it would override the one in it."""
+    login = address.partition("://")[2].partition("/")[0].rpartition("@")[0]
+    found = password or os.environ.get(PASSWORD_VARIABLE)
     return {"password": found} if found and ":" not in login else {}

@@ -57,10 +57,12 @@ class SqliteHotStore:
         path: of the file; its folder is made.
         keep_us: a subject that sent nothing for this long is forgotten, and answers older than its last one by this.
         clock: the present, in µs since 1970, UTC.
+        read_only: make and change no file, not even for reading; for a folder that cannot be written to.
     """
 
-    def __init__(self, path: Path, keep_us: int, clock: Callable[[], int] = now_us) -> None:
+    def __init__(self, path: Path, keep_us: int, clock: Callable[[], int] = now_us, *, read_only: bool = False) -> None:
         self._path = path
+        self._read_only = read_only
         self._keep_us = keep_us
         self._clock = clock
         self._lock = threading.Lock()
@@ -243,6 +245,9 @@ class SqliteHotStore:
                 if self._path.stat().st_ino == self._inode:
                     return self._file
             self._disconnect()
+        if self._read_only:
+            self._file, self._inode = open_read_only(self._path), self._path.stat().st_ino
+            return self._file
         self._path.parent.mkdir(parents=True, exist_ok=True)
         file = sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
         try:
@@ -258,6 +263,19 @@ class SqliteHotStore:
             with contextlib.suppress(sqlite3.Error):
                 self._file.close()
             self._file = None
+
+
+def open_read_only(path: Path) -> sqlite3.Connection:
+    """A SQLite file that others may be writing to; no file is made beside it.
+
+    Without a WAL nobody has the file open, and it can be taken as unchanging: with `mode=ro`, SQLite would make a WAL.
+
+    Raises:
+        sqlite3.Error: there is no such file, or it cannot be read.
+    """
+    how = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
+    address = f"{path.absolute().as_uri()}?{how}"
+    return sqlite3.connect(address, uri=True, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
 
 
 def _prepare(file: sqlite3.Connection, path: Path) -> None:

@@ -87,6 +87,10 @@ class Clock(NamedTuple):
         return 1, self.t0, self.size, 0.0
 
 
+_CACHED = 4096
+"""Samples of a message up to which the offsets of its samples are kept for the next one."""
+
+
 @lru_cache(maxsize=256)
 def _offsets(step: float, size: int) -> NDArray[np.int64]:
     offsets = np.round(np.arange(size) * step).astype(np.int64)
@@ -96,6 +100,7 @@ def _offsets(step: float, size: int) -> NDArray[np.int64]:
 
 def stamps(base: int, step: float, first: int, size: int) -> NDArray[np.int64]:
     """The times of samples `first` to `first + size` of a message or a grid, int64 (size,), µs."""
-    if first == 0 and size <= 4096:
-        return base + _offsets(step, size)
-    return base + np.round(np.arange(first, first + size) * step).astype(np.int64)
+    end = first + size
+    if end <= _CACHED:
+        return base + _offsets(step, 1 << (end - 1).bit_length())[first:end]
+    return base + np.round(np.arange(first, end) * step).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Flags of saturated and stuck samples, as `har.recordings` sets them; quick where there are none."""
+"""Flags of saturated and stuck samples, as `har.recordings` sets them; and whether there can be any."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from har.recordings import fault_flags
 from har.streaming.windows._rules import Rules
 
 
-def flags_of(times: NDArray[np.int64], values: NDArray[np.float32], rules: Rules, rate_hz: float) -> NDArray[np.int8]:
+def faults(times: NDArray[np.int64], values: NDArray[np.float32], rules: Rules, rate_hz: float) -> NDArray[np.int8]:
     """Bits of `har.schema.FLAGS` for consecutive samples of a segment, int8 (n,).
 
     Args:
@@ -18,11 +18,14 @@ def flags_of(times: NDArray[np.int64], values: NDArray[np.float32], rules: Rules
         rules: with the sensors' limits.
         rate_hz: of the device.
     """
+    measured = np.ascontiguousarray(values[:, : len(rules.limits)].T)
+    return fault_flags(times, measured, np.zeros(len(times), np.int32), rules.sensors, rate_hz)
+
+
+def may_be_faulty(values: NDArray[np.float32], rules: Rules, rate_hz: float) -> bool:
+    """Whether consecutive samples, float32 (n, C), can have a flag; most have none."""
     measured = values[:, : len(rules.limits)]
-    if not (np.abs(measured) >= rules.limits).any() and not _repeats(measured, rules, rate_hz):
-        return np.zeros(len(times), np.int8)
-    segments = np.zeros(len(times), np.int32)
-    return fault_flags(times, np.ascontiguousarray(measured.T), segments, rules.sensors, rate_hz)
+    return bool((np.abs(measured) >= rules.limits).any()) or _repeats(measured, rules, rate_hz)
 
 
 def _repeats(values: NDArray[np.float32], rules: Rules, rate_hz: float) -> bool:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from har.recordings import JUDGED_US, decimation, follows, grid_flags, is_regular, judged
 from har.streaming.envelope import Envelope, StreamKey
 from har.streaming.windows._clock import Clock, stamps
-from har.streaming.windows._flags import flags_of
+from har.streaming.windows._flags import faults, may_be_faulty
 from har.streaming.windows._grid import Grid
 from har.streaming.windows._pieces import Pieces
 from har.streaming.windows._rules import Rules
@@ -290,21 +290,24 @@ class Segment:
         if end <= start:
             return
         pieces, rules = self.pieces, self.rules
-        times, values = pieces.times(start, end), pieces.values(start, end)
         if self.grid is None:
             first = max(start - rules.look, pieces.begin)
             last = min(end + rules.look, pieces.end)
-            flags = flags_of(pieces.times(first, last), pieces.values(first, last), rules, self.rate_hz)
-            flags = flags[start - first : end - first]
+            around = pieces.values(first, last)
+            values = around[start - first : end - first].copy()
+            if may_be_faulty(around, rules, self.rate_hz):
+                flags = faults(pieces.times(first, last), around, rules, self.rate_hz)[start - first : end - first]
+            else:
+                flags = np.zeros(end - start, np.int8)
         else:
-            flags = self._grid_flags(start, end)
+            values, flags = pieces.values(start, end), self._grid_flags(start, end)
         out.stretches.append(
             Stretch(
                 self.key,
                 self.date,
                 self.session,
                 self.number,
-                times,
+                pieces.times(start, end),
                 values,
                 flags,
                 self.placement,
@@ -317,7 +320,9 @@ class Segment:
     def _grid_flags(self, start: int, end: int) -> NDArray[np.int8]:
         grid, interval = self.grid, self.rules.interval
         assert grid is not None  # noqa: S101  callers look
-        source = flags_of(grid.times, grid.values, self.rules, self.rate_hz)
+        source = np.zeros(len(grid.times), np.int8)
+        if may_be_faulty(grid.values, self.rules, self.rate_hz):
+            source = faults(grid.times, grid.values, self.rules, self.rate_hz)
         flags = np.zeros(end - start, np.int8)
         # Samples up to the grid's origin are the source's; only a segment that is resampled from its start has none.
         unchanged = min(self.grid_from + 1, end) if self.grid_from else start

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
+from har.log_lines import SESSION
 from har.streaming.envelope import Envelope, StreamKey
-from har.streaming.envelope._limits import OTHER_NAME
 from har.streaming.windows._rules import Rules
 from har.streaming.windows._segment import Segment
 from har.streaming.windows._taken import Fate, Taken
@@ -250,19 +251,16 @@ class Stream:
 
 
 def lake_session(key: StreamKey, run: int) -> str:
-    """The session of a stream in the lake: with its device, since two devices may call theirs alike.
+    """The session of a stream in the lake, before names that two streams of a day share are told apart.
 
     Args:
         key: the stream.
         run: from 1; a stream's clock was set back, or its sequence began again, before each further run.
     """
-    suffix = "" if run == 1 else f"-{run}"
-    name = f"{key.session}.{key.device}{suffix}"
-    if OTHER_NAME.fullmatch(name):
+    if run == 1:
+        return key.session
+    name = f"{key.session}-{run}"
+    if re.fullmatch(SESSION, name):
         return name
-    digest = hashlib.blake2s(f"{key.session}\n{key.device}".encode(), digest_size=5).hexdigest()
-    for most in (40, 12):
-        name = f"{key.session[:most]}.{digest}{suffix}"
-        if OTHER_NAME.fullmatch(name):
-            return name
-    return f"{digest}{suffix}"
+    digest = hashlib.blake2s(key.session.encode(), digest_size=5).hexdigest()
+    return f"{key.session[:8]}-{digest}-{run}"

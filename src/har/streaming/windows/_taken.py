@@ -30,7 +30,7 @@ class Window:
     Attributes:
         key: its stream.
         date: under which the lake stores it, in the project's time zone.
-        session: the session in the lake: the stream's, with its device; another one after its clock was set back.
+        session: the session in the lake; another one than the stream's after its clock was set back.
         segment: number of the gap-free run within the session.
         start_us: stamp of its first sample.
         values: float32 (T, C), the project's rate, channels and SI units.

@@ -3,10 +3,10 @@
     {"messageId": 0, "sessionId": "…", "deviceId": "…", "payload": [
         {"name": "accelerometer", "time": 1698501144401773000, "values": {"x": 0.1, "y": 0.2, "z": 0.3}}, …]}
 
-Stamps are ns since 1970, UTC. `totalacceleration` (Android) has gravity in it; `accelerometer` has not, and `gravity` is
-added. Both are in m/s², `gyroscope` is in rad/s. `wrist motion`, of a watch, has all three in one reading, in m/s² or g;
-the length of the gravity vector tells which. Axes are Android's if "Standardise Units & Frames" is on in the app: an
-iPhone's are the opposite otherwise, which no message shows. Source: github.com/tszheichoi/awesome-sensor-logger.
+Stamps are ns since 1970, UTC. `totalacceleration` (Android) has gravity in it; `accelerometer` has not, and `gravity`
+is added. Both are in m/s², `gyroscope` is in rad/s. `wrist motion`, of a watch, has all three in one reading, in m/s²
+or g; the length of the gravity vector tells which. Axes are Android's if "Standardise Units & Frames" is on in the app:
+an iPhone's are the opposite otherwise, which no message shows. Source: github.com/tszheichoi/awesome-sensor-logger.
 
 The app has no name for the subject. It is the one that `addressed` put into the message (from the topic or the address
 that the phone sends to), else the participant of the app's study, else "phone-" and the beginning of the device's id.
