@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import logging
+import multiprocessing
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 from loop_support import write_mean_model
 
+from har.inference import ModelMetadata, Runs
+from har.jobs.stream import Stopped, run
 from har.lake import Lake
+from har.project import open_project
 from har.settings import Settings
 from har.streaming.consumer import Answerer, Consumer, Hot, Model
 from har.streaming.envelope import Arrays, Envelope, StreamKey, encode
@@ -23,6 +30,8 @@ from har.streaming.sources import Delivery, Source
 from har.streaming.state import HOT_FILE, HotStore
 from har.streaming.state._sqlite import SqliteHotStore
 from har.streaming.store import Shard, database, known_shards
+from har.training import FitOptions, Signal, export, fit
+from har.windows import cut
 
 FIRST_US = 1_704_790_800_000_000
 """2024-01-09 09:00 UTC."""
@@ -213,3 +222,84 @@ def await_true(ready: Callable[[], bool], within_s: float = 30.0) -> None:
     while not ready():
         assert time.monotonic() < give_up, "it did not come about in time"
         pause.wait(0.02)
+
+
+def small_model(path: Path, settings: Settings) -> Path:
+    """A real network of the project's shape, trained on a minute of made-up movement."""
+    values = np.concatenate([movement(72, seed=number) for number in range(4)])
+    labels = np.tile(np.floor(np.arange(3600) / 50 / 12) % 2, 4).astype(np.int16)
+    windows = cut(
+        values,
+        np.repeat(np.arange(4), 3600),
+        length=settings.length,
+        stride=settings.stride,
+        labels=labels,
+        subjects=np.repeat([f"s{number:02d}" for number in range(4)], 3600),
+    )
+    sensors = settings.sensors
+    signal = Signal(
+        channels=sensors.channels,
+        units=sensors.units,
+        rate_hz=sensors.rate_hz,
+        length=settings.length,
+        activities=settings.activities.all,
+        triples=((0, 1, 2), (3, 4, 5)),
+    )
+    options = FitOptions(seed=1, epochs=2, batch_size=32, device="cpu")
+    fitted = fit(windows, ["s00", "s01", "s02"], ["s03"], signal=signal, options=options)
+    metadata = ModelMetadata(
+        project=settings.project.name,
+        network=fitted.network,
+        **settings.model_input,
+        stride=settings.stride,
+        feature_names=fitted.feature_names,
+        temperature=fitted.temperature,
+        abstain_below=0.5,
+        git_commit="",
+        data_version="samples@0",
+        split_id="none",
+        trained_at="2026-01-02T03:04:05+00:00",
+        runs=Runs((12.0,) * 7, (8.0,) * 7, tuple(_others(number) for number in range(7)), (1 / 7,) * 7),
+    )
+    return export(fitted, path, metadata)
+
+
+def _others(number: int) -> tuple[float, ...]:
+    return tuple(0.0 if other == number else 1 / 6 for other in range(7))
+
+
+_SERVER = multiprocessing.get_context("forkserver")
+_SERVER.set_forkserver_preload(["har.jobs.stream", "stream_support"])
+
+
+def _consume(root: Path) -> None:
+    """A process that consumes until SIGTERM, with the model file of the project."""
+    os.environ["HAR_ROOT"] = str(root)
+    project = open_project(root)
+    logging.basicConfig(filename=root / "stream.log", level=logging.INFO)
+    with Stopped().on_signals() as stop:
+        run(project, stop, answerer=Model(project.settings, root / "mean-model.onnx", 1))
+
+
+class Process:
+    """A consumer in a process of its own, which works when the constructor returns."""
+
+    def __init__(self, settings: Settings) -> None:
+        model_of(settings)
+        members = settings.path("stream") / "consumers"
+        before = set(members.glob("*.lock"))
+        self.process = _SERVER.Process(target=_consume, args=(settings.root,))
+        self.process.start()
+        await_true(lambda: bool(set(members.glob("*.lock")) - before) or self.process.exitcode is not None)
+        assert self.process.is_alive(), (settings.root / "stream.log").read_text()
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.process.kill()
+        self.process.join()
+
+    def stop(self) -> None:
+        """SIGTERM, and wait for the clean end."""
+        self.process.terminate()
+        self.process.join(60)
+        assert self.process.exitcode == 0

@@ -55,15 +55,18 @@ def test_durable_waits_for_a_gap_and_passes_over_it_after_an_hour() -> None:
     assert sequences.add(2, 2 * _S, GIVEN_UP_US + 2) is Seen.NEW
 
 
-def test_a_refused_message_does_not_hold_up_durable() -> None:
+def test_a_refused_message_does_not_hold_up_durable_and_a_better_copy_is_new() -> None:
     sequences = Sequences()
-    sequences.add_refused(0, 0)
+    sequences.add_refused(0, 1)
     assert sequences.durable == 0
-    sequences.add(1, _S, 0)
-    sequences.add(3, 3 * _S, 0)
-    sequences.add_refused(2, 0)
+    sequences.add(1, _S, 1)
+    sequences.add(3, 3 * _S, 1)
+    sequences.add_refused(2, 1)
     assert sequences.durable == 3
-    assert len(sequences.runs) == 1
+    assert Sequences.loads(sequences.dumps()).durable == 3
+    assert sequences.add(2, 2 * _S, 1) is Seen.NEW
+    assert sequences.add(2, 2 * _S, 1) is Seen.DUPLICATE
+    assert sequences.durable == 3
 
 
 def test_the_record_of_a_stream_with_many_gaps_stays_small() -> None:

@@ -42,12 +42,14 @@ class Sequences(msgspec.Struct, array_like=True):
         past: runs of earlier counts under the same session id.
         base: every sequence below it is durable, or given up.
         gap_since_us: wall clock since when a message that `durable` waits for is missing; 0: none is.
+        refused: messages that came and cannot be used, of which no better copy has come.
     """
 
     runs: list[Run] = []
     past: list[Run] = []
     base: int = 0
     gap_since_us: int = 0
+    refused: list[int] = []
 
     @classmethod
     def loads(cls, content: bytes) -> Sequences:
@@ -60,12 +62,17 @@ class Sequences(msgspec.Struct, array_like=True):
 
     @property
     def durable(self) -> int:
-        """The sequence up to which all messages were received, or given up; -1: not even the first."""
-        last = self.base - 1
+        """The sequence up to which all messages were received, refused or given up; -1: not even the first."""
+        last = self._past_refused(self.base - 1)
         for run in self.runs:
             if run.first > last + 1:
                 break
-            last = max(last, run.last)
+            last = self._past_refused(max(last, run.last))
+        return last
+
+    def _past_refused(self, last: int) -> int:
+        while last + 1 in self.refused:
+            last += 1
         return last
 
     @property
@@ -76,6 +83,8 @@ class Sequences(msgspec.Struct, array_like=True):
     def add(self, sequence: int, t0_us: int, now_us: int) -> Seen:
         """Add a message, received now."""
         runs = self.runs
+        if self.refused and sequence in self.refused:
+            self.refused.remove(sequence)
         if runs:
             run = runs[-1]
             if sequence == run.last + 1:  # by far the most
@@ -94,15 +103,10 @@ class Sequences(msgspec.Struct, array_like=True):
         return Seen.NEW
 
     def add_refused(self, sequence: int, now_us: int) -> None:
-        """Add a message that cannot be used, so that `durable` does not wait for it."""
-        if any(run.first <= sequence <= run.last for run in self.runs):
-            return
-        before = [run.t1 for run in self.runs if run.last < sequence]
-        if self.runs:
-            self._insert(sequence, before[-1] if before else self.runs[0].t0)
-        elif sequence == self.base:
-            self.base = sequence + 1
-        self._look_at_gaps(now_us)
+        """Add a message that cannot be used: `durable` does not wait for it, and a better copy is new."""
+        if sequence not in self.refused and not any(run.first <= sequence <= run.last for run in self.runs):
+            self.refused = [*self.refused, sequence][-_MOST_RUNS:]
+            self._look_at_gaps(now_us)
 
     def _again(self, run: Run, sequence: int, t0_us: int, now_us: int) -> Seen:
         if run.t0 <= t0_us <= run.t1 or any(old.holds(sequence, t0_us) for old in self.past):
