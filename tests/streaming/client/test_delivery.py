@@ -153,7 +153,7 @@ def test_nothing_is_lost_when_broker_and_consumer_are_killed(
 def test_nothing_is_lost_however_often_they_are_killed(
     project: Path, settings: Settings, spool: Spool, tmp_path: Path, seed: int
 ) -> None:
-    drawn = random.Random(seed)
+    drawn = random.Random(seed)  # noqa: S311
     messages = _messages(settings, 150)
     broker = Mosquitto(tmp_path / "broker").start()
     consumers = [Receiving(project, f"mqtt:{broker.address}") for _ in range(2)]

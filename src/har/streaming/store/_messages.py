@@ -10,7 +10,7 @@ from har.streaming.envelope import Envelope, StreamKey
 from har.streaming.state import Answer
 
 if TYPE_CHECKING:  # the online service has no need of what windows are cut with
-    from har.streaming.windows import Stretch
+    from har.streaming.taken import Stretch
 
 UNKNOWN = StreamKey("unknown", "", "")
 """The stream of messages that cannot be read."""

@@ -8,9 +8,9 @@ from typing import Protocol
 
 from har.settings import Settings
 from har.streaming.envelope import Envelope, StreamKey
+from har.streaming.taken import Fate, Taken
 from har.streaming.windows._rules import Rules
 from har.streaming.windows._stream import Stream
-from har.streaming.windows._taken import Fate, Taken
 
 _PARKED = 20_000
 """Tracks of silent streams that are kept in memory until they are surely stored."""

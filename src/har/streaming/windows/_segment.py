@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from har.recordings import JUDGED_US, decimation, follows, grid_flags, is_regular, judged
 from har.streaming.envelope import Envelope, StreamKey
+from har.streaming.taken import Stretch, Taken, Window
 from har.streaming.windows._clock import Clock, stamps
 from har.streaming.windows._flags import faults, may_be_faulty
 from har.streaming.windows._grid import Grid
 from har.streaming.windows._pieces import Pieces
 from har.streaming.windows._rules import Rules
-from har.streaming.windows._taken import Stretch, Taken, Window
 from har.streaming.windows._track import SegmentTrack
 
 

@@ -7,9 +7,9 @@ import re
 
 from har.log_lines import SESSION
 from har.streaming.envelope import Envelope, StreamKey
+from har.streaming.taken import Fate, Taken
 from har.streaming.windows._rules import Rules
 from har.streaming.windows._segment import Segment
-from har.streaming.windows._taken import Fate, Taken
 from har.streaming.windows._track import VERSION, StreamTrack, packed, unpacked
 
 _MOST_LOST = 64
