@@ -22,8 +22,6 @@ UNCERTAIN = "uncertain"
 LIVE = "stream-"
 """How the `request_id` of a window begins that was answered while its samples came in."""
 
-_WINDOW = ["date", "subject", "session", "start"]
-
 Parts = Iterable[tuple[Partition, pl.DataFrame]]
 """Partitions, each with the columns session, segment, time and the channels in SI units."""
 
@@ -33,7 +31,7 @@ FEATURES = "features"
 PROBABILITIES = "probabilities"
 """Column of the probabilities that `predict` returns on request, for `Resmoothed`; it is not stored, either."""
 
-_WINDOW = ("date", "subject", "session", "start")
+_WINDOW = ["date", "subject", "session", "start"]
 _SMOOTHED = pl.Schema({name: PREDICTIONS[name] for name in (*_WINDOW, "smoothed")})
 
 
