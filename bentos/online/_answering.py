@@ -53,7 +53,7 @@ class Answering:
         models = load(package)
         champion = models["champion"]
         metadata = champion.classifier.metadata
-        self.serving = serving
+        self.settings, self.serving = settings, serving
         self.version = package.version
         full_scales = settings.sensors.full_scales
         self.contract = Contract(metadata, max_windows=serving.max_windows, full_scales=full_scales)

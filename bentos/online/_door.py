@@ -54,7 +54,8 @@ class Door:
     ) -> None:
         serving = settings.serving
         self._file = settings.path("feedback_token")
-        self._tokens = Tokens(self._file)
+        self.tokens = Tokens(self._file)
+        """Also whoever opens the pages needs one of them."""
         self._always, self._longest_s = serving.feedback_token_always, serving.feedback_max_s
         self._rate = _Rate(serving.feedback_per_minute, clock)
         self._listens_beyond = listens_beyond if beyond is None else beyond
@@ -73,13 +74,11 @@ class Door:
         Raises:
             RequestError: a token is needed, and the request has none or another one.
         """
-        client = scope.get("client")
-        # A server may have replaced the address by what a proxy's header says, which anybody can write.
-        who = "a proxy" if any(name in headers for name in _FORWARDING) else client[0] if client else "a socket"
+        who = sender(scope, headers)
         given = headers.get(b"authorization")
         if given is None and not self._always and self._is_local(who, headers):
             return who
-        if not self._tokens.any:
+        if not self.tokens.any:
             raise RequestError(
                 where="Authorization",
                 expected="a client on this machine, as the service has no token",
@@ -88,7 +87,7 @@ class Door:
                 status=403,
             )
         scheme, _, word = (given or b"").partition(b" ")
-        name = self._tokens.name_of(word.strip()) if scheme.lower() == b"bearer" else None
+        name = self.tokens.name_of(word.strip()) if scheme.lower() == b"bearer" else None
         if name is None:
             raise RequestError(
                 where="Authorization",
@@ -98,6 +97,10 @@ class Door:
                 status=401,
             )
         return f"{who}{COMES_WITH}{name}"
+
+    def is_local(self, scope: Scope, headers: Headers) -> bool:
+        """Whether a request was made on this machine, by a program or by the service's own page."""
+        return self._is_local(sender(scope, headers), headers)
 
     def admit(self, feedback: Feedback, source: str) -> None:
         """Count a feedback.
@@ -117,7 +120,6 @@ class Door:
         self._rate.count(source, feedback.subject)
 
     def _is_local(self, who: str, headers: Headers) -> bool:
-        """Whether the request was made on this machine, by a program or by the service's own page."""
         if self._beyond is None:
             self._beyond = self._listens_beyond()
         if self._beyond or not _is_loopback(who):
@@ -156,6 +158,13 @@ class _Rate:
                 remedy="Retry after the seconds in Retry-After, or import a table of labels: har labels FILE.",
                 status=429,
             )
+
+
+def sender(scope: Scope, headers: Headers) -> str:
+    """Where a request comes from, as far as the connection says."""
+    client = scope.get("client")
+    # A server may have replaced the address by what a proxy's header says, which anybody can write.
+    return "a proxy" if any(name in headers for name in _FORWARDING) else client[0] if client else "a socket"
 
 
 def listens_beyond() -> bool:

@@ -16,18 +16,26 @@ _RETRY_AFTER = (b"retry-after", b"1")
 
 
 async def read_body(
-    request: Request, headers: dict[bytes, bytes], *, limit: int, media: str, received: Callable[[int], None]
+    request: Request,
+    headers: dict[bytes, bytes],
+    *,
+    limit: int,
+    media: str,
+    also: tuple[str, ...],
+    smaller: str,
+    received: Callable[[int], None],
 ) -> bytes:
     """The whole body, if it has this media type and is no larger than the limit; never more than that is held.
 
-    `received` is called with the size of every part.
+    `received` is called with the size of every part; `also` has further media types, `smaller` says what to do about a
+    body that is too large.
 
     Raises:
         RequestError: another type, or too large.
         ClientDisconnect: the client closed the connection before the body was complete.
     """
     given = headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
-    if given != media:
+    if given != media and given not in also:
         raise RequestError(
             where="Content-Type",
             expected=media,
@@ -45,7 +53,7 @@ async def read_body(
             status=415,
         )
     announced = headers.get(b"content-length", b"0")
-    _require_size(int(announced) if announced.isdigit() else 0, limit)
+    _require_size(int(announced) if announced.isdigit() else 0, limit, smaller)
     # Not `request.stream()`: the event loop registers every asynchronous generator, which costs 10 µs per request.
     parts, size, more = [], 0, True
     while more:
@@ -54,19 +62,19 @@ async def read_body(
             raise ClientDisconnect
         parts.append(message.get("body", b""))
         size += len(parts[-1])
-        _require_size(size, limit)
+        _require_size(size, limit, smaller)
         received(len(parts[-1]))
         more = message.get("more_body", False)
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _require_size(size: int, limit: int) -> None:
+def _require_size(size: int, limit: int, smaller: str) -> None:
     if size > limit:
         raise RequestError(
             where="body",
             expected=f"{limit} bytes at most",
             got=f"{size} or more",
-            remedy="Send the windows in several requests, or raise serving.max_windows.",
+            remedy=smaller,
             status=413,
         )
 

@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 from bentos.online._contract import Contract
 from bentos.online._http import JSON
 from bentos.online._schema import Accepted, Refusal, answer, samples
+from bentos.online.stream import _openapi as stream
 from har.inference import ModelMetadata
 from har.log_lines import PROBE, REQUEST_ID
 from har.settings import Settings
@@ -83,11 +84,12 @@ def describe(contract: Contract, *, version: int) -> dict[str, Any]:
                     "503": ("The log is full", "Refusal"),
                 },
             ),
+            **stream.paths(metadata),
             **{path: _get(path, name, summary) for path, (name, summary) in _GETS.items()},
         },
         "security": [{}, {"token": []}],
         "components": {
-            "schemas": _components(answer(metadata), Accepted, Refusal),
+            "schemas": _components(answer(metadata), Accepted, Refusal, *stream.MODELS),
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }

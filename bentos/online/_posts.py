@@ -49,6 +49,8 @@ class Post(NamedTuple):
         media: the body's media type.
         status: of an answer that is no refusal.
         needs_token: of clients that are not on this machine, before anything of the body is read.
+        also: further media types, which the handler tells apart.
+        smaller: what to do about a body that is too large.
     """
 
     path: str
@@ -57,6 +59,8 @@ class Post(NamedTuple):
     media: str
     status: int
     needs_token: bool = False
+    also: tuple[str, ...] = ()
+    smaller: str = "Send the windows in several requests, or raise serving.max_windows."
 
 
 class Posts:
@@ -143,6 +147,8 @@ class Posts:
                             headers,
                             limit=route.limit,
                             media=route.media,
+                            also=route.also,
+                            smaller=route.smaller,
                             received=lambda size: self._uploads.received(upload, size),
                         )
                     finally:

@@ -28,6 +28,8 @@ from bentos.online._http import JSON, answer, refusal, wrong_method
 from bentos.online._openapi import describe
 from bentos.online._posts import ANSWERED_BY, SUBJECT, Headers, Post, Posts, request_id_of
 from bentos.online._request_lines import RequestLines
+from bentos.online.label import LabelPage
+from bentos.online.stream import LivePages, Samples
 from har.errors import HarError, RequestError
 
 logger = logging.getLogger("bentoml.har")
@@ -60,12 +62,18 @@ class App(Starlette):
     ) -> None:
         self.answering, self._behind, self._lines = answering, behind, lines
         contract, tokens = answering.contract, answering.serving.predict_token
+        self._live = LivePages(answering)
+        self._label = LabelPage(answering, self._live.visitors)
         posts = (
             Post("/predict", self._predict, contract.json_bytes, JSON, 200, tokens),
             Post("/predict/raw", self._predict_raw, contract.raw_bytes, _OCTETS, 200, tokens),
             Post("/feedback", self._feedback, _FEEDBACK_BYTES, JSON, 202, needs_token=True),
+            *self._label.posts(),
         )
-        self._posts, self._routes = Posts(answering, lines), {} if internal else {route.path: route for route in posts}
+        self._samples = Samples(answering)
+        # Devices wait for a disk: they must not take the places of those who wait for a model.
+        groups = ((Posts(answering, lines), posts), (Posts(answering, lines), self._samples.posts()))
+        self._routes = {} if internal else {post.path: (group, post) for group, of in groups for post in of}
         routes = [
             Route("/livez", self._livez),
             Route("/readyz", self._readyz),
@@ -73,6 +81,8 @@ class App(Starlette):
             Route("/docs.json", self._constant(orjson.dumps(describe(contract, version=answering.version)))),
             Route("/", self._constant(PAGE, _HTML)),
         ]
+        if not internal:
+            routes += [*self._live.routes(), *self._label.routes()]
         if behind is not None:
             page = _MetricsPage(answering, behind)
             routes += [Route(path, page, methods=["GET"]) for path in _METRICS]
@@ -87,9 +97,9 @@ class App(Starlette):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on."""
-        route = self._routes.get(scope["path"]) if scope["type"] == "http" else None
-        if route is not None:
-            await self._posts.answer(route, scope, receive, send)
+        found = self._routes.get(scope["path"]) if scope["type"] == "http" else None
+        if found is not None:
+            await found[0].answer(found[1], scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 
@@ -109,6 +119,9 @@ class App(Starlette):
                     yield
         finally:
             flushing.cancel()
+            await self._samples.close()
+            self._live.close()
+            self._label.close()
             self.answering.stop()
             if self._lines is not None:
                 self._lines.write()
@@ -157,7 +170,8 @@ class App(Starlette):
     async def _refuse_route(self, request: Request, error: Exception) -> Response:
         """Answer what Starlette's routing raises: 405 for another method, 404 for an unknown path."""
         if isinstance(error, HTTPException) and error.status_code == 405:
-            return refusal(wrong_method(request, "GET, HEAD"), self._request_id(request))
+            allowed = sorted((error.headers or {}).get("Allow", "GET, HEAD").split(", "))
+            return refusal(wrong_method(request, ", ".join(allowed)), self._request_id(request))
         known = ", ".join([*self._routes, *(route.path for route in self.routes if isinstance(route, Route))])
         unknown = RequestError(
             where="path",

@@ -35,13 +35,15 @@ from infra.observability.figures import (
     disk,
     files,
     gauge,
+    hot_store,
     journal,
     model,
     release,
+    stream,
 )
 
 EVERY_S = 15.0
-"""How often a source is read, by default; the release and the prediction log three times as often."""
+"""How often a source is read, by default; the release, the prediction log and the stream three times as often."""
 
 _SOON = 1 / 3
 
@@ -154,6 +156,8 @@ def parts(settings: Settings, every_s: float = EVERY_S) -> list[Part]:
     return [
         Part("release", lambda: release(settings), soon_s),
         Part("journal", lambda: journal(settings), soon_s),
+        Part("stream", lambda: stream(settings), soon_s),
+        Part("hot", lambda: hot_store(settings), every_s),
         Part("files", lambda: files(settings), every_s),
         Part("disk", lambda: disk(settings), every_s),
         Part("model", lambda: model(settings), every_s),

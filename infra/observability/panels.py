@@ -11,13 +11,14 @@ from collections.abc import Iterator, Mapping
 from infra.observability._model import MODEL
 from infra.observability._operations import OPERATIONS
 from infra.observability._panel import Dashboard, Kind, Level, Panel, Query, Unit
+from infra.observability._stream import STREAM
 
 __all__ = ["DASHBOARDS", "PANELS", "Dashboard", "Kind", "Level", "Panel", "Query", "Unit", "panels"]
 
 DASHBOARDS: Mapping[Dashboard, str] = {"operations": "Operations", "model": "Model and data"}
 """By their name in `Panel.dashboard`, their titles."""
 
-PANELS: tuple[Panel, ...] = (*OPERATIONS, *MODEL)
+PANELS: tuple[Panel, ...] = (*OPERATIONS, *STREAM, *MODEL)
 
 
 def panels(dashboard: Dashboard) -> Iterator[tuple[str, list[Panel]]]:

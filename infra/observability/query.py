@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -69,7 +70,8 @@ class Prometheus:
     def __init__(self, address: str, *, timeout_s: float = _TIMEOUT_S) -> None:
         self.address = address.rstrip("/")
         # A proxy of the environment cannot reach this machine's ports.
-        self._client = httpx.Client(base_url=self.address, timeout=timeout_s, trust_env=False)
+        here = urlsplit(self.address).hostname in ("127.0.0.1", "localhost")
+        self._client = httpx.Client(base_url=self.address, timeout=timeout_s, trust_env=not here)
 
     def close(self) -> None:
         """Close the connections."""

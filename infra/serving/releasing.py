@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from har.jobs.release import Surroundings
     from har.project import Project
 
+_PROMETHEUS_S = 3.0
 NO_PROXY = "HAProxy is not installed"
 NOT_KEPT = "the online service does not run here: neither make up nor make site"
 NO_MANIFESTS = "release.place is kubernetes, and this project has no infra/kubernetes"
@@ -43,7 +44,7 @@ def surroundings(project: Project) -> Surroundings:
     def watch(state: State, plan: Plan) -> Watch:
         assert serving is not None  # noqa: S101  nothing is released without a place
         limits, reader = limits_of(project, state), reader_of(project, state)
-        return LiveWatch(serving, limits, plan, reader, prometheus=noted_address(project.settings))
+        return LiveWatch(serving, limits, plan, reader, seen=_seen, prometheus=noted_address(project.settings))
 
     return Surroundings(
         bentos=ProjectBentos.of(project.settings),
@@ -53,6 +54,21 @@ def surroundings(project: Project) -> Surroundings:
         lacks=lacks,
         refuses=NOT_KEPT if isinstance(serving, Processes) and not serving.is_kept else "",
     )
+
+
+def _seen(prometheus: str) -> set[str]:
+    """The addresses `host:port` of the online service's replicas that a Prometheus reads.
+
+    Raises:
+        ServerError: it does not answer.
+    """
+    from infra.observability.query import Prometheus
+
+    asked = Prometheus(prometheus, timeout_s=_PROMETHEUS_S)
+    try:
+        return {one.labels["instance"] for one in asked.now('up{job="online"}') if one.value == 1}
+    finally:
+        asked.close()
 
 
 def smoke_of(project: Project, address: str, version: int) -> list[str]:

@@ -404,7 +404,32 @@ class LabelError(HarError, ValueError):
 
 
 class EnvelopeError(HarError, ValueError):
-    """A message of a stream is refused."""
+    """A message of a stream is refused; `where` is its field.
+
+    `subject`, `device`, `session` and `sequence` are what could be read of it; "" and -1 where nothing could.
+    """
+
+    def __init__(
+        self,
+        *,
+        expected: str,
+        got: str,
+        remedy: str,
+        where: str = "",
+        subject: str = "",
+        device: str = "",
+        session: str = "",
+        sequence: int = -1,
+    ) -> None:
+        self.subject, self.device, self.session, self.sequence = subject, device, session, sequence
+        # A message may have a field of megabytes.
+        got = got if len(got) <= _LONGEST else f"{got[:_LONGEST]}…"
+        super().__init__(expected=expected, got=got, remedy=remedy, where=where)
+
+    def parts(self) -> dict[str, Any]:
+        """As of `HarError`, with what could be read."""
+        read = {"subject": self.subject, "device": self.device, "session": self.session, "sequence": self.sequence}
+        return {**super().parts(), **read}
 
 
 class SourceError(HarError, OSError):

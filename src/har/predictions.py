@@ -19,6 +19,9 @@ from har.settings import Settings
 UNCERTAIN = "uncertain"
 """What `activity_minutes` calls the time for which the model abstained."""
 
+LIVE = "stream-"
+"""How the `request_id` of a window begins that was answered while its samples came in."""
+
 Parts = Iterable[tuple[Partition, pl.DataFrame]]
 """Partitions, each with the columns session, segment, time and the channels in SI units."""
 
@@ -28,7 +31,7 @@ FEATURES = "features"
 PROBABILITIES = "probabilities"
 """Column of the probabilities that `predict` returns on request, for `Resmoothed`; it is not stored, either."""
 
-_WINDOW = ("date", "subject", "session", "start")
+_WINDOW = ["date", "subject", "session", "start"]
 _SMOOTHED = pl.Schema({name: PREDICTIONS[name] for name in (*_WINDOW, "smoothed")})
 
 
@@ -226,7 +229,13 @@ def with_signal(predictions: pl.DataFrame) -> pl.DataFrame:
 def counted_once(predictions: pl.DataFrame) -> pl.DataFrame:
     """Predictions without duplicates: those of the nightly job, or of the online service on days without them.
 
-    The same samples may have been sent to the service and uploaded as a file, and must not be counted twice.
+    The same samples may have been sent to the service and uploaded as a file, and must not be counted twice. Windows
+    that were answered live are windows of the lake's own samples: each counts until the nightly job has scored that
+    window, also on a day of which it has scored the morning.
     """
     nightly = pl.col("request_id").is_null()
-    return predictions.filter(nightly | ~nightly.any().over("date", "subject"))
+    live = pl.col("request_id").str.starts_with(LIVE).fill_null(False)
+    scored = predictions.filter(nightly).select(_WINDOW).unique()
+    kept = predictions.filter(nightly | live | ~nightly.any().over("date", "subject"))
+    waiting = kept.with_row_index("_row").filter(live).join(scored, on=_WINDOW, how="anti")["_row"]
+    return kept.with_row_index("_row").filter(~live | pl.col("_row").is_in(waiting.implode())).drop("_row")

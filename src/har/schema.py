@@ -256,3 +256,29 @@ LABEL_REQUESTS = pl.Schema(
     }
 )
 """The most informative windows to label, ranked from 1 within a decision; `activity` is the model's prediction."""
+
+_NUMBERS = pl.List(pl.Struct({"name": pl.String(), "value": pl.Float64()}))
+
+BASELINES = pl.Schema(
+    {
+        "date": pl.Date(),
+        "subject": pl.String(),
+        "days": pl.Int32(),
+        "features": _NUMBERS,
+        "minutes": _NUMBERS,
+        "windows": pl.Int64(),
+        "confidence_sum": pl.Float64(),
+        "samples": pl.Int64(),
+        "accel_mean": pl.Float64(),
+        "accel_m2": pl.Float64(),
+        "predictions_at": TIME,
+        "made_at": TIME,
+    }
+)
+"""One row per date and subject: features of the subject's last days up to this one, which is over then.
+
+`features` are those of `har.streaming.baselines`, from `days` days with measurements. The columns from `minutes` on
+describe this day alone, so that the next days' features need not read its samples again: minutes per activity, windows
+with a signal and the sum of their confidences, samples, the mean of the acceleration's magnitude in m/s² and the sum of
+its squared deviations. `predictions_at` is when the day's predictions were written.
+"""

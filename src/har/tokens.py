@@ -69,6 +69,10 @@ class Tokens:
                 found = token.name
         return found
 
+    def digest_of(self, name: str) -> bytes | None:
+        """SHA-256 of the token of this name, a key for what its holder is given; None: there is no such token."""
+        return next((token.digest for token in self._now() if token.name == name), None)
+
     def _now(self) -> list[Token]:
         try:
             state = self._path.stat()

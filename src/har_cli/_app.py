@@ -19,6 +19,9 @@ from har_cli import (
     recordings,
     release,
     serving,
+    stream,
+    stream_send,
+    stream_state,
     tls,
     tokens,
     top,
@@ -38,12 +41,18 @@ app.command()(predictions.score)
 app.command()(predictions.collect)
 app.command()(drift.monitor)
 app.command()(labels.labels)
+app.command()(stream_state.baselines)
+stream.app.command()(stream_state.rebuild)
+stream.app.command()(stream_state.history)
 app.command()(models.package)
 app.command("models")(models.list_models)
 app.command()(models.promote)
 app.command()(models.rollback)
 app.add_typer(release.app, name="release")
 app.command()(serving.scale)
+stream.app.command()(stream_send.send)
+stream.app.command()(stream_send.replay)
+app.add_typer(stream.app, name="stream")
 app.command()(models.reproduce)
 app.command()(project.status)
 app.command()(top.top)

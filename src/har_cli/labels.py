@@ -1,4 +1,4 @@
-"""Commands about labels: show the windows whose labels would help most, import labels, review feedback."""
+"""Commands about labels: show the windows whose labels would help most, import and export labels, review feedback."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from har.errors import LabelError
+from har_cli._label_page import page
 from har_cli._shared import out
 
 if TYPE_CHECKING:
@@ -22,30 +23,48 @@ Which = "all, subject=NAME, source=NAME or an id"
 def labels(
     file: Annotated[
         Path | None,
-        typer.Argument(help="CSV with subject, start, end and activity; or the labels.parquet of a snapshot."),
+        typer.Argument(
+            help="CSV with subject, start, end and activity; JSON of Label Studio; or the labels.parquet of a snapshot."
+        ),
     ] = None,
-    target: Annotated[Path | None, typer.Option("--out", help="Write the windows to this CSV, to fill in.")] = None,
+    target: Annotated[
+        Path | None,
+        typer.Option("--out", help="Write the windows to this CSV, to fill in; or, to .json, as Label Studio's tasks."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what the labels of FILE match.")] = False,
     batches: Annotated[bool, typer.Option("--batches", help="List the imports.")] = False,
     undo: Annotated[str | None, typer.Option(metavar="BATCH", help="Take an import back.")] = None,
     feedback: Annotated[bool, typer.Option("--feedback", help="List the online service's feedback.")] = False,
     accept: Annotated[str | None, typer.Option(metavar="WHICH", help=f"Accept feedback: {Which}.")] = None,
     reject: Annotated[str | None, typer.Option(metavar="WHICH", help="Reject feedback, likewise.")] = None,
+    prepare: Annotated[bool, typer.Option("--prepare", help="Let the page /label show the windows.")] = False,
+    shared: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="With --prepare: part of them that two people get.")
+    ] = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Write what people answered on /label: .csv, or .json of Label Studio.")
+    ] = None,
+    form: Annotated[
+        str | None, typer.Option("--format", help="With --export: csv or label-studio, whatever the file is called.")
+    ] = None,
+    agreement: Annotated[bool, typer.Option("--agreement", help="Show how far people agree on /label.")] = False,
 ) -> None:
-    """Show the windows whose labels would help most, or write them to a CSV; import labels; review feedback.
+    """Show the windows whose labels would help most, or write them to a file; import labels; review feedback.
 
     Feedback that nobody has accepted never replaces a label of a file, and judges no model.
     """
     from har.project import open_project
 
     asked = [file is not None, target is not None, batches, undo is not None, feedback, accept is not None]
-    if sum([*asked, reject is not None]) > 1 or (dry_run and file is None):
-        raise LabelError(
-            where="har labels",
-            expected="one of FILE, --out, --batches, --undo, --feedback, --accept and --reject",
-            got="--dry-run without FILE" if dry_run and file is None else "several",
-            remedy="Run one after the other; --dry-run goes with FILE alone.",
-        )
+    asked += [reject is not None, prepare, export is not None, agreement]
+    _require_one(
+        sum(asked),
+        {
+            "--dry-run without FILE": dry_run and file is None,
+            "--shared without --prepare": shared is not None and not prepare,
+            "--format without --export": form is not None and export is None,
+        },
+    )
     project = open_project()
     if file is not None and file.name == "labels.parquet":
         _bring_back(project, file, dry_run=dry_run)
@@ -61,8 +80,22 @@ def labels(
         _list_feedback(project)
     elif accept is not None or reject is not None:
         _review(project, accept, reject)
+    elif prepare or export is not None or agreement:
+        page(project, shared=shared, export=export, form=form or "", agreement=agreement)
     else:
         _show(project)
+
+
+def _require_one(asked: int, alone: dict[str, bool]) -> None:
+    lonely = next((words for words, is_so in alone.items() if is_so), "")
+    if asked > 1 or lonely:
+        raise LabelError(
+            where="har labels",
+            expected="one of FILE, --out, --batches, --undo, --feedback, --accept, --reject, --prepare, --export and "
+            "--agreement",
+            got=lonely or "several",
+            remedy="Run one after another; --dry-run goes with FILE, --shared with --prepare, --format with --export.",
+        )
 
 
 def _import(project: Project, file: Path, *, dry_run: bool) -> None:
@@ -113,11 +146,26 @@ def _write(project: Project, target: Path) -> None:
     from har.jobs.label import requested_labels, why_none_are_requested
 
     windows = requested_labels(project.lake)
+    if target.suffix.lower() == ".json":
+        _write_for_label_studio(project, target)
+        return
     write_atomically(target, windows.write_csv())
     if windows.is_empty():
         _say(f"{target} has the columns only. {why_none_are_requested(project.lake)}")
         return
     _say(f"{len(windows)} windows to label: {target}. Fill in the column activity, then: har labels {target}")
+
+
+def _write_for_label_studio(project: Project, target: Path) -> None:
+    from har.jobs.label import why_none_are_requested
+    from har.jobs.label_page import write_tasks
+
+    done = write_tasks(project, target)
+    if not done.tasks:
+        _say(f"{target} has no tasks. {why_none_are_requested(project.lake)}")
+        return
+    _say(f"{done.tasks} windows to label in Label Studio: {target}; its labelling configuration: {done.files[1]}")
+    _say("Label them there and export the project as JSON, then: har labels EXPORT.json")
 
 
 def _list_batches(project: Project) -> None:
@@ -207,7 +255,8 @@ def _show(project: Project) -> None:
         stamps = [f"{row[name]:%Y-%m-%d %H:%M:%S}" for name in ("start", "end")]
         table.add_row(escape(row["subject"]), *stamps, row["believed"], f"{row['confidence']:.2f}")
     out.print(table)
-    _say("Write them to a file: har labels --out FILE. Fill it in, then: har labels FILE")
+    _say("Label them on the page /label of the online service: har labels --prepare")
+    _say("Or write them to a file: har labels --out FILE. Fill it in, then: har labels FILE")
 
 
 def _say(text: str) -> None:

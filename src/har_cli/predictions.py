@@ -70,6 +70,8 @@ def collect(via_prefect: ViaPrefect = False) -> None:
         out.print(f"{report.open} files are still being written; the next run takes the rest.")
     if report.waiting:
         out.print(f"{report.waiting} labels wait for the windows that they are about.")
+    if report.answers or report.reviewed:
+        out.print(f"{report.answers} labels are new from the page /label; {report.reviewed} were decided anew.")
     if report.labels:
         out.print("Feedback counts in full once a person has accepted it: har labels --feedback")
     if report.unmatched:

@@ -11,16 +11,16 @@ from rich.table import Table
 from har.settings import load_settings
 from har_cli._shared import out
 
-_TABLES = ("samples", "recordings", "predictions", "scores", "requests", "labels", "profiles", "drift")
+_TABLES = ("samples", "recordings", "predictions", "scores", "requests", "labels", "profiles", "drift", "baselines")
 
 
 def demo(
-    first_act: Annotated[bool, typer.Option("--first-act", help="Run the first act only, without drift.")] = False,
+    acts: Annotated[int, typer.Option(min=1, max=4, help="Run so many acts only; 1: the loop without drift.")] = 4,
 ) -> None:
     """Run the whole loop on the embedded recordings; a project with other activities runs it in demo/."""
     from har_cli.demo import run_demo
 
-    run_demo(load_settings(), second_act=not first_act)
+    run_demo(load_settings(), acts=acts)
 
 
 def status() -> None:

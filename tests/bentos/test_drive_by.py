@@ -25,6 +25,7 @@ from tests_support import HAR_TOML
 
 pytestmark = [
     pytest.mark.stack,
+    pytest.mark.release,
     pytest.mark.timeout(400),
     pytest.mark.skipif(not CHROMIUM, reason="no Chromium here: `apt-get install chromium`"),
 ]

@@ -101,6 +101,7 @@ def test_an_event_that_the_server_does_not_receive_is_sent_later(due: Project, s
     assert monitor().decisions == ()
 
 
+@pytest.mark.release
 def test_the_switch_is_a_variable_of_the_server(server: str, due: Project) -> None:
     Variable.set("har_retraining", "off", overwrite=True)
     try:

@@ -59,6 +59,7 @@ def test_a_bad_file_makes_a_warning_state(server: str, two_days: Settings) -> No
     assert "quarantine" in artifacts()
 
 
+@pytest.mark.release
 def test_a_run_with_notes_ends_with_warnings(server: str, two_days: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     ingest()
     train()

@@ -125,7 +125,12 @@ def test_the_champion_is_built_tested_and_recorded_once_and_a_rollback_finds_its
     [
         # The copy in the bento differs from what this process runs: caught only if the bento serves its own.
         ("src/har/inference/_classifier.py", WRONG_ANSWERS, "the model's probabilities to 1e-05"),
-        ("bentos/batch/service.py", "\nraise RuntimeError('broken on purpose')\n", "broken on purpose"),
+        pytest.param(
+            "bentos/batch/service.py",
+            "\nraise RuntimeError('broken on purpose')\n",
+            "broken on purpose",
+            marks=pytest.mark.release,
+        ),
     ],
 )
 def test_a_bento_that_fails_its_test_is_removed(here: Project, name: str, addition: str, words: str) -> None:
@@ -145,6 +150,7 @@ def test_a_bento_that_fails_its_test_is_removed(here: Project, name: str, additi
     assert set(store(here).glob("*/*/*")) == kept
 
 
+@pytest.mark.release
 def test_a_killed_build_does_not_count(here: Project) -> None:
     made = package()
     key = made.batch_tag.partition(":")[2]

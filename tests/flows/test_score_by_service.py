@@ -117,6 +117,7 @@ def test_the_service_gives_the_rows_of_the_flows_own_process(
         assert len(BatchService(load_settings(), 1).predict([(partition, bad.clear())])) == 0
 
 
+@pytest.mark.release
 def test_another_version_than_the_champion_is_refused(
     scored: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -116,6 +116,7 @@ def test_results_are_handed_on_as_they_come(judged: CrossValidation, seen: list[
 
 
 @pytest.mark.stack
+@pytest.mark.release
 def test_other_processes_give_the_same_figures(judged: CrossValidation) -> None:
     """A part travels as a small value, and what it names is opened where it runs."""
     elsewhere = cross_validate(paces, folds=3, seeds=(0,), options=_options(6), each=in_processes, **CPU)

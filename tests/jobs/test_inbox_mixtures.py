@@ -289,6 +289,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     zone=st.sampled_from(["UTC", "Asia/Kolkata", "America/New_York"]),
     chunk_bytes=st.sampled_from([1, 200_000_000]),
 )
+@pytest.mark.release
 def test_every_good_file_lands_and_all_else_is_named(
     folder: Path, kinds: list[str], zone: str, chunk_bytes: int
 ) -> None:

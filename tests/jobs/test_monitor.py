@@ -82,6 +82,7 @@ def test_a_run_without_a_day_to_judge_says_why(loop: Project, live: Live) -> Non
     assert monitor().idle == f"{today} is not over yet in {loop.settings.project.timezone}."
 
 
+@pytest.mark.release
 def test_labels_that_never_come_start_nothing_and_those_that_come_late_do(loop: Project, live: Live) -> None:
     for number in range(4):
         live(number, tilted=True, labelled=False)
@@ -134,6 +135,7 @@ def test_switched_off_drift_is_reported_and_nothing_starts(loop: Project, live: 
     assert "switched off" in " ".join(DecisionLog(loop.lake).rows()[1].reasons)
 
 
+@pytest.mark.release
 def test_a_watch_with_a_wrong_clock_and_days_out_of_order(loop: Project, live: Live) -> None:
     future = dt.date(2099, 1, 1)
     live((future - FIRST).days)

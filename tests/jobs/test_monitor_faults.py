@@ -71,6 +71,7 @@ def test_killed_between_report_decision_and_event(due: Project, commits: int, ke
     assert monitor().decisions == ()
 
 
+@pytest.mark.release
 def test_a_training_that_fails_is_sent_again_and_given_up_after_three(
     due: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

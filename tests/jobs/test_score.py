@@ -229,7 +229,7 @@ for chunk in scoring.chunks_to_score(lake, scoring.pending(lake, 1), limit=20_00
     "end",
     [
         *(pytest.param(partial(run_and_kill, delay_s=delay_s), marks=pytest.mark.release) for delay_s in (0.0, 0.05)),
-        *(partial(run_until_commit, commits=commits) for commits in (1, 2, 3, 5)),
+        *(partial(run_until_commit, commits=commits) for commits in (1, 3)),
     ],
     ids=lambda end: "-".join(f"{name}{value}" for name, value in end.keywords.items()),
 )
@@ -404,6 +404,7 @@ def test_it_learns_subjects_it_never_saw(trained: tuple[Path, Experiment]) -> No
 
 
 @pytest.mark.stack
+@pytest.mark.release
 def test_the_same_recipe_gives_the_same_figures(trained: tuple[Path, Experiment], tmp_path: Path) -> None:
     experiment = trained[1]
     recipe = tmp_path / "recipe.json"

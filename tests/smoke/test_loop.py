@@ -1,4 +1,4 @@
-"""The whole loop once, as `har demo --first-act` runs it, on a copy of the project's code and settings.
+"""The whole loop once, as `har demo --acts 1` runs it, on a copy of the project's code and settings.
 
 It ingests the embedded sample, trains, cross-validates, scores, packages the champion, and sends windows to the online
 service over HTTP.
@@ -53,7 +53,7 @@ def run(copy: Path, *words: str) -> str:
 @pytest.mark.timeout(900)
 def test_the_sample_is_ingested_trained_on_scored_and_served(copied: Path, own_settings: Settings) -> None:
     before = {path.name for path in copied.iterdir()}
-    output = run(copied, "demo", "--first-act")
+    output = run(copied, "demo", "--acts", "1")
     apart = (copied / "demo").is_dir()
     if apart:  # a project about other activities: its own lake and models stay untouched
         assert "a project of its own" in " ".join(output.split())

@@ -83,6 +83,7 @@ def check(project: Project, clone: Path) -> None:
     assert later.exists()
 
 
+@pytest.mark.release
 def test_on_a_fresh_clone_with_an_empty_lake(trained: Project, tmp_path: Path) -> None:
     check(trained, tmp_path / "clone")
 

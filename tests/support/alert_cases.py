@@ -7,7 +7,11 @@ value each `step` from 1970 on, so that a negative time stamp lies before the be
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from alert_case import Case, silent
+from stream_alert_cases import STREAM
+
+__all__ = ["CASES", "Case"]
 
 HOUR, DAY = 3600, 86_400
 
@@ -15,29 +19,6 @@ _PREDICT = 'job="online",route="/predict"'
 _MODEL = 'har_model_info{job="online",instance="a",role="champion",version="7"}'
 _UP = {'up{job="project",instance="e"}': "1x99999", "har_champion_version": "7x99999"}
 _NO_CHAMPION = {'up{job="project",instance="e"}': "1x99999"}
-
-
-@dataclass(frozen=True)
-class Case:
-    """Series, and how many alerts fire at a time.
-
-    Attributes:
-        why: in words.
-        at: time of the look, such as "10m".
-        series: values by series.
-        fires: how many alerts of this name.
-        step: between two values.
-    """
-
-    why: str
-    at: str
-    series: Mapping[str, str]
-    fires: int = 1
-    step: str = "15s"
-
-
-def _silent(why: str, at: str, series: Mapping[str, str], step: str = "15s") -> Case:
-    return Case(why, at, series, fires=0, step=step)
 
 
 def _proxy(good: str, bad: str) -> dict[str, str]:
@@ -80,9 +61,9 @@ ONLINE: dict[str, list[Case]] = {
         ),
         Case("no proxy, and the service is down", "2m", {**_UP, 'up{job="online",instance="a"}': "0x20"}),
         Case("the exporter is gone, too", "2m", {'up{job="online",instance="a"}': "0x20"}),
-        _silent("a restart of half a minute", "30s", {**_UP, 'up{job="online",instance="a"}': "0x20"}),
-        _silent("nothing is packaged yet", "2m", {**_NO_CHAMPION, 'up{job="online",instance="a"}': "0x20"}),
-        _silent(
+        silent("a restart of half a minute", "30s", {**_UP, 'up{job="online",instance="a"}': "0x20"}),
+        silent("nothing is packaged yet", "2m", {**_NO_CHAMPION, 'up{job="online",instance="a"}': "0x20"}),
+        silent(
             "one of two backends is empty, as between releases",
             "2m",
             {
@@ -91,7 +72,7 @@ ONLINE: dict[str, list[Case]] = {
                 'haproxy_backend_active_servers{job="proxy",proxy="green"}': "0x20",
             },
         ),
-        _silent(
+        silent(
             "metrics do not arrive, but the proxy sees servers",
             "2m",
             {
@@ -111,7 +92,7 @@ ONLINE: dict[str, list[Case]] = {
             },
         ),
         Case("requests wait", "8m", {'haproxy_backend_current_queue{job="proxy",proxy="blue"}': "3x60"}),
-        _silent(
+        silent(
             "one of a thousand is refused",
             "8m",
             {
@@ -119,8 +100,8 @@ ONLINE: dict[str, list[Case]] = {
                 f'har_requests_total{{{_PREDICT},instance="a",status="503"}}': "0+1x60",
             },
         ),
-        _silent("a short queue", "8m", {'haproxy_backend_current_queue{job="proxy",proxy="blue"}': "0x20 9 0x60"}),
-        _silent("nobody asks", "8m", _service("5x60")),
+        silent("a short queue", "8m", {'haproxy_backend_current_queue{job="proxy",proxy="blue"}': "0x20 9 0x60"}),
+        silent("nobody asks", "8m", _service("5x60")),
     ],
     "FallbackAnswers": [
         Case(
@@ -131,7 +112,7 @@ ONLINE: dict[str, list[Case]] = {
                 'har_fallback_total{job="online",instance="a",by="rule",reason="error"}': "0+2x60",
             },
         ),
-        _silent(
+        silent(
             "one of two hundred",
             "12m",
             {
@@ -139,7 +120,7 @@ ONLINE: dict[str, list[Case]] = {
                 'har_fallback_total{job="online",instance="a",by="rule",reason="error"}': "0+1x60",
             },
         ),
-        _silent(
+        silent(
             "a burst of a minute",
             "12m",
             {
@@ -154,8 +135,8 @@ ONLINE: dict[str, list[Case]] = {
             "6m",
             {'har_log_dropped_total{job="online",instance="a",reason="disk"}': "0x10 3x60"},
         ),
-        _silent("none", "6m", {'har_log_dropped_total{job="online",instance="a",reason="disk"}': "4x60"}),
-        _silent("an hour ago", "70m", {'har_log_dropped_total{job="online",instance="a",reason="disk"}': "0x10 3x400"}),
+        silent("none", "6m", {'har_log_dropped_total{job="online",instance="a",reason="disk"}': "4x60"}),
+        silent("an hour ago", "70m", {'har_log_dropped_total{job="online",instance="a",reason="disk"}': "0x10 3x400"}),
     ],
 }
 
@@ -163,41 +144,41 @@ SLO: dict[str, list[Case]] = {
     "AvailabilityBurnsFast": [
         Case("two of a hundred fail for an hour", "66m", _proxy("0+588x80", "0+12x80"), step="1m"),
         Case("the same without a proxy", "66m", _service("0+588x80", "0+12x80"), step="1m"),
-        _silent("one of a hundred fails", "66m", _proxy("0+594x80", "0+6x80"), step="1m"),
-        _silent("the fault is over since ten minutes", "61m", _proxy("0+588x80", "0+12x50 600x30"), step="1m"),
-        _silent("two of five requests of a night fail", "66m", _proxy("0x20 1x5 2x5 3x80", "0x20 1x5 2x80"), step="1m"),
-        _silent("nobody asks", "66m", _proxy("5x80", "0x80"), step="1m"),
+        silent("one of a hundred fails", "66m", _proxy("0+594x80", "0+6x80"), step="1m"),
+        silent("the fault is over since ten minutes", "61m", _proxy("0+588x80", "0+12x50 600x30"), step="1m"),
+        silent("two of five requests of a night fail", "66m", _proxy("0x20 1x5 2x5 3x80", "0x20 1x5 2x80"), step="1m"),
+        silent("nobody asks", "66m", _proxy("5x80", "0x80"), step="1m"),
     ],
     "AvailabilityBurns": [
         Case("seven of a thousand fail for hours", "361m", _proxy("0+993x400", "0+7x400"), step="1m"),
-        _silent("five of a thousand fail", "361m", _proxy("0+995x400", "0+5x400"), step="1m"),
-        _silent("the fault is over since forty minutes", "361m", _proxy("0+900x400", "0+100x310 31000x90"), step="1m"),
+        silent("five of a thousand fail", "361m", _proxy("0+995x400", "0+5x400"), step="1m"),
+        silent("the fault is over since forty minutes", "361m", _proxy("0+900x400", "0+100x310 31000x90"), step="1m"),
     ],
     "AvailabilityBurnsSlowly": [
         Case("two of a thousand fail all the time", "481m", _proxy("0+998x500", "0+2x500"), step="1m"),
-        _silent("one of two thousand fails", "481m", _proxy("0+1999x500", "0+1x500"), step="1m"),
-        _silent("two of a thousand, since half an hour", "31m", _proxy("0+998x500", "0+2x500"), step="1m"),
+        silent("one of two thousand fails", "481m", _proxy("0+1999x500", "0+1x500"), step="1m"),
+        silent("two of a thousand, since half an hour", "31m", _proxy("0+998x500", "0+2x500"), step="1m"),
     ],
     "LatencyBurnsFast": [
         Case("one of five is slow for an hour", "66m", _times("0+600x80", "0+480x80"), step="1m"),
-        _silent("one of ten is slow", "66m", _times("0+600x80", "0+540x80"), step="1m"),
-        _silent("all were slow until ten minutes ago", "61m", _times("0+600x80", "0x50 0+600x30"), step="1m"),
+        silent("one of ten is slow", "66m", _times("0+600x80", "0+540x80"), step="1m"),
+        silent("all were slow until ten minutes ago", "61m", _times("0+600x80", "0x50 0+600x30"), step="1m"),
     ],
     "LatencyBurns": [
         Case("one of ten is slow for hours", "361m", _times("0+600x400", "0+540x400"), step="1m"),
-        _silent("one of twenty is slow", "361m", _times("0+600x400", "0+570x400"), step="1m"),
+        silent("one of twenty is slow", "361m", _times("0+600x400", "0+570x400"), step="1m"),
     ],
     "LatencyBurnsSlowly": [
         Case("two of a hundred are slow all the time", "481m", _times("0+600x500", "0+588x500"), step="1m"),
-        _silent("one of two hundred is slow", "481m", _times("0+600x500", "0+597x500"), step="1m"),
+        silent("one of two hundred is slow", "481m", _times("0+600x500", "0+597x500"), step="1m"),
     ],
 }
 
 RELEASE: dict[str, list[Case]] = {
     "ReleaseHeld": [
         Case("for more than an hour", "1m", _since("har_release_held_since_timestamp_seconds", HOUR)),
-        _silent("for ten minutes", "1m", _since("har_release_held_since_timestamp_seconds", 600)),
-        _silent("the step runs", "1m", {_state("running"): "1x20"}),
+        silent("for ten minutes", "1m", _since("har_release_held_since_timestamp_seconds", 600)),
+        silent("the step runs", "1m", {_state("running"): "1x20"}),
     ],
     "ReleaseStalled": [
         Case(
@@ -206,12 +187,12 @@ RELEASE: dict[str, list[Case]] = {
             {**_since("har_release_lease_timestamp_seconds", 30), _state("running"): "1x20", _state("held"): "0x20"},
         ),
         Case("it cannot be watched as it should be", "3m", {"har_release_trouble": "1x20"}),
-        _silent(
+        silent(
             "the lease is renewed",
             "4m",
             {"har_release_lease_timestamp_seconds": "10+15x20", _state("running"): "1x20"},
         ),
-        _silent(
+        silent(
             "the release is over",
             "4m",
             {
@@ -220,7 +201,7 @@ RELEASE: dict[str, list[Case]] = {
                 _state("promoted"): "1x20",
             },
         ),
-        _silent("trouble of a minute", "1m", {"har_release_trouble": "1x20"}),
+        silent("trouble of a minute", "1m", {"har_release_trouble": "1x20"}),
     ],
     "ReleaseTakenBack": [
         Case(
@@ -228,10 +209,10 @@ RELEASE: dict[str, list[Case]] = {
             "1m",
             {_state("rolled back"): "1x20", **_since("har_release_ended_timestamp_seconds", 60)},
         ),
-        _silent(
+        silent(
             "yesterday", "1m", {_state("rolled back"): "1x20", **_since("har_release_ended_timestamp_seconds", DAY)}
         ),
-        _silent("promoted", "1m", {_state("promoted"): "1x20", **_since("har_release_ended_timestamp_seconds", 60)}),
+        silent("promoted", "1m", {_state("promoted"): "1x20", **_since("har_release_ended_timestamp_seconds", 60)}),
     ],
     "ReplicaDown": [
         Case(
@@ -239,17 +220,17 @@ RELEASE: dict[str, list[Case]] = {
             "3m",
             {'har_replicas{role="stable",state="ready"}': "1x20", "har_replicas_wanted": "2x20"},
         ),
-        _silent(
+        silent(
             "all are ready", "3m", {'har_replicas{role="stable",state="ready"}': "2x20", "har_replicas_wanted": "2x20"}
         ),
-        _silent(
+        silent(
             "one restarts", "1m", {'har_replicas{role="stable",state="ready"}': "1x20", "har_replicas_wanted": "2x20"}
         ),
     ],
     "ReplicaEjected": [
         Case("one fails", "2m", {'har_replicas{role="stable",state="ejected"}': "1x20"}),
-        _silent("none", "2m", {'har_replicas{role="stable",state="ejected"}': "0x20"}),
-        _silent("for half a minute", "2m", {'har_replicas{role="stable",state="ejected"}': "0x3 1x2 0x20"}),
+        silent("none", "2m", {'har_replicas{role="stable",state="ejected"}': "0x20"}),
+        silent("for half a minute", "2m", {'har_replicas{role="stable",state="ejected"}': "0x3 1x2 0x20"}),
     ],
 }
 
@@ -264,7 +245,7 @@ PROJECT: dict[str, list[Case]] = {
             },
         ),
         Case("no run was ever good", "1m", {'har_flow_last_failure_timestamp_seconds{flow="score"}': "200x20"}),
-        _silent(
+        silent(
             "the next one was good",
             "1m",
             {
@@ -272,40 +253,40 @@ PROJECT: dict[str, list[Case]] = {
                 'har_flow_last_failure_timestamp_seconds{flow="score"}': "200x20",
             },
         ),
-        _silent("none failed", "1m", {'har_flow_last_success_timestamp_seconds{flow="score"}': "100x20"}),
+        silent("none failed", "1m", {'har_flow_last_success_timestamp_seconds{flow="score"}': "100x20"}),
     ],
     "FlowLate": [
         Case("no worker", "16m", {'har_flow_late_runs{flow="score"}': "1x80"}),
-        _silent("it waits for another run", "10m", {'har_flow_late_runs{flow="score"}': "1x80"}),
-        _silent("none is late", "16m", {'har_flow_late_runs{flow="score"}': "0x80"}),
+        silent("it waits for another run", "10m", {'har_flow_late_runs{flow="score"}': "1x80"}),
+        silent("none is late", "16m", {'har_flow_late_runs{flow="score"}': "0x80"}),
     ],
     "DaysUnscored": [
         Case("for two nights", "1m", _since("har_unscored_since_timestamp_seconds", 37 * HOUR)),
-        _silent("since yesterday", "1m", _since("har_unscored_since_timestamp_seconds", 30 * HOUR)),
-        _silent("everything is scored", "1m", {"har_unscored_days": "0x20"}),
+        silent("since yesterday", "1m", _since("har_unscored_since_timestamp_seconds", 30 * HOUR)),
+        silent("everything is scored", "1m", {"har_unscored_days": "0x20"}),
     ],
     "CollectLags": [
         Case("three runs were missed", "1m", _since("har_journal_oldest_timestamp_seconds", 3.5 * HOUR)),
-        _silent("one was missed", "1m", _since("har_journal_oldest_timestamp_seconds", 2.5 * HOUR)),
-        _silent("nothing waits", "1m", {"har_journal_bytes": "0x20"}),
+        silent("one was missed", "1m", _since("har_journal_oldest_timestamp_seconds", 2.5 * HOUR)),
+        silent("nothing waits", "1m", {"har_journal_bytes": "0x20"}),
     ],
     "QuarantineGrows": [
         Case("two files", "30m", {"har_quarantine_files": "3x20 5x200"}),
-        _silent("old ones", "30m", {"har_quarantine_files": "5x200"}),
-        _silent("taken out", "30m", {"har_quarantine_files": "5x20 3x200"}),
+        silent("old ones", "30m", {"har_quarantine_files": "5x200"}),
+        silent("taken out", "30m", {"har_quarantine_files": "5x20 3x200"}),
     ],
     "DataFaults": [
         Case("a stuck sensor", "1m", {'har_data_faults{kind="stuck"}': "1x20", 'har_data_faults{kind="gaps"}': "0x20"}),
-        _silent("none", "1m", {'har_data_faults{kind="stuck"}': "0x20"}),
+        silent("none", "1m", {'har_data_faults{kind="stuck"}': "0x20"}),
     ],
     "DiskLow": [
         Case("a twentieth is free", "11m", {"har_disk_free_bytes": "5x60", "har_disk_size_bytes": "100x60"}),
-        _silent("a fifth is free", "11m", {"har_disk_free_bytes": "20x60", "har_disk_size_bytes": "100x60"}),
-        _silent("for a few minutes", "5m", {"har_disk_free_bytes": "5x60", "har_disk_size_bytes": "100x60"}),
+        silent("a fifth is free", "11m", {"har_disk_free_bytes": "20x60", "har_disk_size_bytes": "100x60"}),
+        silent("for a few minutes", "5m", {"har_disk_free_bytes": "5x60", "har_disk_size_bytes": "100x60"}),
     ],
     "DiskFull": [
         Case("a hundredth is free", "3m", {"har_disk_free_bytes": "1x60", "har_disk_size_bytes": "100x60"}),
-        _silent("a twentieth is free", "3m", {"har_disk_free_bytes": "5x60", "har_disk_size_bytes": "100x60"}),
+        silent("a twentieth is free", "3m", {"har_disk_free_bytes": "5x60", "har_disk_size_bytes": "100x60"}),
     ],
     "DriftConfirmed": [
         Case(
@@ -313,18 +294,18 @@ PROJECT: dict[str, list[Case]] = {
             "1m",
             {"har_drift_confirmed": "1x20", "har_drift_version": "7x20", "har_champion_version": "7x20"},
         ),
-        _silent(
+        silent(
             "of the one before",
             "1m",
             {"har_drift_confirmed": "1x20", "har_drift_version": "6x20", "har_champion_version": "7x20"},
         ),
-        _silent(
+        silent(
             "none", "1m", {"har_drift_confirmed": "0x20", "har_drift_version": "7x20", "har_champion_version": "7x20"}
         ),
     ],
     "ChampionOld": [
         Case("91 days", "1m", _since("har_champion_promoted_timestamp_seconds", 91 * DAY)),
-        _silent("89 days", "1m", _since("har_champion_promoted_timestamp_seconds", 89 * DAY)),
+        silent("89 days", "1m", _since("har_champion_promoted_timestamp_seconds", 89 * DAY)),
     ],
 }
 
@@ -334,24 +315,24 @@ WATCHING: dict[str, list[Case]] = {
         Case(
             "a replica", "6m", {**_UP, 'up{job="online",instance="a"}': "0x60", 'up{job="online",instance="b"}': "1x60"}
         ),
-        _silent("nothing is packaged yet", "6m", {**_NO_CHAMPION, 'up{job="batch",instance="a"}': "0x60"}),
-        _silent("for a minute", "2m", {**_UP, 'up{job="batch",instance="a"}': "0x60"}),
-        _silent("all answer", "6m", {**_UP, 'up{job="batch",instance="a"}': "1x60"}),
+        silent("nothing is packaged yet", "6m", {**_NO_CHAMPION, 'up{job="batch",instance="a"}': "0x60"}),
+        silent("for a minute", "2m", {**_UP, 'up{job="batch",instance="a"}': "0x60"}),
+        silent("all answer", "6m", {**_UP, 'up{job="batch",instance="a"}': "1x60"}),
     ],
     "ProxyDown": [
         Case("it was killed", "2m", {'up{job="proxy",instance="p"}': "0x20"}),
-        _silent("a restart", "2m", {'up{job="proxy",instance="p"}': "0x1 1x20"}),
-        _silent("there is none", "2m", _UP),
+        silent("a restart", "2m", {'up{job="proxy",instance="p"}': "0x1 1x20"}),
+        silent("there is none", "2m", _UP),
     ],
     "ExporterGone": [
         Case("it is down", "6m", {'up{job="project",instance="e"}': "0x60"}),
         Case("nobody reads it", "6m", {'up{job="online",instance="a"}': "1x60"}),
-        _silent("it answers", "6m", {'up{job="project",instance="e"}': "1x60"}),
+        silent("it answers", "6m", {'up{job="project",instance="e"}': "1x60"}),
     ],
     "ExporterPartStale": [
         Case("an error", "6m", {'har_exporter_ok{part="flows"}': "0x60"}),
         Case("it hangs", "11m", {'har_exporter_last_success_timestamp_seconds{part="lake"}': "0x80"}),
-        _silent(
+        silent(
             "a failed read",
             "6m",
             {
@@ -362,12 +343,12 @@ WATCHING: dict[str, list[Case]] = {
     ],
     "RuleFails": [
         Case("a rule", "10m", {'prometheus_rule_evaluation_failures_total{job="prometheus",rule_group="g"}': "0+1x60"}),
-        _silent("none", "10m", {'prometheus_rule_evaluation_failures_total{job="prometheus",rule_group="g"}': "3x60"}),
+        silent("none", "10m", {'prometheus_rule_evaluation_failures_total{job="prometheus",rule_group="g"}': "3x60"}),
     ],
     "AlertsNotDelivered": [
         Case("Alertmanager is away", "10m", {'prometheus_notifications_errors_total{alertmanager="m"}': "0+1x60"}),
         Case("the mail server is", "10m", {'alertmanager_notifications_failed_total{integration="email"}': "0+1x60"}),
-        _silent("all arrive", "10m", {'alertmanager_notifications_failed_total{integration="email"}': "2x60"}),
+        silent("all arrive", "10m", {'alertmanager_notifications_failed_total{integration="email"}': "2x60"}),
     ],
 }
 
@@ -377,5 +358,6 @@ CASES: Mapping[str, Mapping[str, list[Case]]] = {
     "release": RELEASE,
     "project": PROJECT,
     "watching": WATCHING,
+    "stream": STREAM,
 }
 """By the name of the rule file, then by the alert."""

@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import polars as pl
 import yaml
+from hot_support import state as subject_state
 from monitoring_support import day_report
 from serving_support import (
     CHECKOUT,
@@ -40,6 +42,10 @@ from har.monitoring.drift import DriftReports, Performance
 from har.registry import Promotion
 from har.release import Releases, State
 from har.settings import Settings, load_settings
+from har.streaming.envelope import Envelope, StreamKey
+from har.streaming.queue import open_queue
+from har.streaming.state import open_hot
+from har.streaming.state._state import now_us
 from infra.local.server import starting_server
 from infra.observability import alertmanager
 from infra.observability.figures import known_server
@@ -195,6 +201,17 @@ def fill(settings: Settings) -> None:
     settings.path("quarantine").mkdir(parents=True)
     for name in ("s2_a.csv", "s2_a.csv.json"):
         (settings.path("quarantine") / name).touch()
+    _fill_stream(settings)
+
+
+def _fill_stream(settings: Settings) -> None:
+    """A message that waits, and a subject that measures now."""
+    queue, hot = open_queue(settings), open_hot(settings)
+    key = StreamKey("s1", "watch", "a")
+    queue.put([Envelope(key, 0, now_us(), 50.0, np.zeros((50, len(settings.sensors.channels)), np.float32))])
+    hot.write([subject_state("s1", seen_us=now_us())], {})
+    queue.close()
+    hot.close()
 
 
 def run_flows(home: Path) -> None:

@@ -153,6 +153,7 @@ def test_every_question_fits_a_terminal(source: Path) -> None:
     assert {name: text for name, text in helps.items() if len(text) > 78} == {}
 
 
+@pytest.mark.release
 def test_activities_may_be_listed_with_commas(source: Path, copy: Copy, tmp_path: Path) -> None:
     done = copy(source, tmp_path / "project", {"activities": " walk,sit , no"})
     assert done.returncode == 0, done.stderr
@@ -192,6 +193,7 @@ def test_the_template_runs_no_code_of_its_own(source: Path) -> None:
     assert not {"_tasks", "_migrations", "_jinja_extensions", "_external_data"} & set(questions)
 
 
+@pytest.mark.release
 def test_from_a_git_address_at_a_tag_into_a_path_with_spaces(source: Path, copy: Copy, tmp_path: Path) -> None:
     upstream = tmp_path / "upstream.git"
     git("clone", "--quiet", "--bare", str(source), str(upstream), cwd=tmp_path)
@@ -209,6 +211,7 @@ def test_from_a_git_address_at_a_tag_into_a_path_with_spaces(source: Path, copy:
     assert not (target / "src").is_symlink()
 
 
+@pytest.mark.release
 def test_a_second_copy_overwrites_only_with_the_option(source: Path, copy: Copy, tmp_path: Path) -> None:
     target = tmp_path / "project"
     assert copy(source, target, {"project_name": "first"}).returncode == 0

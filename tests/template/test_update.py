@@ -98,6 +98,7 @@ def test_an_update_brings_the_latest_version_and_keeps_the_users_changes(project
     assert not git("diff", "--name-only", "--diff-filter=U", cwd=project)
 
 
+@pytest.mark.release
 def test_a_line_that_both_sides_changed_is_marked_as_a_conflict(project: Path) -> None:
     _append_to_first_line(project / "Makefile", "by us")
     commit(project, "our Makefile")

@@ -298,6 +298,7 @@ def untrained(make_signal) -> Callable[[type[Network]], Fitted]:
 
 
 @pytest.mark.stack
+@pytest.mark.release
 def test_a_network_without_rules_is_exported_by_torch(untrained, describe_model, make_windows, tmp_path: Path) -> None:
     fitted = untrained(_Attention)
     path = export(fitted, tmp_path / "model.onnx", describe_model(fitted))

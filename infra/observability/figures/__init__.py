@@ -10,6 +10,7 @@ from infra.observability.figures._metric import Gauge, gauge
 from infra.observability.figures._model import model
 from infra.observability.figures._monitoring import Monitoring
 from infra.observability.figures._release import release
+from infra.observability.figures._stream import hot_store, stream
 
 __all__ = [
     "Flows",
@@ -19,8 +20,10 @@ __all__ = [
     "disk",
     "files",
     "gauge",
+    "hot_store",
     "journal",
     "known_server",
     "model",
     "release",
+    "stream",
 ]

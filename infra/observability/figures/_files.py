@@ -20,7 +20,8 @@ _LINE_BYTES = 65_536
 def files(settings: Settings) -> list[Gauge]:
     """Files in the inbox and in quarantine, and files of lines that `har collect` could not read."""
     bad = sum(1 for _ in settings.path("journal").glob("*.jsonl.bad"))
-    quarantined = sum(1 for name in _files(settings.path("quarantine")) if not name.endswith(".json"))
+    # Messages of the stream are kept there, too; its ledger counts them.
+    quarantined = sum(1 for name in _files(settings.path("quarantine"), "stream") if not name.endswith(".json"))
     waiting = sum(1 for name in _files(settings.path("inbox")) if not name.endswith(_UNFINISHED))
     return [
         gauge("inbox_files", "Files in the inbox, ingested or not", waiting),
@@ -61,10 +62,11 @@ def disk(settings: Settings) -> list[Gauge]:
     ]
 
 
-def _files(folder: Path) -> Iterator[str]:
-    """Names of the files below a folder that are not hidden."""
-    for _, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+def _files(folder: Path, *without: str) -> Iterator[str]:
+    """Names of the files below a folder that are not hidden, nor in one of these folders in it."""
+    for place, folders, names in os.walk(folder):
+        left = without if Path(place) == folder else ()
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in left]
         yield from (name for name in names if not name.startswith("."))
 
 

@@ -33,17 +33,24 @@ RATE_S = 10
 LOOPBACK = ("127.0.0.0/8", "::1")
 
 _METRICS = ("/metrics", "/metrics/")
+_LABEL_POSTS = tuple(f"/label/{name}" for name in ("next", "answers", "skip", "undo"))
 PATHS = (
-    *("/", "/model", "/predict", "/predict/raw", "/feedback"),
+    *("/", "/model", "/predict", "/predict/raw", "/feedback", "/samples"),
+    *("/subjects", "/login", "/logout", "/live"),
+    *(f"/pages/{name}" for name in ("live.css", "live.js", "access.js", "band.js", "colours.js", "signal.js")),
+    *(f"/pages/{name}" for name in ("ledger.js", "subject.js", "table.js", "label.css", "label.js")),
+    *("/label", "/label/agreement", *_LABEL_POSTS),
     *("/schema.json", "/docs.json", "/healthz", "/livez", "/readyz"),
     *(f"/static_content/{name}" for name in ("swagger-ui.css", "swagger-ui-bundle.js")),
 )
 """Routes of the online service. `bentos` is not imported for them: a service must be the first to import the library,
 and whoever releases has imported it already."""
+SUBJECTS = "/subjects/[A-Za-z0-9._~%-]{1,400}(/live)?"
+"""Further routes, of one subject each, whose name is percent-encoded."""
 PAGE_SCRIPT = "sha256-Ntp0RAECky65OCziYrF0olg71y8uixpi51ELZ/IcHTs="
 """Of the script in the service's page, as browsers are told in the policy of content."""
-"""The routes that exist from outside."""
 _FEEDBACK_BYTES = 16 * 1024
+_ANSWER_BYTES = 4096
 _FORWARDING = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP")
 _ID = "%[req.hdr(x-request-id)]"
 
@@ -70,6 +77,8 @@ class Rules:
         values = serving.max_windows * settings.length * len(settings.sensors.channels)
         # As the service's `Contract` has them, with room for a champion of somewhat longer windows.
         sizes = {"/predict": 64 * 1024 + 40 * values, "/predict/raw": 5 * values, "/feedback": _FEEDBACK_BYTES}
+        sizes["/samples"] = settings.stream.message_bytes
+        sizes |= dict.fromkeys(_LABEL_POSTS, _ANSWER_BYTES)
         return cls(sizes, serving.requests_per_minute, here)
 
 
@@ -150,8 +159,15 @@ def _size_of_headers() -> list[str]:
 
 
 def _routes() -> list[str]:
-    action = _refusal(404, "path", f"one of {', '.join(PATHS)}", "another one", "See /docs.json.")
-    return [f"acl known_path path {' '.join(PATHS)}", f"{action} unless known_path"]
+    known = ", ".join(path for path in PATHS if not path.startswith(("/pages/", "/static_content/")))
+    action = _refusal(404, "path", f"one of {known}, /subjects/NAME", "another one", "See /docs.json.")
+    return [
+        f"acl known_path path {' '.join(PATHS)}",
+        f"acl of_subject path_reg ^{SUBJECTS}$",
+        f"{action} unless known_path or of_subject",
+        # What is logged names nobody.
+        "http-request set-var(txn.path) str(/subjects/NAME) if of_subject",
+    ]
 
 
 def _rates(rules: Rules) -> list[str]:
@@ -225,6 +241,8 @@ def _answers(*, tls: bool) -> list[str]:
     if tls:
         # A browser would apply it to every other port of its own machine as well.
         lines += [
+            # The service does not know that its client came with TLS.
+            r'http-response replace-header Set-Cookie ^(har-visit-.*)$ "\1; Secure" if { ssl_fc }',
             "acl nameless req.fhdr(Host),host_only -i localhost 127.0.0.1",
             "http-request set-var(txn.guard_named) bool(true) unless nameless",
             "http-after-response set-header Strict-Transport-Security max-age=2592000 "

@@ -5,6 +5,8 @@
     evaluate   cross-validate by subject
     score      write predictions and profiles of new recordings
     summarise  write minutes per activity, a table and a page per day
+    baseline   write what is usual for each subject into the lake and the hot store
+    rebuild    fill the hot store from the lake
     collect    read the online service's prediction log into the lake
     monitor    write drift reports and decide what to do
     label      import labels from a CSV, and take them back

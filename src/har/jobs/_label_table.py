@@ -21,6 +21,8 @@ COLUMNS = ("subject", "start", "end", "activity")
 TABLE = pl.Schema({"line": pl.Int64(), "subject": pl.String(), "start": TIME, "end": TIME, "activity": pl.String()})
 """A table of labels as it was read; `line` is the number of the file's line, its header being line 1."""
 
+JSON = ".json"
+"""How a file of Label Studio ends."""
 _DELIMITERS = (",", ";", "\t")
 _CLOCK = r"{0}(\d{{2}}){1}(\d{{2}})(?:{1}(\d{{2}})(?:[.,](\d{{1,9}}))?)?\s?([Zz]|[+-]\d{{2}}(?::?\d{{2}})?)?"
 _EXTENDED = re.compile(r"(\d{4})-(\d{2})-(\d{2})" + _CLOCK.format("[Tt ]", ":"), re.ASCII)
@@ -31,7 +33,7 @@ _SHOWN = 60
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with a line; equal faults of many lines are told once."""
+    """What is wrong with a line, or a task of Label Studio; equal faults of many lines are told once."""
 
     line: int
     field: str
@@ -82,12 +84,13 @@ def refuse(faults: Sequence[Fault], path: Path) -> None:
     if not faults:
         return
     first, *others = faults
+    unit = "task" if path.suffix.lower() == JSON else "line"
     more = ""
     if others:
         numbers = ", ".join(str(one.line) for one in others[:5])
-        more = f"; {len(others)} more lines are refused: {numbers}{', …' if len(others) > 5 else ''}"
+        more = f"; {len(others)} more {unit}s are refused: {numbers}{', …' if len(others) > 5 else ''}"
     raise LabelError(
-        where=f"{path}, line {first.line}{f', {first.field}' if first.field else ''}",
+        where=f"{path}, {unit} {first.line}{f', {first.field}' if first.field else ''}",
         expected=first.expected,
         got=f"{first.got}{more}",
         remedy=f"{first.remedy} {_NOTHING_TAKEN}",

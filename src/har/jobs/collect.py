@@ -1,5 +1,7 @@
 """Read the online service's prediction log into the lake: predictions, requests and labels, each exactly once.
 
+The answers of its page `/label`, which lie beside the log, come into the lake with it.
+
 Predictions are committed first, then requests, then labels; after that, the files are removed. Rows have keys: a run
 after one that was killed, or one that reads a file that the service still writes to, adds only the missing rows.
 """
@@ -22,6 +24,7 @@ from har.files import write_atomically
 from har.inference import Classifier
 from har.jobs._each import Each, in_turn, once
 from har.jobs._placing import KEY, add_feedback, place_waiting, requests_with_ids
+from har.jobs.label_page import Collected, collect_answers
 from har.journal import Entries, Fault, Reader
 from har.lake import Lake
 from har.monitoring.profiles import chosen_features, profile_online
@@ -58,6 +61,8 @@ class CollectReport:
         predictions: new windows in `predictions`.
         shadows: windows already in `requests` that got the shadow model's answer.
         labels: new rows in `labels`.
+        answers: new rows in `labels` from the page `/label`.
+        reviewed: rows from the page that count for something else now: taken back, in dispute, or settled.
         waiting: feedback whose request, or predictions of the interval that it claims, are not in the lake yet.
         torn: incomplete last lines of killed writers.
         unmatched: windows of shadow lines without a request in the lake; they are ignored.
@@ -70,6 +75,8 @@ class CollectReport:
     predictions: int = 0
     shadows: int = 0
     labels: int = 0
+    answers: int = 0
+    reviewed: int = 0
     waiting: int = 0
     torn: int = 0
     unmatched: int = 0
@@ -110,6 +117,8 @@ def collect(project: Project, *, each: Each = in_turn) -> CollectReport:
         report.add(done)
     if not parts:  # predictions of the nightly job may have come since
         report.waiting = once(each, waiting_still, project)
+    answered = once(each, answers_of_page, project)
+    report.answers, report.reviewed = answered.new, answered.changed
     if project.settings.monitoring.enabled:
         once(each, profile_answers, project)
     for bad in report.bad:
@@ -126,6 +135,11 @@ def collect_part(part: CollectPart) -> CollectReport:
 def waiting_still(project: Project) -> int:
     """Bound waiting feedback to predictions that came since; returns how much still waits."""
     return place_waiting(project.lake)
+
+
+def answers_of_page(project: Project) -> Collected:
+    """Bring what people answered on the page `/label` into the lake."""
+    return collect_answers(project.lake, project.settings)
 
 
 def profile_answers(project: Project) -> int:

@@ -1,4 +1,4 @@
-"""Labels from people: import a CSV, take it back, and list the windows that labels are wanted for.
+"""Labels from people: import a file, take it back, and list the windows that labels are wanted for.
 
 The CSV has the columns subject, start, end and activity. `har labels --out` writes one with the windows whose labels
 would help most; a log of exercises or a diary can be another source.
@@ -18,7 +18,8 @@ from har.dataset import matched_windows
 from har.errors import LabelError
 from har.files import write_atomically
 from har.jobs._label_checks import overlapping, require_recordings
-from har.jobs._label_table import COLUMNS, TABLE, read_labels
+from har.jobs._label_studio import read_label_studio
+from har.jobs._label_table import COLUMNS, JSON, TABLE, read_labels
 from har.lake import Lake
 from har.monitoring.decisions import RELEASE, open_training
 from har.project import Project
@@ -69,27 +70,33 @@ class Import:
 
 
 def import_labels(project: Project, path: Path, *, dry_run: bool = False) -> Import:
-    """Import labels from a CSV, all of them or none.
+    """Import labels from a CSV or an export of Label Studio, all of them or none.
 
     Args:
         project: its lake has the recordings that the labels are about.
-        path: see `read_labels`.
+        path: see `read_labels`; or, if it ends with .json, `read_label_studio`.
         dry_run: only say what the labels match.
 
     The file itself is kept in `paths.labels`, under the name of the batch: it is raw data, as recordings are.
 
     Raises:
-        LabelError: see `read_labels`; or a subject is not in the lake, or none of its labels is within a recording.
+        LabelError: see `read_labels` and `read_label_studio`; or a subject is not in the lake, or none of its labels is
+            within a recording.
         StorageError: the file cannot be kept; nothing was imported.
     """
     settings, lake = project.settings, project.lake
-    labels = read_labels(path, settings)
+    is_json = path.suffix.lower() == JSON
+    labels = read_label_studio(path, settings) if is_json else read_labels(path, settings)
     outside = require_recordings(lake, labels, path)
     windows = matched_windows(lake, settings, labels)
     new = len(_rows(lake, labels).join(_known_ids(lake), on="feedback_id", how="anti"))
     batch = "" if dry_run or not new else f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S}-{_digest(labels.write_csv())[:4]}"
     if batch:
-        _keep(path, labels, settings.path("labels") / f"{batch}_{_UNSAFE.sub('_', path.stem)[:80]}.csv")
+        _keep(
+            path,
+            labels,
+            settings.path("labels") / f"{batch}_{_UNSAFE.sub('_', path.stem)[:80]}{JSON if is_json else '.csv'}",
+        )
         new = add_labels(lake, labels, source=f"{whoami()}: {path.name}", batch=batch)
     replaced = (pl.col("before") != pl.col("activity")).fill_null(False).sum().cast(pl.Int64).alias("replaced")
     return Import(

@@ -15,9 +15,11 @@ from pathlib import Path
 from rich.markup import escape
 
 from har.console import console
+from har.errors import HarError
 from har.jobs._due import due_days, stored_decision, to_send, why_no_day_is_due
 from har.jobs._each import Each, in_turn, once
 from har.jobs._events import Send, decision_event, no_receiver, promotion_event
+from har.jobs.label_page import prepare_tasks
 from har.lake import require_predictions
 from har.monitoring import DecisionLog, DriftReports, Profiles
 from har.monitoring.decisions import (
@@ -167,6 +169,7 @@ def monitor(
         if row.action == "rollback" and project.registry.champion().number != champion.number:
             # The following days were scored by the version that no longer serves.
             break
+    notes += once(each, show_requests, project)
     index = _write_pages(project)
     idle = "" if due or waiting else why_no_day_is_due(project, champion)
     champion = project.registry.champion()
@@ -217,6 +220,17 @@ def settle(part: DecisionPart) -> DecisionRow:
     if decision.action == "ask":
         request_labels(lake, settings, (report.since or report.date, report.date), decision.id)
     return stored_decision(lake, decision.id)
+
+
+def show_requests(project: Project) -> list[str]:
+    """Let the page `/label` show the windows that labels are wanted for; returns a note if it cannot."""
+    if not project.lake.label_requests.partitions():
+        return []
+    try:
+        prepare_tasks(project)
+    except HarError as error:  # the decisions of the day do not depend on a page
+        return [f"The page /label still shows its former tasks: {error}"]
+    return []
 
 
 def carry_out(part: ActionPart) -> str:

@@ -37,11 +37,9 @@ from har.release import (
 
 _TIMEOUT_S = 0.8
 """Of one look at a replica's metrics."""
-_PROMETHEUS_S = 3.0
 _NOT_READY_S = 5.0
 """A version none of whose replicas is ready for this long is taken back."""
 
-_UP = 'up{job="online"}'
 Seen = Callable[[str], "set[str]"]
 """The addresses `host:port` of the online service's replicas that the Prometheus at an address reads."""
 
@@ -74,16 +72,16 @@ class LiveWatch:
         limited: what the new version must hold.
         plan: the release's steps.
         reader: of the prediction log.
+        seen: asks Prometheus.
         prometheus: its address; "": none is known, and the guard's own counts are all there is.
-        seen: asks it.
     """
 
     serving: Serving
     limited: Limits
     plan: Plan
     reader: PairedReader
+    seen: Seen
     prometheus: str = ""
-    seen: Seen = field(default=lambda address: _seen(address))
     _spans: Spans = field(default_factory=Spans)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _phase: str = ""
@@ -212,13 +210,3 @@ def _pages(addresses: Sequence[str], pool: ThreadPoolExecutor) -> dict[str, str]
 
         pages = dict(zip(addresses, pool.map(read, addresses), strict=True))
     return {address: page for address, page in pages.items() if page is not None}
-
-
-def _seen(address: str) -> set[str]:
-    import httpx
-
-    local = "://127.0.0.1" in address or "://localhost" in address
-    with httpx.Client(timeout=_PROMETHEUS_S, trust_env=not local) as client:
-        answer = client.get(f"{address}/api/v1/query", params={"query": _UP}).raise_for_status().json()
-    rows = answer["data"]["result"]
-    return {row["metric"]["instance"] for row in rows if float(row["value"][1]) == 1.0}

@@ -20,6 +20,7 @@ from har.console import console, track
 from har.errors import HarError, SettingsError
 from har.inference import Classifier
 from har.jobs._each import Each, in_threads, once
+from har.jobs.baseline import baseline
 from har.jobs.summarise import summarise
 from har.lake import Lake, Partition, require_samples, to_score_again
 from har.monitoring import Profiler, Profiles
@@ -115,7 +116,7 @@ def score(
     each: Each = in_threads,
     connect: Connect | None = None,
 ) -> ScoreReport:
-    """Score new recordings with the champion; write predictions, profiles, and the summary of each changed day.
+    """Score new recordings with the champion; write predictions, profiles, baselines, and the summary of changed days.
 
     Args:
         project: its champion and lake.
@@ -158,6 +159,7 @@ def score(
     if profiler and chunks:
         once(each, remove_old_profiles, project)
     summaries = summarise(project, each=each)
+    once(each, baseline, project)
     serving = project.registry.champion().number
     if serving != champion.number:
         console.print(

@@ -10,6 +10,7 @@ import polars as pl
 from har.errors import NotEnoughDataError
 from har.lake._table import Table
 from har.schema import (
+    BASELINES,
     DECISIONS,
     DRIFT,
     LABEL_REQUESTS,
@@ -42,6 +43,7 @@ class Lake:
         drift: one report per monitored day.
         decisions: the decisions of the monitoring policy, and their outcome.
         label_requests: windows to be labelled.
+        baselines: features of each subject's last days.
     """
 
     def __init__(self, folder: Path, channels: tuple[str, ...]) -> None:
@@ -69,6 +71,7 @@ class Lake:
         self.drift = Table(folder / "drift", DRIFT)
         self.decisions = Table(folder / "decisions", DECISIONS)
         self.label_requests = Table(folder / "label_requests", LABEL_REQUESTS)
+        self.baselines = Table(folder / "baselines", BASELINES, rebuild="har baselines")
 
     def require_samples(self) -> None:
         """Do nothing if the lake has samples; reads the log only.

@@ -2,10 +2,11 @@
 
 `inbox_files` lists the daily CSV and Parquet files. `read_recording` turns one of them into canonical samples: one row
 per sample in m/s² and rad/s, UTC, divided into gap-free segments. A file that it cannot use raises a `RecordingError`
-with the line and how to fix it.
+with the line and how to fix it. `is_regular` to `last_point` are the parts of resampling that streams share.
 """
 
-from har.recordings._contract import sample_contract
+from har.recordings._cleaning import fault_flags
+from har.recordings._contract import breaches, resting_magnitude, sample_contract
 from har.recordings._days import Part, cut_at_midnight, kept
 from har.recordings._inbox import (
     UPLOADING,
@@ -21,8 +22,21 @@ from har.recordings._inbox import (
 )
 from har.recordings._quarantine import quarantine
 from har.recordings._reading import Quality, Recording, read_recording
+from har.recordings._resampling import (
+    JUDGED_US,
+    REACH,
+    decimation,
+    follows,
+    grid_flags,
+    interpolate,
+    is_regular,
+    judged,
+    last_point,
+)
 
 __all__ = [
+    "JUDGED_US",
+    "REACH",
     "UPLOADING",
     "Inbox",
     "InboxFile",
@@ -30,15 +44,25 @@ __all__ = [
     "Quality",
     "Recording",
     "StrayFile",
+    "breaches",
     "cut_at_midnight",
+    "decimation",
+    "fault_flags",
+    "follows",
+    "grid_flags",
     "inbox_entries",
     "inbox_files",
+    "interpolate",
+    "is_regular",
+    "judged",
     "kept",
     "kind_of",
+    "last_point",
     "odd",
     "quarantine",
     "read_recording",
     "require_plain",
+    "resting_magnitude",
     "sample_contract",
     "shown",
 ]

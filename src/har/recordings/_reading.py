@@ -125,7 +125,7 @@ def read_recording(file: InboxFile, settings: Settings) -> Recording:
     cleaned = _clean(spaced.times, values[:, rows], labels[rows], settings, rate)
     frame = _frame(file, cleaned, settings)
     _check(parsed, rows, frame, settings)
-    regular, resampled = resample(cleaned, nominal, rate)
+    regular, resampled = resample(cleaned, nominal)
     interpolated = int(((regular.flags & FLAGS["interpolated"]) > 0).sum())
     check_interpolated(parsed, interpolated, len(regular.times), rate, nominal)
     if resampled:

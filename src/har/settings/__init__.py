@@ -16,6 +16,7 @@ from har.settings._sections import (
     Sensors,
 )
 from har.settings._settings import Settings
+from har.settings._stream import Kafka, Mqtt
 
 __all__ = [
     "FILE_NAME",
@@ -23,7 +24,9 @@ __all__ = [
     "TICKS_PER_SECOND",
     "Accelerometer",
     "Drift",
+    "Kafka",
     "Monitoring",
+    "Mqtt",
     "Retraining",
     "Sensor",
     "Sensors",

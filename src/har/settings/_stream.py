@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -18,8 +18,8 @@ class Mqtt(_Section):
     """Of the samples; `har/samples/SUBJECT/DEVICE` is what `har stream send` writes to."""
     acks: str = Field(default="har/ack", min_length=1)
     """`acks/DEVICE` gets, per session, the sequence up to which the device's samples are durable here."""
-    group: str = Field(default="har", pattern=r"^[A-Za-z0-9_-]{1,32}$")
-    """Consumers of one group share the messages, by a shared subscription of MQTT 5."""
+    group: str = Field(default="har", pattern=r"^[A-Za-z0-9_-]{0,32}$")
+    """Consumers of one group share the messages, by a shared subscription of MQTT 5; empty: one receives them all."""
     in_flight: int = Field(default=200, ge=1, le=65_535)
     """Messages that the broker sends before the first of them is acknowledged."""
     tls_ca: Path | None = None
@@ -35,6 +35,8 @@ class Kafka(_Section):
     """Messages are keyed by subject."""
     group: str = Field(default="har", min_length=1)
     session_timeout_s: float = Field(default=6.0, ge=1)
+    properties_file: Path | None = None
+    """Of librdkafka, such as those of TLS and SASL: a `name=value` per line. Passwords belong here, not in har.toml."""
 
 
 class Hot(_Section):
@@ -42,6 +44,8 @@ class Hot(_Section):
 
     address: str = Field(default="", pattern=r"^(rediss?://\S+)?$")
     """Of a Redis or Valkey server; empty: a SQLite file in `paths.stream`."""
+    password_file: Path | None = None
+    """Of a server; without one, its password is part of the address or in REDISCLI_AUTH."""
     keep_h: float = Field(default=48.0, gt=0)
     """A subject that sent nothing for this long is forgotten; the lake keeps everything."""
 
@@ -55,14 +59,15 @@ class History(_Section):
     keep_days: int = Field(default=365, ge=1)
 
 
-Source = Literal["queue", "mqtt", "kafka"]
+SourceName = Annotated[str, Field(pattern=r"^([a-z][a-z0-9-]*|[^:]+\.py)(:.+)?$")]
 
 
 class Stream(_Section):
     """Samples that devices send while they measure: sources, windows in progress, where answers go."""
 
-    sources: tuple[Source, ...] = ("queue",)
-    """queue: the on-disk queue behind `POST /samples` of the online service."""
+    sources: tuple[SourceName, ...] = ("queue",)
+    """queue: the on-disk queue behind `POST /samples` of the online service; mqtt; kafka; or a Python file of the
+    project that defines a source."""
     shards: int = Field(default=4, ge=1, le=64)
     """Parts of the state on disk, by subject; so many consumers can share the work."""
     lateness_s: float = Field(default=5.0, ge=0)

@@ -1,8 +1,8 @@
-"""The demo: the whole loop on the embedded recordings, in three acts.
+"""The demo: the whole loop on the embedded recordings, in four acts.
 
 First act: replay, ingest, train, evaluate, register, score, package and serve, each step as a run of its deployment.
 Second act: drift and retraining, see `har_cli.demo._second_act`. Third act: two releases under load, see
-`har_cli.demo._third_act`.
+`har_cli.demo._third_act`. Fourth act: a watch that streams, see `har_cli.demo._fourth_act`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from har.plausibility import NO_SIGNAL
 from har.project import Project
 from har.sample import replay
 from har.settings import Settings
+from har_cli.demo._fourth_act import run_fourth_act, streamed
 from har_cli.demo._project import demo_project, why_elsewhere
 from har_cli.demo._runs import await_bentos, run_deployments
 from har_cli.demo._second_act import FIRST as SECOND_ACT
@@ -37,8 +38,8 @@ CROSS_VALIDATION_SEEDS = 1
 """One seed is enough for the confidence interval, which resamples subjects; `har evaluate` uses more seeds."""
 
 
-def run_demo(settings: Settings, *, second_act: bool = True) -> None:
-    """Run all acts, or the first only, and print the results; steps that an earlier run finished are skipped."""
+def run_demo(settings: Settings, *, acts: int = 4) -> None:
+    """Run all acts, or the first ones only, and print the results; steps that an earlier run finished are skipped."""
     began = time.perf_counter()
     users, settings = settings, demo_project(settings)
     console.rule(f"{settings.project.name}: demo")
@@ -63,12 +64,15 @@ def run_demo(settings: Settings, *, second_act: bool = True) -> None:
             with console.status("Deploying prefect.yaml and starting a worker …"):
                 stack.enter_context(worker_of_deployments(settings.root, home, api))
             figures = _first_act(project)
-            if second_act:
+            if acts >= 2:
                 console.rule("Second act: the watch is turned")
                 figures |= run_second_act(project)
-        if second_act and "release_promoted" not in figures:
+        if acts >= 3 and "release_promoted" not in figures:
             console.rule("Third act: two releases under load")
             figures |= run_third_act(project)
+        if acts >= 4:
+            console.rule("Fourth act: a watch streams")
+            figures |= run_fourth_act(project)
     figures["seconds"] = round(time.perf_counter() - began, 1)
     path = write_atomically(settings.path("reports") / "demo.json", json.dumps(figures, indent=1))
     _print(figures, settings, users.root)
@@ -177,6 +181,8 @@ def _print(figures: dict[str, Any], settings: Settings, root: Path) -> None:
     if "release_promoted" in figures:
         for what, text in released(figures).items():
             table.add_row(what, text)
+    if "stream_windows" in figures:
+        table.add_row("Streamed", streamed(figures))
     table.add_row("Duration", f"{figures['seconds']:.0f} s")
     out.print(table)
     reports = settings.path("reports").relative_to(root)

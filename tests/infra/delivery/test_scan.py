@@ -196,6 +196,7 @@ def test_a_local_version_is_looked_up_as_the_public_one(database: Database, sbom
     assert "torch 2.9.0" in database.asked
 
 
+@pytest.mark.release
 def test_the_services_packages_are_listed_as_they_are_pinned(project: Path) -> None:
     (project / "requirements").mkdir()
     pins = {}

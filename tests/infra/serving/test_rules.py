@@ -17,6 +17,9 @@ from serving_support import write_settings
 
 from bentos._front import BENTOML_PATHS
 from bentos._page import PAGE
+from bentos.online.label import FILES as LABEL_FILES
+from bentos.online.label import PATHS as LABEL_PATHS
+from bentos.online.stream import FILES
 from infra.serving.proxy import _rules
 from infra.serving.proxy._rules import LOOPBACK, PAGE_SCRIPT, PATHS, UNANNOUNCED_BYTES, Rules
 
@@ -56,6 +59,20 @@ def test_the_routes_of_the_service_pass(client: httpx.Client, path: str) -> None
 
 @pytest.mark.parametrize("path", ["/metrics", "/metrics/", "/../metrics", "/%6detrics", "/predict/", "/x"])
 def test_no_other_route_exists_from_outside(client: httpx.Client, path: str) -> None:
+    assert refused(client.get(path), 404)["field"] == "path"
+
+
+@pytest.mark.parametrize(
+    "path", ["/subjects", "/subjects/s01", "/subjects/J%C3%B6rg.2/live", "/live", "/pages/live.js"]
+)
+def test_the_routes_of_people_pass(client: httpx.Client, path: str) -> None:
+    assert client.get(path).json()["path"] == path
+
+
+@pytest.mark.parametrize(
+    "path", ["/subjects/", "/subjects/a/b", "/subjects/a/live/", "/subjects//live", "/pages/", "/pages/x"]
+)
+def test_nothing_else_beside_them_passes(client: httpx.Client, path: str) -> None:
     assert refused(client.get(path), 404)["field"] == "path"
 
 
@@ -209,12 +226,16 @@ def test_the_limits_hold_what_the_models_take(tmp_path: Path) -> None:
     values = settings.serving.max_windows * settings.length * len(settings.sensors.channels)
     assert limits.body_bytes["/predict/raw"] >= 4 * values
     assert limits.body_bytes["/predict"] >= 32 * values
+    assert limits.body_bytes["/samples"] == settings.stream.message_bytes
     assert limits.requests_per_minute == settings.serving.requests_per_minute
 
 
 def test_the_proxy_knows_the_routes_and_the_page_of_the_service() -> None:
     metrics = {"/metrics", "/metrics/"}
-    assert set(PATHS) == {"/", "/model", "/predict", "/predict/raw", "/feedback", *BENTOML_PATHS} - metrics
+    own = {"/", "/model", "/predict", "/predict/raw", "/feedback", "/samples"}
+    people = {"/subjects", "/login", "/logout", "/live", *(f"/pages/{name}" for name in FILES if name != "live.html")}
+    labels = {*LABEL_PATHS, *(f"/pages/{name}" for name in LABEL_FILES)}
+    assert set(PATHS) == own | people | labels | BENTOML_PATHS - metrics
     script = re.search(rb"<script>(.*?)</script>", PAGE)
     assert script
     assert f"sha256-{base64.b64encode(hashlib.sha256(script[1]).digest()).decode()}" == PAGE_SCRIPT

@@ -111,6 +111,7 @@ def alarms(lake: Lake, settings: Settings, *, stuck: str = "") -> list[str]:
     return found
 
 
+@pytest.mark.release
 def test_the_replayed_sample_has_no_faults(lake: Lake, settings: Settings) -> None:
     replay(settings.path("inbox"), settings)
     assert alarms(lake, settings) == []

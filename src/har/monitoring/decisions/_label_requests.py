@@ -24,13 +24,7 @@ def request_labels(
 ) -> pl.DataFrame:
     """Choose windows to be labelled and write them to `lake.label_requests`, once per decision.
 
-    Windows with the least confidence come first (uncertainty sampling by least confidence; Lewis and Gale, A Sequential
-    Algorithm for Training Text Classifiers, 1994). That alone would fill the list with neighbours of one movement. So
-    among windows that begin within the same 20 s only the least confident is taken, and the list alternates between
-    subjects, within a subject between predicted activities, and within these between recordings.
-
-    A model can be sure of a window that is like nothing it learned from, and uncertainty would never ask for it. So
-    every fourth request is for a window marked as unknown, chosen in the same way, as long as there are any.
+    `most_helpful` says which.
 
     Args:
         lake: predictions, samples and feedback; gets the requests.
@@ -50,6 +44,37 @@ def request_labels(
     found = predictions_counted_once(lake, *dates)
     if len(found):
         found = found.join(join_labels(found, lake, settings), on=_KEY, how="anti", maintain_order="left")
+    chosen = most_helpful(found).head(limit)
+    requests = chosen.select(
+        *_KEY,
+        "end",
+        "request_id",
+        pl.int_range(1, pl.len() + 1, dtype=pl.Int32).alias("rank"),
+        "activity",
+        "confidence",
+        _reason(),
+        pl.lit(decision_id).alias("decision_id"),
+        pl.lit(dt.datetime.now(dt.UTC)).alias("asked_at"),
+    ).select(lake.label_requests.schema.names())
+    if len(requests):
+        lake.label_requests.add(requests, ["session", "start", "decision_id"])
+    return requests
+
+
+def most_helpful(found: pl.DataFrame) -> pl.DataFrame:
+    """Predictions in the order in which their labels would help, neighbours left out.
+
+    Windows with the least confidence come first (uncertainty sampling by least confidence; Lewis and Gale, A Sequential
+    Algorithm for Training Text Classifiers, 1994). That alone would fill the list with neighbours of one movement. So
+    among windows that begin within the same 20 s only the least confident is taken, and the list alternates between
+    subjects, within a subject between predicted activities, and within these between recordings.
+
+    A model can be sure of a window that is like nothing it learned from, and uncertainty would never ask for it. So
+    every fourth one is a window marked as unknown, chosen in the same way, as long as there are any.
+
+    Args:
+        found: date, subject, session, start, request_id, activity, confidence and unknown of each window.
+    """
     by_confidence = ["confidence", *_KEY, "request_id"]
     places = (
         found.with_columns(pl.col("unknown").fill_null(False), pl.col("start").dt.truncate(_NEIGHBOURS).alias("place"))
@@ -66,21 +91,7 @@ def request_labels(
         unknown.with_columns((pl.int_range(pl.len()) * every).alias("turn")),
         usual.with_columns((pl.int_range(pl.len()) + pl.int_range(pl.len()) // (every - 1) + 1).alias("turn")),
     ]
-    chosen = pl.concat(turns).sort("turn", maintain_order=True).head(limit)
-    requests = chosen.select(
-        *_KEY,
-        "end",
-        "request_id",
-        pl.int_range(1, pl.len() + 1, dtype=pl.Int32).alias("rank"),
-        "activity",
-        "confidence",
-        _reason(),
-        pl.lit(decision_id).alias("decision_id"),
-        pl.lit(dt.datetime.now(dt.UTC)).alias("asked_at"),
-    ).select(lake.label_requests.schema.names())
-    if len(requests):
-        lake.label_requests.add(requests, ["session", "start", "decision_id"])
-    return requests
+    return pl.concat(turns).sort("turn", maintain_order=True)
 
 
 def _spread(places: pl.DataFrame) -> pl.DataFrame:

@@ -1,11 +1,12 @@
-"""The interface of sources: poll, acknowledge what is durable, pause."""
+"""The interface of sources: poll, acknowledge what is durable, pause; and how one is opened by its name."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from har.settings import Settings
 from har.streaming.envelope import StreamKey
 
 
@@ -53,3 +54,19 @@ class Source(Protocol):
 
     def close(self) -> None:
         """End the connection; what was not acknowledged comes again."""
+
+
+@dataclass(frozen=True)
+class SourceKind:
+    """A kind of source, as a module of this package or a Python file of the user defines it in `SOURCE`.
+
+    Attributes:
+        name: in `stream.sources` of har.toml.
+        about: in one line, what it reads from.
+        open: makes the source; its second argument is what follows the name and a colon in `stream.sources`
+            (`"replay:old/inbox"`), "" if nothing does.
+    """
+
+    name: str
+    about: str
+    open: Callable[[Settings, str], Source]

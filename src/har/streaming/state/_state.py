@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+WATCHED_US = 15_000_000
+"""How long a signal is wanted after a page has asked for it."""
+REMEMBERED = 100_000
+"""A store remembers of so many subjects when it deleted their old answers last, so that its memory is bounded."""
+
+
+def now_us() -> int:
+    """The wall clock, in µs since 1970, UTC."""
+    return time.time_ns() // 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +90,13 @@ class HotStore(Protocol):
     """The state of all subjects; each method raises `StateError` where the store is away."""
 
     def write(self, states: Sequence[SubjectState], answers: Mapping[str, Sequence[Answer]]) -> None:
-        """Replace the states of these subjects, and append to their recent answers."""
+        """Replace the states of these subjects, and add to their recent answers; one with the same start is replaced.
+
+        A state with an empty baseline leaves the subject's baseline as it is: the nightly job writes it.
+        """
+
+    def write_baselines(self, baselines: Mapping[str, Mapping[str, float]]) -> None:
+        """Replace the baselines of these subjects."""
 
     def subjects(self) -> list[SubjectState]:
         """All subjects of the last `stream.hot.keep_h`, sorted by name."""
@@ -107,6 +124,9 @@ class HotStore(Protocol):
 
     def ledger(self) -> Mapping[str, Any]:
         """What they reported last; empty if nothing."""
+
+    def clear(self) -> None:
+        """Forget everything; also repairs a damaged file."""
 
     def close(self) -> None:
         """End the connection."""
