@@ -106,6 +106,7 @@ def _drain(
         share = [cpu_share(one.between(first, float(seen[-1]))) for one in started]
     return {
         "messages_per_s": round(devices * rounds * answers.count / wanted / seconds),
+        "messages_per_cpu_s": round(devices * rounds * answers.count / wanted / seconds / max(sum(share), 0.01)),
         "cpu_share": round(sum(share), 2),
         "complete": complete and answers.count == wanted,
         "rss_mb": round(max(look.rss_mb for one in started for look in one.looks)),
@@ -139,6 +140,7 @@ def _quix(address: str, project: Streamed, devices: int, rounds: int) -> Figures
             continue
         rate = json.loads(lines[-1])
         found[f"{name}_messages_per_s"] = _rounded(rate["messages_per_s"])
+        found[f"{name}_messages_per_cpu_s"] = _rounded(rate["messages_per_cpu_s"])
         found[f"{name}_windows"] = rate["windows"]
     return found
 
