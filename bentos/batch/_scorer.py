@@ -18,7 +18,7 @@ from har.cutting import run_ids
 from har.errors import LakeError
 from har.files import replacing, temporary_folder
 from har.inference import Classifier, ModelMetadata, Package, granted_cores
-from har.predictions import FEATURES, feature_indices, predict
+from har.predictions import FEATURES, PROBABILITIES, Resmoothed, feature_indices, predict, smoother_of
 from har.schema import PREDICTIONS, Partition
 from har.settings import Settings
 
@@ -60,6 +60,10 @@ class Scorer:
         self._cores = granted_cores()
         self._pool = ThreadPoolExecutor(self._cores, thread_name_prefix="score")
         self._classifier.predict(np.zeros((1, settings.length, len(settings.sensors.channels)), np.float32))
+
+    @property
+    def _probabilities(self) -> pl.DataType:
+        return pl.Array(pl.Float32, len(self.metadata.activities))
 
     def describe(self) -> dict[str, object]:
         """The properties of the model that decide its predictions; clients compare them with their own."""
@@ -108,7 +112,9 @@ class Scorer:
         running: deque[tuple[int, Future[tuple[pl.DataFrame, Found]]]] = deque()
         try:
             with temporary_folder("batch") as folder:
-                parts = _Parts(folder, schema)
+                smoother = smoother_of(self.metadata, self.settings)
+                smoothed = None if smoother is None else Resmoothed(smoother, self.metadata.activities)
+                parts = _Parts(folder, schema, smoothed)
 
                 def finish_oldest() -> Scored:
                     rows, future = running.popleft()
@@ -118,7 +124,8 @@ class Scorer:
                     return Scored(done.samples + rows, done.windows + len(predictions))
 
                 for rows, pieces in _pieces(samples, self.settings.length, self.settings.stride):
-                    running.append((rows, self._pool.submit(self._predict, pieces, features, schema)))
+                    kept = schema if smoothed is None else pl.Schema({**schema, PROBABILITIES: self._probabilities})
+                    running.append((rows, self._pool.submit(self._predict, pieces, features, kept)))
                     if len(running) > self._cores:
                         done = finish_oldest()
                         progress(done)
@@ -144,7 +151,8 @@ class Scorer:
         if not pieces:
             return pl.DataFrame(schema=schema), []
         doubtful = self._plausibility.check(pieces)
-        found = predict(pieces, self.settings, self._classifier, self.version, features=features)
+        in_pieces = PROBABILITIES in schema
+        found = predict(pieces, self.settings, self._classifier, self.version, features=features, in_pieces=in_pieces)
         return found.select(schema.names()).cast(schema), doubtful
 
 
@@ -170,33 +178,48 @@ def _pieces(samples: Iterable[pl.DataFrame], length: int, stride: int) -> Iterat
 
 
 class _Parts:
-    """Predictions in temporary files, one per subject-day and batch, to be sorted at the end."""
+    """Predictions in temporary files, one per subject-day and batch, to be sorted at the end.
 
-    def __init__(self, folder: Path, schema: pl.Schema) -> None:
+    Smoothed activities lie beside them: those of a batch's last windows come with the next one.
+    """
+
+    def __init__(self, folder: Path, schema: pl.Schema, smoothed: Resmoothed | None) -> None:
         self._folder = folder
         self._schema = schema
+        self._resmoothed = smoothed
         self._files: dict[Partition, list[Path]] = {}
+        self._smoothed: dict[Partition, list[Path]] = {}
         self._count = 0
 
     def add(self, predictions: pl.DataFrame) -> None:
-        days = predictions.partition_by("date", "subject", as_dict=True, maintain_order=True)
-        for key, rows in days.items():
+        if self._resmoothed is not None:
+            self._keep(self._resmoothed.add(predictions), self._smoothed)
+        self._keep(predictions.select(self._schema.names()), self._files)
+
+    def _keep(self, frame: pl.DataFrame, files: dict[Partition, list[Path]]) -> None:
+        for key, rows in frame.partition_by("date", "subject", as_dict=True, maintain_order=True).items():
             date, subject = key
             assert isinstance(date, dt.date)  # noqa: S101  the schema says so
-            self._files.setdefault((date, str(subject)), []).append(self._write(rows))
+            files.setdefault((date, str(subject)), []).append(self._write(rows))
 
     def join(self, target: Path) -> None:
         """Write all rows, sorted by date, subject, session and start, to `target`, which is replaced in one step."""
-        ordered = [self._joined(self._files[day]) for day in sorted(self._files)]
+        if self._resmoothed is not None:
+            self._keep(self._resmoothed.end(), self._smoothed)
+        ordered = [self._joined(self._files[day], self._smoothed.get(day, [])) for day in sorted(self._files)]
         frame = pl.scan_ipc(ordered, glob=False) if ordered else pl.LazyFrame(schema=self._schema)
         with replacing(target) as draft:
             frame.sink_parquet(draft, maintain_order=True)
 
-    def _joined(self, files: list[Path]) -> Path:
-        if len(files) == 1:
+    def _joined(self, files: list[Path], smoothed: list[Path]) -> Path:
+        if len(files) == 1 and not smoothed:
             return files[0]
         rows = pl.concat([pl.scan_ipc(path, glob=False).collect() for path in files])
-        for path in files:
+        if smoothed:
+            found = pl.concat([pl.scan_ipc(path, glob=False).collect() for path in smoothed])
+            rows = rows.drop("smoothed").join(found, on=["date", "subject", "session", "start"], how="left")
+            rows = rows.select(self._schema.names())
+        for path in (*files, *smoothed):
             path.unlink()
         return self._write(rows.sort("session", "start"))
 

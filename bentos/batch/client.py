@@ -117,7 +117,10 @@ class BatchService:
                     for piece in answer.iter_bytes(_PIECE):
                         file.write(piece)
             try:
-                return pl.read_parquet(predictions, glob=False)
+                found = pl.read_parquet(predictions, glob=False)
+                # A service of an older release lacks the newer columns.
+                missing = [pl.lit(None, kind).alias(name) for name, kind in PREDICTIONS.items() if name not in found]
+                return found.with_columns(missing)
             except pl.exceptions.PolarsError as error:
                 raise ServiceError(
                     where=self.address, expected="predictions", got=str(error).splitlines()[0], remedy="Try again."

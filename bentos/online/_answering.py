@@ -70,6 +70,7 @@ class Answering:
             deadline_s=serving.deadline_ms / 1000,
             failures=serving.breaker_failures,
             pause_s=serving.breaker_pause_s,
+            unknown_share=settings.scoring.unknown_share,
             metrics=self.metrics,
         )
         self._journal = Journal(
@@ -160,10 +161,11 @@ class Answering:
         confidence = [max(row) for row in rows]
         activities = [names[row.index(value)] for row, value in zip(rows, confidence, strict=True)]
         abstained = [value < self._abstain_below for value in confidence]
+        unknown = found.unknown or [False] * len(rows)
         for index in silent:
             activities[index], confidence[index], abstained[index] = NO_SIGNAL, 0.0, True
-            rows[index] = [0.0] * len(names)
-        self.metrics.windows(activities, confidence, abstained)
+            rows[index], unknown[index] = [0.0] * len(names), False
+        self.metrics.windows(activities, confidence, abstained, unknown)
         start_us = windows.start_us
         if start_us is None:
             # Where the client does not say, the last window has just ended.
@@ -186,6 +188,7 @@ class Answering:
                     "confidence": confidence,
                     "abstained": abstained,
                     "features": found.features,
+                    "unknown": None if found.unknown is None else unknown,
                 }
             )
             if self._shadow is not None and found.fallback is None:
@@ -202,8 +205,11 @@ class Answering:
                     "confidence": value,
                     "abstained": unsure,
                     "probabilities": dict(zip(names, row, strict=True)),
+                    "unknown": unlike,
                 }
-                for activity, value, unsure, row in zip(activities, confidence, abstained, rows, strict=True)
+                for activity, value, unsure, row, unlike in zip(
+                    activities, confidence, abstained, rows, unknown, strict=True
+                )
             ],
             "warnings": [{"code": doubt.code, "text": doubt.text} for doubt in doubts],
         }

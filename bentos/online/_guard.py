@@ -29,7 +29,8 @@ class _NonFiniteError(ModelError):
 class Classified(NamedTuple):
     """Classified windows: N rows of K probabilities, and who computed them in what time.
 
-    `features` is float32 (N, F), None from the rule; `fallback` names what answered in the champion's place.
+    `features` is float32 (N, F), None from the rule; `fallback` names what answered in the champion's place; `unknown`
+    says which windows are unlike the model's training data, None where what answered cannot say.
     """
 
     probabilities: list[list[float]]
@@ -37,6 +38,7 @@ class Classified(NamedTuple):
     version: int
     fallback: str | None
     ms: float
+    unknown: list[bool] | None = None
 
 
 class Guard:
@@ -49,6 +51,7 @@ class Guard:
         deadline_s: for one call of a model.
         failures: failed or late calls in a row that open the breaker.
         pause_s: until an open breaker tries the champion again.
+        unknown_share: `scoring.unknown_share`.
         metrics: counts fallbacks, shows the breaker's state.
     """
 
@@ -61,12 +64,19 @@ class Guard:
         deadline_s: float,
         failures: int,
         pause_s: float,
+        unknown_share: float,
         metrics: Metrics,
     ) -> None:
         self._champion, self._previous, self._rule = champion, previous, rule
         self._deadline_s = deadline_s
         self._metrics = metrics
         self._last_ms = 0.0
+        # Looked up once: it takes as long as a small request's inference in part.
+        self._unknown_beyond = {
+            model: model.classifier.metadata.unknown_beyond(unknown_share)
+            for model in (champion, previous)
+            if model is not None and model.classifier.has_distance and unknown_share > 0
+        }
         self._breaker = Breaker(failures=failures, pause_s=pause_s, on_change=self._breaker_changed)
 
     def warm_up(self) -> None:
@@ -132,7 +142,10 @@ class Guard:
                 got="NaN or infinity, from finite windows",
                 remedy="Roll back: har rollback --reason …",
             )
-        return Classified(rows, prediction.features, version, fallback, _ms_since(began))
+        unknown = None
+        if prediction.distance is not None and model in self._unknown_beyond:
+            unknown = (prediction.distance > self._unknown_beyond[model]).tolist()
+        return Classified(rows, prediction.features, version, fallback, _ms_since(began), unknown)
 
     def _breaker_changed(self, state: str) -> None:
         self._metrics.breaker(state)

@@ -49,6 +49,7 @@ class Metrics:
         )
         self._windows = counter("windows", "Windows classified")
         self._abstained = counter("abstained", "Windows with a confidence below abstain_below")
+        self._unknown = counter("unknown", "Windows unlike the model's training data")
         by_activity = counter("predictions", "Windows by predicted activity, or no signal", "activity")
         self._by_activity = {activity: by_activity.labels(activity) for activity in (*activities, NO_SIGNAL)}
         self._warnings = counter("warnings", "Requests with values that are implausible in their unit", "code")
@@ -112,8 +113,10 @@ class Metrics:
         self._noted.answered[route, status] += 1
         self._noted.seconds[route].append(seconds)
 
-    def windows(self, activities: list[str], confidence: list[float], abstained: list[bool]) -> None:
-        """Note classified windows: each one's activity, its probability, and whether it was abstained.
+    def windows(
+        self, activities: list[str], confidence: list[float], abstained: list[bool], unknown: list[bool]
+    ) -> None:
+        """Note classified windows: each one's activity, its probability, whether it was abstained and is unknown.
 
         Windows without a signal are counted as such: no model was unsure of them.
         """
@@ -124,6 +127,7 @@ class Metrics:
             confidence, abstained = list(compress(confidence, measured)), list(compress(abstained, measured))
         self._noted.confidence += confidence
         self._noted.abstained += sum(abstained)
+        self._noted.unknown += sum(unknown)
 
     def warned(self, codes: Iterable[str]) -> None:
         """Count a request whose values are implausible, by the codes of its warnings."""
@@ -144,6 +148,7 @@ class Metrics:
             self._windows.inc(sum(noted.activities.values()))
         if noted.confidence:
             self._abstained.inc(noted.abstained)
+            self._unknown.inc(noted.unknown)
             observe_all(self._confidence, noted.confidence)
         for activity, count in noted.activities.items():
             self._by_activity[activity].inc(count)
@@ -188,6 +193,7 @@ class _Notes:
         self.activities: defaultdict[str, int] = defaultdict(int)
         self.confidence: list[float] = []
         self.abstained = 0
+        self.unknown = 0
 
 
 def observe_all(histogram: Histogram, values: list[float]) -> None:

@@ -96,6 +96,10 @@ class Prediction(BaseModel):
     confidence: float = Field(description="Its probability; 0 without a signal", ge=0, le=1.00001)
     abstained: bool = Field(description="Confidence below the model's `abstain_below`, or no signal: ask, do not act")
     probabilities: dict[str, float] = Field(description="Of every activity; all 0 without a signal")
+    unknown: bool = Field(
+        description="Unlike all that the model learned from: its activity may be none that the model knows. False "
+        "without a signal, and where the model cannot say"
+    )
 
 
 class RequestWarning(BaseModel):

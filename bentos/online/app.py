@@ -170,7 +170,8 @@ class App(Starlette):
     async def _refuse_route(self, request: Request, error: Exception) -> Response:
         """Answer what Starlette's routing raises: 405 for another method, 404 for an unknown path."""
         if isinstance(error, HTTPException) and error.status_code == 405:
-            return refusal(wrong_method(request, "GET, HEAD"), self._request_id(request))
+            allowed = sorted((error.headers or {}).get("Allow", "GET, HEAD").split(", "))
+            return refusal(wrong_method(request, ", ".join(allowed)), self._request_id(request))
         known = ", ".join([*self._routes, *(route.path for route in self.routes if isinstance(route, Route))])
         unknown = RequestError(
             where="path",

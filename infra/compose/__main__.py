@@ -20,7 +20,7 @@ from rich.table import Table
 from har.errors import HarError, SettingsError, StorageError
 from har.settings import load_settings
 from infra.compose import champion, release
-from infra.compose.secret_files import NAMES, renew_secrets
+from infra.compose.secret_files import NAMES, OF_STREAM, renew_secrets
 from infra.compose.stack import FURTHER, PROFILES, SERVICES, Stack
 from infra.compose.starting import start
 from infra.compose.state import BOXES, State
@@ -59,7 +59,7 @@ def _status(options: argparse.Namespace) -> int:
     else:
         table = Table("service", "state", "healthy", "image", title=f"The stack {stack.state.project}")
         for part in parts:
-            box = {"prefect": "train", "mlflow": "train", "worker": "train"}.get(part.service, part.service)
+            box = dict.fromkeys(("prefect", "mlflow", "worker", "stream"), "train").get(part.service, part.service)
             image = stack.state.boxes.get(part.service.removeprefix("online-"), stack.state.images.get(box, ""))
             table.add_row(part.service, part.state, "yes" if part.healthy else "no", image)
         Console().print(table)
@@ -174,7 +174,7 @@ def _parser() -> argparse.ArgumentParser:
     rel = add("release", _release, "let another image serve; if it does not become healthy, the former one goes on")
     rel.add_argument("box", choices=[box for box in BOXES if box != "train"])
     rel.add_argument("image")
-    add("renew", _renew, "make new secrets").add_argument("name", nargs="+", metavar="|".join(NAMES))
+    add("renew", _renew, "make new secrets").add_argument("name", nargs="+", metavar="|".join((*NAMES, *OF_STREAM)))
     add("run", _run, "run a command in the worker, with the logins").add_argument("rest", nargs=argparse.REMAINDER)
     add("compose", _compose, "the compose program for this stack").add_argument("rest", nargs=argparse.REMAINDER)
     return parser

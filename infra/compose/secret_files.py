@@ -18,6 +18,8 @@ LOGIN = "login"
 FOR_PEOPLE = (LOGIN, "grafana_password", "feedback_token")
 """What people need as well; they get copies, because the containers' user owns the files themselves."""
 NAMES = ("postgres_password", "prefect_db_password", "mlflow_db_password", LOGIN, "grafana_password", "feedback_token")
+OF_STREAM = ("stream_db_password", "valkey_password", "mqtt_password", "device_password")
+"""Secrets of the profile `stream`: missing ones are made at every start, which hands them to all who need them."""
 _BYTES = 24
 _MODE = 0o600
 
@@ -35,7 +37,7 @@ def make_secrets(folder: Path, names: Iterable[str] = NAMES) -> None:
             value = secrets.token_urlsafe(_BYTES)
             line = f"{USER}:{value}\n" if name == LOGIN else f"{value}\n"
             write_atomically(folder / name, line, private=True)
-            if name in FOR_PEOPLE:
+            if name in (*FOR_PEOPLE, "device_password"):
                 write_atomically(copy_for_people(folder, name), line, private=True)
 
 
@@ -86,12 +88,12 @@ def renew_secrets(folder: Path, names: Iterable[str]) -> None:
     Raises:
         SettingsError: there is no secret of that name.
     """
-    names = list(names)
+    names, known = list(names), (*NAMES, *OF_STREAM)
     for name in names:
-        if name not in NAMES:
+        if name not in known:
             raise SettingsError(
                 where="secret",
-                expected=f"one of {', '.join(NAMES)}",
+                expected=f"one of {', '.join(known)}",
                 got=repr(name),
                 remedy="Name one of these.",
             )

@@ -19,6 +19,7 @@ from har.settings import Settings, load_settings
 from infra.compose.engine import output
 from infra.compose.proxy import StackPlace
 from infra.compose.stack import FORMER_ONLINE, Stack
+from infra.compose.state import HOT_STORE, State
 from infra.serving.launching import SETTINGS_CODE, known_variables
 from infra.serving.processes import Processes
 from infra.serving.proxy import BACKENDS, Backend, Split
@@ -29,6 +30,8 @@ _POLL_S = 0.5
 _ASKED_S = 1.0
 _CODE = f"/home/bentoml/bento/src/src/{SETTINGS_CODE}"
 _MIRROR = "/srv/mirror/mirror.json"
+_DATA = "/home/bentoml/data"
+"""Where a box has the volume `journal`."""
 
 
 class StackServing(Processes):
@@ -212,7 +215,8 @@ class StackServing(Processes):
         """Write the box's variables, of those settings that the image's own release knows."""
         status, text = output([self._stack.engine.name, "run", "--rm", "--network=none", image, "cat", _CODE])
         given = {"mirror": _MIRROR, **({"predict_token": "true"} if self._stack.state.asks_for_tokens else {})}
-        known = known_variables(text if status == 0 else "", given, canary=canary)
+        code = text if status == 0 else ""
+        known = {**known_variables(code, given, canary=canary), **_of_stream(code, self._stack.state)}
         lines = [f"{name}={value}\n" for name, value in known.items()]
         write_atomically(self._stack_place.box(backend), "".join(lines), private=True)
 
@@ -268,3 +272,13 @@ def with_images(stack: Stack, wanted: Wanted, further: dict[Backend, str] | None
     """The stack whose boxes have these images."""
     boxes = {**wanted.tags(), **(further or {})}
     return replace(stack, state=replace(stack.state, boxes={str(name): image for name, image in boxes.items()}))
+
+
+def _of_stream(code: str, state: State) -> dict[str, str]:
+    """Where a box puts messages of devices, and finds the hot store; nothing for a release from before the stream."""
+    if "\n    stream: Path" not in code:
+        return {}
+    known = {"HAR_PATHS__STREAM": f"{_DATA}/stream"}
+    if state.has_stream:
+        known |= {"HAR_STREAM__HOT__ADDRESS": HOT_STORE, "HAR_STREAM__HOT__PASSWORD_FILE": f"{_DATA}/hot-password"}
+    return known

@@ -22,7 +22,8 @@ SERVICES = {
 }
 """The services of each profile, in the order in which they start."""
 LOGS_FILE = FILE.with_name("logs.yaml")
-FURTHER = {"logs": ("loki", "alloy")}
+STREAM_FILE = FILE.with_name("stream.yaml")
+FURTHER = {"logs": ("loki", "alloy"), "stream": ("mosquitto", "valkey", "stream")}
 """Services of profiles that are started only if they are named; they are in files of their own."""
 FORMER_ONLINE = "online"
 """The one box of the online service in stacks that an earlier release started."""
@@ -84,7 +85,7 @@ class Stack:
     def files(self) -> list[Path]:
         """The compose files: the project's, and those of STACK_OVERRIDE, laid over it."""
         further = [Path(entry) for entry in self.state.chosen["STACK_OVERRIDE"].split(os.pathsep) if entry]
-        return [FILE, LOGS_FILE, *(self.root / path for path in further)]
+        return [FILE, LOGS_FILE, STREAM_FILE, *(self.root / path for path in further)]
 
     def command(self, *arguments: str) -> list[str]:
         """The compose command with the stack's name, files and profiles."""

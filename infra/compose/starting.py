@@ -13,7 +13,7 @@ from har.errors import ServerError
 from har.settings import load_settings
 from infra.compose.images import find_train_image, require_images
 from infra.compose.proxy import StackPlace, write_certificate, write_proxy
-from infra.compose.secret_files import FOR_PEOPLE, check_secrets, copy_for_people, make_secrets
+from infra.compose.secret_files import FOR_PEOPLE, OF_STREAM, check_secrets, copy_for_people, make_secrets
 from infra.compose.serving import StackServing
 from infra.compose.stack import FURTHER, PROFILES, SERVICES, Stack
 
@@ -26,6 +26,7 @@ _PORT_OF = {
     "alertmanager": "STACK_ALERTS_PORT",
     "prometheus": "STACK_PROMETHEUS_PORT",
     "grafana": "STACK_GRAFANA_PORT",
+    "mosquitto": "STACK_MQTT_PORT",
 }
 _DATABASES = "/docker-entrypoint-initdb.d/databases.sh"
 
@@ -44,8 +45,11 @@ def start(stack: Stack, profiles: Sequence[str], console: Console) -> Stack:
             become healthy.
     """
     stack = _with_train_image(stack)
+    if "stream" in profiles:
+        stack = replace(stack, state=replace(stack.state, chosen={**stack.state.chosen, "STACK_STREAM": "true"}))
     services, missing = chosen_services(stack, profiles)
     _prepare_secrets(stack)
+    make_secrets(stack.state.secrets, OF_STREAM)
     with console.status("Looking for the images …"):
         require_images(stack, services)
     _require_free_ports(stack, services)
@@ -114,6 +118,7 @@ def print_addresses(stack: Stack, services: Sequence[str], console: Console) -> 
         "alertmanager": ("Alertmanager: alerts", "no login"),
         "prometheus": ("Prometheus: figures", "no login"),
         "grafana": ("Grafana: charts", f"user har; password: {grafana}"),
+        "mosquitto": ("MQTT: samples of devices", f"user device; password: {copy('device_password')}"),
     }
     table = Table(title=f"The stack {stack.state.project} is running")
     for heading in ("what", "where", "login"):
@@ -121,7 +126,8 @@ def print_addresses(stack: Stack, services: Sequence[str], console: Console) -> 
     for service, (what, how) in rows.items():
         if service in services:
             where = stack.state.plain_host if service == "haproxy" else host
-            table.add_row(what, f"http://{where}:{chosen[_PORT_OF[service]]}", how)
+            scheme = "mqtt" if service == "mosquitto" else "http"
+            table.add_row(what, f"{scheme}://{where}:{chosen[_PORT_OF[service]]}", how)
             if service == "haproxy" and stack.state.tls:
                 table.add_row(f"{what}, with TLS", _tls_address(stack), how)
     console.print(table)

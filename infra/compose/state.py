@@ -29,8 +29,14 @@ PORTS = {
     "STACK_PROMETHEUS_PORT": 9090,
     "STACK_GRAFANA_PORT": 3001,
     "STACK_ALERTS_PORT": 9093,
+    "STACK_MQTT_PORT": 1883,
 }
-_KEPT = ("STACK_PROJECT", "STACK_BIND", "STACK_HOSTS", "STACK_OVERRIDE", "STACK_TLS", "STACK_PREDICT_TOKEN", *PORTS)
+_KEPT = (
+    *("STACK_PROJECT", "STACK_BIND", "STACK_HOSTS", "STACK_OVERRIDE", "STACK_TLS", "STACK_PREDICT_TOKEN"),
+    "STACK_STREAM",
+    *PORTS,
+)
+HOT_STORE = "redis://valkey:6379/0"
 _PROJECT = re.compile("[a-z0-9][a-z0-9_-]*")
 _ANYWHERE = ("0.0.0.0", "::", "[::]")  # noqa: S104  compared with, not bound
 
@@ -72,6 +78,7 @@ class State:
             "STACK_OVERRIDE": "",
             "STACK_TLS": "",
             "STACK_PREDICT_TOKEN": "false",
+            "STACK_STREAM": "false",
             **{port: str(number) for port, number in PORTS.items()},
         }
         chosen = {key: variables.get(key) or kept.get(key) or default for key, default in defaults.items()}
@@ -98,6 +105,11 @@ class State:
     def tls(self) -> bool:
         """Whether the online service is reached with TLS from elsewhere, and without it from this machine only."""
         return self.chosen["STACK_TLS"] not in ("", "0", "no", "false")
+
+    @property
+    def has_stream(self) -> bool:
+        """Whether the profile `stream` was started: the hot store is Valkey then, and else a file."""
+        return self.chosen["STACK_STREAM"] == "true"
 
     @property
     def asks_for_tokens(self) -> bool:
@@ -163,6 +175,7 @@ class State:
         return {
             "STACK_WORKER_CPUS": str(os.cpu_count() or 1),
             **self.chosen,
+            "STACK_HOT_ADDRESS": HOT_STORE if self.has_stream else "",
             "STACK_STATE": str(self.folder),
             "STACK_HOSTS": " ".join(hosts),
             "STACK_SERVING_HOSTS": json.dumps(list(dict.fromkeys(served))),

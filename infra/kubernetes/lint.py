@@ -20,6 +20,8 @@ VARIANTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "production-haproxy": ("production", ("haproxy",)),
     "production-keda": ("production", ("keda",)),
     "production-operator": ("production", ("operator",)),
+    "production-stream": ("production", ("stream",)),
+    "production-stream-keda": ("production", ("keda", "stream", "stream-keda")),
 }
 """Every overlay, and every component on one."""
 

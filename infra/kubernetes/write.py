@@ -24,8 +24,11 @@ from infra.kubernetes.job import template
 
 HERE = Path(__file__).parent
 STAGES = ("staging", "production")
-COMPONENTS = ("haproxy", "keda", "operator")
-"""What may be chosen. `haproxy` takes the place of the gateway, `operator` that of the project's own Prometheus."""
+COMPONENTS = ("haproxy", "keda", "operator", "stream", "stream-keda")
+"""What may be chosen. `haproxy` takes the place of the gateway, `operator` that of the project's own Prometheus.
+
+`stream` answers devices, and `stream-keda`, which is chosen beside it, says how many consumers do.
+"""
 
 _COMPOSE = HERE.parent / "compose"
 _RULES = HERE.parent / "observability" / "rules"
@@ -74,6 +77,13 @@ def write(settings: Settings, order: Order, folder: Path) -> Path:
     """
     _known("stage", [order.stage], STAGES)
     _known("component", order.further, COMPONENTS)
+    if "stream-keda" in order.further and "stream" not in order.further:
+        raise SettingsError(
+            where="component stream-keda",
+            expected="the component stream, whose consumers it scales",
+            got="none",
+            remedy="Choose both: --component stream --component stream-keda.",
+        )
     images = {**_pinned(), **order.images}
     for box in BOXES:
         if ":" not in images.get(box, "").rpartition("/")[2]:

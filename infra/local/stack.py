@@ -47,6 +47,7 @@ from infra.local.server import (
     wait_for,
 )
 from infra.local.services import BATCH_VARIABLE, service
+from infra.local.stream import consumer
 from infra.local.table import Row, of_database, print_table
 from infra.local.worker import worker_of_deployments
 from infra.observability.alertmanager import has_receivers
@@ -60,6 +61,7 @@ POINTER = "prefect.toml"
 
 _POINTER_MARK = "# Written by `make up`, removed when it stops"
 _POLL_S = 0.5
+_FIRST_MESSAGE = "starts with the first message: POST /samples, or har stream send"
 
 
 def run_stack(root: Path, ports: Ports | None = None) -> int:
@@ -176,6 +178,10 @@ def _kept_parts(
         rows.append(
             Row(part.name, part.address, note if part.wanted() else "starts when a model is packaged: har package")
         )
+    if settings.stream.sources:
+        stream = consumer(settings, logs, say())
+        kept.append(stream)
+        rows.append(Row("stream: samples of devices", stream.address, "" if stream.wanted() else _FIRST_MESSAGE))
     jobs = {"online": Job(file=found), "batch": Job([f"{HOST}:{batch_port}"])}
     if isinstance(service_online, Keeper):
         jobs["proxy"] = Job([service_online.address.removeprefix("http://")], path=PROXY_METRICS)

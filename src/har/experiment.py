@@ -25,14 +25,25 @@ from har.evaluation import (
     latency,
 )
 from har.files import make_folder, write_atomically
-from har.inference import Classifier, ModelMetadata
+from har.inference import Classifier, ModelMetadata, Runs
 from har.lake import Lake, newest_day
 from har.monitoring.drift import REFERENCE, REFERENCE_PROFILE, reference_of
 from har.monitoring.profiles import chosen_features, require_whylogs
 from har.pages import render_report
 from har.recipe import Recipe as Recipe
 from har.settings import Monitoring, Settings, check_network
-from har.training import EpochReport, FitOptions, Fitted, Signal, export, feature_names, fit
+from har.training import (
+    EpochReport,
+    FitOptions,
+    Fitted,
+    Novelty,
+    Signal,
+    export,
+    feature_names,
+    fit,
+    learn_novelty,
+    learn_runs,
+)
 from har.windows import WindowSet, split_subjects
 
 
@@ -219,11 +230,21 @@ def run(
         regimes=recipe.regimes_of(windows),
         on_epoch=on_epoch,
     )
+    regimes = recipe.regimes_of(windows)
+    is_seen = np.isin(windows.subjects, (*split.train, *split.validation))
+    seen = windows.select(is_seen)
+    novelty = learn_novelty(fitted, seen, regimes=None if regimes is None else regimes[is_seen], seed=recipe.seed)
     metadata = describe(
-        settings, fitted, git_commit=recipe.git_commit, data_version=recipe.data_version, split_id=split.id
+        settings,
+        fitted,
+        git_commit=recipe.git_commit,
+        data_version=recipe.data_version,
+        split_id=split.id,
+        runs=learn_runs(seen, len(signal.activities), rate_hz=signal.rate_hz),
+        novelty=novelty,
     )
     make_folder(folder)
-    model = export(fitted, folder / "model.onnx", metadata)
+    model = export(fitted, folder / "model.onnx", metadata, novelty=novelty)
     classifier = Classifier(model, threads=1)
     recordings = recording_names(lake, version=recipe.lake_version)
     outcome = judge(classifier, windows, split.held_out, recordings=recordings)
@@ -270,10 +291,10 @@ def run(
     for name in (REFERENCE, REFERENCE_PROFILE):
         (folder / name).unlink(missing_ok=True)
     if monitoring.enabled:
-        seen = every.for_subjects((*split.train, *split.validation))
-        worn = placements(lake, seen, version=recipe.lake_version)
+        known = every.for_subjects((*split.train, *split.validation))
+        worn = placements(lake, known, version=recipe.lake_version)
         reference, profile = reference_of(
-            classifier, seen, monitoring, regimes=recipe.regimes, placements=worn, seed=recipe.seed
+            classifier, known, monitoring, regimes=recipe.regimes, placements=worn, seed=recipe.seed
         )
         reference.write(folder / REFERENCE)
         write_atomically(folder / REFERENCE_PROFILE, profile.to_bytes())
@@ -319,7 +340,16 @@ def differing_in(one: ModelMetadata, other: ModelMetadata) -> list[str]:
     return [name for name in first if first[name] != second[name]]
 
 
-def describe(settings: Settings, fitted: Fitted, *, git_commit: str, data_version: str, split_id: str) -> ModelMetadata:
+def describe(
+    settings: Settings,
+    fitted: Fitted,
+    *,
+    git_commit: str,
+    data_version: str,
+    split_id: str,
+    runs: Runs | None = None,
+    novelty: Novelty | None = None,
+) -> ModelMetadata:
     """What a network's model file shall say about itself."""
     return ModelMetadata(
         project=settings.project.name,
@@ -333,6 +363,8 @@ def describe(settings: Settings, fitted: Fitted, *, git_commit: str, data_versio
         data_version=data_version,
         split_id=split_id,
         trained_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        runs=runs,
+        distances=() if novelty is None else novelty.distances,
     )
 
 

@@ -255,7 +255,8 @@ def _show(project: Project) -> None:
         stamps = [f"{row[name]:%Y-%m-%d %H:%M:%S}" for name in ("start", "end")]
         table.add_row(escape(row["subject"]), *stamps, row["believed"], f"{row['confidence']:.2f}")
     out.print(table)
-    _say("Write them to a file: har labels --out FILE. Fill it in, then: har labels FILE")
+    _say("Label them on the page /label of the online service: har labels --prepare")
+    _say("Or write them to a file: har labels --out FILE. Fill it in, then: har labels FILE")
 
 
 def _say(text: str) -> None:

@@ -1,4 +1,4 @@
-"""`har stream send`, the reference client of devices, and `har stream replay`: recordings as if devices sent them."""
+"""`har stream send` and `har stream replay`: the reference client of devices, and recordings as if from devices."""
 
 from __future__ import annotations
 

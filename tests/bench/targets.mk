@@ -1,5 +1,5 @@
 # The benchmarks' targets; the Makefile includes them.
-.PHONY: bench bench-drift bench-data bench-release
+.PHONY: bench bench-drift bench-data bench-release bench-labels
 
 bench: setup  ## measure scoring, windowing, latency and the online service; writes reports/bench.json
 	@$(BIN)/python -m tests.bench
@@ -12,3 +12,6 @@ bench-data: setup  ## measure snapshots of 300 days by 20 subjects; writes repor
 
 bench-release: setup  ## measure how often and how soon the judge of a release errs; writes reports/release-bench.json
 	@$(BIN)/python -m tests.bench.release
+
+bench-labels: setup  ## measure what labels are worth in the order of har labels; writes reports/labels-bench.json
+	@$(BIN)/python -m tests.bench.labels

@@ -25,7 +25,7 @@ def model_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Three trained models, and the champion with traps in it."""
     folder = tmp_path_factory.mktemp("models")
     files = {
-        name: train_model(folder / f"{name}.onnx", seed=seed)
+        name: train_model(folder / f"{name}.onnx", seed=seed, older=name == "previous")
         for seed, name in enumerate(("champion", "previous", "shadow"), start=1)
     }
     return files | {"trapped": set_traps(files["champion"], folder / "trapped.onnx")}

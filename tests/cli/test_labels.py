@@ -10,10 +10,13 @@ import polars as pl
 import pytest
 from deltalake import write_deltalake
 from journal_support import Log, feedback
+from label_support import given
 from loop_support import fill, score, write_mean_model
 from rich.console import Console
 
+from har.labelling import Store, store_path
 from har.lake import Lake
+from har.monitoring.decisions import request_labels
 from har.settings import Settings
 from har_cli import main
 
@@ -26,6 +29,7 @@ def har(project: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     """Run `har` in this process: its exit status, and what it printed with single blanks."""
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     monkeypatch.setattr("har_cli.labels.out", Console(width=200))
+    monkeypatch.setattr("har_cli._label_page.out", Console(width=200))
 
     def run(*words: str) -> tuple[int, str]:
         monkeypatch.setattr("sys.argv", ["har", *words])
@@ -64,7 +68,15 @@ def test_a_table_is_looked_at_imported_and_taken_back(har: Har, recorded: Lake, 
 
 @pytest.mark.parametrize(
     "words",
-    [("--batches", "--feedback"), ("--dry-run",), ("x.csv", "--undo", "y"), ("--accept", "all", "--reject", "all")],
+    [
+        ("--batches", "--feedback"),
+        ("--dry-run",),
+        ("x.csv", "--undo", "y"),
+        ("--accept", "all", "--reject", "all"),
+        ("--prepare", "--agreement"),
+        ("--shared", "0.2"),
+        ("--format", "csv"),
+    ],
 )
 def test_one_thing_at_a_time(har: Har, words: tuple[str, ...]) -> None:
     status, text = har("labels", *words)
@@ -133,3 +145,38 @@ def test_a_spoilt_lake_shows_its_status_and_the_way_out(har: Har, recorded: Lake
     assert "Labels without a subject; take them out: har labels --undo before-20240118T090000.000000" in text
     assert har("labels", "--undo", "before-20240118T090000.000000")[0] == 0
     assert "without a subject" not in har("status")[1]
+
+
+def test_the_pages_tasks_are_prepared_and_its_answers_exported(
+    har: Har, recorded: Lake, settings: Settings, tmp_path: Path
+) -> None:
+    assert har("labels", "--prepare")[1].startswith("The page /label has nothing to show. No labels are wanted")
+    assert har("labels", "--agreement")[1].startswith("No window was answered by two people yet")
+    score(recorded, settings, write_mean_model(tmp_path / "m" / "model.onnx", settings, gain=0.2), 1)
+    request_labels(recorded, settings, (DAY, DAY), "d1", limit=4)
+    status, text = har("labels", "--prepare", "--shared", "1")
+    assert status == 0
+    assert "4 windows wait on the page /label of the online service, 4 of them new." in text
+    assert "4 of them are given to two people" in text
+    assert har("labels", "--prepare", "--shared", "2")[0] == 2
+    status, text = har("labels", "--out", str(tmp_path / "asked.json"))
+    assert "4 windows to label in Label Studio" in text
+    assert (tmp_path / "asked.xml").exists()
+    store = Store(store_path(settings.path("journal")))
+    for labeller, said in (("ann", "PEN ABD PEN ABD"), ("ben", "PEN ABD PEN PEN")):
+        for task, activity in zip(store.tasks(), said.split(), strict=True):
+            store.answer(given(task, labeller, activity))
+    text = har("labels", "--agreement")[1]
+    assert "ann, ben" in text
+    assert "75%" in text
+    assert "All pairs: kappa 0.50 (mean), 4 windows that several people decided." in text
+    assert "1 windows are in dispute" in text
+    assert "6 labels are new from the page /label" not in text
+    assert "8 labels are new from the page /label; 0 were decided anew." in har("collect")[1]
+    status, text = har("labels", "--export", str(tmp_path / "answers.csv"))
+    assert text.startswith("8 answers about 4 windows: ")
+    assert har("labels", str(tmp_path / "answers.csv"), "--dry-run")[0] == 0
+    status, text = har("labels", "--export", str(tmp_path / "answers"))
+    assert status == 2
+    assert "--format csv or label-studio" in text
+    assert har("labels", "--export", str(tmp_path / "answers"), "--format", "label-studio")[0] == 0

@@ -1,14 +1,17 @@
-"""`har baselines` as people type it."""
+"""`har baselines`, `har stream history` and `har stream rebuild` as people type them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import pytest
+from postgres_support import postgres
 from rich.console import Console
 from stream_lake_support import put_days
 
 from har.lake import Lake
+from har.settings import Settings
+from har.streaming.state import HOT_FILE
 from har_cli import main
 
 Har = Callable[..., tuple[int, str]]
@@ -51,3 +54,23 @@ def test_nothing_known_is_an_error_that_says_what_to_do(har: Har, lake: Lake) ->
     assert status != 0 and "Did you mean 'S01'?" in said
     status, said = har("baselines", "S01", "--at", "2026-03-01")
     assert status != 0 and "a scored day of this subject before that date" in said, "the day itself is not known"
+
+
+def test_the_history_is_made_ready_and_shown(har: Har, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    status, said = har("stream", "history")
+    assert status != 0 and "stream.history.address: expected the address of a Postgres database" in said
+    with postgres() as server:
+        monkeypatch.setenv("HAR_STREAM__HISTORY__ADDRESS", server.address.replace("+psycopg", ""))
+        status, said = har("stream", "history")
+    assert status == 0, said
+    assert "Partitions of 4 days" in said and "Newest window: none yet." in said
+    status, said = har("stream", "history")
+    assert status != 0 and "StateError" in said and "Start the server" in said
+
+
+def test_the_hot_store_is_rebuilt(har: Har, settings: Settings) -> None:
+    assert har("stream", "rebuild") == (
+        0,
+        "The hot store has 0 subjects with 0 answers of the lake, and the baselines of 0.",
+    )
+    assert (settings.path("stream") / HOT_FILE).exists()

@@ -6,14 +6,17 @@ import errno
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tarfile
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from label_support import filled, given
 from run_support import ingest, score
 from tests_support import write_recording
 
@@ -23,6 +26,7 @@ from har.jobs._archive import read_contents
 from har.jobs.backup import backup
 from har.jobs.check import check
 from har.jobs.restore import restore
+from har.labelling import Store, store_path
 from har.project import Project, open_project
 from har.settings import load_settings
 
@@ -119,6 +123,21 @@ def test_the_restored_project_goes_on(full: Project, empty: Project, tmp_path: P
     again = empty.registry.promote(1, reason="after a restore", who="test")
     assert again.version == 1
     assert check(open_project()).findings == ()
+
+
+def test_answers_of_the_page_are_of_one_moment(full: Project, empty: Project, tmp_path: Path) -> None:
+    store, tasks = filled(store_path(full.settings.path("journal")), 3)
+    store.answer(given(tasks[0]))
+    with closing(sqlite3.connect(store.path, isolation_level=None)) as other:  # an answer that is being written
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("UPDATE answers SET activity = 'SIT'")
+        report = backup(full, tmp_path)
+        other.execute("ROLLBACK")
+    restore(empty.settings, report.path)
+    back = Store(store_path(empty.settings.path("journal")))
+    assert back.answers() == store.answers()
+    assert back.next("ben") == tasks[1]
+    assert len(back.uncollected()) == 1
 
 
 def test_backups_while_others_write_are_consistent(full: Project, tmp_path: Path) -> None:

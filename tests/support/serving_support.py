@@ -28,7 +28,7 @@ from tests_support import HAR_TOML
 
 from har.inference import MagnitudeRule, ModelMetadata, Package
 from har.settings import Settings, load_settings
-from har.training import FitOptions, Signal, export, fit
+from har.training import FitOptions, Signal, export, fit, learn_novelty, learn_runs
 from har.windows import cut
 
 ACTIVITIES = ("SIT", "WALK", "RUN")
@@ -69,8 +69,8 @@ def trapped(fault: float, count: int = 1) -> np.ndarray:
     return windows
 
 
-def train_model(path: Path, *, seed: int, subjects: int = 4) -> Path:
-    """Train on made-up subjects for a second, and export."""
+def train_model(path: Path, *, seed: int, subjects: int = 4, older: bool = False) -> Path:
+    """Train on made-up subjects for a second, and export; `older`: as a release that knew no distance."""
     samples = np.concatenate([movements(60, seed=10 * seed + s, activity=a) for s in range(subjects) for a in range(3)])
     runs = np.repeat(np.arange(len(samples)), LENGTH)
     windows = cut(
@@ -92,6 +92,7 @@ def train_model(path: Path, *, seed: int, subjects: int = 4) -> Path:
     names = sorted(set(windows.subjects.tolist()))
     options = FitOptions(seed=seed, epochs=3, batch_size=64, device="cpu")
     fitted = fit(windows, names[:-1], names[-1:], signal=signal, options=options)
+    novelty = None if older else learn_novelty(fitted, windows)
     metadata = ModelMetadata(
         project="test-project",
         network=fitted.network,
@@ -108,8 +109,10 @@ def train_model(path: Path, *, seed: int, subjects: int = 4) -> Path:
         data_version=f"samples@{seed}",
         split_id="0123456789ab",
         trained_at="2026-01-02T03:04:05+00:00",
+        runs=None if older else learn_runs(windows, len(ACTIVITIES), rate_hz=signal.rate_hz),
+        distances=() if novelty is None else novelty.distances,
     )
-    return export(fitted, path, metadata)
+    return export(fitted, path, metadata, novelty=novelty)
 
 
 def set_traps(source: Path, target: Path) -> Path:

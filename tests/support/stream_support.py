@@ -30,7 +30,6 @@ from har.streaming.sources import Delivery, Source
 from har.streaming.state import HOT_FILE, HotStore
 from har.streaming.state._sqlite import SqliteHotStore
 from har.streaming.store import Shard, database, known_shards
-from har.training import FitOptions, Signal, export, fit
 from har.windows import cut
 
 FIRST_US = 1_704_790_800_000_000
@@ -160,8 +159,9 @@ class Bench:
 
     def settle(self) -> None:
         """Work until nothing is left to do."""
-        while self.consumer.step():
-            pass
+        pause = threading.Event()
+        while self.consumer.step() or self.consumer.waits:
+            pause.wait(0.01 * self.consumer.waits)
         self.consumer.answer_all()
 
     def quiet(self, seconds: float = 60.0) -> None:
@@ -226,6 +226,8 @@ def await_true(ready: Callable[[], bool], within_s: float = 30.0) -> None:
 
 def small_model(path: Path, settings: Settings) -> Path:
     """A real network of the project's shape, trained on a minute of made-up movement."""
+    from har.training import FitOptions, Signal, export, fit  # torch, which most tests do without
+
     values = np.concatenate([movement(72, seed=number) for number in range(4)])
     labels = np.tile(np.floor(np.arange(3600) / 50 / 12) % 2, 4).astype(np.int16)
     windows = cut(
@@ -290,7 +292,7 @@ class Process:
         before = set(members.glob("*.lock"))
         self.process = _SERVER.Process(target=_consume, args=(settings.root,))
         self.process.start()
-        await_true(lambda: bool(set(members.glob("*.lock")) - before) or self.process.exitcode is not None)
+        await_true(lambda: bool(set(members.glob("*.lock")) - before) or self.process.exitcode is not None, 120)
         assert self.process.is_alive(), (settings.root / "stream.log").read_text()
 
     def kill(self) -> None:

@@ -89,15 +89,22 @@ export function say(text) {
   byId("said").textContent = text;
 }
 
+/** A difference below this is the way of the message. */
+const WRONG_S = 2;
+
 /** What is wrong with a device, in words; "" if nothing is. */
 export function trouble(device) {
   const found = [];
   for (const count of ["missing", "late", "duplicates", "rejected"])
     if (device[count]) found.push(`${device[count]} ${count === "duplicates" ? "twice" : count}`);
-  if (Math.abs(device.clock_skew_s) >= 2) found.push(`clock ${device.clock_skew_s > 0 ? "+" : "−"}${span(Math.abs(device.clock_skew_s))}`);
+  if (Math.abs(device.clock_skew_s) >= WRONG_S) found.push(`clock ${clock(device)}`);
   return found.join(", ");
 }
 
-/** "12 s" or "4 min". */
-export const span = (seconds) =>
-  seconds < 120 ? `${Math.round(seconds)} s` : seconds < 7200 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds / 3600)} h`;
+/** A device's clock: "right", or "4 min behind"; its samples are older than their arrival, or newer. */
+export function clock(device) {
+  const seconds = Math.abs(device.clock_skew_s);
+  if (seconds < WRONG_S) return "right";
+  const [one, unit] = seconds < 120 ? [1, "s"] : seconds < 7200 ? [60, "min"] : seconds < 172800 ? [3600, "h"] : [86400, "d"];
+  return `${Math.round(seconds / one)} ${unit} ${device.clock_skew_s > 0 ? "behind" : "ahead"}`;
+}

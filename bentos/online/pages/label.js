@@ -155,6 +155,7 @@ function showTask(task) {
 }
 
 function drawButtons(task) {
+  const focused = $("activities").contains(document.activeElement);
   const sure = new Map(task.guesses);
   $("activities").replaceChildren(...ACTIVITIES.map((name, number) => {
     const button = element("button", {type: "button"});
@@ -172,6 +173,7 @@ function drawButtons(task) {
     }
     return button;
   }));
+  if (focused) $("question").focus(); // the button that was pressed is gone
 }
 
 const element = (name, values) => Object.assign(document.createElement(name), values);

@@ -8,7 +8,7 @@ import * as subject from "./subject.js";
 import * as table from "./table.js";
 
 const ASK_MS = 2000;
-const CONSUMER_STALE_S = 30;
+const CONSUMER_STALE_S = 120; // with many subjects, a consumer reports less often
 
 let about = null;
 let shown = ""; // the subject; "": everyone

@@ -1,6 +1,6 @@
 // One subject: present answer, signal, day, answers, devices; by a stream of events, or by asking where there is none.
 
-import {ago, ask, byId, learnClock, make, nowMs, percent, say, timeOf, write} from "./access.js";
+import {ago, ask, byId, clock, learnClock, make, nowMs, percent, say, timeOf, write} from "./access.js";
 import {paint, swatch} from "./colours.js";
 import {drawLedger} from "./ledger.js";
 import * as band from "./band.js";
@@ -164,7 +164,7 @@ function drawDevices(devices) {
     const add = (title, value, bad) => list.append(make("dt", {text: title}), make("dd", {text: value, ...(bad ? {class: "trouble"} : {})}));
     add("heard", ago(one.seen_us));
     add("rate", `${one.rate_hz.toFixed(1)} Hz`);
-    add("clock", Math.abs(one.clock_skew_s) < 0.05 ? "right" : `${one.clock_skew_s > 0 ? "+" : "−"}${Math.abs(one.clock_skew_s).toFixed(1)} s`, Math.abs(one.clock_skew_s) >= 2);
+    add("clock", clock(one), clock(one) !== "right");
     for (const count of ["missing", "late", "duplicates", "rejected"])
       add(count === "duplicates" ? "sent twice" : count, `${one[count].toLocaleString("en")} message${one[count] === 1 ? "" : "s"}`, one[count] > 0);
     const title = make("h4", {}, make("span", {text: one.device}), make("span", {class: "quiet", text: one.placement ? ` at the ${one.placement}` : ""}));

@@ -46,6 +46,10 @@ def paths(metadata: ModelMetadata) -> dict[str, Any]:
                 "Put a device's message into the queue; once this is answered, it is on the project's disk",
                 {"202": ("What is durable", _JSON, _ref(Durable))},
                 _WRITERS,
+                parameters=[
+                    _query("subject", "Whose samples, in messages of the phone app Sensor Logger, which knows no name"),
+                    _query("placement", "Where the phone or watch is worn, in such messages"),
+                ],
                 requestBody={"required": True, "content": {_JSON: message, "application/msgpack": packed}},
             )
         },
@@ -102,6 +106,10 @@ def example(metadata: ModelMetadata) -> dict[str, Any]:
         "units": dict(zip(metadata.channels, metadata.units, strict=True)),
         "samples": [[round(value + 0.01 * (row % 5), 3) for value in resting] for row in range(count)],
     }
+
+
+def _query(name: str, text: str) -> dict[str, Any]:
+    return {"name": name, "in": "query", "description": text, "schema": {"type": "string"}}
 
 
 def _ref(model: type[BaseModel]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
@@ -59,6 +60,19 @@ class Samples:
                 remedy="Send JSON or MessagePack; Arrow is read from MQTT and Kafka.",
                 status=415,
             )
+        query = dict(parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True))
+        unknown = query.keys() - {"subject", "placement"}
+        if unknown:
+            raise RequestError(
+                where=f"query: {min(unknown)[:80]}",
+                expected="subject and placement",
+                got="another parameter",
+                remedy="They are for the phone app Sensor Logger; all else says itself whose it is.",
+            )
+        if query.get("subject"):
+            from har.streaming.envelope.formats.sensor_logger import addressed
+
+            body = addressed(body, subject=query["subject"], placement=query.get("placement", ""))
         return await self._take(body, media, request)
 
     async def _take(self, body: bytes, media: str, request: Request) -> bytes:

@@ -21,7 +21,7 @@ class Samples(BaseModel):
     session: Session = Field(
         description="Of which stretch of consecutive messages; a device that starts anew begins one"
     )
-    sequence: int = Field(ge=0, lt=2**53, description="Number of the message within the session, from 0")
+    sequence: int = Field(ge=0, lt=2**63, description="Number of the message within the session, from 0")
     t0: int | str = Field(description="Stamp of the first sample: µs since 1970, or ISO 8601 with its zone")
     rate_hz: float = Field(gt=0, description="Samples per second")
     channels: list[str] = Field(min_length=1, description="What the columns of `samples` are")

@@ -34,10 +34,12 @@ def main(
             if file.is_file() and not file.is_symlink():
                 _give(file, user, 0o600)
     hand_over_token(secrets / "feedback_token", volumes / "journal" / "feedback-token", user)
+    # The online boxes read it there: a box of an earlier release must not be given a secret that it does not know.
+    hand_over_token(secrets / "valkey_password", volumes / "journal" / "hot-password", user)
 
 
 def hand_over_token(secret: Path, target: Path, user: int = USER) -> None:
-    """Write the token of the first start, or one that was renewed, as the first line of the online service's tokens.
+    """Write the secret of the first start, or one that was renewed, as the first line of the online service's tokens.
 
     That file is changed while the service runs (`har tokens`), which a file that is mounted as a secret cannot be.
 

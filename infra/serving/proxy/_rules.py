@@ -35,7 +35,7 @@ LOOPBACK = ("127.0.0.0/8", "::1")
 _METRICS = ("/metrics", "/metrics/")
 _LABEL_POSTS = tuple(f"/label/{name}" for name in ("next", "answers", "skip", "undo"))
 PATHS = (
-    *("/", "/model", "/predict", "/predict/raw", "/feedback", "/samples", "/samples/sensorlogger"),
+    *("/", "/model", "/predict", "/predict/raw", "/feedback", "/samples"),
     *("/subjects", "/login", "/logout", "/live"),
     *(f"/pages/{name}" for name in ("live.css", "live.js", "access.js", "band.js", "colours.js", "signal.js")),
     *(f"/pages/{name}" for name in ("ledger.js", "subject.js", "table.js", "label.css", "label.js")),
@@ -77,7 +77,7 @@ class Rules:
         values = serving.max_windows * settings.length * len(settings.sensors.channels)
         # As the service's `Contract` has them, with room for a champion of somewhat longer windows.
         sizes = {"/predict": 64 * 1024 + 40 * values, "/predict/raw": 5 * values, "/feedback": _FEEDBACK_BYTES}
-        sizes |= dict.fromkeys(("/samples", "/samples/sensorlogger"), settings.stream.message_bytes)
+        sizes["/samples"] = settings.stream.message_bytes
         sizes |= dict.fromkeys(_LABEL_POSTS, _ANSWER_BYTES)
         return cls(sizes, serving.requests_per_minute, here)
 

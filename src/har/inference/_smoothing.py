@@ -3,13 +3,16 @@
 Two ways, both learned from how long activities last in the training recordings (`ModelMetadata.runs`):
 
 * `hmm`: a hidden Markov model over activities (Rabiner, A Tutorial on Hidden Markov Models, 1989). A run of activity i
-  that lasts τ on average goes on for another step Δ with the probability exp(-Δ / τ), and is followed by j with the
+  that has n windows on average goes on for another one with the probability 1 - 1/n, and is followed by j with the
   probability of that jump. How well a window fits an activity is its probability divided by the activity's share of the
-  training windows (Bourlard and Morgan, Connectionist Speech Recognition, 1994), to the power Δ / length, as windows
-  that overlap are no independent evidence. The answer is the most probable activity given all windows so far and the
-  next `LAG` ones (fixed-lag smoothing).
+  training windows (Bourlard and Morgan, Connectionist Speech Recognition, 1994), to the power stride / length, as
+  windows that overlap are no independent evidence. The answer is the most probable activity given all windows so far
+  and the next `LAG` ones (fixed-lag smoothing).
 * `duration`: a change counts once it has lasted as long as nine in ten runs of that activity do, at most `LONGEST_S`;
   a shorter run gets the activity before it.
+
+A run lasts from the start of its first window to the end of its last: of d seconds, it has (d - length) / stride + 1
+windows.
 
 A window without a signal, or unlike the training data, is no evidence: time passes, and its neighbours decide. The
 first still gets `NO_SIGNAL`.
@@ -33,10 +36,14 @@ from har.plausibility import NO_SIGNAL
 Kind = Literal["none", "hmm", "duration"]
 LAG = 4
 """The hidden Markov model answers a window when so many later ones are known."""
-LONGEST_S = 10.0
+LONGEST_S = 8.0
 """A change counts after so many seconds at the latest, by `duration`."""
 DOUBT = 0.05
 """Share of a window's probability that is spread over all activities: one window cannot exclude an activity."""
+
+_FEWEST = 1.1
+"""No run is taken to have fewer windows on average."""
+_ROUNDING = 1e-6
 
 Smoothed = tuple[int, str]
 """Start of a window, µs, and its activity."""
@@ -84,11 +91,11 @@ class Smoother:
     def __init__(self, metadata: ModelMetadata, runs: Runs, kind: Literal["hmm", "duration"], stride: int) -> None:
         self.kind = kind
         self._activities = metadata.activities
-        step_s = stride / metadata.rate_hz
+        step_s, length_s = stride / metadata.rate_hz, metadata.length / metadata.rate_hz
         self._step_us = 1e6 * step_s
         self._slack_us = 1.5e6 / metadata.rate_hz
         self._tracks: dict[Hashable, _Track] = {}
-        stay = [math.exp(-step_s / mean) for mean in runs.mean_s]
+        stay = [1 - 1 / max(_FEWEST, (mean - length_s) / step_s + 1) for mean in runs.mean_s]
         count = len(stay)
         self._steps = [
             [stay[i] if i == j else (1 - stay[i]) * runs.jumps[i][j] for j in range(count)] for i in range(count)
@@ -96,7 +103,8 @@ class Smoother:
         self._into = [list(column) for column in zip(*self._steps, strict=True)]
         self._prior = list(runs.prior)
         self._power = min(1.0, stride / metadata.length)
-        self._least = [max(1, math.ceil(min(shortest, LONGEST_S) / step_s)) for shortest in runs.shortest_s]
+        counts = [(min(shortest, LONGEST_S) - length_s) / step_s + 1 for shortest in runs.shortest_s]
+        self._least = [max(1, math.floor(count + _ROUNDING)) for count in counts]
         self.delay = LAG if kind == "hmm" else max(self._least) - 1
         self.delay_s = self.delay * step_s
 
@@ -160,8 +168,9 @@ class Smoother:
             values["waiting"] = [(int(start), bool(absent)) for start, absent in values["waiting"]]
             self._tracks[key] = _Track(**values)
 
-    def keys(self) -> list[Hashable]:
-        """The runs in progress."""
+    @property
+    def runs(self) -> list[Hashable]:
+        """The keys of the runs in progress."""
         return list(self._tracks)
 
     def _take(self, track: _Track, starts_us: Sequence[int], answers: Answers, first: int, end: int) -> list[Smoothed]:

@@ -22,6 +22,7 @@ from har.console import console
 from har.errors import BackupError, LakeBusyError
 from har.files import locked, make_folder
 from har.jobs._archive import Contents, write_archive
+from har.labelling import store_path
 from har.lake import Lake, Table
 from har.project import Project
 from har.registry import DATABASE, Registry, copy_sqlite
@@ -90,7 +91,7 @@ def backup(
     with locked(settings.path("lake") / "backup.lock", timeout_s=0, busy=busy), ExitStack() as stack:
         _remove_drafts(path.parent, settings.project.name)
         journal = stack.enter_context(_staging(settings.path("journal").parent, "journal"))
-        _link(settings.path("journal"), journal)
+        _copy_journal(settings.path("journal"), journal)
         held = {part: stack.enter_context(_staging(settings.path(part), part)) for part in HELD}
         with console.status("Waiting for the writers of the lake …"):
             held_s = _hold_and_link(project, held, database=database)
@@ -177,6 +178,16 @@ def _copy_registry(registry: Registry, target: Path, *, database: bool) -> None:
         path.unlink()
     if database:
         registry.copy_database(target)
+
+
+def _copy_journal(source: Path, target: Path) -> None:
+    """The prediction log, and the answers of the page `/label` as of one moment, which others may be writing."""
+    _link(source, target)
+    answers = store_path(source)
+    for path in target.glob(f"{answers.name}*"):  # links to files that the service writes to
+        path.unlink()
+    if answers.exists():
+        copy_sqlite(answers, store_path(target))
 
 
 def _link(source: Path, target: Path) -> None:

@@ -82,7 +82,7 @@ class Store:
         self.path, self._clock = path, clock
 
     def put(self, tasks: Sequence[Task]) -> int:
-        """Let exactly these tasks be open. Others close; those that nobody answered are forgotten.
+        """Let exactly these tasks be open. Others close; those that nobody answered, or is shown now, are forgotten.
 
         Returns:
             How many of them are new.
@@ -92,13 +92,16 @@ class Store:
             before = {task for (task,) in db.execute("SELECT task FROM tasks")}
             db.execute("UPDATE tasks SET open = 0")
             db.executemany(_PUT_TASK, rows)
-            db.execute("DELETE FROM tasks WHERE open = 0 AND task NOT IN (SELECT task FROM answers)")
+            db.execute("DELETE FROM claims WHERE until_us < ?", (self._clock(),))
+            db.execute(
+                "DELETE FROM tasks WHERE open = 0 AND task NOT IN (SELECT task FROM answers) "
+                "AND task NOT IN (SELECT task FROM claims)"
+            )
             db.execute(
                 "UPDATE tasks SET signal = ? WHERE open = 0 AND task NOT IN "
                 "(SELECT task FROM answers WHERE answered_us > ?)",
                 (_NO_SIGNAL, self._clock() - _SIGNAL_US),
             )
-            db.execute("DELETE FROM claims WHERE until_us < ?", (self._clock(),))
             db.execute("DELETE FROM skips WHERE task NOT IN (SELECT task FROM tasks WHERE open = 1)")
             return sum(task.task not in before for task in tasks)
 

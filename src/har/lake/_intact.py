@@ -155,9 +155,21 @@ def _predictions_off(lake: Lake) -> dict[Partition, tuple[int, int]]:
 
 def _online_off(lake: Lake) -> dict[Partition, tuple[int, int]]:
     answered, found = lake.requests.counts(), lake.predictions.counts(filled="request_id")
+    # Windows that were answered live have no request; they are told from the others by their id only.
+    mixed = [key for key, count in found.items() if answered.get(key, 0) and count > answered[key]]
+    for key, live in _live(lake, mixed).items():
+        found[key] -= live
     pairs = {key: (found.get(key, 0), answered.get(key, 0)) for key in {*answered, *found}}
     # A run of `har collect` that was killed leaves predictions without requests, and its log to be read again.
     return {key: pair for key, pair in pairs.items() if pair[0] < pair[1]}
+
+
+def _live(lake: Lake, partitions: Collection[Partition]) -> dict[Partition, int]:
+    if not partitions:
+        return {}
+    rows = lake.predictions.scan(partitions=partitions).filter(pl.col("request_id").str.starts_with("stream-"))
+    counts = lake.predictions.collect(rows.group_by("date", "subject").len())
+    return {(date, subject): count for date, subject, count in counts.iter_rows()}
 
 
 def _counts(table: Table, off: dict[Partition, tuple[int, int]], what: str, other: str) -> Loss | None:

@@ -26,13 +26,15 @@ def render_activity(summary: pl.DataFrame, settings: Settings, date: dt.date, pr
     # Another model may have answered online, with activities that the settings do not name.
     others = sorted(set(summary["activity"]) - {*known, UNCERTAIN, NO_SIGNAL})
     activities = [*known, *others, UNCERTAIN]
-    minutes = {(subject, activity): value for _, subject, activity, value, _ in summary.iter_rows()}
+    times = summary.select("subject", "activity", "minutes")
+    minutes = {(subject, activity): value for subject, activity, value in times.iter_rows()}
     subjects = summary["subject"].unique().sort().to_list()
     by_activity = {a: sum(minutes.get((s, a), 0.0) for s in subjects) for a in activities}
     # Time without a signal is no time of an activity: it has a column of its own, and counts towards no total.
     by_subject = {s: sum(minutes.get((s, a), 0.0) for a in activities) for s in subjects}
     silent = {s: minutes[s, NO_SIGNAL] for s in subjects if (s, NO_SIGNAL) in minutes}
     answered = with_signal(predictions)
+    unlike = summary.group_by("subject").agg(pl.col("unknown_minutes").sum()).filter(pl.col("unknown_minutes") > 0)
     return render(
         "activity.html.j2",
         title=settings.project.name,
@@ -47,6 +49,9 @@ def render_activity(summary: pl.DataFrame, settings: Settings, date: dt.date, pr
         versions=predictions["model_version"].unique().sort().to_list(),
         windows=len(predictions),
         silent=silent,
+        unlike=dict(unlike.iter_rows()),
+        windows_unlike=int(predictions["unknown"].fill_null(False).sum()),
+        smoothed=predictions["smoothed"].is_not_null().any(),
         windows_without_signal=len(predictions) - len(answered),
         confidence=answered["confidence"].mean(),
         uncertain=UNCERTAIN,

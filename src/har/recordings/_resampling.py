@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -152,14 +155,14 @@ def interpolate(
     *,
     ends: bool,
 ) -> NDArray[np.float64]:
-    """One channel at the grid points `first` to before `end`, `interval` apart, float64 (end - first,).
+    """One channel, or all, at the grid points `first` to before `end`, `interval` apart, float64 (…, end - first).
 
     Each point depends on the samples within `REACH` intervals only (on its two neighbours, if `factor` is 1), so that
     parts of a segment are the same as parts of the whole.
 
     Args:
         at: float64 (n,), stamps in µs after the grid's origin; all that the points depend on.
-        series: (n,), the values.
+        series: (…, n), the values.
         interval: of the grid, in µs.
         first: number of the first point.
         end: number after the last point.
@@ -167,30 +170,56 @@ def interpolate(
         ends: whether the segment ends with the last point.
     """
     if factor == 1:
-        return np.asarray(np.interp(np.arange(first, end) * interval, at, series), np.float64)
-    # Hamming-windowed sinc, half amplitude at 0.9 of the grid's Nyquist rate; a plain average would damp 10 Hz by 7 %.
+        return _interp(np.arange(first, end, dtype=np.float64) * np.float64(interval), at, series)
     half = REACH * factor
-    offsets = np.arange(-half, half + 1)
-    taps = np.sinc(0.9 * offsets / factor) * np.hamming(2 * half + 1)
     low = max(first * factor - half, 0)
     high = (end - 1) * factor + (0 if ends else half)
-    fine = np.interp(np.arange(low, high + 1) * (interval / factor), at, series)
-    edges = (max(half - first * factor, 0), half if ends else 0)
-    padded = np.pad(fine, edges, mode="reflect", reflect_type="odd") if len(fine) > 1 else np.pad(fine, edges, "edge")
-    smooth = np.convolve(padded, taps / taps.sum(), mode="valid")[::factor]
+    fine = _interp(np.arange(low, high + 1, dtype=np.float64) * np.float64(interval / factor), at, series)
+    before, after = max(half - first * factor, 0), half if ends else 0
+    padded = lowest = highest = fine
+    if before or after:
+        edges = [*[(0, 0)] * (fine.ndim - 1), (before, after)]
+        mode: dict[str, Any] = {"mode": "reflect", "reflect_type": "odd"} if fine.shape[-1] > 1 else {"mode": "edge"}
+        padded = np.pad(fine, edges, **mode)
+        lowest = np.pad(fine, edges, constant_values=np.inf)
+        highest = np.pad(fine, edges, constant_values=-np.inf)
+    smooth = _convolve(padded, _taps(factor))[..., ::factor]
     # Ringing beside a step must not exceed the measured range around it.
-    lowest = _sliding(np.minimum, np.pad(fine, edges, constant_values=np.inf), len(taps))[::factor]
-    highest = _sliding(np.maximum, np.pad(fine, edges, constant_values=-np.inf), len(taps))[::factor]
-    clipped: NDArray[np.float64] = np.clip(smooth, lowest, highest)
-    return clipped
+    lowest = _sliding(np.minimum, lowest, 2 * half + 1)[..., ::factor]
+    highest = _sliding(np.maximum, highest, 2 * half + 1)[..., ::factor]
+    return np.minimum(np.maximum(smooth, lowest), highest)
+
+
+def _interp(points: NDArray[np.float64], at: NDArray[np.float64], series: NDArray[np.float32]) -> NDArray[np.float64]:
+    if series.ndim == 1:
+        return np.asarray(np.interp(points, at, series), np.float64)
+    return np.stack([np.interp(points, at, one) for one in series])
+
+
+def _convolve(series: NDArray[np.float64], taps: NDArray[np.float64]) -> NDArray[np.float64]:
+    if series.ndim == 1:
+        return np.convolve(series, taps, mode="valid")
+    return np.stack([np.convolve(one, taps, mode="valid") for one in series])
+
+
+@cache
+def _taps(factor: int) -> NDArray[np.float64]:
+    """Hamming-windowed sinc, half amplitude at 0.9 of the grid's Nyquist rate.
+
+    A plain average would damp 10 Hz by 7 %.
+    """
+    half = REACH * factor
+    offsets = np.arange(-half, half + 1)
+    taps: NDArray[np.float64] = np.sinc(0.9 * offsets / factor) * np.hamming(2 * half + 1)
+    return np.asarray(taps / taps.sum(), np.float64)
 
 
 def _sliding(extreme: np.ufunc, series: NDArray[np.float64], width: int) -> NDArray[np.float64]:
-    """The minimum or maximum of every `width` consecutive values, in steps that double."""
+    """The minimum or maximum of every `width` consecutive values along the last axis, in steps that double."""
     done = 1
     while done < width:
         step = min(done, width - done)
-        series = extreme(series[:-step], series[step:])
+        series = extreme(series[..., :-step], series[..., step:])
         done += step
     return series
 

@@ -59,7 +59,7 @@ class History(_Section):
     keep_days: int = Field(default=365, ge=1)
 
 
-SourceName = Annotated[str, Field(pattern=r"^([a-z][a-z0-9-]*(:.+)?|.+\.py)$")]
+SourceName = Annotated[str, Field(pattern=r"^([a-z][a-z0-9-]*|[^:]+\.py)(:.+)?$")]
 
 
 class Stream(_Section):

@@ -4,6 +4,20 @@ from har.training._descriptors import feature_names
 from har.training._export import check_parity, export
 from har.training._fit import fit
 from har.training._fitted import EpochReport, FitOptions, Fitted
+from har.training._novelty import Novelty, learn_novelty
+from har.training._runs import learn_runs
 from har.training._signal import Signal
 
-__all__ = ["EpochReport", "FitOptions", "Fitted", "Signal", "check_parity", "export", "feature_names", "fit"]
+__all__ = [
+    "EpochReport",
+    "FitOptions",
+    "Fitted",
+    "Novelty",
+    "Signal",
+    "check_parity",
+    "export",
+    "feature_names",
+    "fit",
+    "learn_novelty",
+    "learn_runs",
+]

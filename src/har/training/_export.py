@@ -13,6 +13,7 @@ from har.files import replacing
 from har.inference import Classifier, ModelMetadata
 from har.training._fitted import Fitted
 from har.training._graph import translate_network
+from har.training._novelty import Novelty, add_distance
 from har.training._signal import Signal
 
 TOLERANCE = 1e-4
@@ -20,19 +21,20 @@ TOLERANCE = 1e-4
 BATCHES = (1, 2, 7, 64)
 
 
-def export(fitted: Fitted, path: Path, metadata: ModelMetadata) -> Path:
+def export(fitted: Fitted, path: Path, metadata: ModelMetadata, *, novelty: Novelty | None = None) -> Path:
     """Write the network to `path`, with weights and metadata; the file is written completely or not at all.
 
     Args:
         fitted: the result of `fit`.
         path: of the file; its folder is created.
-        metadata: stored in the file; must agree with `fitted`.
+        metadata: stored in the file; must agree with `fitted` and `novelty`.
+        novelty: the file's third output, `distance`, says how unlike the training data a window is; None: it has none.
 
     Raises:
         TrainingError: the metadata describes another network, or the network cannot be written as ONNX.
         ParityError: the file differs from torch by more than 1e-4; it is not kept.
     """
-    _check_agreement(fitted, metadata)
+    _check_agreement(fitted, metadata, novelty)
     signal = fitted.signal
     model = translate_network(
         fitted.module,
@@ -40,15 +42,18 @@ def export(fitted: Fitted, path: Path, metadata: ModelMetadata) -> Path:
         channels=len(signal.channels),
         outputs={"probabilities": len(signal.activities), "features": len(fitted.feature_names)},
     )
+    if novelty is not None:
+        add_distance(model, novelty)
+        onnx.checker.check_model(model, full_check=True)
     onnx.helper.set_model_props(model, metadata.to_properties())
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as draft:
         draft.write_bytes(model.SerializeToString())
-        check_parity(fitted, draft)
+        check_parity(fitted, draft, novelty=novelty)
     return path
 
 
-def check_parity(fitted: Fitted, path: Path, *, tolerance: float = TOLERANCE) -> float:
+def check_parity(fitted: Fitted, path: Path, *, tolerance: float = TOLERANCE, novelty: Novelty | None = None) -> float:
     """Compare a file with torch at batch sizes 1, 2, 7 and 64 on moving, resting, constant and saturated windows.
 
     Returns:
@@ -61,8 +66,11 @@ def check_parity(fitted: Fitted, path: Path, *, tolerance: float = TOLERANCE) ->
     largest = 0.0
     for batch in BATCHES:
         windows = trial_windows(fitted.signal, batch)
-        expected, got = fitted.predict(windows), classifier.predict(windows)[:2]
-        for name, torchs, onnxs in zip(("probabilities", "features"), expected, got, strict=True):
+        expected, got = fitted.predict(windows), classifier.predict(windows)
+        pairs = {"probabilities": (expected[0], got.probabilities), "features": (expected[1], got.features)}
+        if novelty is not None and got.distance is not None:
+            pairs["distance"] = (novelty.distance(got.features).astype(np.float32), got.distance)
+        for name, (torchs, onnxs) in pairs.items():
             if torchs.shape != onnxs.shape or not np.isfinite(onnxs).all():
                 difference = np.inf
             else:
@@ -97,7 +105,7 @@ def trial_windows(signal: Signal, count: int) -> NDArray[np.float32]:
     return windows.astype(np.float32)
 
 
-def _check_agreement(fitted: Fitted, metadata: ModelMetadata) -> None:
+def _check_agreement(fitted: Fitted, metadata: ModelMetadata, novelty: Novelty | None) -> None:
     signal = fitted.signal
     expected = {
         "network": fitted.network,
@@ -116,6 +124,14 @@ def _check_agreement(fitted: Fitted, metadata: ModelMetadata) -> None:
                 got=str(getattr(metadata, name)),
                 remedy="Pass the metadata of the network that is exported.",
             )
+    distances = () if novelty is None else novelty.distances
+    if metadata.distances != distances:
+        raise TrainingError(
+            where="metadata, distances",
+            expected=str(distances),
+            got=str(metadata.distances),
+            remedy="Use Novelty.distances, or none for a file without a distance.",
+        )
     if abs(metadata.temperature - fitted.temperature) > 1e-6:
         raise TrainingError(
             where="metadata, temperature",

@@ -107,6 +107,14 @@ class Fitted:
         """Names of the columns of `features`."""
         return self.module.describe.names
 
+    def describe(self, window: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Features float32 (N, F) of windows float32 (N, T, C) in SI units."""
+        device = self.module.inverse_temperature.device
+        with torch.no_grad():
+            features = self.module.describe(torch.from_numpy(np.ascontiguousarray(window, np.float32)).to(device))
+        values: NDArray[np.float32] = features.cpu().numpy()
+        return values
+
     def predict(self, window: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Probabilities float32 (N, K) and features float32 (N, F) of windows float32 (N, T, C) in SI units."""
         device = self.module.inverse_temperature.device

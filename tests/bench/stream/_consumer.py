@@ -95,9 +95,7 @@ class Consumer:
         while not self._over.wait(_LOOK_S):
             with contextlib.suppress(psutil.NoSuchProcess):
                 times = self._ps.cpu_times()
-                self.looks.append(
-                    Look(time.time(), self._ps.memory_info().rss / 1e6, float(times.user + times.system))
-                )
+                self.looks.append(Look(time.time(), self._ps.memory_info().rss / 1e6, float(times.user + times.system)))
 
 
 @contextlib.contextmanager

@@ -2,8 +2,8 @@
 
     python _peer_quix.py '{"address": …, "topic": …, "model": …, "count": …, "folder": …, "durable": true}'
 
-`durable`: its own hopping windows, whose state survives a crash (RocksDB and a changelog topic), as ours does. Otherwise
-the last seconds of each device are kept in a dict, and a crash loses them.
+`durable`: its own hopping windows, whose state survives a crash (RocksDB and a changelog topic), as ours does.
+Otherwise the last seconds of each device are kept in a dict, and a crash loses them.
 """
 
 from __future__ import annotations

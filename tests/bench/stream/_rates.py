@@ -87,9 +87,7 @@ def _beside(kind: str, address: str, project: Streamed, console: Console, *, dev
     return found
 
 
-def _drain(
-    run: Run, consumers: int, send: str, address: str, devices: int, rounds: int, console: Console
-) -> Figures:
+def _drain(run: Run, consumers: int, send: str, address: str, devices: int, rounds: int, console: Console) -> Figures:
     """Messages per second from the first one in the store to the last answer, and what became of all."""
     wanted = windows_of(run, devices, rounds)
     with consuming(run, consumers) as started, Answers(run.stream, run.settings.stream.shards) as answers:
@@ -152,5 +150,3 @@ def _send(project: Streamed, kind: str, address: str, devices: int, rounds: int,
 
 def _rounded(value: float | None) -> int | None:
     return None if value is None else round(value)
-
-

@@ -44,6 +44,7 @@ PREDICTION = {
     "confidence",
     "abstained",
     "features",
+    "unknown",
 }
 START, START_US = "2026-01-31T10:00:00.250+01:00", 1_769_850_000_250_000
 

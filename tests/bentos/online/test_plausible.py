@@ -139,6 +139,7 @@ def test_a_sensor_that_is_off_is_no_activity(service: Service, way: str) -> None
             "confidence": 0.0,
             "abstained": True,
             "probabilities": dict.fromkeys(ACTIVITIES, 0.0),
+            "unknown": False,
         }
     assert body["warnings"] == []
     assert service.metric("har_predictions_total", activity=NO_SIGNAL) == counters[NO_SIGNAL] + 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import orjson
@@ -39,6 +40,24 @@ def test_equals_the_classifier(service: Service, classifier: Classifier, count: 
     assert answer["model_version"] == 7
     assert answer["fallback"] is False
     assert answer.keys() == {"request_id", "model_version", "fallback", "predictions", "warnings"}
+
+
+def test_a_window_unlike_the_training_data_is_told(service: Service) -> None:
+    before = service.metric("har_unknown_total")
+    strange = movements(6, seed=5)
+    strange[3:, :, :3] *= 8  # stronger than anybody in the training data moved, and within the sensor's limits
+    answer = service.predict(strange)
+    assert [one["unknown"] for one in answer["predictions"]] == [False] * 3 + [True] * 3
+    assert eventually(lambda: service.metric("har_unknown_total") == before + 3)
+    line = eventually(lambda: [one for one in service.lines("prediction") if one["request_id"] == answer["request_id"]])
+    assert line[0]["unknown"] == [False] * 3 + [True] * 3
+
+
+def test_a_model_of_an_older_release_calls_nothing_unknown(make_package: Any, serve: Any) -> None:
+    service = serve(make_package("previous"))
+    answer = service.predict(100 * movements(2, seed=5) / 20)
+    assert [one["unknown"] for one in answer["predictions"]] == [False, False]
+    assert eventually(lambda: service.lines("prediction"))[0]["unknown"] is None
 
 
 def test_the_model_has_learnt_and_some_windows_are_abstained(service: Service) -> None:

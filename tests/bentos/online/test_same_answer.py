@@ -54,6 +54,7 @@ def test_window_by_window(package: Package, tmp_path: Path) -> None:
         online += asyncio.run(answering.classify(chosen, f"r{first}"))["predictions"]
     assert [one["activity"] for one in online] == offline["activity"].to_list()
     assert [one["abstained"] for one in online] == offline["abstained"].to_list()
+    assert [one["unknown"] for one in online] == offline["unknown"].to_list()
     np.testing.assert_allclose([one["confidence"] for one in online], offline["confidence"], atol=1e-5)
     silent = sum(one["activity"] == NO_SIGNAL for one in online)
     assert 40 < silent < COUNT - 40

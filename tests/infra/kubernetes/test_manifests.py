@@ -215,7 +215,7 @@ def test_a_mistake_is_refused_in_a_sentence(
     assert "stage: expected one of staging, production, but got 'stagging'. Did you mean" in capsys.readouterr().err
     with pytest.raises(SettingsError, match=r"image batch: expected NAME:TAG, but got 'x'.*--batch NAME:TAG"):
         write(settings, Order("staging", {**IMAGES, "batch": "x"}), tmp_path)
-    with pytest.raises(SettingsError, match="component: expected one of haproxy, keda, operator"):
+    with pytest.raises(SettingsError, match="component: expected one of haproxy, keda, operator, stream"):
         write(settings, Order("staging", IMAGES, further=["istio"]), tmp_path)
 
 

@@ -17,6 +17,8 @@ from serving_support import write_settings
 
 from bentos._front import BENTOML_PATHS
 from bentos._page import PAGE
+from bentos.online.label import FILES as LABEL_FILES
+from bentos.online.label import PATHS as LABEL_PATHS
 from bentos.online.stream import FILES
 from infra.serving.proxy import _rules
 from infra.serving.proxy._rules import LOOPBACK, PAGE_SCRIPT, PATHS, UNANNOUNCED_BYTES, Rules
@@ -230,9 +232,10 @@ def test_the_limits_hold_what_the_models_take(tmp_path: Path) -> None:
 
 def test_the_proxy_knows_the_routes_and_the_page_of_the_service() -> None:
     metrics = {"/metrics", "/metrics/"}
-    own = {"/", "/model", "/predict", "/predict/raw", "/feedback", "/samples", "/samples/sensorlogger"}
+    own = {"/", "/model", "/predict", "/predict/raw", "/feedback", "/samples"}
     people = {"/subjects", "/login", "/logout", "/live", *(f"/pages/{name}" for name in FILES if name != "live.html")}
-    assert set(PATHS) == own | people | BENTOML_PATHS - metrics
+    labels = {*LABEL_PATHS, *(f"/pages/{name}" for name in LABEL_FILES)}
+    assert set(PATHS) == own | people | labels | BENTOML_PATHS - metrics
     script = re.search(rb"<script>(.*?)</script>", PAGE)
     assert script
     assert f"sha256-{base64.b64encode(hashlib.sha256(script[1]).digest()).decode()}" == PAGE_SCRIPT

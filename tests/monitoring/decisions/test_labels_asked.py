@@ -42,6 +42,26 @@ def test_spread_over_subjects_activities_and_recordings(scored: Lake, settings: 
     assert asked["reason"][0] == f"The model is {100 * asked['confidence'][0]:.0f} % sure of {asked['activity'][0]}."
 
 
+def test_every_fourth_request_is_for_a_window_unlike_the_training_data(scored: Lake, settings: Settings) -> None:
+    rows = scored.predictions.read()
+    # The surest windows of one recording of each of two subjects; uncertainty would ask for them last.
+    sure = rows.filter(pl.col("subject").is_in(["s01", "s02"])).sort("confidence").group_by("subject").tail(8)
+    strange = sure.select("date", "subject", "session", "start").with_columns(pl.lit(True).alias("odd"))
+    marked = rows.join(strange, on=["date", "subject", "session", "start"], how="left").with_columns(
+        pl.col("odd").fill_null(False).alias("unknown")
+    )
+    scored.predictions.replace(marked.drop("odd"), marked.select("date", "subject").unique().rows())
+    asked = request_labels(scored, settings, DAYS, "d1", limit=8)
+    unlike = asked["reason"].str.starts_with("Unlike all that the model learned from").to_list()
+    assert unlike == [True, False, False, False] * 2
+    found = asked.filter(pl.Series(unlike)).join(strange, on=["date", "subject", "session", "start"], how="semi")
+    assert len(found) == 2
+    assert found["subject"].n_unique() == 2
+    every = request_labels(scored, settings, DAYS, "d2", limit=10_000)
+    assert every.select("date", "subject", "session", "start").is_unique().all()
+    assert every["rank"].to_list() == list(range(1, len(every) + 1))
+
+
 def test_the_first_is_the_least_sure_of_all(scored: Lake, settings: Settings) -> None:
     rows = scored.predictions.read().filter(pl.col("subject") != "s04")
     assert request_labels(scored, settings, DAYS, "d1", limit=1)["confidence"][0] == rows["confidence"].min()

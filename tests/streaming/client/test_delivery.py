@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from broker_support import Mosquitto, Nats
+from broker_support import MockKafka, Mosquitto, Nats, Tansu
 from run_support import ingest
 from typer.testing import CliRunner
 
@@ -204,6 +204,47 @@ def test_nats_keeps_what_it_acknowledged_and_speaks_an_older_mqtt(
     assert _received(settings)[0] == 60
 
 
+@pytest.mark.release
+def test_nothing_is_lost_over_kafka(project: Path, settings: Settings, spool: Spool, tmp_path: Path) -> None:
+    """Broker, its storage and one of two consumers are killed; the other one gets the dead one's partitions."""
+    messages = _messages(settings, 40)
+    broker = Tansu(tmp_path / "broker").start()
+    consumers = [Receiving(project, f"kafka:{broker.servers}") for _ in range(2)]
+    try:
+        for consumer in consumers:
+            consumer.start()
+        thread, result = _deliver(messages, spool, settings, f"kafka:{broker.servers}", pause_s=0.1, patience_s=120)
+        time.sleep(4)
+        broker.kill()
+        time.sleep(1)
+        broker.start()
+        consumers[0].kill()
+        thread.join(180)
+        assert not thread.is_alive()
+    finally:
+        for consumer in consumers:
+            consumer.kill()
+        broker.kill()
+    assert (result[0].durable, result[0].waiting, result[0].refused) == (120, 0, ())
+    assert _received(settings)[0] == 120
+
+
+def test_messages_arrive_over_kafka(project: Path, settings: Settings, spool: Spool) -> None:
+    cluster = MockKafka()
+    for topic in ("har.samples", "har.samples.ack"):
+        cluster.create(topic)
+    consumer = Receiving(project, f"kafka:{cluster.servers}")
+    try:
+        consumer.start()
+        thread, result = _deliver(_messages(settings, 5), spool, settings, f"kafka:{cluster.servers}")
+        thread.join(60)
+        assert not thread.is_alive()
+    finally:
+        consumer.kill()
+    assert (result[0].durable, result[0].waiting) == (15, 0)
+    assert _received(settings)[0] == 15
+
+
 class _Forgetful:
     """A way on which every second message gets lost, and the answers to every third."""
 
@@ -216,9 +257,8 @@ class _Forgetful:
         for message in messages:
             self._count += 1
             arrived = self._link.send([message]) if self._count % 2 else Sent()  # type: ignore[list-item]
-            sent.numbers.append(message.number)  # type: ignore[attr-defined]
-            if self._count % 3:
-                sent.acks += arrived.acks
+            answered = arrived.safe and self._count % 3
+            (sent.safe if answered else sent.numbers).append(message.number)  # type: ignore[attr-defined]
         return sent
 
     def hear(self, timeout_s: float) -> list[object]:
@@ -292,6 +332,20 @@ def test_a_file_is_sent_by_the_command(settings: Settings, put: Callable[..., Pa
     assert _received(settings)[0] == 10
 
 
+def test_a_killed_command_goes_on_where_it_was(settings: Settings, put: Callable[..., Path]) -> None:
+    path = put("2024-01-02", "s1", "a", "PEN", seconds=60)
+    command = [sys.executable, "-m", "har_cli", "stream", "send", str(path), "--message-s", "0.1", "--speed", "20"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 60
+        while _received(settings)[0] < 20 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.kill()
+    before = _received(settings)[0]
+    assert 20 <= before < 600
+    _har("send", str(path), "--message-s", "0.1")
+    assert _received(settings)[0] == 600
+
+
 def test_lines_are_sent_by_the_command(settings: Settings) -> None:
     text = "\n".join(["0.1 0.2 9.8 0 0 0"] * 120)
     done = CliRunner().invoke(app, ["stream", "send", "-", "--subject", "anna"], input=text, catch_exceptions=False)
@@ -322,3 +376,29 @@ def test_a_command_that_cannot_send_says_why(
     done = CliRunner().invoke(app, ["stream", *arguments])
     assert done.exit_code
     assert says in done.output + str(done.exception)
+
+
+class _Deaf:
+    """A way on which everything is sent and nothing is heard; the clock is the test's."""
+
+    def __init__(self) -> None:
+        self.sent: dict[int, int] = {}
+
+    def send(self, messages: list[object]) -> Sent:
+        for message in messages:
+            self.sent[message.number] = self.sent.get(message.number, 0) + 1  # type: ignore[attr-defined]
+        return Sent(numbers=[message.number for message in messages])  # type: ignore[attr-defined]
+
+    def hear(self, timeout_s: float) -> list[object]:
+        time.sleep(timeout_s / 100)
+        return []
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def test_what_nobody_acknowledges_is_sent_again_ever_more_seldom(settings: Settings, spool: Spool) -> None:
+    link = _Deaf()
+    deliver(iter(_messages(settings, 1)), spool, link, again_s=0.01, patience_s=0.6)  # type: ignore[arg-type]
+    # At 0, 0.01, 0.03, 0.07, 0.15, 0.31, 0.63 s, and not sixty times.
+    assert 3 <= max(link.sent.values()) <= 8

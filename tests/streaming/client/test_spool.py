@@ -81,6 +81,15 @@ def test_a_refused_message_is_set_aside_and_kept(spool: Spool) -> None:
     assert _due(spool) == [2], "those before it went out with it"
 
 
+def test_messages_that_are_safe_by_themselves_are_removed(spool: Spool) -> None:
+    spool.add(_made(range(4)))
+    numbers = [one.number for one in spool.due(100, 10)]
+    assert spool.remove([numbers[0], numbers[2], 999]) == 2
+    assert spool.waiting == 2
+    spool.take_back()
+    assert _due(spool) == [1, 3]
+
+
 def test_one_process_at_a_time(tmp_path: Path, spool: Spool) -> None:
     with pytest.raises(SettingsError, match="another process"):
         Spool(tmp_path / "spool")

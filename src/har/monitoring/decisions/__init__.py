@@ -3,7 +3,7 @@
 from har.monitoring.decisions._decision import Action, Decision
 from har.monitoring.decisions._evidence import gather_evidence
 from har.monitoring.decisions._facts import gather_facts, open_training
-from har.monitoring.decisions._label_requests import request_labels
+from har.monitoring.decisions._label_requests import most_helpful, request_labels
 from har.monitoring.decisions._log import RELEASE, DecisionLog, DecisionRow
 from har.monitoring.decisions._performance import measure_performance
 from har.monitoring.decisions._policy import STARTS_TRAINING, Facts, OpenTraining, decide
@@ -26,6 +26,7 @@ __all__ = [
     "gather_evidence",
     "gather_facts",
     "measure_performance",
+    "most_helpful",
     "open_training",
     "request_labels",
     "watch_probation",

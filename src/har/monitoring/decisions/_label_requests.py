@@ -13,6 +13,9 @@ from har.settings import Settings
 _NEIGHBOURS = "20s"
 """One window is requested per interval this long: the others in it show the same movement."""
 
+UNKNOWN_SHARE = 0.25
+"""Share of the requests that goes to windows unlike the training data, where there are so many."""
+
 _KEY = ["date", "subject", "session", "start"]
 
 
@@ -21,10 +24,7 @@ def request_labels(
 ) -> pl.DataFrame:
     """Choose windows to be labelled and write them to `lake.label_requests`, once per decision.
 
-    Windows with the least confidence come first (uncertainty sampling by least confidence; Lewis and Gale, A Sequential
-    Algorithm for Training Text Classifiers, 1994). That alone would fill the list with neighbours of one movement. So
-    among windows that begin within the same 20 s only the least confident is taken, and the list alternates between
-    subjects, within a subject between predicted activities, and within these between recordings.
+    `most_helpful` says which.
 
     Args:
         lake: predictions, samples and feedback; gets the requests.
@@ -44,16 +44,7 @@ def request_labels(
     found = predictions_counted_once(lake, *dates)
     if len(found):
         found = found.join(join_labels(found, lake, settings), on=_KEY, how="anti", maintain_order="left")
-    by_confidence = ["confidence", *_KEY, "request_id"]
-    chosen = (
-        found.sort(by_confidence)
-        .with_columns(pl.col("start").dt.truncate(_NEIGHBOURS).alias("place"))
-        .unique(["date", "subject", "session", "place"], keep="first", maintain_order=True)
-        .pipe(_alternate, ["subject", "activity", "date", "session"])
-        .pipe(_alternate, ["subject", "activity"])
-        .pipe(_alternate, ["subject"])
-        .head(limit)
-    )
+    chosen = most_helpful(found).head(limit)
     requests = chosen.select(
         *_KEY,
         "end",
@@ -70,6 +61,48 @@ def request_labels(
     return requests
 
 
+def most_helpful(found: pl.DataFrame) -> pl.DataFrame:
+    """Predictions in the order in which their labels would help, neighbours left out.
+
+    Windows with the least confidence come first (uncertainty sampling by least confidence; Lewis and Gale, A Sequential
+    Algorithm for Training Text Classifiers, 1994). That alone would fill the list with neighbours of one movement. So
+    among windows that begin within the same 20 s only the least confident is taken, and the list alternates between
+    subjects, within a subject between predicted activities, and within these between recordings.
+
+    A model can be sure of a window that is like nothing it learned from, and uncertainty would never ask for it. So
+    every fourth one is a window marked as unknown, chosen in the same way, as long as there are any.
+
+    Args:
+        found: date, subject, session, start, request_id, activity, confidence and unknown of each window.
+    """
+    by_confidence = ["confidence", *_KEY, "request_id"]
+    places = (
+        found.with_columns(pl.col("unknown").fill_null(False), pl.col("start").dt.truncate(_NEIGHBOURS).alias("place"))
+        # Of neighbours, one that is unlike the training data stands for the others.
+        .sort(pl.col("unknown").not_(), *by_confidence)
+        .unique(["date", "subject", "session", "place"], keep="first", maintain_order=True)
+        .sort(by_confidence)
+    )
+    unknown = _spread(places.filter("unknown"))
+    usual = _spread(places.filter(~pl.col("unknown")))
+    # Both lists in one, by turns of the length that the share makes; where one ends, the other goes on.
+    every = round(1 / UNKNOWN_SHARE)
+    turns = [
+        unknown.with_columns((pl.int_range(pl.len()) * every).alias("turn")),
+        usual.with_columns((pl.int_range(pl.len()) + pl.int_range(pl.len()) // (every - 1) + 1).alias("turn")),
+    ]
+    return pl.concat(turns).sort("turn", maintain_order=True)
+
+
+def _spread(places: pl.DataFrame) -> pl.DataFrame:
+    """Alternating between subjects, within a subject between activities, and within these between recordings."""
+    return (
+        places.pipe(_alternate, ["subject", "activity", "date", "session"])
+        .pipe(_alternate, ["subject", "activity"])
+        .pipe(_alternate, ["subject"])
+    )
+
+
 def _alternate(frame: pl.DataFrame, group: list[str]) -> pl.DataFrame:
     """The first row of every group, then the second of every group, and so on; the least confident of these first."""
     return (
@@ -81,4 +114,6 @@ def _alternate(frame: pl.DataFrame, group: list[str]) -> pl.DataFrame:
 
 def _reason() -> pl.Expr:
     percent = (100 * pl.col("confidence")).round(0).cast(pl.Int32)
-    return pl.format("The model is {} % sure of {}.", percent, "activity").alias("reason")
+    sure = pl.format("The model is {} % sure of {}.", percent, "activity")
+    unlike = pl.format("Unlike all that the model learned from, which is {} % sure of {}.", percent, "activity")
+    return pl.when("unknown").then(unlike).otherwise(sure).alias("reason")

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from har.streaming.client._message import Made
-from har.streaming.client._spool import Spool
-from har.streaming.client.links import Link
+from har.streaming.client._spool import Spool, Waiting
+from har.streaming.client.links import Link, Sent
 
 _log = logging.getLogger("har.stream.client")
 _AT_ONCE = 100
 _IDLE_S = 0.05
+_LONGEST_AGAIN_S = 300.0
 AHEAD = 20_000
 """Messages in the spool beyond which a feed that can wait is not asked for more."""
 
@@ -55,7 +56,8 @@ def deliver(
         spool: keeps them.
         link: the way to the project.
         window: messages that may be on their way.
-        again_s: seconds after which a message without an acknowledgement is sent again.
+        again_s: seconds after which a message without an acknowledgement is sent again; longer and longer, up to five
+            minutes, while none comes at all.
         patience_s: when the feed is at its end and no acknowledgement came for so long, give up; the spool keeps all.
         ahead: messages in the spool at which the feed waits; None: it cannot wait, as it is live.
         stop: ends it early.
@@ -66,26 +68,31 @@ def deliver(
     """
     done = Delivered()
     fed = False
+    pace = _Pace(again_s)
     progress = time.monotonic()
     not_before = 0.0
     while not stop():
         made = [] if fed or (ahead is not None and spool.waiting >= ahead) else _some(feed)
         if made is None:
             fed, made = True, []
-        if made:
-            done.added += spool.add(made)
-            progress = time.monotonic()
+        done.added += spool.add(made) if made else 0
         now = time.monotonic()
-        count = 0
+        busy, forgotten = bool(made), 0
         if now >= not_before:
-            count, wait_s, done.why, forgotten = _send(spool, link, window, again_s)
-            not_before = now + wait_s
-            done.durable += forgotten
-        heard = link.hear(0.0 if made or count else _IDLE_S)
-        forgotten = spool.forget(heard) if heard else 0
+            due = spool.due(window, pace.again_s)[:_AT_ONCE]
+            before = {one.number for one in due if spool.is_under_way(one.number)}
+            sent, forgotten = _send(due, spool, link)
+            if not before.isdisjoint(sent.numbers):
+                pace.slower()
+            not_before, done.why = now + sent.wait_s, sent.why
+            busy = busy or (bool(due) and not sent.wait_s)
+        heard = link.hear(0.0 if busy else _IDLE_S)
+        forgotten += spool.forget(heard) if heard else 0
         done.durable += forgotten
-        if forgotten or count:
-            progress = time.monotonic() if forgotten or not fed else progress
+        if forgotten:
+            pace.heard()
+        if forgotten or not fed:
+            progress = time.monotonic()
         if fed and not spool.waiting:
             break
         if fed and time.monotonic() - progress > patience_s:
@@ -96,6 +103,25 @@ def deliver(
     if not done.waiting:
         done.why = ""
     return done
+
+
+class _Pace:
+    """After how long a message is sent again: twice as long each time, while nothing at all is heard.
+
+    Otherwise a broker whose consumer is away for an hour would be filled with repetitions.
+    """
+
+    def __init__(self, again_s: float) -> None:
+        self._first_s = again_s
+        self.again_s = again_s
+
+    def slower(self) -> None:
+        """Messages were sent again."""
+        self.again_s = min(max(_LONGEST_AGAIN_S, self._first_s), 2 * self.again_s)
+
+    def heard(self) -> None:
+        """An acknowledgement came."""
+        self.again_s = self._first_s
 
 
 def _some(feed: Iterator[Made | None]) -> list[Made] | None:
@@ -110,15 +136,13 @@ def _some(feed: Iterator[Made | None]) -> list[Made] | None:
     return made or None
 
 
-def _send(spool: Spool, link: Link, window: int, again_s: float) -> tuple[int, float, str, int]:
-    """Send what is due: how many, seconds to wait, why, and how many were durable at once."""
-    due = spool.due(window, again_s)[:_AT_ONCE]
+def _send(due: Sequence[Waiting], spool: Spool, link: Link) -> tuple[Sent, int]:
+    """Send what is due; what came of it, and how many messages are safe by the answer."""
     if not due:
-        return 0, 0.0, "", 0
+        return Sent(), 0
     sent = link.send(due)
     spool.sent(sent.numbers)
     for number, reason in sent.refused.items():
         _log.error("the project refuses a message: %s", reason)
         spool.refuse(number, reason)
-    durable = spool.forget(sent.acks) if sent.acks else 0
-    return len(sent.numbers) + len(sent.refused), sent.wait_s, sent.why, durable
+    return sent, spool.remove(sent.safe) if sent.safe else 0

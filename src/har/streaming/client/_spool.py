@@ -7,7 +7,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
@@ -78,6 +78,7 @@ class Spool:
         self._path = path
         self._last = 0
         self._sent: dict[int, float] = {}
+        self._waiting = int(self._one("SELECT count(*) FROM messages WHERE refused IS NULL"))
 
     def close(self) -> None:
         """Close the file; what it holds is sent by the next process that opens it."""
@@ -106,6 +107,7 @@ class Spool:
                     added += 1
         except sqlite3.Error as error:
             raise StorageError.refused(self._path, error) from error
+        self._waiting += added
         return added
 
     def following(self, key: StreamKey) -> int:
@@ -168,11 +170,31 @@ class Spool:
                 for (number,) in rows:
                     self._sent.pop(number, None)
                 removed += len(rows)
+        self._waiting -= removed
         return removed
+
+    def remove(self, numbers: Iterable[int]) -> int:
+        """Remove messages, each of which is known to be on the project's disk; returns how many these were."""
+        removed = 0
+        with self._database:
+            self._database.execute("BEGIN IMMEDIATE")
+            for number in numbers:
+                removed += self._database.execute("DELETE FROM messages WHERE number=?", (number,)).rowcount
+                self._sent.pop(number, None)
+                self._last = max(self._last, number)
+        self._waiting -= removed
+        return removed
+
+    def is_under_way(self, number: int) -> bool:
+        """Whether it was sent by this process and nothing was heard of it."""
+        return number in self._sent
 
     def refuse(self, number: int, reason: str) -> None:
         """Set a message aside that the project does not take; it stays in the file."""
-        self._database.execute("UPDATE messages SET refused=? WHERE number=?", (reason, number))
+        changed = self._database.execute(
+            "UPDATE messages SET refused=? WHERE number=? AND refused IS NULL", (reason, number)
+        )
+        self._waiting -= changed.rowcount
         self._sent.pop(number, None)
         self._last = max(self._last, number)
 
@@ -184,19 +206,12 @@ class Spool:
     @property
     def waiting(self) -> int:
         """Messages that are not known to be on the project's disk, those set aside left out."""
-        return int(self._database.execute("SELECT count(*) FROM messages WHERE refused IS NULL").fetchone()[0])
+        return self._waiting
 
     @property
     def refused(self) -> list[str]:
         """Why messages were set aside, one entry each."""
         return [str(row[0]) for row in self._database.execute("SELECT refused FROM messages WHERE refused NOT NULL")]
-
-    def devices(self) -> set[str]:
-        """Whose messages wait."""
-        rows = self._database.execute(
-            "SELECT DISTINCT device FROM streams JOIN messages ON messages.stream = streams.id"
-        ).fetchall()
-        return {str(row[0]) for row in rows}
 
     def _stream(self, key: StreamKey) -> tuple[int, int]:
         self._database.execute(
@@ -206,6 +221,9 @@ class Spool:
             "SELECT id, following FROM streams WHERE subject=? AND device=? AND session=?", key
         ).fetchone()
         return int(row[0]), int(row[1])
+
+    def _one(self, query: str) -> Any:
+        return self._database.execute(query).fetchone()[0]
 
     def _message(self, number: int) -> Waiting | None:
         rows = self._database.execute(

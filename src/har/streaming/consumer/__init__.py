@@ -4,6 +4,7 @@ from har.streaming.consumer._answering import Answered, Answerer, Champion, Mode
 from har.streaming.consumer._consumer import Consumer, Work
 from har.streaming.consumer._delivering import Hot
 from har.streaming.consumer._receiving import Receiver, refusal
+from har.streaming.consumer._service import Service
 from har.streaming.consumer._worker import REQUEST, Worker, request_id
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Hot",
     "Model",
     "Receiver",
+    "Service",
     "Work",
     "Worker",
     "refusal",

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from har.cutting import signal_rule
-from har.errors import HarError
+from har.errors import HarError, NoChampionError
 from har.inference import Answers, Classifier, ModelMetadata, answer
 from har.registry import Registry
 from har.settings import Settings
@@ -73,28 +73,31 @@ class Model:
 
 
 class Champion:
-    """The champion, loaded again after a promotion.
+    """The champion, loaded again after a promotion. Before the first one, windows wait in the store.
 
     Args:
         settings: of the project.
         registry: where the champion is looked up every few seconds.
 
     Raises:
-        NoChampionError: there is none yet.
         ModelMismatchError: it was made for other settings than the project's.
     """
 
     def __init__(self, settings: Settings, registry: Registry) -> None:
         self._settings = settings
         self._registry = registry
-        self._model = self._load(registry.champion().number)
-        self._looked = time.monotonic()
+        self._model: Model | None = None
         self._failed = False
+        self._looked = time.monotonic()
+        try:
+            self._model = self._load(registry.champion().number)
+        except NoChampionError as error:
+            _LOG.warning("messages are received, and answered once there is a champion: %s", error)
 
     @property
     def version(self) -> int:
-        """That answers now."""
-        return self._model.version
+        """That answers now; 0: none does."""
+        return self._model.version if self._model else 0
 
     def refresh(self) -> None:
         """Load the champion again if another version has become it; one that cannot be loaded changes nothing."""
@@ -104,16 +107,22 @@ class Champion:
             version = self._registry.champion().number
             if version != self.version:
                 before, self._model = self.version, self._load(version)
-                _LOG.warning("version %d answers from now on, in place of %d", version, before)
+                _LOG.warning("version %d answers from now on, in place of %s", version, before or "none")
             self._failed = False
         except HarError as error:
-            if not self._failed:
+            if not self._failed and self._model is not None:
                 _LOG.error("version %d goes on: %s", self.version, error)
             self._failed = True
         self._looked = time.monotonic()
 
     def answer(self, windows: NDArray[np.float32]) -> Answered:
-        """Answer windows, float32 (N, T, C)."""
+        """Answer windows, float32 (N, T, C).
+
+        Raises:
+            NoChampionError: there is none yet.
+        """
+        if self._model is None:
+            self._model = self._load(self._registry.champion().number)
         return self._model.answer(windows)
 
     def _load(self, version: int) -> Model:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from har.errors import HarError, StorageError
+from har.errors import HarError
 from har.settings import Settings
 from har.streaming.consumer._answering import Answered, Answerer
 from har.streaming.consumer._delivering import Hot
@@ -81,6 +81,11 @@ class Consumer:
         self._failed = 0
 
     @property
+    def waits(self) -> bool:
+        """Whether the store or the model is away, and is tried again in a moment."""
+        return self._failed > 0
+
+    @property
     def workers(self) -> dict[int, Worker]:
         """The shards that it works on, by number."""
         return self._workers
@@ -105,7 +110,7 @@ class Consumer:
         now = time.monotonic()
         try:
             if now - self._looked >= _LOOK_S:
-                self._look()
+                self.look()
                 self._looked = now
             waiting = self._queue.waiting()
             busy = self._timed("receive", lambda: self._receive(waiting))
@@ -113,7 +118,7 @@ class Consumer:
                 busy = self._timed("read", lambda: self._read(now)) or busy
                 busy = self._answer(now) or busy
                 self._failed = 0
-        except StorageError as error:
+        except HarError as error:
             self._fail(error)
             return False
         self._timed("hot", lambda: self._hot.step(self._workers))
@@ -141,7 +146,7 @@ class Consumer:
             self._give_up(number)
         self._ownership.close()
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """Take over free shards, and hand over those that another consumer should have."""
         for number in self._ownership.surplus():
             _LOG.info("shard %d goes to another consumer", number)
@@ -149,12 +154,15 @@ class Consumer:
         for number in self._ownership.take():
             shard = self._queue.shards[number]
             clock = self._queue.now_us
-            self._workers[number] = Worker(number, shard, self._settings, self._queue.quarantine, clock)
+            worker = Worker(number, shard, self._settings, self._queue.quarantine, clock)
+            self._workers[number] = worker
+            self._hot.begin(worker)
             _LOG.info("shard %d is ours: %d messages wait", number, shard.waiting)
 
     def _give_up(self, number: int) -> None:
         self._handed_over(number)
         self._workers.pop(number, None)
+        self._hot.forget(number)
         self._ownership.give_up(number)
 
     def _receive(self, waiting: int) -> bool:
@@ -190,12 +198,8 @@ class Consumer:
         windows = [window for worker in pending for window in worker.pending.taken.windows]
         answered: Answered | None = None
         if windows:
-            try:
-                values = np.stack([window.values for window in windows])
-                answered = self._timed("model", lambda: self._answerer.answer(values))
-            except HarError as error:
-                self._fail(error)
-                return False
+            values = np.stack([window.values for window in windows])
+            answered = self._timed("model", lambda: self._answerer.answer(values))
         self._timed("settle", lambda: self._settle(pending, answered))
         return True
 

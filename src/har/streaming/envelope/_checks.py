@@ -109,8 +109,8 @@ def stamp_us(t0: int | str) -> int:
 
 
 def _samples(message: Message, limits: Limits) -> NDArray[np.float32]:
-    raw = _matrix(message)
     columns = limits.columns(message.channels, message.units)
+    raw = _matrix(message)
     if columns.places is not None:
         raw = raw[:, columns.places]
     # As files' columns are converted: in float64, then rounded once.

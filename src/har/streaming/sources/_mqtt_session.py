@@ -17,6 +17,7 @@ from har.streaming.sources._source import Delivery
 _log = logging.getLogger("har.stream.mqtt")
 _SUBSCRIBED_S = 10.0
 _LOOK_S = 0.2
+_FLUSH_S = 1.0
 
 
 class Handle(NamedTuple):
@@ -88,6 +89,10 @@ class Session:
     def close(self, *, forget: bool = False) -> None:
         """End the connection; with `forget`, the broker's memory of it."""
         self._closing = True
+        deadline = time.monotonic() + _FLUSH_S
+        while self.client.want_write() and time.monotonic() < deadline:
+            # A connection that is closed with something unread is reset, and acknowledgements under way are lost.
+            time.sleep(_FLUSH_S / 100)
         _mqtt.leave(self.client, self._version, forget=forget)
 
     def _on_connect(self, client: Any, _data: Any, flags: Any, code: Any, _properties: Any) -> None:

@@ -27,7 +27,7 @@ def settle(shard: Shard, done: Settlement) -> int:
         StorageError: the disk is full, or another process held the file for seconds; nothing changed.
     """
     with shard.transaction(durable=False) as database:
-        counts = _Counts(database)
+        counts = _Counts(shard, database)
         fates = {"scored": done.scored, "late": done.late, "duplicate": done.duplicate, "rejected": done.rejected}
         gone = sum(counts.take(fate, ids) for fate, ids in fates.items())
         for stretch in done.stretches:
@@ -95,7 +95,8 @@ def settle(shard: Shard, done: Settlement) -> int:
 class _Counts:
     """What a settlement adds to the counts of streams."""
 
-    def __init__(self, database: sqlite3.Connection) -> None:
+    def __init__(self, shard: Shard, database: sqlite3.Connection) -> None:
+        self._shard = shard
         self._database = database
         self._ids: dict[StreamKey, int] = {}
         self._added: dict[int, Counter[str]] = {}
@@ -103,8 +104,7 @@ class _Counts:
     def id(self, key: StreamKey) -> int:
         number = self._ids.get(key)
         if number is None:
-            query = "SELECT id FROM streams WHERE subject=? AND device=? AND session=?"
-            number = self._ids[key] = int(self._database.execute(query, key).fetchone()[0])
+            number = self._ids[key] = self._shard.stream_id(key)
         return number
 
     def add(self, key: StreamKey, name: str, count: int) -> None:

@@ -263,6 +263,13 @@ class Shard:
             self._keys[stream] = key
         return key
 
+    def stream_id(self, key: StreamKey) -> int:
+        """The id of a stream that has messages here."""
+        known = self._known.get(key)
+        if known is not None:
+            return known.id
+        return int(self.query("SELECT id FROM streams WHERE subject=? AND device=? AND session=?", key)[0][0])
+
     def last_id(self) -> int:
         """The id of the newest message that waits; 0: none does."""
         return int(self.query("SELECT coalesce(max(id), 0) FROM messages")[0][0])

@@ -53,11 +53,9 @@ class Grid:
         if last < first:
             return first, self.values[:0]
         self.next = last + 1
-        points = np.empty((self.next - first, self.values.shape[1]), np.float32)
-        for channel in range(points.shape[1]):
-            series = self.values[:, channel]
-            points[:, channel] = interpolate(at, series, self.interval, first, self.next, self.factor, ends=ends)
-        return first, points
+        series = np.ascontiguousarray(self.values.T)
+        points = interpolate(at, series, self.interval, first, self.next, self.factor, ends=ends)
+        return first, np.ascontiguousarray(points.T, np.float32)
 
     def forget(self, time_us: float) -> None:
         """Drop samples that neither points from `next` on nor anything after this time depends on."""

@@ -22,6 +22,7 @@ class Stream:
     Attributes:
         received: when its last message was received, µs.
         waiting: messages that wait for an earlier one, by sequence: id, message, time of receipt.
+        waits: the first and the last stamp of these, µs; None: not known.
     """
 
     __slots__ = (
@@ -42,6 +43,7 @@ class Stream:
         "unsure",
         "waiting",
         "waiting_samples",
+        "waits",
     )
 
     def __init__(self, key: StreamKey, rules: Rules) -> None:
@@ -50,6 +52,7 @@ class Stream:
         self.received = 0
         self.waiting: dict[int, tuple[int, Envelope, int]] = {}
         self.waiting_samples = 0
+        self.waits: tuple[int, int] | None = None
         self.run = 1
         self.session = lake_session(key, 1)
         self.next = -1
@@ -76,7 +79,9 @@ class Stream:
             self._end_segment(out, goes_on=False)
             self._begin_run()
             self.next, self.unsure, self.lost = -1, 0, []
-        self._bounds(envelope)
+        start, end = self._bounds(envelope)
+        if self.waits is not None:
+            self.waits = min(start, self.waits[0]), max(end, self.waits[1])
         self.waiting[sequence] = message_id, envelope, received_us
         self.waiting_samples += len(envelope.samples)
         self._drain(out)
@@ -102,7 +107,8 @@ class Stream:
         was_lost = self._was_lost(sequence)
         if not was_lost and (self.next < 0 or sequence >= self.next):
             return None
-        if not self.low <= envelope.t0_us < self.high:
+        early = sequence < self.unsure and envelope.t0_us < self.low  # from before the first message that came
+        if not early and not self.low <= envelope.t0_us < self.high:
             return None
         return Fate.LATE if was_lost or sequence < self.unsure else Fate.DUPLICATE
 
@@ -115,12 +121,13 @@ class Stream:
     def _was_lost(self, sequence: int) -> bool:
         return any(first <= sequence <= last for first, last in self.lost)
 
-    def _bounds(self, envelope: Envelope) -> None:
-        end = envelope.t0_us + round(len(envelope.samples) * 1e6 / envelope.rate_hz)
+    def _bounds(self, envelope: Envelope) -> tuple[int, int]:
+        start, end = _span(envelope)
         if end > self.high:
             self.high = end
-        if not self.low or envelope.t0_us < self.low:
-            self.low = envelope.t0_us
+        if not self.low or start < self.low:
+            self.low = start
+        return start, end
 
     def _drain(self, out: Taken, *, patient: bool = True) -> None:
         """Take the messages that wait, as far as their turn has come."""
@@ -132,6 +139,7 @@ class Stream:
                     return
                 continue
             self.waiting_samples -= len(entry[1].samples)
+            self.waits = None
             self._consume(*entry, out)
 
     def _turn(self, out: Taken, *, patient: bool) -> bool:
@@ -159,12 +167,11 @@ class Stream:
 
     def _waited_long(self) -> bool:
         """Whether the device's own time has gone on by `stream.lateness_s` since the first message that waits."""
-        starts = [envelope.t0_us for _, envelope, _ in self.waiting.values()]
-        ends = [
-            envelope.t0_us + round(len(envelope.samples) * 1e6 / envelope.rate_hz)
-            for _, envelope, _ in self.waiting.values()
-        ]
-        return max(ends) - min(starts) >= self.rules.lateness_us
+        if self.waits is None:
+            spans = [_span(envelope) for _, envelope, _ in self.waiting.values()]
+            self.waits = min(start for start, _ in spans), max(end for _, end in spans)
+        start, end = self.waits
+        return end - start >= self.rules.lateness_us
 
     # Sessions and segments
 
@@ -248,6 +255,11 @@ class Stream:
         if track.segment is not None:
             stream.segment = Segment.restored(key, stream.session, track.segment, rules)
         return stream
+
+
+def _span(envelope: Envelope) -> tuple[int, int]:
+    """The stamps of a message's first sample, and of the one after its last, µs."""
+    return envelope.t0_us, envelope.t0_us + round(len(envelope.samples) * 1e6 / envelope.rate_hz)
 
 
 def lake_session(key: StreamKey, run: int) -> str:

@@ -201,3 +201,35 @@ def test_what_comes_during_a_commit_shares_the_next_one() -> None:
     queue = _SlowQueue()
     assert len(asyncio.run(_gather(queue))) == 21
     assert queue.sizes == [1, 20, -1]
+
+
+def pushed(number: int, samples: int = 40) -> dict[str, object]:
+    """What the phone app Sensor Logger sends over HTTP each second."""
+    begin_ns = 1_790_000_000_000_000_000 + number * 1_000_000_000
+    readings = [
+        {"name": name, "time": str(begin_ns + index * 20_000_000), "values": values}
+        for index in range(samples)
+        for name, values in (
+            ("accelerometer", {"x": 0.1, "y": 0.2, "z": 0.3}),
+            ("gravity", {"x": 0.0, "y": 0.0, "z": 9.8}),
+            ("gyroscope", {"x": 0.01, "y": 0.02, "z": 0.03}),
+        )
+    ]
+    return {"messageId": number, "sessionId": "abc-1", "deviceId": "phone-7", "payload": readings}
+
+
+def test_a_phone_pushes_with_the_subject_in_its_address(streaming: ServeStreaming) -> None:
+    served = streaming()
+    for number in range(2):
+        answer = served.service.client.post("/samples?subject=anna&placement=wrist", json=pushed(number))
+        assert answer.status_code == 202, answer.text
+        assert answer.json() == {"subject": "anna", "device": "phone-7", "session": "abc-1", "durable": number}
+    queue = open_queue(served.service.settings)
+    (stored,) = [shard.query("SELECT DISTINCT placement FROM messages") for shard in queue.shards if shard.waiting]
+    queue.close()
+    assert stored == [("wrist",)]
+    refused = served.service.client.post("/samples?subject=a/b", json=pushed(0))
+    assert (refused.status_code, refused.json()["error"]["field"]) == (422, "subject")
+    refused = served.service.client.post("/samples?token=secret", json=pushed(0))
+    assert (refused.status_code, refused.json()["error"]["field"]) == (422, "query: token")
+    assert "secret" not in refused.text

@@ -1,4 +1,4 @@
-"""To `POST /samples` of the online service; its answer says what is durable."""
+"""To `POST /samples` of the online service, which answers 202 once a message is on the project's disk."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
-import msgspec
 
 from har.errors import SourceError, reason
 from har.streaming._acks import Ack
@@ -20,7 +19,6 @@ _LOGIN = {401, 403}
 _TIMEOUT_S = 30.0
 _AWAY_S = 1.0
 _LONGEST_WAIT_S = 60.0
-_decoder = msgspec.json.Decoder(Ack)
 
 
 class HttpLink:
@@ -52,8 +50,7 @@ class HttpLink:
                 sent.wait_s, sent.why = _AWAY_S, f"{self._url} is away: {reason(error)}"
                 break
             if answer.status_code == _ACCEPTED:
-                sent.numbers.append(message.number)
-                sent.acks.append(_decoder.decode(answer.content))
+                sent.safe.append(message.number)
             elif answer.status_code in _LOGIN:
                 raise SourceError(
                     where=self._url,

@@ -16,14 +16,14 @@ class Sent:
 
     Attributes:
         numbers: of those that are on their way.
-        acks: what is durable, where the answer says so at once.
+        safe: numbers of those that are on the project's disk, as the answer says.
         refused: of those that will never be taken, with the reason.
         wait_s: seconds before which nothing more should be sent; 0: at once.
         why: it waits.
     """
 
     numbers: list[int] = field(default_factory=list)
-    acks: list[Ack] = field(default_factory=list)
+    safe: list[int] = field(default_factory=list)
     refused: dict[int, str] = field(default_factory=dict)
     wait_s: float = 0.0
     why: str = ""

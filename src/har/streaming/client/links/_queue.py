@@ -39,8 +39,7 @@ class QueueLink:
         placed = self._queue.put(envelopes)
         if placed.full:
             return Sent(refused=sent.refused, wait_s=_FULL_S, why="too many messages wait for `har stream run`")
-        sent.numbers = [message.number for message in messages if message.number not in sent.refused]
-        sent.acks = [Ack(*key, durable) for key, durable in placed.durable.items()]
+        sent.safe = [message.number for message in messages if message.number not in sent.refused]
         return sent
 
     def hear(self, timeout_s: float) -> list[Ack]:

@@ -1,0 +1,1 @@
+"""What labels are worth in the order of `har labels`, beside other orders."""
