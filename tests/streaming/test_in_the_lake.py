@@ -110,7 +110,7 @@ def test_samples_that_break_the_contract_go_to_quarantine_with_the_reason(settin
 def test_a_session_of_a_file_is_not_mixed_with_a_streamed_one(settings: Settings) -> None:
     lake = _lake(settings)
     date = dt.date(2024, 1, 9)
-    row = {"date": date, "subject": "s01", "session": "walk.watch", "file": "2024-01-09/s01_walk.watch.csv"}
+    row = {"date": date, "subject": "s01", "session": "walk", "file": "2024-01-09/s01_walk.csv"}
     lake.recordings.replace(pl.DataFrame([row], lake.recordings.schema), [(date, "s01")])
     with bench(settings) as one:
         one.queue.put(messages(_KEY, movement(60, seed=1)))
@@ -118,3 +118,19 @@ def test_a_session_of_a_file_is_not_mixed_with_a_streamed_one(settings: Settings
     assert flush(settings).quarantined > 0
     assert lake.samples.version() == -1
     assert len(lake.recordings.read()) == 1
+
+
+def test_two_devices_that_call_their_sessions_alike_keep_sessions_of_their_own(settings: Settings) -> None:
+    other = StreamKey("s01", "phone", "walk")
+    with bench(settings) as one:
+        one.queue.put([*messages(_KEY, movement(60, seed=1)), *messages(other, movement(60, seed=2))])
+        one.settle()
+        flush(settings)
+    with bench(settings) as one:  # a restart keeps the names
+        one.quiet()
+    assert flush(settings).quarantined == 0
+    lake = _lake(settings)
+    recorded = {row["session"]: (row["device"], row["samples"]) for row in lake.recordings.read().to_dicts()}
+    assert recorded == {"walk": ("watch", 3000), "walk.phone": ("phone", 3000)}
+    assert lake.samples.count() == 6000
+    assert lake.predictions.read().group_by("session").len()["len"].to_list() == [29, 29]

@@ -14,6 +14,7 @@ from har.plausibility import NO_SIGNAL
 from har.settings import Settings
 from har.streaming.consumer._answering import Answered
 from har.streaming.consumer._day import Day
+from har.streaming.consumer._names import Names
 from har.streaming.consumer._smoothing import Smoothing
 from har.streaming.envelope import StreamKey
 from har.streaming.queue import Quarantine
@@ -91,6 +92,7 @@ class Worker:
         self._quarantine = quarantine
         self._clock = clock
         self._days: dict[str, Day] = {}
+        self._names = Names(shard)
         self._requests: dict[tuple[StreamKey, str], str] = {}
         self._settings = settings
         self._idle_us = round(settings.stream.idle_s * 1e6)
@@ -172,7 +174,6 @@ class Worker:
             duplicate=pending.duplicate,
             rejected=pending.rejected,
             tracks=taken.tracks,
-            stretches=taken.stretches,
             short=taken.short,
             hot=hot,
         )
@@ -184,11 +185,15 @@ class Worker:
                 for row in self._smoothed(rows, answered, first) if self._smoothing.is_on else rows:
                     done.predictions.append(row)
                     found.setdefault(row.subject, []).append(row.answer())
+            for stretch in taken.stretches:
+                name = self._names.of(stretch.date.isoformat(), stretch.key, stretch.session, done.names)
+                done.stretches.append((name, stretch))
             self._end(done, found)
             done.people = {subject: self.day(subject).dumps() for subject in found}
             last = settle(self.shard, done)
         except BaseException:
             self._days.clear()
+            self._names.forget()
             self._smoothing = self._restored()
             raise
         if pending.late:
@@ -228,7 +233,7 @@ class Worker:
             row = PredictionRow(
                 date,
                 key.subject,
-                window.session,
+                self._names.of(date, key, window.session, done.names),
                 request,
                 start_us,
                 end_us,

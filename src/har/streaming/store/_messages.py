@@ -103,11 +103,12 @@ class Settlement:
         rejected: ids of messages that cannot be used after all.
         tracks: the states of streams, see `har.streaming.windows.Taken`.
         predictions: for the outbox.
-        stretches: samples for the outbox.
+        stretches: samples for the outbox, each with its session's name in the lake.
         windows: per stream, how many were answered.
         short: per stream, samples of segments that were too short for a window.
         people: per subject, its day so far, as bytes.
         smoothing: per stream, what waits for later windows to be smoothed, as bytes; None: nothing does.
+        names: of sessions in the lake, by date, subject, session, device and session of the stream.
         hot: id of the last prediction that the hot store has; 0: as before.
     """
 
@@ -117,11 +118,12 @@ class Settlement:
     rejected: list[int] = field(default_factory=list)
     tracks: dict[StreamKey, bytes | None] = field(default_factory=dict)
     predictions: list[PredictionRow] = field(default_factory=list)
-    stretches: list[Stretch] = field(default_factory=list)
+    stretches: list[tuple[str, Stretch]] = field(default_factory=list)
     windows: dict[StreamKey, int] = field(default_factory=dict)
     short: dict[StreamKey, int] = field(default_factory=dict)
     people: dict[str, bytes] = field(default_factory=dict)
     smoothing: dict[StreamKey, bytes | None] = field(default_factory=dict)
+    names: dict[tuple[str, str, str, str, str], str] = field(default_factory=dict)
     hot: int = 0
 
 

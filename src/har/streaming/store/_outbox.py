@@ -93,6 +93,7 @@ def delivered_to_lake(
         values = [(*key, row) for key, row in rows.items()]
         database.executemany(f"INSERT OR REPLACE INTO {_SESSIONS}", values)
         database.execute("DELETE FROM sessions WHERE at < unixepoch() - ?", (_KEPT_S,))
+        database.execute("DELETE FROM names WHERE at < unixepoch() - ?", (_KEPT_S,))
     delivered(shard, "lake", outbox.last_prediction, receivers=receivers)
 
 

@@ -25,6 +25,11 @@ CREATE TABLE IF NOT EXISTS messages(
 CREATE TABLE IF NOT EXISTS tracks(stream INTEGER PRIMARY KEY, track BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS smoothing(stream INTEGER PRIMARY KEY, state BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS people(subject TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS names(
+    date TEXT NOT NULL, subject TEXT NOT NULL, session TEXT NOT NULL, device TEXT NOT NULL, stream TEXT NOT NULL,
+    name TEXT NOT NULL, at INTEGER NOT NULL DEFAULT (unixepoch()),
+    PRIMARY KEY(date, subject, session, device, stream)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS predictions(
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     date TEXT NOT NULL, subject TEXT NOT NULL, session TEXT NOT NULL, request_id TEXT NOT NULL,
@@ -46,5 +51,6 @@ CREATE TABLE IF NOT EXISTS sessions(
 """
 """`messages` are those that wait; `predictions` and `samples` are the outbox.
 
-`sessions` has, per session in the lake, what it had after the last commit.
+`sessions` has, per session in the lake, what it had after the last commit; `names` has what the
+sessions of streams are called there.
 """

@@ -30,7 +30,7 @@ def settle(shard: Shard, done: Settlement) -> int:
         counts = _Counts(shard, database)
         fates = {"scored": done.scored, "late": done.late, "duplicate": done.duplicate, "rejected": done.rejected}
         gone = sum(counts.take(fate, ids) for fate, ids in fates.items())
-        for stretch in done.stretches:
+        for _, stretch in done.stretches:
             counts.add(stretch.key, "samples", len(stretch.times))
         for name, found in (("windows", done.windows), ("short", done.short)):
             for key, count in found.items():
@@ -42,6 +42,10 @@ def settle(shard: Shard, done: Settlement) -> int:
             database.executemany(f"DELETE FROM {table} WHERE stream=?", over)  # noqa: S608  one of two names
             live = [(counts.id(key), state) for key, state in states.items() if state is not None]
             database.executemany(f"INSERT OR REPLACE INTO {table} VALUES(?, ?)", live)
+        database.executemany(
+            "INSERT OR REPLACE INTO names(date, subject, session, device, stream, name) VALUES(?, ?, ?, ?, ?, ?)",
+            [(*key, name) for key, name in done.names.items()],
+        )
         if done.hot:
             database.execute("UPDATE meta SET value=? WHERE name='hot_at'", (done.hot,))
         database.executemany("INSERT OR REPLACE INTO people VALUES(?, ?)", done.people.items())
@@ -75,7 +79,7 @@ def settle(shard: Shard, done: Settlement) -> int:
                 (
                     stretch.date.isoformat(),
                     stretch.key.subject,
-                    stretch.session,
+                    name,
                     stretch.segment,
                     stretch.key.device,
                     stretch.placement,
@@ -86,7 +90,7 @@ def settle(shard: Shard, done: Settlement) -> int:
                     np.ascontiguousarray(stretch.values, np.float32).tobytes(),
                     np.ascontiguousarray(stretch.flags, np.int8).tobytes(),
                 )
-                for stretch in done.stretches
+                for name, stretch in done.stretches
             ],
         )
     return last

@@ -294,6 +294,11 @@ class Shard:
         rows = self.query("SELECT state FROM people WHERE subject=?", (subject,))
         return rows[0][0] if rows else None
 
+    def names(self, date: str, subject: str) -> dict[tuple[str, str, str], str]:
+        """What the sessions of a subject's day are called in the lake, by session, device and session of the stream."""
+        rows = self.query("SELECT session, device, stream, name FROM names WHERE date=? AND subject=?", (date, subject))
+        return {(session, device, stream): name for session, device, stream, name in rows}
+
     def devices(self, subject: str, most: int) -> list[tuple[str, str, int, int, float, bytes, int, int, int]]:
         """The streams of a subject that came last.
 
