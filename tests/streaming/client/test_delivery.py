@@ -263,8 +263,8 @@ def test_a_message_without_an_acknowledgement_is_sent_again(settings: Settings, 
     done = deliver(iter(messages), spool, link, again_s=0.05)  # type: ignore[arg-type]
     link.close()
     assert (done.durable, done.waiting, done.why) == (30, 0, "")
-    received, duplicates = received(settings)
-    assert received == 30 and duplicates > 0
+    arrived, duplicates = received(settings)
+    assert arrived == 30 and duplicates > 0
 
 
 def test_it_gives_up_after_a_time_and_the_next_start_goes_on(settings: Settings, spool: Spool, tmp_path: Path) -> None:
