@@ -104,6 +104,7 @@ def _drain(run: Run, consumers: int, send: str, address: str, devices: int, roun
         share = [cpu_share(one.between(first, float(seen[-1]))) for one in started]
     return {
         "messages_per_s": round(devices * rounds * answers.count / wanted / seconds),
+        "messages_per_cpu_s": round(devices * rounds * answers.count / wanted / seconds / max(sum(share), 0.01)),
         "cpu_share": round(sum(share), 2),
         "complete": complete and answers.count == wanted,
         "rss_mb": round(max(look.rss_mb for one in started for look in one.looks)),
@@ -137,6 +138,7 @@ def _quix(address: str, project: Streamed, devices: int, rounds: int) -> Figures
             continue
         rate = json.loads(lines[-1])
         found[f"{name}_messages_per_s"] = _rounded(rate["messages_per_s"])
+        found[f"{name}_messages_per_cpu_s"] = _rounded(rate["messages_per_cpu_s"])
         found[f"{name}_windows"] = rate["windows"]
     return found
 
