@@ -14,16 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from broker_support import MockKafka, Mosquitto, Nats, Tansu
-from run_support import ingest
-from typer.testing import CliRunner
+from send_support import received
 
 from har.settings import Settings
 from har.streaming.client import Delivered, Made, Spool, Stretch, cut, deliver, form_of, open_link
 from har.streaming.client.links import Link, Sent
 from har.streaming.envelope import StreamKey
-from har.streaming.ledger import read_ledger
-from har.streaming.queue import open_queue
-from har_cli._app import app
 
 Change = Callable[..., Settings]
 KEYS = [StreamKey(f"s{number}", f"watch-{number}", "a") for number in range(3)]
@@ -85,14 +81,6 @@ class Receiving:
             self._process = None
 
 
-def _received(settings: Settings) -> tuple[int, int]:
-    """Messages in the store, and duplicates that came beside them."""
-    queue = open_queue(settings)
-    total = read_ledger(queue.folder).total
-    queue.close()
-    return total.received - total.duplicate, total.duplicate
-
-
 def _deliver(
     messages: list[Made], spool: Spool, settings: Settings, to: str, *, pause_s: float = 0.0, patience_s: float = 40
 ) -> tuple[threading.Thread, list[Delivered]]:
@@ -145,7 +133,7 @@ def test_nothing_is_lost_when_broker_and_consumer_are_killed(
         consumer.kill()
         broker.stop()
     assert (result[0].durable, result[0].waiting, result[0].refused) == (60, 0, ())
-    assert _received(settings)[0] == 60
+    assert received(settings)[0] == 60
 
 
 @pytest.mark.release
@@ -176,7 +164,7 @@ def test_nothing_is_lost_however_often_they_are_killed(
             consumer.kill()
         broker.stop()
     assert (result[0].durable, result[0].waiting, result[0].refused) == (450, 0, ())
-    assert _received(settings)[0] == 450
+    assert received(settings)[0] == 450
 
 
 @pytest.mark.release
@@ -201,7 +189,7 @@ def test_nats_keeps_what_it_acknowledged_and_speaks_an_older_mqtt(
         consumer.kill()
         broker.kill()
     assert (result[0].durable, result[0].waiting) == (60, 0)
-    assert _received(settings)[0] == 60
+    assert received(settings)[0] == 60
 
 
 @pytest.mark.release
@@ -226,7 +214,7 @@ def test_nothing_is_lost_over_kafka(project: Path, settings: Settings, spool: Sp
             consumer.kill()
         broker.kill()
     assert (result[0].durable, result[0].waiting, result[0].refused) == (120, 0, ())
-    assert _received(settings)[0] == 120
+    assert received(settings)[0] == 120
 
 
 def test_messages_arrive_over_kafka(project: Path, settings: Settings, spool: Spool) -> None:
@@ -242,7 +230,7 @@ def test_messages_arrive_over_kafka(project: Path, settings: Settings, spool: Sp
     finally:
         consumer.kill()
     assert (result[0].durable, result[0].waiting) == (15, 0)
-    assert _received(settings)[0] == 15
+    assert received(settings)[0] == 15
 
 
 class _Forgetful:
@@ -275,8 +263,8 @@ def test_a_message_without_an_acknowledgement_is_sent_again(settings: Settings, 
     done = deliver(iter(messages), spool, link, again_s=0.05)  # type: ignore[arg-type]
     link.close()
     assert (done.durable, done.waiting, done.why) == (30, 0, "")
-    received, duplicates = _received(settings)
-    assert received == 30 and duplicates > 0
+    arrived, duplicates = received(settings)
+    assert arrived == 30 and duplicates > 0
 
 
 def test_it_gives_up_after_a_time_and_the_next_start_goes_on(settings: Settings, spool: Spool, tmp_path: Path) -> None:
@@ -317,65 +305,6 @@ def test_a_message_that_the_project_does_not_take_is_set_aside(settings: Setting
     link.close()
     assert done.durable == 5
     assert len(done.refused) == 1 and "no such field" in done.refused[0]
-
-
-def _har(*arguments: str, status: int = 0) -> str:
-    done = CliRunner().invoke(app, ["stream", *arguments], catch_exceptions=False)
-    assert done.exit_code == status, done.output
-    return done.output
-
-
-def test_a_file_is_sent_by_the_command(settings: Settings, put: Callable[..., Path]) -> None:
-    path = put("2024-01-02", "s1", "a", "PEN", seconds=10)
-    assert "10 messages are on the project's disk, 0 wait" in _har("send", str(path))
-    assert "0 messages are on the project's disk, 0 wait" in _har("send", str(path)), "nothing new"
-    assert _received(settings)[0] == 10
-
-
-def test_a_killed_command_goes_on_where_it_was(settings: Settings, put: Callable[..., Path]) -> None:
-    path = put("2024-01-02", "s1", "a", "PEN", seconds=60)
-    command = [sys.executable, "-m", "har_cli", "stream", "send", str(path), "--message-s", "0.1", "--speed", "20"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 60
-        while _received(settings)[0] < 20 and time.monotonic() < deadline:
-            time.sleep(0.05)
-        process.kill()
-    before = _received(settings)[0]
-    assert 20 <= before < 600
-    _har("send", str(path), "--message-s", "0.1")
-    assert _received(settings)[0] == 600
-
-
-def test_lines_are_sent_by_the_command(settings: Settings) -> None:
-    text = "\n".join(["0.1 0.2 9.8 0 0 0"] * 120)
-    done = CliRunner().invoke(app, ["stream", "send", "-", "--subject", "anna"], input=text, catch_exceptions=False)
-    assert "3 messages are on the project's disk" in done.output
-    assert done.exit_code == 0
-
-
-def test_recordings_are_replayed_by_the_command(settings: Settings, put: Callable[..., Path]) -> None:
-    put("2024-01-02", "s1", "a", "PEN", seconds=10)
-    put("2024-01-02", "s2", "b", "PEN", seconds=10)
-    ingest()
-    said = _har("replay", "--speed", "0", "--seconds", "4")
-    assert "8 messages are on the project's disk" in said
-    said = _har("replay", "--from", "inbox", "--subject", "s2", "--speed", "20", "--message-s", "0.5")
-    assert "20 messages are on the project's disk" in said
-    assert _received(settings)[0] == 28
-
-
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [(["replay", "--to", "pigeon"], "expected queue, http://HOST:PORT"), (["send", "-"], "needs --subject")],
-)
-def test_a_command_that_cannot_send_says_why(
-    settings: Settings, put: Callable[..., Path], arguments: list[str], says: str
-) -> None:
-    put("2024-01-02", "s1", "a", "PEN", seconds=10)
-    ingest()
-    done = CliRunner().invoke(app, ["stream", *arguments])
-    assert done.exit_code
-    assert says in done.output + str(done.exception)
 
 
 class _Deaf:
