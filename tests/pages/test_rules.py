@@ -64,8 +64,12 @@ def day(report=None, decisions=()) -> str:
 
 def activity(folder: Path, *names: str, subject: str = "s01") -> str:
     rows = [(FIRST, subject, name, 1.83, 40) for name in names]
-    summary = pl.DataFrame(rows, schema=["date", "subject", "activity", "minutes", "windows"], orient="row")
-    predictions = pl.DataFrame({"model_version": [1], "confidence": [0.9], "activity": ["PEN"]})
+    summary = pl.DataFrame(
+        rows, schema=["date", "subject", "activity", "minutes", "windows"], orient="row"
+    ).with_columns(pl.lit(0.5).alias("unknown_minutes"))
+    predictions = pl.DataFrame(
+        {"model_version": [1], "confidence": [0.9], "activity": ["PEN"], "unknown": [True], "smoothed": ["PEN"]}
+    )
     return render_activity(summary, settings_in(folder), FIRST, predictions)
 
 
