@@ -8,6 +8,7 @@ const rows = new Map(); // by subject: the row and its cells
 let content = null;
 let chosen = ""; // activity to filter by
 let descending = false;
+const MOVED_AT_ONCE = 50; // rows; with more of them out of place, all are placed anew
 
 const FIRST = {subject: [(s) => s.subject, false], shown: [(s) => s.answer.shown, false],
   confidence: [(s) => s.answer.confidence, false], seen: [(s) => s.seen_us, true], silent: [(s) => s.seen_us, false],
@@ -83,12 +84,18 @@ function order() {
 /** Let these rows, and no others, stand in this order; what is in its place stays there, with its focus. */
 function place(body, wanted) {
   const focused = body.contains(document.activeElement) ? document.activeElement : null;
-  let next = body.firstElementChild;
-  for (const row of wanted) {
-    if (row === next) next = next.nextElementSibling;
-    else body.insertBefore(row, next);
+  const there = body.children;
+  const strange = wanted.reduce((count, row, at) => count + (there[at] !== row), Math.abs(there.length - wanted.length));
+  if (strange > MOVED_AT_ONCE) {
+    body.replaceChildren(...wanted);
+  } else if (strange) {
+    let next = body.firstElementChild;
+    for (const row of wanted) {
+      if (row === next) next = next.nextElementSibling;
+      else body.insertBefore(row, next);
+    }
+    while (next) { const gone = next; next = next.nextElementSibling; gone.remove(); }
   }
-  while (next) { const gone = next; next = next.nextElementSibling; gone.remove(); }
   if (focused && focused.isConnected && focused !== document.activeElement) focused.focus({preventScroll: true});
 }
 

@@ -27,8 +27,8 @@ from har.lake import Lake, Table
 from har.project import Project
 from har.registry import DATABASE, Registry, copy_sqlite
 
-COPIED = ("inbox", "quarantine", "journal", "feedback_token", "reports")
-"""Parts that are copied as they are: keys of `paths`."""
+COPIED = ("inbox", "quarantine", "journal", "stream", "feedback_token", "reports")
+"""Parts that are copied before the lake is: keys of `paths`."""
 HELD = ("lake", "mlflow")
 """Parts that are copied while their writers are held."""
 SETTINGS, PREFECT = "settings", "prefect"
@@ -92,6 +92,9 @@ def backup(
         _remove_drafts(path.parent, settings.project.name)
         journal = stack.enter_context(_staging(settings.path("journal").parent, "journal"))
         _copy_journal(settings.path("journal"), journal)
+        stream = stack.enter_context(_staging(settings.path("stream").parent, "stream"))
+        _copy_stream(settings.path("stream"), stream)
+        staged = {"journal": journal, "stream": stream}
         held = {part: stack.enter_context(_staging(settings.path(part), part)) for part in HELD}
         with console.status("Waiting for the writers of the lake …"):
             held_s = _hold_and_link(project, held, database=database)
@@ -107,7 +110,7 @@ def backup(
         def entries() -> Iterator[tuple[str, Path]]:
             yield f"{SETTINGS}/har.toml", settings.root / "har.toml"
             for part in parts:
-                yield from _named(part, journal if part == "journal" else settings.path(part))
+                yield from _named(part, staged.get(part) or settings.path(part))
             for part, folder in {**held, PREFECT: prefect}.items():
                 yield from _named(part, folder)
 
@@ -178,6 +181,14 @@ def _copy_registry(registry: Registry, target: Path, *, database: bool) -> None:
         path.unlink()
     if database:
         registry.copy_database(target)
+
+
+def _copy_stream(source: Path, target: Path) -> None:
+    """Copy what waits in a stream's store while messages come; states that the lake holds are left out."""
+    for path in sorted(source.glob("shard-*.sqlite")):
+        copy_sqlite(path, target / path.name)
+    if (source / "shards").exists():
+        shutil.copy2(source / "shards", target / "shards")
 
 
 def _copy_journal(source: Path, target: Path) -> None:

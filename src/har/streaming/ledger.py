@@ -103,6 +103,8 @@ def _shard(path: Path) -> dict[str, Counts]:
         connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5, isolation_level=None)
         try:
             connection.execute("BEGIN")
+            if not connection.execute("SELECT count(*) FROM sqlite_master WHERE name='streams'").fetchone()[0]:
+                return {}  # another process is just making it
             waiting = dict(
                 connection.execute(
                     "SELECT s.subject, sum(m.n) FROM (SELECT stream, count(*) AS n FROM messages GROUP BY stream) m "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import socket
@@ -21,6 +22,7 @@ from har.settings import Settings
 from har.streaming.queue import open_queue
 from har.streaming.state._redis import RedisHotStore
 from har.streaming.state._state import now_us
+from infra.compose.inside.prepare import main as prepare
 from infra.compose.inside.stream import check, wait_for_champion
 from infra.compose.secret_files import NAMES, OF_STREAM, make_secrets
 from infra.compose.serving import _of_stream
@@ -109,6 +111,18 @@ def test_boxes_and_worker_find_the_hot_store_once_the_profile_was_started(tmp_pa
     assert _of_stream("class Paths:\n    journal: Path\n", after) == {}, "an earlier release would refuse it"
     used = set(re.findall(r"\$\{(STACK_HOT_ADDRESS)", FILE.read_text()))
     assert used == {"STACK_HOT_ADDRESS"}
+
+
+def test_the_boxes_get_the_password_of_the_hot_store_in_their_volume(tmp_path: Path) -> None:
+    secrets, volumes = tmp_path / "secrets", tmp_path / "volumes"
+    make_secrets(secrets, OF_STREAM)
+    (volumes / "journal").mkdir(parents=True)
+
+    prepare(volumes, secrets, user=os.getuid())
+
+    handed = volumes / "journal" / "hot-password"
+    assert handed.read_text().strip() == (secrets / "valkey_password").read_text().strip()
+    assert handed.stat().st_mode & 0o777 == 0o600
 
 
 def _script(name: str, secrets: Path, folder: Path, *changes: tuple[str, str]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as trials
@@ -236,3 +237,25 @@ def test_a_cut_message_still_says_who_sent_it(settings: Settings, fields: dict[s
     for form, size in (("json", 900), ("msgpack", 700)):
         error = refusal(encode(Arrays(**fields), form)[:size], limits)
         assert (error.subject, error.device, error.session, error.sequence) == ("s01", "watch", "walk", 300)
+
+
+@pytest.mark.parametrize("codec", ["lz4", "zstd"])
+def test_compressed_arrow_is_refused_before_it_fills_the_memory(limits: Limits, codec: str) -> None:
+    table = pa.table({"accel_x": np.zeros(5_000_000, np.float32)})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression=codec)) as writer:
+        writer.write_table(table)
+    body = bytes(sink.getvalue())
+    assert len(body) < 1_000_000 < table.nbytes
+    assert "compressed" in refusal(body, limits).got
+
+
+@pytest.mark.parametrize("column", [pa.nulls(3), pa.array(["1", "2", "3"]), pa.array([[1.0]] * 3)])
+def test_arrow_columns_that_are_no_numbers(limits: Limits, column: pa.Array) -> None:
+    table = pa.table({"accel_x": column}).replace_schema_metadata({"subject": "s01"})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    error = refusal(bytes(sink.getvalue()), limits)
+    assert error.where == "samples"
+    assert "accel_x" in error.got

@@ -349,9 +349,9 @@ def test_a_broker_with_tls_is_trusted_by_its_authority(tmp_path: Path, change: C
 
 
 @pytest.mark.release
-@pytest.mark.parametrize(("lines", "kept"), [("", 0), ("autosave_on_changes true\nautosave_interval 1", 10)])
-def test_a_broker_s_acknowledgement_is_no_safety(tmp_path: Path, change: Change, lines: str, kept: int) -> None:
-    """The figure of the handbook's page on devices: ten of ten are lost, unless every change is written."""
+@pytest.mark.parametrize(("lines", "kept"), [("", [0]), ("autosave_on_changes true\nautosave_interval 1", [9, 10])])
+def test_a_broker_s_acknowledgement_is_no_safety(tmp_path: Path, change: Change, lines: str, kept: list[int]) -> None:
+    """The figure of the handbook's page on devices: ten of ten are lost, and the last one even if each is written."""
     broker = Mosquitto(tmp_path / "broker", lines=f"allow_anonymous true\n{lines}").start()
     try:
         settings = change(stream={"mqtt": {"address": broker.address}})
@@ -364,7 +364,7 @@ def test_a_broker_s_acknowledgement_is_no_safety(tmp_path: Path, change: Change,
         broker.start()
         source = open_source("mqtt", settings)
         assert isinstance(source, MqttSource)
-        assert len(_poll(source, 10, timeout_s=3)) == kept
+        assert len(_poll(source, 10, timeout_s=3)) in kept
         source.close()
     finally:
         broker.stop()

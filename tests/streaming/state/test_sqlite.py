@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -93,3 +95,43 @@ def test_a_folder_that_cannot_be_made_is_an_error_with_its_path(tmp_path: Path) 
 
     with pytest.raises(StateError, match=r"stream.hot\.sqlite.*paths\.stream"):
         SqliteHotStore(tmp_path / "stream" / "hot.sqlite", KEEP_US, Clock()).write([state("S01")], {})
+
+
+_WRITER = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from hot_support import KEEP_US, PRESENT_US, Clock, answer, state
+from har.streaming.state._sqlite import SqliteHotStore
+
+hot = SqliteHotStore(Path(sys.argv[1]), KEEP_US, Clock())
+for number in range(100):
+    start = PRESENT_US + number * 1_000_000
+    states = [replace(state(f"S{i:02}", start), windows=number + 1) for i in range(40)]
+    hot.write(states, {one.subject: [answer(start)] for one in states})
+    if number == 0:
+        print("begun", flush=True)
+"""
+
+
+def test_another_process_reads_whole_states_while_one_writes(tmp_path: Path) -> None:
+    path = tmp_path / "hot.sqlite"
+    hot = SqliteHotStore(path, KEEP_US, Clock())
+    support = str(Path(__file__).parents[2] / "support")
+    command = [sys.executable, "-c", _WRITER, str(path), support]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"begun\n"
+        reached = 0
+        while writer.poll() is None:
+            found = hot.subjects()
+            (count,) = {one.windows for one in found}  # a write is seen as a whole
+            assert len(found) == 40 and count >= reached
+            reached = count
+            assert len(hot.answers("S07")) >= reached
+            hot.watch("S01")  # a page writes, too
+        assert writer.wait() == 0
+    assert [one.windows for one in hot.subjects()] == [100] * 40
+    assert len(hot.answers("S07")) == 100
+    hot.close()

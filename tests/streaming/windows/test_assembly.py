@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as trials
 from hypothesis import strategies as st
-from stream_support import (
+from windows_support import (
     KEY,
     SECOND,
     START,

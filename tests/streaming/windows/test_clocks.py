@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from stream_support import KEY, SECOND, START, joined, messages, signal, stamps, streamed
+from windows_support import KEY, SECOND, START, joined, messages, signal, stamps, streamed
 
 from har.settings import Settings
 from har.streaming.envelope import Envelope

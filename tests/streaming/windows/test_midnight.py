@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import polars as pl
 import pytest
-from stream_support import SECOND, messages, signal, stamps
+from windows_support import SECOND, messages, signal, stamps
 
 from har.cutting import cut_day
 from har.recordings import cut_at_midnight, inbox_files, read_recording

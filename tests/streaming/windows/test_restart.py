@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as trials
 from hypothesis import strategies as st
-from stream_support import (
+from windows_support import (
     KEY,
     SECOND,
     START,
@@ -167,3 +169,22 @@ def test_a_silent_stream_comes_back_after_a_restart(settings: Settings) -> None:
     assert [(window.session, window.segment) for one in taken for window in one.windows] == (
         [("walk", 0)] * 6 + [("walk", 1)] * 11
     )
+
+
+def test_other_settings_begin_another_session_with_the_messages_that_wait(
+    settings: Settings, change: Callable[..., Settings]
+) -> None:
+    process = Process(settings)
+    sent = messages(stamps(1000, 50), signal(1000), 50.0)
+    for number, envelope in enumerate(sent[:10]):
+        process.offer(number, envelope)
+    process.store()
+    waits = sorted(process.waiting)
+    process.settings = change(windows={"length_s": 2.0})
+    process.crash()
+    for number, envelope in enumerate(sent[10:]):
+        assert process.offer(10 + number, envelope) is Fate.WAITING
+    windows = process.end()[-1].windows
+    assert {(window.session, len(window.values)) for window in windows} == {("walk-2", 100)}
+    assert windows[0].start_us == sent[waits[0]].t0_us
+    assert len(windows) == (1000 - 50 * waits[0]) // 50 - 1

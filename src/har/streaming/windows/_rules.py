@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import zlib
 
 import numpy as np
 
 from har.plausibility import REPEATS, STUCK_S
 from har.settings import Settings
 
+_FORM = 1
+"""Of tracks; another one where segments are treated otherwise."""
 _SECOND = 1_000_000
 _MICROSECOND = dt.timedelta(microseconds=1)
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -34,13 +37,24 @@ class Rules:
         """Samples before and after one that say whether it is stuck."""
         self.look_us = round(1.25 * STUCK_S * _SECOND + self.interval)
         self.lump = self.stride + self.look
-        self.most_waiting = max(20_000, 4 * self.length)
+        self.most_waiting = max(2000, 4 * self.length, round(16 * settings.stream.lateness_s * self.rate_hz))
         """Samples that wait for a missing message, per stream."""
         self.limits = np.array(
             [sensor.full_scale * sensor.to_si * (1 - 1e-6) for sensor in sensors.all for _ in sensor.channels],
             np.float64,
         )
         self.within = np.array([REPEATS[sensor.si_unit] for sensor in sensors.all for _ in sensor.channels], np.float32)
+        made = (
+            _FORM,
+            self.rate_hz,
+            self.length,
+            self.stride,
+            self.max_gap_us,
+            sensors.channels,
+            settings.project.timezone,
+        )
+        self.version = zlib.crc32(repr(made).encode())
+        """Of what a segment in progress depends on: with other settings, it cannot go on."""
         self._day = (dt.date.min, 0, 0)
 
     def day(self, time_us: int) -> tuple[dt.date, int]:

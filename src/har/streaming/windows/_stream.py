@@ -10,7 +10,7 @@ from har.streaming.envelope import Envelope, StreamKey
 from har.streaming.taken import Fate, Taken
 from har.streaming.windows._rules import Rules
 from har.streaming.windows._segment import Segment
-from har.streaming.windows._track import VERSION, StreamTrack, packed, unpacked
+from har.streaming.windows._track import StreamTrack, packed, unpacked
 
 _MOST_LOST = 64
 """Ranges of given-up sequences that a stream remembers; of older ones, a message is late."""
@@ -226,7 +226,7 @@ class Stream:
             following, last = segment.messages[0].sequence, segment.messages[0].before.last
         return packed(
             StreamTrack(
-                VERSION,
+                self.rules.version,
                 self.run,
                 following,
                 self.unsure,
@@ -243,7 +243,7 @@ class Stream:
 
     @classmethod
     def restored(cls, key: StreamKey, stored: bytes, rules: Rules) -> Stream:
-        """The stream that a track describes."""
+        """The stream that a track describes; with other settings than then, its next message begins a session."""
         track = unpacked(stored)
         stream = cls(key, rules)
         stream.run, stream.next, stream.unsure = track.run, track.next, track.unsure
@@ -252,7 +252,9 @@ class Stream:
         stream.low, stream.high = track.low, track.high
         stream.last, stream.number = track.last, track.number
         stream.day, stream.day_count = track.day, track.day_count
-        if track.segment is not None:
+        if track.version != rules.version:
+            stream._begin_run()
+        elif track.segment is not None:
             stream.segment = Segment.restored(key, stream.session, track.segment, rules)
         return stream
 

@@ -6,8 +6,6 @@ import msgspec
 
 from har.streaming.windows._clock import Clock
 
-VERSION = 1
-
 
 class SegmentTrack(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A segment in progress, as it was before the first message that is not settled.
@@ -51,7 +49,7 @@ class StreamTrack(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A stream.
 
     Attributes:
-        version: of this form.
+        version: of the settings and the form, `Rules.version`.
         run: number of its session in the lake, from 1.
         next: sequence of the first message that is not settled; -1: unknown.
         unsure: below this sequence, nothing is known.

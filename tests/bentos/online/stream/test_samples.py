@@ -157,9 +157,9 @@ def test_two_services_write_to_one_folder(package: Package, streaming: ServeStre
             return answer.status_code
 
         with ThreadPoolExecutor(8) as pool:
-            assert set(pool.map(send, range(60))) == {202}
+            assert set(pool.map(send, range(30))) == {202}
     total = read_ledger(first.service.settings.path("stream")).total
-    assert (total.received, total.waiting, total.duplicate) == (60, 60, 0)
+    assert (total.received, total.waiting, total.duplicate) == (30, 30, 0)
 
 
 class _SlowQueue:

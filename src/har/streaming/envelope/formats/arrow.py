@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import msgspec
@@ -15,6 +16,8 @@ from har.streaming.envelope.formats._message import Arrays, Format
 
 _TEXTS = ("subject", "device", "session", "placement")
 _NEEDED = ("subject", "device", "session", "sequence", "t0", "rate_hz", "units")
+_RECORD_BATCH = 3
+"""`MessageHeader.RecordBatch` of Arrow's Message.fbs."""
 
 
 def _arrow() -> Any:
@@ -33,13 +36,19 @@ def _arrow() -> Any:
 def _read(body: bytes) -> Arrays:
     pa = _arrow()
     try:
+        # Decompression could fill the memory; what is not compressed takes no more of it than the body.
+        if any(_is_compressed(one.metadata.to_pybytes()) for one in pa.ipc.MessageReader.open_stream(body)):
+            raise pa.ArrowInvalid("compressed buffers")
         with pa.ipc.open_stream(body) as reader:
+            _refuse_other_types(pa, reader.schema)
             table = reader.read_all()
         table.validate(full=True)
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except EnvelopeError:
+        raise
+    except (pa.ArrowException, OSError, ValueError, struct.error) as error:
         raise EnvelopeError(
             where="body",
-            expected="an Arrow IPC stream",
+            expected="an Arrow IPC stream, uncompressed",
             got=str(error).splitlines()[0][:200],
             remedy="Write one table with `pyarrow.ipc.new_stream`.",
         ) from error
@@ -52,21 +61,43 @@ def _read(body: bytes) -> Arrays:
     fields["rate_hz"] = msgspec.convert(said["rate_hz"], float, strict=False)
     fields["t0"] = int(said["t0"]) if said["t0"].lstrip("-").isdigit() else said["t0"]
     fields["units"] = msgspec.json.decode(said["units"], type=dict[str, str])
-    # Texts and lists are refused, too: they have no dtype of floats.
     columns = [column.to_numpy() for column in table.columns]
     wide = any(column.dtype != np.float32 for column in columns)
-    for name, column in zip(table.column_names, columns, strict=True):
-        if column.dtype.kind not in "fiu":
-            raise EnvelopeError(
-                where="samples",
-                expected="columns of float32 or float64",
-                got=f"{name}: {table.schema.field(name).type}",
-                remedy="Send numbers only.",
-            )
     samples = np.empty((table.num_rows, len(columns)), np.float64 if wide else np.float32)
     for place, column in enumerate(columns):
         samples[:, place] = column
     return Arrays(**fields, channels=tuple(table.column_names), samples=samples)
+
+
+def _is_compressed(metadata: bytes) -> bool:
+    """Whether the buffers of an IPC message are compressed: a field of its RecordBatch, a flatbuffer."""
+
+    def field(table: int, number: int) -> int:
+        """Where a field of a table is; 0: it has none."""
+        vtable = table - struct.unpack_from("<i", metadata, table)[0]
+        size = struct.unpack_from("<H", metadata, vtable)[0]
+        place = 4 + 2 * number
+        offset = struct.unpack_from("<H", metadata, vtable + place)[0] if place < size else 0
+        return table + offset if offset else 0
+
+    def at(place: int) -> int:
+        return place + int(struct.unpack_from("<I", metadata, place)[0])
+
+    message = at(0)
+    kind, header = field(message, 1), field(message, 2)
+    return bool(kind and header and metadata[kind] == _RECORD_BATCH and field(at(header), 3))
+
+
+def _refuse_other_types(pa: Any, schema: Any) -> None:
+    """Only columns of numbers are as large as their buffers, and can be samples."""
+    for column in schema:
+        if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
+            raise EnvelopeError(
+                where="samples",
+                expected="columns of float32 or float64",
+                got=f"{column.name}: {column.type}",
+                remedy="Send numbers only.",
+            )
 
 
 def _metadata(table: Any) -> list[tuple[bytes, bytes]]:
