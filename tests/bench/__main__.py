@@ -50,12 +50,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--online-rounds", type=int, default=9)
     parser.add_argument(
-        "--only", choices=("scoring", "online", "replicas"), help="measure these and keep the file's other figures"
+        "--only",
+        choices=("scoring", "online", "replicas", "stream"),
+        help="measure these and keep the file's other figures; stream has a file of its own, stream-bench.json",
     )
     parser.add_argument("--soak", type=int, nargs="?", const=200_000, metavar="REQUESTS", help="200,000 by default")
     parser.add_argument("--score-only", nargs=2, metavar=("FOLDER", "MODEL"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     settings = load_settings()
+    if arguments.only == "stream":
+        from tests.bench.stream.__main__ import main as measure_stream
+
+        measure_stream([])
+        return
     if arguments.score_only:
         print(json.dumps(_score_only(settings, *map(Path, arguments.score_only))))
         return

@@ -269,11 +269,21 @@ class Table(ReadableTable):
                 self._commits.add(version, partitions_of(frame), whole=False)
         return changed
 
-    def compact(self, partitions: Iterable[Partition]) -> int:
-        """Merge the files of those partitions that have many; the rows do not change. Returns how many were merged."""
+    def compact(self, partitions: Iterable[Partition], *, most: int | None = None) -> int:
+        """Merge the files of those partitions that have many; the rows do not change.
+
+        Args:
+            partitions: to look at.
+            most: merge so many at most, as each is a commit; those with the most files come first.
+
+        Returns:
+            How many were merged.
+        """
         with self.lock():
             files = self._reader.files(self._open())
             many = [one for one in in_order(partitions) if len(files.get(one, [])) >= _SMALL_FILES]
+            if most is not None and len(many) > most:
+                many = sorted(many, key=lambda one: -len(files[one]))[:most]
             for date, subject in many:
                 chosen = [("date", "=", date.isoformat()), ("subject", "=", subject)]
                 merge = partial(_merge_files, chosen=chosen, properties=self._properties)

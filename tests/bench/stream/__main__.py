@@ -79,7 +79,9 @@ def _measure_paced(project: _project.Streamed, options: argparse.Namespace) -> l
 def _measure_recovery(project: _project.Streamed, options: argparse.Namespace) -> list[dict[str, Any]]:
     source = "kafka" if "kafka" in options.sources else options.sources[0]
     devices = sorted(options.devices)[-2:]
-    return _run(project, [Plan(source, count, options.seconds + 10, kill=True) for count in devices])
+    # noida-db keeps the partitions of a dead consumer for ever.
+    plans = [Plan(source, count, options.seconds + 10, kill=True, broker="tansu") for count in devices]
+    return _run(project, plans)
 
 
 def _run(project: _project.Streamed, plans: Sequence[Plan]) -> list[dict[str, Any]]:

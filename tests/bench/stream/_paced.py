@@ -1,4 +1,4 @@
-"""Devices that send a message a second: delay of answers, whether it is sustained, losses, memory, recovery, silence."""
+"""Devices that send a message a second: delay of answers, whether it is sustained, losses, memory, recovery."""
 
 from __future__ import annotations
 

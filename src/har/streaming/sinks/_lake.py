@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -39,6 +39,8 @@ from har.streaming.store import (
 _MOST_PREDICTIONS = 100_000
 _MOST_SAMPLES = 2_000_000
 """Per commit; they bound the memory."""
+_MOST_MERGED = 20
+"""Partitions whose small files are merged after a commit: each is a commit of its own, and subjects may be many."""
 
 _Key = tuple[str, str, str]
 
@@ -118,13 +120,13 @@ class LakeSink:
             samples = pl.concat(batch.frames)
             sunk.samples = lake.samples.add(samples, ("session", "time"))
             sunk.sessions = self._record(batch)
-            lake.samples.compact(samples.select("date", "subject").unique().rows())
+            lake.samples.compact(samples.select("date", "subject").unique().rows(), most=_MOST_MERGED)
         sunk.quarantined = sum(1 for one in outbox.samples if one[:3] in batch.refused)
         kept = [one for one in outbox.predictions if (one.date, one.subject, one.session) not in batch.refused]
         if kept:
             frame = _predictions(kept, lake)
             sunk.predictions = lake.predictions.add(frame, ("request_id", "start"))
-            lake.predictions.compact(frame.select("date", "subject").unique().rows())
+            lake.predictions.compact(frame.select("date", "subject").unique().rows(), most=_MOST_MERGED)
         delivered_to_lake(
             shard,
             outbox,
@@ -164,12 +166,13 @@ class LakeSink:
         It is noted in the store before the commit, so that a repeated commit starts from the same.
         """
         known = sessions(shard, keys)
+        in_lake = self._known_to_lake([key for key in keys if key not in known])
         states, problems, new = {}, {}, {}
         for key in keys:
             if key in known:
                 states[key] = Session.loads(known[key])
                 continue
-            state = self._known_to_lake(key)
+            state = in_lake.get(key, Session())
             if state is None:
                 problems[key] = "a session of this name was ingested from a file"
             else:
@@ -205,26 +208,31 @@ class LakeSink:
             schema_overrides=dict(self._lake.samples.schema),
         )
 
-    def _known_to_lake(self, key: _Key) -> Session | None:
-        """A session that the store does not know, as the lake has it; None: it is a file's."""
+    def _known_to_lake(self, keys: Sequence[_Key]) -> dict[_Key, Session | None]:
+        """Of sessions that the store does not know, those that the lake has, as it has them; None: it is a file's."""
+        wanted = set(keys)
+        partitions = sorted({(dt.date.fromisoformat(date), subject) for date, subject, _ in keys})
+        # One look for all: each reads the table's log, which is long where subjects are many.
+        rows = self._lake.recordings.read(partitions=partitions).iter_rows(named=True) if partitions else ()
+        found: dict[_Key, Session | None] = {}
+        for row in rows:
+            key = row["date"].isoformat(), row["subject"], row["session"]
+            if key in wanted:
+                found[key] = self._session(key, row) if (row["file"] or "").startswith(FILE) else None
+        return found
+
+    def _session(self, key: _Key, row: dict[str, Any]) -> Session:
+        """A session that a stream wrote, and that the store has forgotten."""
         date, subject, session = key
-        partition = (dt.date.fromisoformat(date), subject)
-        rows = self._lake.recordings.read(partitions=[partition]).filter(pl.col("session") == session)
-        if rows.is_empty():
-            return Session()
-        row = rows.row(0, named=True)
-        if not (row["file"] or "").startswith(FILE):
-            return None
         last = self._lake.samples.collect(
-            self._lake.samples.scan(partitions=[partition])
+            self._lake.samples.scan(partitions=[(dt.date.fromisoformat(date), subject)])
             .filter(pl.col("session") == session)
             .select(pl.col("time").max(), pl.col("segment").max())
         )
         time, segment = last.row(0)
         if time is None:
             return Session()
-        last_us = int(last["time"].to_physical()[0])
-        return Session.of_row(row, last_us=last_us, segment=segment)
+        return Session.of_row(row, last_us=int(last["time"].to_physical()[0]), segment=segment)
 
     def _record(self, batch: _Batch) -> int:
         """Write the rows of the sessions that grew, in place of those before."""
