@@ -271,7 +271,7 @@ def test_the_summary_page_stands_alone(scored: tuple[Lake, Settings, Classifier]
     assert "src=" not in text
     assert re.findall(r'href="([^"]*)"', text) == ["../index.html"]
     table = pl.read_parquet(page.with_suffix(".parquet"))
-    assert table.columns == ["date", "subject", "activity", "minutes", "windows"]
+    assert table.columns == ["date", "subject", "activity", "minutes", "windows", "unknown_minutes"]
 
 
 def test_a_summary_is_written_again_only_after_its_day_was_scored_again(
@@ -332,7 +332,7 @@ def test_what_was_answered_online_is_not_counted_twice(scored: tuple[Lake, Setti
     page = write_summary(lake, settings, dt.date(2024, 1, 1))
     table = pl.read_parquet(page.with_suffix(".parquet"))
     assert table.filter(pl.col("subject") == "visitor").rows() == [
-        (dt.date(2024, 1, 1), "visitor", "ROW", pytest.approx(16 / 60, abs=1e-3), 5)
+        (dt.date(2024, 1, 1), "visitor", "ROW", pytest.approx(16 / 60, abs=1e-3), 5, 0.0)
     ]
     assert table.filter(pl.col("subject") != "visitor").equals(before.filter(pl.col("date") == dt.date(2024, 1, 1)))
 

@@ -132,7 +132,7 @@ class _Consumer:
 
         def work() -> None:
             try:
-                self.latency_s = run(project, self._stop).latency_s
+                self.latency_s = [*run(project, self._stop).latency_s]
             except Exception as error:  # noqa: BLE001  raised by `check`, in the thread that waits
                 self._error = error
 

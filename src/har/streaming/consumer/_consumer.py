@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -40,7 +41,7 @@ class Work:
     messages: int = 0
     windows: int = 0
     late: int = 0
-    latency_s: list[float] = field(default_factory=list)
+    latency_s: deque[float] = field(default_factory=lambda: deque(maxlen=1000))
     """From the receipt of a window's last message to its answer's settlement, of the last windows."""
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -201,6 +202,8 @@ class Consumer:
             values = np.stack([window.values for window in windows])
             answered = self._timed("model", lambda: self._answerer.answer(values))
         self._timed("settle", lambda: self._settle(pending, answered))
+        settled_us = self._queue.now_us()
+        self.work.latency_s.extend((settled_us - window.last_received_us) / 1e6 for window in windows)
         return True
 
     def _settle(self, pending: list[Worker], answered: Answered | None) -> None:

@@ -38,17 +38,15 @@ class Names:
             if len(self._known) >= _KEPT:
                 self._known.clear()
                 # What is not stored yet must not be forgotten.
-                for (day, subject, *own), name in new.items():
-                    self._known.setdefault((day, subject), self._shard.names(day, subject))[own[0], own[1], own[2]] = (
-                        name
-                    )
+                for (day, subject, called, device, stream), lake in new.items():
+                    stored = self._known.setdefault((day, subject), self._shard.names(day, subject))
+                    stored[called, device, stream] = lake
             names = self._known.setdefault((date, key.subject), self._shard.names(date, key.subject))
         own = (session, key.device, key.session)
-        name = names.get(own)
-        if name is None:
+        if own not in names:
             name = names[own] = _free(session, key.device, set(names.values()))
             new[(date, key.subject, *own)] = name
-        return name
+        return names[own]
 
     def forget(self) -> None:
         """Read them again: what was to be stored was not."""

@@ -40,7 +40,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class DeviceHealth:
-    """What is known of a device: wall-clock of its last message, its clock's error, rate and lost messages."""
+    """What is known of a device: wall clock of its last message, its clock's error, rate and lost messages.
+
+    `clock_skew_s` is the wall clock at a message's receipt less the end of its samples: positive where the device's
+    clock is behind.
+    """
 
     device: str
     placement: str
