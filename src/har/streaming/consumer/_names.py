@@ -38,15 +38,18 @@ class Names:
             if len(self._known) >= _KEPT:
                 self._known.clear()
                 # What is not stored yet must not be forgotten.
-                for (day, subject, called, device, stream), lake in new.items():
-                    stored = self._known.setdefault((day, subject), self._shard.names(day, subject))
-                    stored[called, device, stream] = lake
-            names = self._known.setdefault((date, key.subject), self._shard.names(date, key.subject))
+                for day, subject, *_ in new:
+                    self._known[day, subject] = self._shard.names(day, subject)
+                for (day, subject, known, device, stream), given in new.items():
+                    self._known[day, subject][known, device, stream] = given
+            stored = self._shard.names(date, key.subject)
+            names = self._known.setdefault((date, key.subject), stored)
         own = (session, key.device, key.session)
-        if own not in names:
+        name = names.get(own)
+        if name is None:
             name = names[own] = _free(session, key.device, set(names.values()))
-            new[(date, key.subject, *own)] = name
-        return names[own]
+            new[date, key.subject, session, key.device, key.session] = name
+        return name
 
     def forget(self) -> None:
         """Read them again: what was to be stored was not."""
