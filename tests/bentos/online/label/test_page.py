@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from label_support import filled
-from live_support import CHROMIUM, browser
+from live_support import CHROMIUM
+from live_support import browser as opening
 from serving_support import Service
 
 from har.labelling import Store, Task, store_path
@@ -44,8 +46,15 @@ def tasks(service: Service) -> list[Task]:
 @pytest.fixture
 def page(service: Service, tasks: list[Task]) -> Iterator[Page]:
     """The page as ann has opened it."""
-    with browser(viewport={"width": 1280, "height": 800}) as opened:
+    with browsing(viewport={"width": 1280, "height": 800}) as opened:
         begin(opened, service, "ann")
+        yield opened
+
+
+@contextmanager
+def browsing(**context: Any) -> Iterator[Page]:
+    """A page of a browser of its own."""
+    with opening() as page_of, page_of(**context) as opened:
         yield opened
 
 
@@ -134,7 +143,7 @@ def test_the_range_moves_by_keys(page: Page, service: Service, tasks: list[Task]
 
 @pytest.mark.release
 def test_a_finger_draws_the_range(service: Service, tasks: list[Task]) -> None:
-    with browser(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True) as page:
+    with browsing(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True) as page:
         begin(page, service, "tom")
         plots = page.locator("#context").bounding_box()
         assert plots is not None
@@ -169,7 +178,7 @@ def test_two_people_see_how_far_they_agree_and_when_all_is_done(service: Service
     store(service).path.unlink(missing_ok=True)
     filled(store(service).path, 3, shared=1.0)
     for name, keys in (("ann", "121"), ("ben", "123")):
-        with browser(viewport={"width": 1000, "height": 800}, color_scheme="dark") as page:
+        with browsing(viewport={"width": 1000, "height": 800}, color_scheme="dark") as page:
             begin(page, service, name)
             for number, key in enumerate(keys, start=1):
                 page.keyboard.press(key)
@@ -190,7 +199,7 @@ def test_two_people_see_how_far_they_agree_and_when_all_is_done(service: Service
 @pytest.mark.release
 def test_every_control_has_a_name_and_contrast_in_light_and_dark(service: Service, tasks: list[Task]) -> None:
     for scheme in ("light", "dark"):
-        with browser(viewport={"width": 1280, "height": 800}, color_scheme=scheme) as page:
+        with browsing(viewport={"width": 1280, "height": 800}, color_scheme=scheme) as page:
             begin(page, service, f"ann {scheme}")
             faint = [found for found in page.evaluate(CONTRAST) if found[0] < 4.5]
             assert not faint, (scheme, faint)
@@ -206,7 +215,7 @@ def test_how_many_windows_a_minute_the_page_lets_through(service: Service) -> No
     """The page's own part: a key is pressed as soon as the next window is drawn. No pace is demanded."""
     store(service).path.unlink(missing_ok=True)
     filled(store(service).path, 100)
-    with browser(viewport={"width": 1280, "height": 800}) as page:
+    with browsing(viewport={"width": 1280, "height": 800}) as page:
         begin(page, service, "robot")
         began = time.monotonic()
         for number in range(1, 101):
