@@ -71,7 +71,7 @@ def run(
     settings = project.settings
     with ExitStack() as opened:
         if answerer is None:
-            answerer = _answerer(project)
+            answerer = _answerer(project, opened)
         history = open_history(settings)
         receivers: list[Receiver] = ["hot"]
         if history is not None:
@@ -141,8 +141,10 @@ def flush(project: Project) -> Sunk:
     return sunk
 
 
-def _answerer(project: Project) -> Answerer:
+def _answerer(project: Project, opened: ExitStack) -> Answerer:
     settings = project.settings
     if settings.stream.service:
-        return Service(settings, project.registry)
+        service = Service(settings, project.registry)
+        opened.callback(service.close)
+        return service
     return Champion(settings, project.registry)

@@ -37,6 +37,10 @@ class Service:
         self._known: dict[int, ModelMetadata] = {}
         self._count = 0
 
+    def close(self) -> None:
+        """End the connection."""
+        self._client.close()
+
     def refresh(self) -> None:
         """The service says with each answer which version it has."""
 
@@ -52,6 +56,8 @@ class Service:
             raise self._error(f"versions {', '.join(map(str, sorted(versions)))}, one after the other")
         version = versions.pop()
         metadata = self._metadata(version)
+        # A service of an earlier release does not say which windows are unlike its training data.
+        knows = all("unknown" in one for _, predictions in parts for one in predictions)
         places = {name: place for place, name in enumerate(metadata.activities)}
         found = [one for _, predictions in parts for one in predictions]
         try:
@@ -59,7 +65,7 @@ class Service:
                 np.array([places.get(one["activity"], -1) for one in found], np.intp),
                 np.array([one["confidence"] for one in found], np.float32),
                 np.array([one["abstained"] for one in found], np.bool_),
-                None,
+                np.array([one["unknown"] for one in found], np.bool_) if knows else None,
                 np.array([[one["probabilities"][name] for name in metadata.activities] for one in found], np.float32),
                 np.empty((len(found), 0), np.float32),
             )

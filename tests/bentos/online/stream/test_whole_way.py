@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from types import SimpleNamespace
+from typing import cast
+
 import numpy as np
 import pytest
 from live_support import SECOND, ServeStreaming, message, now_us
-from serving_support import eventually, movements
+from serving_support import eventually, free_port, movements, read_journal
 
-from har.streaming.consumer import Consumer, Hot, Model
+from har.errors import ServiceError
+from har.registry import Registry
+from har.streaming.consumer import Answered, Consumer, Hot, Model, Service
 from har.streaming.queue import open_queue
 
 pytestmark = pytest.mark.stack
@@ -47,3 +53,27 @@ def test_from_a_device_to_the_page(streaming: ServeStreaming) -> None:
     finally:
         consumer.close()
         queue.close()
+
+
+def test_windows_are_answered_by_the_service_that_a_setting_names(streaming: ServeStreaming) -> None:
+    served = streaming()
+    settings, package = served.service.settings, served.service.package
+    registry = SimpleNamespace(model_path=lambda version: package.model)
+
+    def asked(address: str) -> Answered:
+        stream = settings.stream.model_copy(update={"service": address})
+        with closing(Service(settings.model_copy(update={"stream": stream}), cast(Registry, registry))) as service:
+            return service.answer(windows)
+
+    windows = movements(70)
+    found = asked(served.url)
+    own = Model(settings, package.model, found.version).answer(windows)
+    assert found.version == package.version
+    assert np.array_equal(found.answers.best, own.answers.best)
+    assert np.array_equal(found.answers.abstained, own.answers.abstained)
+    assert np.array_equal(found.answers.unknown, own.answers.unknown)
+    assert np.allclose(found.answers.confidence, own.answers.confidence, atol=1e-4)
+    # The stream stores its answers itself.
+    assert read_journal(settings.path("journal")) == []
+    with pytest.raises(ServiceError, match=r"stream\.service"):
+        asked(f"http://127.0.0.1:{free_port()}")
