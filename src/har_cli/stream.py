@@ -13,7 +13,10 @@ from har_cli._shared import out
 if TYPE_CHECKING:
     from har.streaming.ledger import Counts
 
-app = typer.Typer(no_args_is_help=True, help="Samples that devices send while they measure: run, ledger, flush.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Samples that devices send while they measure: answers, the ledger, the way into the lake.",
+)
 
 _SHOWN = 40
 
@@ -39,6 +42,18 @@ def run() -> None:
     with Stopped().on_signals() as stop:
         work = run_stream(project, stop)
     out.print(f"{work.messages} messages and {work.windows} windows answered.", highlight=False)
+
+
+@app.command()
+def sources() -> None:
+    """List the sources that stream.sources in har.toml can name."""
+    from har.streaming.sources import source_kinds
+
+    table = Table("source", "what it is")
+    table.add_row("queue", "the queue behind POST /samples of the online service, and of `har stream send`")
+    for kind in source_kinds():
+        table.add_row(kind.name, kind.about)
+    out.print(table)
 
 
 @app.command()
