@@ -71,7 +71,8 @@ def begin(page: Page, service: Service, name: str) -> None:
 
 def shown(page: Page, text: str) -> None:
     """Wait until the progress says so."""
-    page.wait_for_function("text => document.querySelector('#progress').textContent.startsWith(text)", arg=text)
+    says = "text => document.querySelector('#progress').textContent.startsWith(text)"
+    page.wait_for_function(says, arg=text, polling=20)  # without frames, which an idle emulated phone does not draw
 
 
 def test_windows_are_labelled_by_keys_and_drag_and_taken_back(page: Page, service: Service, tasks: list[Task]) -> None:
