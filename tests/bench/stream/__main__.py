@@ -26,7 +26,12 @@ from tests.bench.stream import _paced, _project, _rates, _show
 from tests.bench.stream._paced import Plan
 
 console = Console()
-PARTS = ("rates", "paced", "recovery")
+_ABOUT = {
+    "rates": "Reading what waits in a broker: alone, quixstreams, one and two consumers …",
+    "paced": "Answering devices that send a message a second …",
+    "recovery": "Killing the consumer …",
+}
+PARTS = tuple(_ABOUT)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -45,15 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory(prefix="har-bench-") as folder:
         with console.status("Training a model for it …"):
             project = _project.make(Path(folder))
-        if "rates" in options.only:
-            with console.status("Reading what waits in a broker: alone, quixstreams, one and two consumers …"):
-                figures["rates"] = _measure_rates(project, options)
-        if "paced" in options.only:
-            figures["paced"] = _measure_paced(project, options)
-        if "recovery" in options.only:
-            figures["recovery"] = _measure_recovery(project, options)
-    figures["minutes"] = round((time.monotonic() - began) / 60, 1)
-    write_atomically(path, json.dumps(figures, indent=1))
+        measures = {"rates": _measure_rates, "paced": _measure_paced, "recovery": _measure_recovery}
+        for part in options.only:
+            with console.status(_ABOUT[part]):
+                figures[part] = measures[part](project, options)
+            figures["minutes"] = round((time.monotonic() - began) / 60, 1)
+            # A run that is interrupted leaves what it measured.
+            write_atomically(path, json.dumps(figures, indent=1))
     _show.show(figures, console)
     console.print(f"The same figures: {path}")
 
@@ -88,8 +91,8 @@ def _run(project: _project.Streamed, plans: Sequence[Plan]) -> list[dict[str, An
     found = []
     for plan in plans:
         killed = ", the consumer is killed" if plan.kill else ""
-        with console.status(f"{plan.devices:,} devices by {plan.kind} for {plan.seconds} s{killed} …"):
-            figures = _paced.measure(project, plan, console)
+        console.print(f"{plan.devices:,} devices by {plan.kind} for {plan.seconds} s{killed} …", highlight=False)
+        figures = _paced.measure(project, plan, console)
         if figures is not None:
             found.append(figures)
     return found

@@ -29,6 +29,7 @@ _SHOWN_S = 30.0
 _SHOWN = 1500
 """Samples of a signal on a screen."""
 _HEALTH_S = 5.0
+_HEALTH_PER_S = 300
 _LEDGER_S = 2.0
 _LEDGER_SHARE = 0.01
 """Of the time is spent on the ledger at most."""
@@ -161,7 +162,8 @@ class Hot:
     def _devices(self, worker: Worker, subject: str) -> Sequence[DeviceHealth]:
         now = time.monotonic()
         known = self._health.get(subject)
-        if known is not None and now - known[0] < _HEALTH_S:
+        # Of thousands of subjects, so many a second.
+        if known is not None and now - known[0] < max(_HEALTH_S, len(self._health) / _HEALTH_PER_S):
             return known[1]
         found: dict[str, DeviceHealth] = {}
         for device, placement, seen_us, skew_us, rate_hz, sequences, late, duplicate, rejected in worker.shard.devices(

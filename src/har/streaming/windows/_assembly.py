@@ -56,8 +56,11 @@ class Assembly:
             stream = self._open(key)
         else:
             self._streams.move_to_end(key)
-        fate = stream.offer(message_id, envelope, received_us, self._out)
-        if fate is Fate.WAITING:
+        out = self._out
+        before = _size(out)
+        fate = stream.offer(message_id, envelope, received_us, out)
+        # A message that only joins those in progress is offered again after a restart, and changes no track.
+        if fate is Fate.WAITING and (stream.waiting or _size(out) != before):
             self._changed.add(key)
         return fate
 
@@ -122,3 +125,7 @@ class Assembly:
     def samples(self) -> int:
         """Samples in memory; looks at every stream."""
         return sum(stream.samples_held() for stream in self._streams.values())
+
+
+def _size(out: Taken) -> tuple[int, int, int]:
+    return len(out.settled), len(out.windows), len(out.stretches)
