@@ -108,7 +108,7 @@ def _measure(run: Run, address: str, plan: Plan, console: Console) -> Figures:
         "windows_wanted": wanted,
         "windows_answered": answers.count,
         "complete": complete,
-        "lost_messages": sent["acknowledged"] - (total.received - total.duplicate),
+        "unread_messages": sent["acknowledged"] - (total.received - total.duplicate),
         "ledger_balances": ledger.balances,
         "late": total.late,
         "duplicate": total.duplicate,
@@ -119,13 +119,18 @@ def _measure(run: Run, address: str, plan: Plan, console: Console) -> Figures:
         "load_cpu_share": round(sent["cpu_s"] / sent["seconds"], 2),
         **silent,
     }
-    found["zero_loss"] = bool(
-        sent["acknowledged"] == sent["sent"]
-        and found["lost_messages"] == 0
-        and ledger.balances
-        and total.late == 0
-        and total.rejected == 0
-        and total.windows == answers.count == wanted
+    # Of a run that did not catch up, it is unknown: what was not read is with the broker still.
+    found["zero_loss"] = (
+        None
+        if found["unread_messages"] > 0 and not complete
+        else bool(
+            sent["acknowledged"] == sent["sent"]
+            and found["unread_messages"] == 0
+            and ledger.balances
+            and total.late == 0
+            and total.rejected == 0
+            and total.windows == answers.count == wanted
+        )
     )
     if killed:
         found |= _recovery(killed[0][1], killed[0][0], seen, delays)
