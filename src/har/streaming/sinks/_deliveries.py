@@ -103,10 +103,11 @@ class Deliveries:
                     if number not in self._shards:
                         self._shards[number] = Shard(database(self._queue.folder, number))
                     deliver(self._shards[number])
-                except HarError as error:
+                except Exception as error:  # noqa: BLE001  whatever it is, the thread must try again, and say it
                     failed = self._failed[name] = self._failed.get(name, 0) + 1
                     if failed == 1:
-                        _LOG.error("the stream goes on without the %s: %s", name, error)
+                        trace = None if isinstance(error, HarError) else error
+                        _LOG.error("the stream goes on without the %s: %s", name, error, exc_info=trace)
                     self._due[name] = time.monotonic() + min(_LONGEST_RETRY_S, 2.0 ** min(failed, 6))
                     return
         if self._failed.pop(name, 0):
