@@ -35,8 +35,8 @@ _honest = Classifier.predict
 
 
 def _upside_down(*arguments: object, **options: object) -> Prediction:
-    probabilities, features = _honest(*arguments, **options)
-    return Prediction(np.ascontiguousarray(probabilities[:, ::-1]), features)
+    probabilities, *others = _honest(*arguments, **options)
+    return Prediction(np.ascontiguousarray(probabilities[:, ::-1]), *others)
 
 
 Classifier.predict = _upside_down

@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from har.settings import Settings, load_settings
 from infra.compose.inside._client import client_environment
@@ -31,7 +31,7 @@ def main() -> None:
     os.execvp("har", ["har", "stream", "run"])  # noqa: S606  the image's own
 
 
-def wait_for_champion(settings: Settings) -> None:
+def wait_for_champion(settings: Settings, sleep: Callable[[float], None] = time.sleep) -> None:
     """Wait until a version serves; the promotion log says so, without MLflow."""
     from har.registry import PromotionLog
 
@@ -43,7 +43,7 @@ def wait_for_champion(settings: Settings) -> None:
         if not said:
             logging.getLogger("har.stream").warning("the stream waits for a champion: run train/weekly")
             said = True
-        time.sleep(_LOOK_S)
+        sleep(_LOOK_S)
 
 
 def check(settings: Settings) -> int:

@@ -260,7 +260,7 @@ def test_the_consumer_is_healthy_while_no_message_waits_for_long(
     assert "waited for 301 s" in capsys.readouterr().err
 
 
-def test_the_consumer_waits_for_a_champion(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_consumer_waits_for_a_champion(settings: Settings) -> None:
     from observed_support import fill
 
     slept: list[float] = []
@@ -269,6 +269,5 @@ def test_the_consumer_waits_for_a_champion(settings: Settings, monkeypatch: pyte
         slept.append(seconds)
         fill(settings)
 
-    monkeypatch.setattr("infra.compose.inside.stream.time.sleep", sleep)
-    wait_for_champion(settings)
+    wait_for_champion(settings, sleep)
     assert len(slept) == 1

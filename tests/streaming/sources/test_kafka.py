@@ -79,6 +79,7 @@ def test_messages_come_with_topic_and_content_type_and_a_subject_keeps_its_order
         assert ours == sorted(ours)
 
 
+@pytest.mark.release
 def test_what_was_not_acknowledged_comes_again(opened: Opened, cluster: MockKafka) -> None:
     _produce(cluster, range(6), subjects=1)
     source = opened()
@@ -110,6 +111,7 @@ def test_while_paused_nothing_comes(opened: Opened, cluster: MockKafka) -> None:
     assert _bodies(before, *_poll(source, until=4)) == list(range(8))
 
 
+@pytest.mark.release
 def test_a_second_consumer_takes_over_partitions_and_nothing_is_lost(opened: Opened, cluster: MockKafka) -> None:
     """Acknowledged before the rebalance: committed by it. Not acknowledged: the new owner gets it."""
     one = opened()
@@ -138,6 +140,7 @@ def test_a_second_consumer_takes_over_partitions_and_nothing_is_lost(opened: Ope
     assert {delivery.handle.partition for delivery in last} > mine
 
 
+@pytest.mark.release
 def test_a_paused_consumer_that_gets_partitions_stays_paused(opened: Opened, cluster: MockKafka) -> None:
     _produce(cluster, range(8))
     source = opened()
@@ -174,6 +177,7 @@ def test_without_a_broker_the_error_says_so(change: Change) -> None:
         open_source(f"kafka:{servers}", change())
 
 
+@pytest.mark.release
 def test_a_topic_that_cannot_be_created_is_named(change: Change, cluster: MockKafka) -> None:
     """The mock cluster has no administration."""
     with pytest.raises(SourceError, match=r"stream\.kafka\.topic, other: expected a topic.*partitions"):

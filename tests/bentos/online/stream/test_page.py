@@ -231,6 +231,7 @@ def test_old_news_is_called_old(streaming: ServeStreaming, chromium: Any) -> Non
         page.wait_for_selector("#notice:has-text('No consumer runs: the last one reported 10 min ago')")
 
 
+@pytest.mark.release
 def test_it_says_when_the_store_or_the_service_is_away(streaming: ServeStreaming, chromium: Any) -> None:
     served = streaming()
     crowd(served.store, 3, ACTIVITIES)
