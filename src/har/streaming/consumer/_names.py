@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
+from collections.abc import Iterator
 
 from har.log_lines import SESSION
 from har.streaming.envelope import StreamKey
@@ -58,7 +60,12 @@ class Names:
 
 def _free(session: str, device: str, taken: set[str]) -> str:
     """A legal session that is not taken: the session itself, else with its device, else with a hash."""
+    return next(name for name in _candidates(session, device) if name not in taken and _LEGAL.fullmatch(name))
+
+
+def _candidates(session: str, device: str) -> Iterator[str]:
+    yield session
+    yield f"{session}.{device}"
     digest = hashlib.sha256(f"{session}\0{device}".encode()).hexdigest()[:8]
-    candidates = [session, f"{session}.{device}", f"{session[:12]}.{digest}"]
-    candidates += [f"{session[:8]}.{digest}-{number}" for number in range(2, 1000)]
-    return next(name for name in candidates if name not in taken and _LEGAL.fullmatch(name))
+    yield f"{session[:12]}.{digest}"
+    yield from (f"{session[:8]}.{digest}-{number}" for number in itertools.count(2))
