@@ -22,6 +22,7 @@ from rich.console import Console
 from har.files import write_atomically
 from har.inference import granted_cores
 from har.settings import load_settings
+from infra.local.server import sigterm_ends_blocks
 from tests.bench.stream import _paced, _project, _rates, _show
 from tests.bench.stream._paced import Plan
 
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     path = options.output or load_settings().path("reports") / "stream-bench.json"
     began, load = time.monotonic(), os.getloadavg()[0]
     figures: dict[str, Any] = {"cores": granted_cores(), "load_before": round(load, 1)}
-    with tempfile.TemporaryDirectory(prefix="har-bench-") as folder:
+    with sigterm_ends_blocks(), tempfile.TemporaryDirectory(prefix="har-bench-") as folder:
         with console.status("Training a model for it …"):
             project = _project.make(Path(folder))
         measures = {"rates": _measure_rates, "paced": _measure_paced, "recovery": _measure_recovery}
