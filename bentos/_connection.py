@@ -87,8 +87,9 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget what waits: its references back to this connection would keep both until a garbage collection."""
         super().connection_lost(exc)
-        if self.pipeline:  # the newest request waits, too, and never begins
-            self.cycle = None  # type: ignore[assignment]  as it is before the first request
+        if self.pipeline:
+            # The newest request waits, too, and never begins.
+            self.cycle = None  # type: ignore[assignment]
         self.pipeline.clear()
         self._rest = b""
 
