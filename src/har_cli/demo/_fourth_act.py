@@ -42,7 +42,7 @@ _SPEED = 3.0
 """Seconds of signal per second: twenty seconds show several exercises."""
 _RECORDINGS = 5
 _PARTS = ("samples", "predictions")
-_STREAM = {"sources": ("queue",), "service": "", "idle_s": 2.0, "lake_s": 5.0}
+_STREAM = {"sources": ("queue",), "service": "", "idle_s": 5.0, "lake_s": 5.0}
 """Of `[stream]`."""
 
 
