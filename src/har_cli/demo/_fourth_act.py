@@ -42,8 +42,8 @@ _SPEED = 3.0
 """Seconds of signal per second: twenty seconds show several exercises."""
 _RECORDINGS = 5
 _PARTS = ("samples", "predictions")
-_STREAM = {"sources": ("queue",), "service": "", "idle_s": 5.0, "lake_s": 5.0}
-"""Of `[stream]`."""
+_STREAM = {"sources": ("queue",), "service": "", "idle_s": 5.0, "lateness_s": 15.0, "lake_s": 5.0}
+"""Of `[stream]`; a message that the broker got before the consumer subscribed comes again, and is no late one."""
 
 
 def run_fourth_act(project: Project) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def run_fourth_act(project: Project) -> dict[str, Any]:
                         consumer.check()
                         yield message
 
-                sent = deliver(feed(), spool, link, patience_s=30.0)
+                sent = deliver(feed(), spool, link, again_s=2.0, patience_s=30.0)
                 give_up = time.monotonic() + 30
                 while (waiting := read_ledger(settings.path("stream")).total.waiting) and time.monotonic() < give_up:
                     consumer.check()
