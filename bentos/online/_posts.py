@@ -177,6 +177,21 @@ class Posts:
             )
 
 
+def refusing(
+    handler: Callable[[Request, str], Awaitable[Response]], answering: Answering
+) -> Callable[[Request], Awaitable[Response]]:
+    """An endpoint that gives its handler the request's id, and refuses as all others do."""
+
+    async def endpoint(request: Request) -> Response:
+        request_id = request_id_of(dict(request.scope["headers"]), answering)
+        try:
+            return await handler(request, request_id)
+        except RequestError as error:
+            return refusal(error, request_id)
+
+    return endpoint
+
+
 def request_id_of(headers: Headers, answering: Answering) -> str:
     """The client's id, if it is a valid one, or a new one."""
     given = headers.get(b"x-request-id")

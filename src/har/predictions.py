@@ -13,14 +13,11 @@ from har.cutting import cut_day, signal_rule
 from har.errors import ModelError, did_you_mean
 from har.inference import Answers, Classifier, ModelMetadata, Smoother, Smoothing, answers_of
 from har.plausibility import NO_SIGNAL
-from har.schema import PREDICTIONS, Partition
+from har.schema import PREDICTIONS, STREAMED, Partition
 from har.settings import Settings
 
 UNCERTAIN = "uncertain"
 """What `activity_minutes` calls the time for which the model abstained."""
-
-LIVE = "stream-"
-"""How the `request_id` of a window begins that was answered while its samples came in."""
 
 Parts = Iterable[tuple[Partition, pl.DataFrame]]
 """Partitions, each with the columns session, segment, time and the channels in SI units."""
@@ -234,7 +231,7 @@ def counted_once(predictions: pl.DataFrame) -> pl.DataFrame:
     window, also on a day of which it has scored the morning.
     """
     nightly = pl.col("request_id").is_null()
-    live = pl.col("request_id").str.starts_with(LIVE).fill_null(False)
+    live = pl.col("request_id").str.starts_with(STREAMED).fill_null(False)
     scored = predictions.filter(nightly).select(_WINDOW).unique()
     kept = predictions.filter(nightly | live | ~nightly.any().over("date", "subject"))
     waiting = kept.with_row_index("_row").filter(live).join(scored, on=_WINDOW, how="anti")["_row"]

@@ -160,6 +160,9 @@ IMPORTED_ID = "table-"
 UNKNOWN_SUBJECT = "unknown"
 """The subject of requests without one."""
 
+STREAMED = "stream-"
+"""How the `request_id` of a window begins that was answered while its samples came in."""
+
 ONLINE_SESSION = "online"
 """The session of requests without one."""
 

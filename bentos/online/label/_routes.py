@@ -19,8 +19,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from bentos.online._answering import Answering
-from bentos.online._http import JSON, answer, refusal
-from bentos.online._posts import Headers, Post, request_id_of
+from bentos.online._http import JSON, answer
+from bentos.online._posts import Headers, Post, refusing
 from bentos.online._visitors import Visitors
 from bentos.online.label._bodies import Answered, Next, Skip, Undo, compose, read
 from bentos.online.stream import PAGE_HEADERS
@@ -64,7 +64,7 @@ class LabelPage:
         files = {name: (_FOLDER / name).read_bytes() for name in FILES}
         return [
             Route("/label", self._file(page.replace("%ACTIVITIES%", activities).encode(), "text/html")),
-            Route("/label/agreement", self._endpoint(self._agreement)),
+            Route("/label/agreement", refusing(self._agreement, self._answering)),
             *(Route(f"/pages/{name}", self._file(files[name], media)) for name, media in FILES.items()),
         ]
 
@@ -134,16 +134,4 @@ class LabelPage:
             found.raw_headers.extend(PAGE_HEADERS)
             return found
 
-        return self._endpoint(file)
-
-    def _endpoint(
-        self, handler: Callable[[Request, str], Awaitable[Response]]
-    ) -> Callable[[Request], Awaitable[Response]]:
-        async def endpoint(request: Request) -> Response:
-            request_id = request_id_of(dict(request.scope["headers"]), self._answering)
-            try:
-                return await handler(request, request_id)
-            except RequestError as error:
-                return refusal(error, request_id)
-
-        return endpoint
+        return refusing(file, self._answering)

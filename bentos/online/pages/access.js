@@ -108,3 +108,16 @@ export function clock(device) {
   const [one, unit] = seconds < 120 ? [1, "s"] : seconds < 7200 ? [60, "min"] : seconds < 172800 ? [3600, "h"] : [86400, "d"];
   return `${Math.round(seconds / one)} ${unit} ${device.clock_skew_s > 0 ? "behind" : "ahead"}`;
 }
+
+/** The pen of an empty canvas, in CSS pixels; null where the canvas is not shown. */
+export function cleared(canvas) {
+  const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+  if (!width) return null;
+  const ratio = window.devicePixelRatio || 1;
+  if (canvas.width !== Math.round(width * ratio)) canvas.width = Math.round(width * ratio);
+  if (canvas.height !== Math.round(height * ratio)) canvas.height = Math.round(height * ratio);
+  const pen = canvas.getContext("2d");
+  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+  pen.clearRect(0, 0, width, height);
+  return pen;
+}

@@ -1,6 +1,6 @@
 // A subject's day as a band: stretches of one activity from left to right, to be read by pointer or arrow keys.
 
-import {byId, timeOf} from "./access.js";
+import {byId, cleared, timeOf} from "./access.js";
 import {onCanvas, resolve} from "./colours.js";
 
 let about = null;
@@ -73,13 +73,8 @@ function extent() {
 function draw() {
   const canvas = byId("band");
   const [width, height] = [canvas.clientWidth, canvas.clientHeight];
-  if (!width) return;
-  const ratio = window.devicePixelRatio || 1;
-  if (canvas.width !== Math.round(width * ratio)) canvas.width = Math.round(width * ratio);
-  if (canvas.height !== Math.round(height * ratio)) canvas.height = Math.round(height * ratio);
-  const pen = canvas.getContext("2d");
-  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-  pen.clearRect(0, 0, width, height);
+  const pen = cleared(canvas);
+  if (!pen) return;
   if (!day) return;
   const [from, to] = extent();
   const x = (us) => (us - from) / (to - from) * width;

@@ -1,6 +1,6 @@
 // The last seconds of a subject's samples: one plot per unit, a line per axis, moving with the device's time.
 
-import {byId, make, timeOf} from "./access.js";
+import {byId, cleared, make, timeOf} from "./access.js";
 import {resolve} from "./colours.js";
 
 const SHOWN_US = 10e6;
@@ -79,13 +79,8 @@ function draw(right) {
 function drawPlot(plot, right) {
   const {canvas, channels} = plot;
   const [width, height] = [canvas.clientWidth, canvas.clientHeight];
-  if (!width) return;
-  const ratio = window.devicePixelRatio || 1;
-  if (canvas.width !== Math.round(width * ratio)) canvas.width = Math.round(width * ratio);
-  if (canvas.height !== Math.round(height * ratio)) canvas.height = Math.round(height * ratio);
-  const pen = canvas.getContext("2d");
-  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-  pen.clearRect(0, 0, width, height);
+  const pen = cleared(canvas);
+  if (!pen) return;
   const times = latest.times_us, left = right - SHOWN_US;
   const [low, high] = scale(plot);
   const x = (us) => (us - left) / SHOWN_US * width;

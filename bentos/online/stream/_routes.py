@@ -14,8 +14,8 @@ from starlette.types import Receive, Scope, Send
 
 from bentos._drain import STATE
 from bentos.online._answering import Answering
-from bentos.online._http import answer, refusal
-from bentos.online._posts import request_id_of
+from bentos.online._http import answer
+from bentos.online._posts import refusing
 from bentos.online._visitors import Visitors
 from bentos.online.stream import _json, _pages
 from bentos.online.stream._day import Day, day_us
@@ -67,11 +67,11 @@ class LivePages:
         """The routes, for Starlette."""
         files = [self._page(name) for name in _pages.FILES]
         return [
-            Route("/subjects", self._answer(self._subjects)),
-            Route("/subjects/{name}", self._answer(self._subject)),
-            Route("/subjects/{name}/live", self._answer(self._live)),
-            Route("/login", self._answer(self._login), methods=["POST"]),
-            Route("/logout", self._answer(self._logout), methods=["POST"]),
+            Route("/subjects", refusing(self._subjects, self._answering)),
+            Route("/subjects/{name}", refusing(self._subject, self._answering)),
+            Route("/subjects/{name}/live", refusing(self._live, self._answering)),
+            Route("/login", refusing(self._login, self._answering), methods=["POST"]),
+            Route("/logout", refusing(self._logout, self._answering), methods=["POST"]),
             *files,
         ]
 
@@ -83,18 +83,6 @@ class LivePages:
         from har.streaming.state import open_hot
 
         return open_hot(self._settings)
-
-    def _answer(self, handler: Callable[[Request, str], Awaitable[Response]]) -> Endpoint:
-        """An endpoint that refuses as the others do."""
-
-        async def endpoint(request: Request) -> Response:
-            request_id = request_id_of(dict(request.scope["headers"]), self._answering)
-            try:
-                return await handler(request, request_id)
-            except RequestError as error:
-                return refusal(error, request_id)
-
-        return endpoint
 
     async def _subjects(self, request: Request, request_id: str) -> Response:
         """All subjects and the ledger; at most one look a second, however many pages are open."""
@@ -187,7 +175,7 @@ class LivePages:
             found.raw_headers.extend(_pages.HEADERS)
             return found
 
-        return Route("/live" if name == "live.html" else f"/pages/{name}", self._answer(page))
+        return Route("/live" if name == "live.html" else f"/pages/{name}", refusing(page, self._answering))
 
 
 class _Counted(Response):

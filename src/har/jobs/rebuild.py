@@ -13,12 +13,9 @@ from har.errors import StateError
 from har.lake import Lake
 from har.predictions import activity_minutes, counted_once
 from har.project import Project
-from har.schema import Partition
+from har.schema import STREAMED, Partition
 from har.streaming.baselines import newest
 from har.streaming.state import Answer, DeviceHealth, HotStore, SubjectState, open_hot
-
-FROM_STREAM = "stream-"
-"""How the `request_id` of predictions of the stream begins."""
 
 _CHUNK = 50
 """Subjects in one write, so that a consumer does not wait for long."""
@@ -105,7 +102,7 @@ def _received(lake: Lake, since: dt.datetime) -> dict[str, list[dict[str, Any]]]
 def _predictions(lake: Lake, partitions: Iterable[Partition]) -> pl.DataFrame:
     """What the stream answered on these days, in order of time; online answers to others than devices are left out."""
     found = lake.predictions.read(partitions=partitions)
-    return found.filter(pl.col("request_id").str.starts_with(FROM_STREAM)).sort("subject", "start")
+    return found.filter(pl.col("request_id").str.starts_with(STREAMED)).sort("subject", "start")
 
 
 def _state(subject: str, sessions: Sequence[Mapping[str, Any]], predictions: pl.DataFrame) -> SubjectState:

@@ -17,7 +17,7 @@ from har.errors import LakeDamageError
 from har.lake._lake import Lake
 from har.lake._table import Table
 from har.lake._where import in_order
-from har.schema import Partition
+from har.schema import STREAMED, Partition
 
 _LOOKS = 4
 _PAUSE_S = 1.0
@@ -167,7 +167,7 @@ def _online_off(lake: Lake) -> dict[Partition, tuple[int, int]]:
 def _live(lake: Lake, partitions: Collection[Partition]) -> dict[Partition, int]:
     if not partitions:
         return {}
-    rows = lake.predictions.scan(partitions=partitions).filter(pl.col("request_id").str.starts_with("stream-"))
+    rows = lake.predictions.scan(partitions=partitions).filter(pl.col("request_id").str.starts_with(STREAMED))
     counts = lake.predictions.collect(rows.group_by("date", "subject").len())
     return {(date, subject): count for date, subject, count in counts.iter_rows()}
 

@@ -5,10 +5,9 @@ from har.streaming.consumer._consumer import Consumer, Work
 from har.streaming.consumer._delivering import Hot
 from har.streaming.consumer._receiving import Receiver, refusal
 from har.streaming.consumer._service import Service
-from har.streaming.consumer._worker import REQUEST, Worker, request_id
+from har.streaming.consumer._worker import Worker, request_id
 
 __all__ = [
-    "REQUEST",
     "Answered",
     "Answerer",
     "Champion",

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from har.plausibility import NO_SIGNAL
+from har.schema import STREAMED
 from har.settings import Settings
 from har.streaming.consumer._answering import Answered
 from har.streaming.consumer._day import Day
@@ -21,9 +22,6 @@ from har.streaming.queue import Quarantine
 from har.streaming.state import Answer
 from har.streaming.store import PredictionRow, Refused, Settlement, Shard, Stored, settle
 from har.streaming.windows import Assembly, Fate, Taken
-
-REQUEST = "stream-"
-"""How the `request_id` of a prediction that was made live begins."""
 
 _DAYS_KEPT = 20_000
 
@@ -295,7 +293,7 @@ class Worker:
 def request_id(key: StreamKey, session: str) -> str:
     """The request id of a session's predictions: the same for the same device and session, after any restart."""
     digest = hashlib.sha256("\0".join((*key, session)).encode()).hexdigest()
-    return f"{REQUEST}{digest[:24]}"
+    return f"{STREAMED}{digest[:24]}"
 
 
 def _late(one: Stored) -> Refused:

@@ -270,10 +270,6 @@ class Shard:
             return known.id
         return int(self.query("SELECT id FROM streams WHERE subject=? AND device=? AND session=?", key)[0][0])
 
-    def last_id(self) -> int:
-        """The id of the newest message that waits; 0: none does."""
-        return int(self.query("SELECT coalesce(max(id), 0) FROM messages")[0][0])
-
     def track(self, key: StreamKey) -> bytes | None:
         """The state of a stream as it was settled last; None: it has none."""
         rows = self.query(
