@@ -240,7 +240,8 @@ def test_many_at_once_are_answered_or_sent_away(
     served = [predictions(answer) for answer in answers if answer.status_code == 200]
     assert len(served) >= 8
     assert all(found.equals(wanted) for found in served)
-    assert client.get("/livez").status_code == 200
+    # On a new connection: the server may just be closing one that was idle.
+    assert httpx.get(client.base_url.join("/livez"), trust_env=False, timeout=60).status_code == 200
 
 
 @pytest.mark.release

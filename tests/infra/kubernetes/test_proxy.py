@@ -114,7 +114,10 @@ def test_a_release_by_subject_and_its_lease(rendered: dict[str, str], settings: 
         cluster = stack.enter_context(connected(stack.enter_context(served(fake))))
         boxes = {colour: [stack.enter_context(version(colour))] for colour in ("blue", "green")}
         bind = {"bind": f"127.0.0.1:{port}", "figures": f"127.0.0.1:{figures}"}
-        prepare(cluster, tmp_path, options(settings, tmp_path, boxes, **bind))
+        unlimited = settings.model_copy(
+            update={"serving": settings.serving.model_copy(update={"requests_per_minute": 0})}
+        )  # `until` asks for all subjects again and again
+        prepare(cluster, tmp_path, options(unlimited, tmp_path, boxes, **bind))
         stack.enter_context(running(tmp_path))
         client = stack.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False))
         until(lambda: is_up(figures), "the proxy runs")
