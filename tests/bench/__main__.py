@@ -51,8 +51,8 @@ def main() -> None:
     parser.add_argument("--online-rounds", type=int, default=9)
     parser.add_argument(
         "--only",
-        choices=("scoring", "online", "replicas", "stream"),
-        help="measure these and keep the file's other figures; stream has a file of its own, stream-bench.json",
+        choices=("scoring", "online", "replicas", "stream", "scale"),
+        help="measure these and keep the file's other figures; stream and scale have files of their own",
     )
     parser.add_argument("--soak", type=int, nargs="?", const=200_000, metavar="REQUESTS", help="200,000 by default")
     parser.add_argument("--score-only", nargs=2, metavar=("FOLDER", "MODEL"), help=argparse.SUPPRESS)
@@ -62,6 +62,11 @@ def main() -> None:
         from tests.bench.stream.__main__ import main as measure_stream
 
         measure_stream([])
+        return
+    if arguments.only == "scale":
+        from tests.bench.scale.__main__ import main as measure_scale
+
+        measure_scale([])
         return
     if arguments.score_only:
         print(json.dumps(_score_only(settings, *map(Path, arguments.score_only))))

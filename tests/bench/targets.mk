@@ -1,5 +1,5 @@
 # The benchmarks' targets; the Makefile includes them.
-.PHONY: bench bench-drift bench-data bench-release bench-stream bench-labels
+.PHONY: bench bench-drift bench-data bench-release bench-stream bench-labels bench-scale
 
 bench: setup  ## measure scoring, windowing, latency and the online service; writes reports/bench.json
 	@$(BIN)/python -m tests.bench
@@ -18,3 +18,6 @@ bench-labels: setup  ## measure what labels are worth in the order of har labels
 
 bench-stream: setup  ## measure the stream beside the broker alone, offline scoring and quixstreams; writes reports/stream-bench.json
 	@$(BIN)/python -m tests.bench.stream
+
+bench-scale: setup  ## measure how costs grow with days and workers; writes reports/scale-bench.json
+	@$(BIN)/python -m tests.bench.scale

@@ -24,7 +24,7 @@ A job takes a `har.project.Project`, its parameters and, if it has independent p
 the modules one by one: some need torch, and others must start within a second.
 """
 
-from har.jobs._each import Each, in_threads, in_turn, once
+from har.engine import Each, in_threads, in_turn, once
 from har.jobs._events import PROMOTED, Event, Send, decision_event, no_receiver, promotion_event, release_event
 
 __all__ = [

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from har.engine import Each, in_turn
 from har.errors import EvaluationError, NotEnoughDataError
 from har.evaluation import Evaluation, Outcome, evaluate
-from har.jobs._each import Each, in_turn
 from har.training import FitOptions, Signal, fit
 from har.windows import WindowSet, group_folds, split_subjects
 

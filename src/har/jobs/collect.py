@@ -19,10 +19,10 @@ import polars as pl
 from rich.markup import escape
 
 from har.console import console, track
+from har.engine import Each, in_turn, once
 from har.errors import LakeError
 from har.files import write_atomically
 from har.inference import Classifier
-from har.jobs._each import Each, in_turn, once
 from har.jobs._placing import KEY, add_feedback, place_waiting, requests_with_ids
 from har.jobs.label_page import Collected, collect_answers
 from har.journal import Entries, Fault, Reader

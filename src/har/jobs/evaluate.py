@@ -11,9 +11,9 @@ from typing import Any
 
 from har.console import bar, console
 from har.dataset import load_windows, recording_names
+from har.engine import Each, in_turn
 from har.experiment import labelled
 from har.jobs._cross_validation import CrossValidation, FoldResult, cross_validate, evaluate_fold
-from har.jobs._each import Each, in_turn
 from har.lake import require_samples
 from har.pages import write_index, write_report
 from har.project import Project

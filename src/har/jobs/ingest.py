@@ -18,8 +18,8 @@ from pathlib import Path
 from rich.markup import escape
 
 from har.console import console, track
+from har.engine import Each, in_turn, once
 from har.errors import DuplicateRecordingError, RecordingError
-from har.jobs._each import Each, in_turn, once
 from har.jobs._ingested import Ingested, Landed, commit
 from har.jobs._isolation import fault_of, set_aside_or_leave
 from har.jobs._overlaps import Key, Sessions, Trimmed, counted_once

@@ -15,9 +15,9 @@ from pathlib import Path
 from rich.markup import escape
 
 from har.console import console
+from har.engine import Each, in_turn, once
 from har.errors import HarError
 from har.jobs._due import due_days, stored_decision, to_send, why_no_day_is_due
-from har.jobs._each import Each, in_turn, once
 from har.jobs._events import Send, decision_event, no_receiver, promotion_event
 from har.jobs.label_page import prepare_tasks
 from har.lake import require_predictions

@@ -19,10 +19,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from har.console import console
+from har.engine import Each, in_threads, once
 from har.errors import PackagingError
 from har.files import temporary_folder
 from har.jobs._contents import Choice, choose, code_sha256, known_samples, require_fit, write_package
-from har.jobs._each import Each, in_threads, once
 from har.predictions import predict
 from har.project import Project
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from har.console import console
+from har.engine import Each, in_threads
 from har.errors import HarError, PackagingError, ReleaseError
-from har.jobs._each import Each, in_threads
 from har.jobs._events import Send, no_receiver
 from har.jobs._release_book import Book, Show
 from har.jobs.package import TAGS, Bentos, package

@@ -17,9 +17,9 @@ from typing import Protocol
 import polars as pl
 
 from har.console import console, track
+from har.engine import Each, in_threads, once
 from har.errors import HarError, SettingsError
 from har.inference import Classifier
-from har.jobs._each import Each, in_threads, once
 from har.jobs.baseline import baseline
 from har.jobs.summarise import summarise
 from har.lake import Lake, Partition, require_samples, to_score_again

@@ -9,8 +9,8 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from har.engine import Each, in_turn, once
 from har.files import write_atomically
-from har.jobs._each import Each, in_turn, once
 from har.lake import Lake
 from har.pages import render_activity, write_index
 from har.predictions import activity_minutes, counted_once

@@ -15,12 +15,12 @@ from rich.markup import escape
 
 from har.challenge import challenge
 from har.console import bar, console
+from har.engine import Each, in_turn, once
 from har.errors import MonitoringError
 from har.evaluation import is_left_to_a_person
 from har.experiment import Champion, make_recipe, run
 from har.files import write_atomically
 from har.jobs._due import FAILED
-from har.jobs._each import Each, in_turn, once
 from har.jobs._events import Send, no_receiver, promotion_event
 from har.jobs.package import TAGS
 from har.jobs.snapshot import FILES, before_training, coverage, ingested_files

@@ -23,11 +23,13 @@ _FLOAT32 = 3.4e38
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A section: unknown keys are refused, values never change."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Project(_Section):
+class Project(Section):
     """The project's name and time zone."""
 
     name: str = Field(min_length=1)
@@ -51,7 +53,7 @@ class Project(_Section):
         return dt.UTC if self.timezone == "UTC" else ZoneInfo(self.timezone)
 
 
-class Recordings(_Section):
+class Recordings(Section):
     """Columns and stamps of the inbox files."""
 
     time_column: str = "time"
@@ -64,7 +66,7 @@ class Recordings(_Section):
     max_gap_s: float = Field(default=0.5, gt=0)
 
 
-class Sensor(_Section):
+class Sensor(Section):
     """One sensor: its channels in order, the unit in the files, its full scale in that unit."""
 
     channels: tuple[Name, ...] = Field(min_length=1)
@@ -100,14 +102,14 @@ class Gyroscope(Sensor):
     factors = {"rad/s": 1.0, "deg/s": math.pi / 180}
 
 
-class Channel(_Section):
+class Channel(Section):
     """A channel of another kind of sensor, such as air pressure: stored unconverted, in the unit of the files."""
 
     name: Name
     unit: str = Field(min_length=1)
 
 
-class Sensors(_Section):
+class Sensors(Section):
     """All sensors, sampled (or resampled) at one rate."""
 
     rate_hz: float = Field(gt=0, le=2000)
@@ -151,7 +153,7 @@ class Sensors(_Section):
         return (*(sensor.to_si for sensor in self.all for _ in sensor.channels), *(1.0 for _ in self.further))
 
 
-class Windows(_Section):
+class Windows(Section):
     """How samples are cut into windows."""
 
     length_s: float = Field(gt=0)
@@ -159,7 +161,7 @@ class Windows(_Section):
     purity: float = Field(default=0.6, gt=0, le=1)
 
 
-class Activities(_Section):
+class Activities(Section):
     """The classes in the model's order; the null class, if any, is the last."""
 
     names: tuple[Name, ...] = Field(min_length=1)
@@ -180,7 +182,7 @@ class Activities(_Section):
         return self.names if self.null is None else (*self.names, self.null)
 
 
-class Split(_Section):
+class Split(Section):
     """Which subjects are held out and used for validation, and the number of folds of an evaluation."""
 
     held_out: tuple[str, ...] = ()
@@ -189,7 +191,7 @@ class Split(_Section):
     folds: int = Field(default=5, ge=2)
 
 
-class Training(_Section):
+class Training(Section):
     """The settings of training that a project can change; the network defines the others.
 
 
@@ -203,7 +205,7 @@ class Training(_Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
-class Gates(_Section):
+class Gates(Section):
     """The thresholds that a challenger must meet before it is promoted."""
 
     margin: float = Field(default=0.02, ge=0, lt=1)
@@ -217,7 +219,7 @@ class Gates(_Section):
     denied_share: float = Field(default=0.5, gt=0, le=1)
 
 
-class Scoring(_Section):
+class Scoring(Section):
     """How samples of the lake are scored."""
 
     abstain_below: float = Field(default=0.5, ge=0, lt=1)
@@ -229,7 +231,7 @@ class Scoring(_Section):
     """Share of the held-out subjects' windows that counts as unlike the training data; 0: none is marked."""
 
 
-class Serving(_Section):
+class Serving(Section):
     """The online service; limits are per worker process."""
 
     replicas: int = Field(default=1, ge=1, le=16)
@@ -262,7 +264,7 @@ class Serving(_Section):
     tls: str = Field(default="", pattern=r"^(([0-9a-z.-]+|\[[0-9a-f:]+\]):[0-9]{1,5})?$")
 
 
-class Release(_Section):
+class Release(Section):
     """How a new version of the model comes into the online service, step by step, and what it must hold.
 
     `automatic`, and all steps, need HAProxy; without it, a new version replaces the former one at once.
@@ -292,7 +294,7 @@ class Release(_Section):
         return self
 
 
-class Logs(_Section):
+class Logs(Section):
     """What services, flows and servers log, and how; `har.logs` says what a line holds."""
 
     format: Literal["auto", "json", "text"] = "auto"
@@ -303,7 +305,7 @@ class Logs(_Section):
     """Which answered requests get a line in the log of the online service."""
 
 
-class Monitoring(_Section):
+class Monitoring(Section):
     """Profiles of the model's features."""
 
     enabled: bool = True
@@ -312,7 +314,7 @@ class Monitoring(_Section):
     keep_days: int = Field(default=90, ge=1)
 
 
-class Drift(_Section):
+class Drift(Section):
     """When a day's report alarms, and when drift counts as confirmed."""
 
     false_alarms: float = Field(default=0.01, gt=0, le=0.5)
@@ -328,7 +330,7 @@ class Drift(_Section):
         return self
 
 
-class Retraining(_Section):
+class Retraining(Section):
     """When monitoring starts a training, and when it rolls a promotion back."""
 
     min_windows: int = Field(default=200, ge=1)
@@ -340,7 +342,7 @@ class Retraining(_Section):
     label_requests: int = Field(default=50, ge=0)
 
 
-class Alerts(_Section):
+class Alerts(Section):
     """Whom Alertmanager tells of alerts."""
 
     webhook: str = Field(default="", pattern=r"^(https?://[^\s]+)?$")
@@ -366,7 +368,7 @@ class Alerts(_Section):
         return self
 
 
-class Tracking(_Section):
+class Tracking(Section):
     """Where MLflow stores runs and model versions."""
 
     uri: str = ""
@@ -379,7 +381,7 @@ class Tracking(_Section):
         return value
 
 
-class Images(_Section):
+class Images(Section):
     """Container images of the project, for `make images` and `make stack`."""
 
     engine: Literal["docker", "podman", "buildah"] = "docker"
@@ -388,14 +390,14 @@ class Images(_Section):
     """Prefix of the images' names, such as "ghcr.io/our-team". PREFIX overrides it."""
 
 
-class Snapshots(_Section):
+class Snapshots(Section):
     """Snapshots of the raw data with DVC."""
 
     before_training: bool = True
     """Take one before every training, where a DVC remote is configured."""
 
 
-class Paths(_Section):
+class Paths(Section):
     """Folders, relative to the folder of `har.toml`."""
 
     inbox: Path = Path("data/inbox")

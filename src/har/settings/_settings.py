@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from har.settings._scale import Engine, Maintenance, Storage
 from har.settings._sections import (
     Activities,
     Alerts,
@@ -60,6 +61,9 @@ class Settings(BaseSettings):
     tracking: Tracking = Tracking()
     images: Images = Images()
     snapshots: Snapshots = Snapshots()
+    engine: Engine = Engine()
+    storage: Storage = Storage()
+    maintenance: Maintenance = Maintenance()
     paths: Paths = Paths()
     root: Path = Field(default=Path(), exclude=True)
 

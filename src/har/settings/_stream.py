@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from har.settings._sections import _Section
+from har.settings._sections import Section
 
 
-class Mqtt(_Section):
+class Mqtt(Section):
     """The MQTT broker that `har stream run` reads from, with QoS 1 and a persistent session."""
 
     address: str = Field(default="127.0.0.1:1883", pattern=r"^[^\s/:]+:[0-9]{1,5}$")
@@ -27,7 +27,7 @@ class Mqtt(_Section):
     password_file: Path | None = None
 
 
-class Kafka(_Section):
+class Kafka(Section):
     """The Kafka cluster that `har stream run` reads from, as one member of a consumer group."""
 
     servers: str = "127.0.0.1:9092"
@@ -39,7 +39,7 @@ class Kafka(_Section):
     """Of librdkafka, such as those of TLS and SASL: a `name=value` per line. Passwords belong here, not in har.toml."""
 
 
-class Hot(_Section):
+class Hot(Section):
     """The store of each subject's present state."""
 
     address: str = Field(default="", pattern=r"^(rediss?://\S+)?$")
@@ -50,7 +50,7 @@ class Hot(_Section):
     """A subject that sent nothing for this long is forgotten; the lake keeps everything."""
 
 
-class History(_Section):
+class History(Section):
     """The table of predictions for dashboards."""
 
     address: str = Field(default="", pattern=r"^(postgres(ql)?://\S+)?$")
@@ -62,7 +62,7 @@ class History(_Section):
 SourceName = Annotated[str, Field(pattern=r"^([a-z][a-z0-9-]*|[^:]+\.py)(:.+)?$")]
 
 
-class Stream(_Section):
+class Stream(Section):
     """Samples that devices send while they measure: sources, windows in progress, where answers go."""
 
     sources: tuple[SourceName, ...] = ("queue",)
