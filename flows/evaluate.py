@@ -24,7 +24,7 @@ def evaluate(network: str | None = None, folds: int | None = None, seeds: int = 
         seeds: number of seeds, from 0.
     """
     project = open_project()
-    each = tasks(at_once=False, without_retries=[evaluate_fold])
+    each = tasks(project.settings, without_retries=[evaluate_fold], thread_safe=False)
     flat = job(project, network=network, folds=folds, seeds=seeds, each=each)
     create_table_artifact(key="evaluation", table=[flat], description="Cross-validation by subject.")
     page = project.settings.path("reports") / "evaluation.html"

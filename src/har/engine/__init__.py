@@ -7,7 +7,19 @@ value (project, model version, partitions). Models and tables are opened, and ca
 
 from har.engine._each import Each, in_threads, in_turn, once
 from har.engine._engine import Engine, engine_of, open_engine
-from har.engine._outcomes import Outcome
+from har.engine._outcomes import Outcome, name_of, require_success
 from har.engine._same import Place
 
-__all__ = ["Each", "Engine", "Outcome", "Place", "engine_of", "in_threads", "in_turn", "once", "open_engine"]
+__all__ = [
+    "Each",
+    "Engine",
+    "Outcome",
+    "Place",
+    "engine_of",
+    "in_threads",
+    "in_turn",
+    "name_of",
+    "once",
+    "open_engine",
+    "require_success",
+]
