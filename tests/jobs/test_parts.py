@@ -28,8 +28,8 @@ def tables(settings: Settings) -> list[pl.DataFrame]:
 
 @pytest.mark.release
 def test_other_processes_write_the_same_tables(two_days: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("har.jobs.ingest.CHUNK_BYTES", 1)
-    monkeypatch.setattr("har.jobs.score.CHUNK_SAMPLES", 1)
+    monkeypatch.setattr("har.jobs._lanes.LEAST_BYTES", 1)
+    monkeypatch.setattr("har.jobs.score.LEAST_SAMPLES", 1)
     ingest()
     train()
     # Chunks of one subject-day each.

@@ -6,7 +6,7 @@ value (project, model version, partitions). Models and tables are opened, and ca
 """
 
 from har.engine._each import Each, in_threads, in_turn, once
-from har.engine._engine import Engine, engine_of, open_engine
+from har.engine._engine import Engine, engine_of, open_engine, workers_of
 from har.engine._outcomes import Outcome, name_of, require_success
 from har.engine._same import Place
 
@@ -22,4 +22,5 @@ __all__ = [
     "once",
     "open_engine",
     "require_success",
+    "workers_of",
 ]
