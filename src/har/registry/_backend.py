@@ -19,6 +19,7 @@ from har.files import without_question_mark
 DATABASE = "mlflow.db"
 ARTIFACTS = "artifacts"
 _URI_VARIABLE = "MLFLOW_TRACKING_URI"
+_BOTO = frozenset(["boto3", "botocore", "s3transfer"])
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -37,18 +38,27 @@ def is_local() -> bool:
     return not tracking_uri()
 
 
-def artifact_root(folder: Path) -> str | None:
-    """The folder for artifacts of new experiments; None: an MLflow server decides."""
-    uri = os.environ.get(_URI_VARIABLE, "")
-    return None if uri.startswith(("http://", "https://")) else artifact_location(folder)
-
-
-def artifact_location(folder: Path) -> str:
-    """The folder for artifacts as MLflow stores it: a path or, where MLflow would decode or cut it, a `file:` address.
+def artifact_root(folder: Path, artifacts: str) -> str | None:
+    """Where artifacts of new experiments are; None: an MLflow server decides.
 
     Args:
         folder: MLflow's.
+        artifacts: an address on object storage; "": none.
     """
+    uri = os.environ.get(_URI_VARIABLE, "")
+    server = uri.startswith(("http://", "https://"))
+    return None if server and not artifacts else artifact_location(folder, artifacts)
+
+
+def artifact_location(folder: Path, artifacts: str = "") -> str:
+    """Where artifacts are, as MLflow stores it: an address, a path or, where MLflow would decode or cut it, `file:…`.
+
+    Args:
+        folder: MLflow's.
+        artifacts: an address on object storage; "": in the folder.
+    """
+    if artifacts:
+        return artifacts.rstrip("/")
     path = folder / ARTIFACTS
     return path.as_uri() if any(sign in str(path) for sign in "%?#") else str(path)
 
@@ -103,11 +113,18 @@ def _no_warnings() -> Iterator[None]:
 
 
 @contextmanager
-def registry_errors(folder: Path) -> Iterator[None]:
-    """Raise errors of MLflow, SQLAlchemy and the file system as RegistryError."""
+def registry_errors(folder: Path, artifacts: str = "") -> Iterator[None]:
+    """Raise errors of MLflow, SQLAlchemy, object storage and the file system as RegistryError.
+
+    Args:
+        folder: MLflow's.
+        artifacts: where model files are, for messages.
+    """
     try:
         yield
     except Exception as error:
+        if storage_error := _of_storage(error, artifacts or str(folder)):
+            raise storage_error from error
         if not isinstance(error, OSError) and type(error).__module__.split(".")[0] not in {"mlflow", "sqlalchemy"}:
             raise
         raise RegistryError(
@@ -119,12 +136,34 @@ def registry_errors(folder: Path) -> Iterator[None]:
         ) from error
 
 
+def _of_storage(error: BaseException, where: str) -> RegistryError | None:
+    """The error of object storage, if it is one: of boto3, which is absent, or which says what is wrong."""
+    root = _root(error)
+    if isinstance(root, ImportError) and root.name in _BOTO:
+        remedy = "Install the extra `s3`, or: pip install boto3"
+        return RegistryError(where=where, expected="boto3, for object storage", got="none", remedy=remedy)
+    if type(root).__module__.split(".")[0] not in _BOTO:
+        return None
+    return RegistryError(
+        where=where,
+        expected="an answer from object storage",
+        got=_cause(error),
+        remedy="Check [storage] in har.toml, that the bucket exists, and that the credentials of the environment or "
+        "profile may read and write it: har check.",
+    )
+
+
 def _cause(error: BaseException) -> str:
     """The first line of the error at the root of another: the database's own words, where it is the database."""
-    while inner := error.__cause__ or getattr(error, "orig", None):
-        error = inner
+    error = _root(error)
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+def _root(error: BaseException) -> BaseException:
+    while inner := error.__cause__ or getattr(error, "orig", None):
+        error = inner
+    return error
 
 
 @contextmanager

@@ -27,6 +27,7 @@ class Registry:
     """The registered model `name` in the MLflow folder `folder`; the first `register` creates it.
 
     MLFLOW_TRACKING_URI can name another backend (Postgres, an MLflow server); the promotion log stays in `folder`.
+    Model files are below `folder`, or at the address `artifacts` on object storage; then each is downloaded once.
     Several processes may use one registry: there is a lock for registering and one for moving aliases.
 
     Before a version is registered, given an alias or its files are read, the promotion log and MLflow are compared: a
@@ -36,10 +37,10 @@ class Registry:
         RegistryError: MLflow fails, it and the promotion log disagree, or another process holds the lock for too long.
     """
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, *, artifacts: str = "") -> None:
         self.folder = Path(folder).resolve()
         self.name = name
-        self._catalog = Catalog(self.folder, name)
+        self._catalog = Catalog(self.folder, name, artifacts.rstrip("/"))
         self._moves = AliasMoves(self.folder, self._catalog)
 
     def register(

@@ -372,6 +372,8 @@ class Tracking(Section):
     """Where MLflow stores runs and model versions."""
 
     uri: str = ""
+    artifacts: str = Field(default="", pattern=r"^(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\s?#]*)?)?$")
+    """Of model files, such as s3://bucket/models; empty: in paths.mlflow, or where an MLflow server keeps them."""
 
     @field_validator("uri")
     @classmethod
