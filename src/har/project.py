@@ -14,7 +14,7 @@ from har.inference import Classifier
 from har.lake import Lake
 from har.registry import Registry, Version
 from har.settings import Settings, load_settings
-from har.storage import use_storage
+from har.storage import use_service
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def use_tracking(settings: Settings) -> None:
     """Let MLflow, here and in what this process starts, find its database and the object storage of the settings."""
     if settings.tracking.uri:
         os.environ.setdefault("MLFLOW_TRACKING_URI", settings.tracking.uri)
-    use_storage(settings.storage)
+    use_service(settings.service)
 
 
 @lru_cache(maxsize=4)

@@ -5,7 +5,6 @@ Commands and services call `load_settings` once and pass values on.
 
 from har.settings._loading import FILE_NAME, load_settings
 from har.settings._networks import check_network, network_names
-from har.settings._scale import Storage
 from har.settings._sections import (
     STANDARD_GRAVITY,
     TICKS_PER_SECOND,
@@ -32,7 +31,6 @@ __all__ = [
     "Sensor",
     "Sensors",
     "Settings",
-    "Storage",
     "check_network",
     "load_settings",
     "network_names",

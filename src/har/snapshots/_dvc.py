@@ -17,8 +17,8 @@ from pathlib import Path
 
 from har.errors import SnapshotError, StorageError
 from har.files import make_folder, write_atomically
-from har.settings import Storage
 from har.snapshots._pointer import Pointer
+from har.storage import Service
 
 VERSION = "3.67.1"
 REMOTE = "store"
@@ -56,13 +56,13 @@ class Dvc:
 
     Args:
         root: the project's folder.
-        storage: the S3 service of remotes on object storage, where DVC's own configuration names none.
+        service: the S3 service of remotes on object storage, where DVC's own configuration names none.
 
     Raises:
         SnapshotError: it is not installed.
     """
 
-    def __init__(self, root: Path, storage: Storage) -> None:
+    def __init__(self, root: Path, service: Service) -> None:
         found = executable(root)
         if found is None:
             raise SnapshotError(
@@ -74,7 +74,7 @@ class Dvc:
             )
         self._command = found
         self._root = root
-        self._service = {"endpointurl": storage.endpoint, "region": storage.region}
+        self._service = {"endpointurl": service.endpoint, "region": service.region}
 
     def set_up(self, beside: Path) -> None:
         """Let the project use DVC, with a default remote; what is there stays as it is.
@@ -112,7 +112,7 @@ class Dvc:
         self._run("remote", "add", "--default", REMOTE, str(beside))
 
     def config(self) -> dict[str, str]:
-        """The configuration of all levels, such as `remote.store.url`, with the project's S3 service; paths are absolute."""
+        """The configuration of all levels, such as `remote.store.url`; absolute paths, and the project's S3 service."""
         lines = self._run("config", "--list").splitlines()
         config = dict(line.split("=", 1) for line in lines if "=" in line)
         for key in [key for key, value in config.items() if key.endswith(".url") and value.startswith("s3://")]:
