@@ -40,7 +40,7 @@ class Project:
     def registry(self) -> Registry:
         """The registered models."""
         settings = self.settings
-        return Registry(settings.path("mlflow"), settings.project.name, artifacts=settings.tracking.artifacts)
+        return Registry(settings.path("mlflow"), settings.project.name, artifacts=settings.artifacts)
 
     @property
     def champion(self) -> Version | None:

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from har import files
-from har.errors import RegistryError
+from har.errors import RegistryError, StoreError
 from har.files import without_question_mark
 
 DATABASE = "mlflow.db"
 ARTIFACTS = "artifacts"
 _URI_VARIABLE = "MLFLOW_TRACKING_URI"
-_BOTO = frozenset(["boto3", "botocore", "s3transfer"])
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -38,7 +37,7 @@ def is_local() -> bool:
     return not tracking_uri()
 
 
-def artifact_root(folder: Path, artifacts: str) -> str | None:
+def artifact_root(folder: Path, artifacts: str = "") -> str | None:
     """Where artifacts of new experiments are; None: an MLflow server decides.
 
     Args:
@@ -113,18 +112,13 @@ def _no_warnings() -> Iterator[None]:
 
 
 @contextmanager
-def registry_errors(folder: Path, artifacts: str = "") -> Iterator[None]:
-    """Raise errors of MLflow, SQLAlchemy, object storage and the file system as RegistryError.
-
-    Args:
-        folder: MLflow's.
-        artifacts: where model files are, for messages.
-    """
+def registry_errors(folder: Path) -> Iterator[None]:
+    """Raise errors of MLflow, SQLAlchemy and the file system as RegistryError."""
     try:
         yield
     except Exception as error:
-        if storage_error := _of_storage(error, artifacts or str(folder)):
-            raise storage_error from error
+        if isinstance(error, StoreError):  # says itself what is wrong with object storage
+            raise
         if not isinstance(error, OSError) and type(error).__module__.split(".")[0] not in {"mlflow", "sqlalchemy"}:
             raise
         raise RegistryError(
@@ -136,34 +130,12 @@ def registry_errors(folder: Path, artifacts: str = "") -> Iterator[None]:
         ) from error
 
 
-def _of_storage(error: BaseException, where: str) -> RegistryError | None:
-    """The error of object storage, if it is one: of boto3, which is absent, or which says what is wrong."""
-    root = _root(error)
-    if isinstance(root, ImportError) and root.name in _BOTO:
-        remedy = "Install the extra `s3`, or: pip install boto3"
-        return RegistryError(where=where, expected="boto3, for object storage", got="none", remedy=remedy)
-    if type(root).__module__.split(".")[0] not in _BOTO:
-        return None
-    return RegistryError(
-        where=where,
-        expected="an answer from object storage",
-        got=_cause(error),
-        remedy="Check [storage] in har.toml, that the bucket exists, and that the credentials of the environment or "
-        "profile may read and write it: har check.",
-    )
-
-
 def _cause(error: BaseException) -> str:
     """The first line of the error at the root of another: the database's own words, where it is the database."""
-    error = _root(error)
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
-
-
-def _root(error: BaseException) -> BaseException:
     while inner := error.__cause__ or getattr(error, "orig", None):
         error = inner
-    return error
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 @contextmanager

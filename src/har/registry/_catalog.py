@@ -17,6 +17,7 @@ from har.registry._artifact import FILE_NAME, FOLDER, ModelFile, stage
 from har.registry._backend import DATABASE, artifact_root, connect, is_local, registry_errors
 from har.registry._files import Files, Wanted
 from har.registry._snapshot import Contents, Row, read, stamp_of, write
+from har.storage import Location
 
 CHAMPION, CHALLENGER, PREVIOUS = ALIASES = ("champion", "challenger", "previous")
 RECIPE = "recipe.json"
@@ -63,10 +64,10 @@ class Version:
 class Catalog:
     """The registered model `name`; the first `add` creates the folder and its database."""
 
-    def __init__(self, folder: Path, name: str, artifacts: str = "") -> None:
+    def __init__(self, folder: Path, name: str, artifacts: Location | None = None) -> None:
         self.folder = folder
         self.name = name
-        self.artifacts = artifacts
+        self._artifacts = artifacts
         self._files = Files(folder, name, artifacts, lambda: self.client)
         self._connection: Any = None
         self._memory: tuple[str, Contents] | None = None
@@ -86,7 +87,7 @@ class Catalog:
     @contextmanager
     def registry_errors(self) -> Iterator[None]:
         """Raise MLflow's errors as RegistryError."""
-        with registry_errors(self.folder, self.artifacts):
+        with registry_errors(self.folder):
             yield
 
     def rows(self) -> list[Row]:
@@ -230,11 +231,12 @@ class Catalog:
             self._log_values(run_id, params, metrics)
             with temporary_folder("register") as folder:
                 stage(model, folder / FOLDER, run_id=run_id)
-                client.log_artifacts(run_id, str(folder / FOLDER), FOLDER)
+                for path in sorted((folder / FOLDER).iterdir()):
+                    self._files.store(run, path, FOLDER)
                 (folder / RECIPE).write_text(recipe)
-                client.log_artifact(run_id, str(folder / RECIPE))
+                self._files.store(run, folder / RECIPE)
             for path in artifacts:
-                client.log_artifact(run_id, str(path), _REPORT_FOLDER)
+                self._files.store(run, path, _REPORT_FOLDER)
         except BaseException:
             client.set_terminated(run_id, "FAILED")
             raise
@@ -284,11 +286,7 @@ class Catalog:
 
     def recipe_values(self, row: Row) -> dict[str, Any]:
         """The content of a version's recipe.json."""
-        path = self._files.here(row, RECIPE)
-        if path.is_file():
-            return dict(json.loads(path.read_text()))
-        with self._files.download(row, RECIPE) as path:
-            return dict(json.loads(path.read_text()))
+        return dict(json.loads(self._files.text(row, RECIPE)))
 
     def _experiment(self) -> str:
         """The experiment with artifacts in this folder, or at `artifacts`, which never changes of one experiment.
@@ -296,8 +294,8 @@ class Catalog:
         A project that was moved gets a new one for its new folder; one that leaves a folder for object storage, or the
         reverse, does not, so that nobody has model files in two places without knowing.
         """
-        root = artifact_root(self.folder, self.artifacts)
-        moved = () if self.artifacts else (f"{self.name} ({self.folder})",)
+        root = artifact_root(self.folder, "" if self._artifacts is None else self._artifacts.address)
+        moved = (f"{self.name} ({self.folder})",) if self._artifacts is None else ()
         for name in (self.name, *moved):
             found = self.client.get_experiment_by_name(name)
             if found is None:

@@ -7,8 +7,7 @@ downloaded again; what differs where it was registered is refused.
 from __future__ import annotations
 
 import contextlib
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,10 @@ from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 from har.errors import HarError
-from har.files import file_sha256, make_folder
+from har.files import file_sha256, temporary_folder, write_atomically
 from har.registry._backend import ARTIFACTS
 from har.registry._snapshot import Row
+from har.storage import Location, Service
 
 CACHE = "cache"
 
@@ -69,23 +69,38 @@ class Files:
     Args:
         folder: the registry's.
         name: the registered model's.
-        artifacts: the address on object storage where new files are; "": below the folder.
-        client: connects to MLflow, which takes seconds: only where a file is in neither folder nor cache.
+        artifacts: where new files are on object storage; None: below the folder.
+        client: connects to MLflow, which takes seconds: only where a file is in none of these.
     """
 
-    def __init__(self, folder: Path, name: str, artifacts: str, client: Callable[[], Any]) -> None:
+    def __init__(self, folder: Path, name: str, artifacts: Location | None, client: Callable[[], Any]) -> None:
         self._folder = folder
         self._name = name
         self._artifacts = artifacts
         self._client = client
+
+    def store(self, run: Any, path: Path, folder: str = "") -> None:
+        """Store a file with a run of MLflow.
+
+        Args:
+            run: MLflow's.
+            path: the file.
+            folder: below the run's artifacts.
+        """
+        place = self._place(run.info.artifact_uri)
+        if place is None:
+            self._client().log_artifact(run.info.run_id, str(path), folder or None)
+        else:
+            (place / f"{folder}/{path.name}".lstrip("/")).write_bytes(path.read_bytes())
 
     def path(self, row: Row, wanted: Wanted) -> Path:
         """The local path of a version's file, downloaded if needed; its hash is checked.
 
         Raises:
             HarError: of the wanted kind; the file is missing or was changed.
+            StoreError: object storage refuses.
         """
-        here = self.here(row, wanted.name)
+        here = self._here(row, wanted.name)
         if here.exists():
             wanted.check(row, str(here), here)
             return here
@@ -93,45 +108,56 @@ class Files:
         with contextlib.suppress(FileNotFoundError):
             if file_sha256(cached) == wanted.digest:
                 return cached
-        address = self._address(row)
-        parsed = urlparse(address)
-        if parsed.scheme in ("", "file"):
-            path = Path(url2pathname(parsed.path) if parsed.scheme else address) / wanted.name
-            wanted.check(row, str(path), path)
-            return path
-        make_folder(cached.parent)
-        with self.download(row, wanted.name, cached.parent) as got:
-            wanted.check(row, f"{address}/{wanted.name}", got)
-            got.replace(cached)
+        with temporary_folder("registered") as folder:
+            where, path = self._fetch(row, wanted.name, folder)
+            wanted.check(row, where, path)
+            if not path.is_relative_to(folder):
+                return path
+            write_atomically(cached, path.read_bytes())
         return cached
 
-    def here(self, row: Row, name: str) -> Path:
+    def text(self, row: Row, name: str) -> str:
+        """The text of a run's file, which has no hash."""
+        here = self._here(row, name)
+        if here.is_file():
+            return here.read_text(encoding="utf-8")
+        with temporary_folder("registered") as folder:
+            return self._fetch(row, name, folder)[1].read_text(encoding="utf-8")
+
+    def _here(self, row: Row, name: str) -> Path:
         """Where a run's file is in this folder, which may have been moved, if it is there."""
         return self._folder / ARTIFACTS / row.run_id / ARTIFACTS / name
 
-    @contextlib.contextmanager
-    def download(self, row: Row, name: str, beside: Path | None = None) -> Iterator[Path]:
-        """A copy of a run's file during the block, which may move it.
-
-        Args:
-            row: the version.
-            name: path below the run's artifacts.
-            beside: the folder to download to; None: a temporary one.
-        """
-        with tempfile.TemporaryDirectory(dir=beside) as folder:
-            yield Path(self._fetch(row, name, folder))
-
-    def _fetch(self, row: Row, name: str, folder: str) -> str:
-        own = f"{self._artifacts}/{row.run_id}/{ARTIFACTS}"
-        if self._artifacts and self._address(row) != own:  # as after a restore to another bucket
-            from botocore.exceptions import ClientError
-            from mlflow.artifacts import download_artifacts
-
-            with contextlib.suppress(ClientError):  # it is where MLflow says
-                return str(download_artifacts(artifact_uri=f"{own}/{name}", dst_path=folder))
-        return str(self._client().download_artifacts(row.run_id, name, folder))
-
-    def _address(self, row: Row) -> str:
-        """The run's artifacts, as MLflow knows them."""
+    def _fetch(self, row: Row, name: str, folder: Path) -> tuple[str, Path]:
+        """A run's file where it is on this machine, or a copy in `folder`; and its address, for messages."""
+        target = folder / Path(name).name
+        # In our own place first: MLflow need not be asked, and may still name the bucket that a backup came from.
+        own = None if self._artifacts is None else self._artifacts / f"{row.run_id}/{ARTIFACTS}"
+        if own is not None and _copied(own / name, target):
+            return str(own / name), target
         source = self._client().get_model_version_download_uri(self._name, str(row.version))
-        return str(source).rpartition("/")[0]
+        address = str(source).rpartition("/")[0]
+        parsed = urlparse(address)
+        if parsed.scheme in ("", "file"):
+            path = Path(url2pathname(parsed.path) if parsed.scheme else address) / name
+            return str(path), path
+        place = self._place(address)
+        if place is None:
+            return f"{address}/{name}", Path(self._client().download_artifacts(row.run_id, name, str(folder)))
+        _copied(place / name, target)
+        return str(place / name), target
+
+    def _place(self, address: str) -> Location | None:
+        """An address of object storage as a place; None: MLflow itself reaches it."""
+        if not address.startswith("s3://"):
+            return None
+        return Location(address, Service() if self._artifacts is None else self._artifacts.service)
+
+
+def _copied(source: Location, target: Path) -> bool:
+    """Copy a file; False: there is none."""
+    try:
+        target.write_bytes(source.read_bytes())
+    except FileNotFoundError:
+        return False
+    return True

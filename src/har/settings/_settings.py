@@ -119,6 +119,11 @@ class Settings(BaseSettings):
         """The S3 service behind addresses of object storage."""
         return Service(**self.storage.model_dump())
 
+    @property
+    def artifacts(self) -> Location | None:
+        """Where model files are on object storage; None: they are not."""
+        return self.place(self.tracking.artifacts) if self.tracking.artifacts else None
+
     @classmethod
     def from_values(cls, values: dict[str, Any], *, root: Path) -> Settings:
         """Settings from recorded values; the environment is ignored."""
