@@ -374,6 +374,10 @@ class Tracking(Section):
     """Where MLflow stores runs and model versions."""
 
     uri: str = ""
+    artifacts: Annotated[str, BeforeValidator(lambda value: check_address(str(value)))] = Field(
+        default="", pattern="^(s3://.*)?$"
+    )
+    """Of model files, such as s3://bucket/models; empty: in paths.mlflow, or where an MLflow server keeps them."""
 
     @field_validator("uri")
     @classmethod

@@ -112,7 +112,17 @@ class Settings(BaseSettings):
 
     def place(self, text: str | Path) -> Location:
         """A folder, `file:///path` or `s3://bucket/prefix` as a place; folders are relative to that of `har.toml`."""
-        return Location.of(text, Service(**self.storage.model_dump()), self.root)
+        return Location.of(text, self.service, self.root)
+
+    @property
+    def service(self) -> Service:
+        """The S3 service behind addresses of object storage."""
+        return Service(**self.storage.model_dump())
+
+    @property
+    def artifacts(self) -> Location | None:
+        """Where model files are on object storage; None: they are not."""
+        return self.place(self.tracking.artifacts) if self.tracking.artifacts else None
 
     @classmethod
     def from_values(cls, values: dict[str, Any], *, root: Path) -> Settings:

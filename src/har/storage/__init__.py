@@ -7,5 +7,6 @@ environment, a profile or the machine's role.
 from har.storage._address import check_address
 from har.storage._location import Entry, Location
 from har.storage._service import Service
+from har.storage._variables import boto_variables, use_service
 
-__all__ = ["Entry", "Location", "Service", "check_address"]
+__all__ = ["Entry", "Location", "Service", "boto_variables", "check_address", "use_service"]
