@@ -222,7 +222,7 @@ class _Intake:
         ready = {}
         for file in files:
             before = _stamp(file.path)
-            with contextlib.suppress(RecordingError), fault_of(file, self.settings):
+            with contextlib.suppress(RecordingError), fault_of(file, self.settings), file.held():
                 if before is not None and self._wants(file):
                     ready[file.path] = _Read(before, *self._read(file))
         return ready
@@ -244,7 +244,7 @@ class _Intake:
             return
         is_known = False
         try:
-            with fault_of(file, self.settings):
+            with fault_of(file, self.settings), file.held():
                 is_known = self._known.holds(file, replace=self.replace)
                 if is_known and file.subject not in self._renewed:
                     self.report.known.append(file.where)
