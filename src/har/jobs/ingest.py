@@ -21,7 +21,8 @@ from rich.markup import escape
 from har.console import console, track
 from har.engine import Each, engine_of, once, workers_of
 from har.errors import DuplicateRecordingError, RecordingError
-from har.jobs._ingest_report import IngestReport, Quarantined, Skipped
+from har.jobs._ingest_report import IngestReport as IngestReport
+from har.jobs._ingest_report import Quarantined, Skipped
 from har.jobs._ingested import Ingested, Landed, commit
 from har.jobs._isolation import fault_of, set_aside_or_leave
 from har.jobs._lanes import Lane, chunks, in_lanes
