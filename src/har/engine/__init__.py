@@ -8,13 +8,14 @@ value (project, model version, partitions). Models and tables are opened, and ca
 from har.engine._each import Each, in_threads, in_turn, once
 from har.engine._engine import Engine, engine_of, open_engine, workers_of
 from har.engine._outcomes import Outcome, name_of, require_success
-from har.engine._same import Place
+from har.engine._same import Place, answer
 
 __all__ = [
     "Each",
     "Engine",
     "Outcome",
     "Place",
+    "answer",
     "engine_of",
     "in_threads",
     "in_turn",
