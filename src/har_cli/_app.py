@@ -12,6 +12,7 @@ from har_cli import (
     drift,
     importing,
     labels,
+    lake,
     logs,
     models,
     predictions,
@@ -58,6 +59,7 @@ app.command()(project.status)
 app.command()(top.top)
 app.command()(logs.logs)
 app.command()(project.check)
+app.add_typer(lake.app, name="lake")
 app.command()(project.up)
 app.add_typer(tokens.app, name="tokens")
 app.command()(tls.tls)
