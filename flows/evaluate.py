@@ -28,7 +28,7 @@ def evaluate(
         resamples: of the bootstrap over subjects, behind the intervals.
     """
     project = open_project()
-    each = tasks(at_once=False, without_retries=[evaluate_fold])
+    each = tasks(project.settings, without_retries=[evaluate_fold], thread_safe=False)
     flat = job(project, network=network, folds=folds, seeds=seeds, resamples=resamples, each=each)
     create_table_artifact(key="evaluation", table=[flat], description="Cross-validation by subject.")
     page = project.settings.path("reports") / "evaluation.html"

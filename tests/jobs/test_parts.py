@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pickle
 import shutil
-from pathlib import Path
 
 import polars as pl
 import pytest
 from run_support import in_processes, ingest, monitor, score, train
 
-from har.jobs import in_threads, in_turn, once
+from har.jobs import in_turn, once
 from har.project import open_project
 from har.settings import Settings
 
@@ -64,16 +63,15 @@ def test_a_project_travels_as_its_settings_and_is_opened_once(two_days: Settings
     assert one.settings == project.settings
 
 
-@pytest.mark.parametrize("each", [in_threads, in_turn])
-def test_a_part_that_fails_says_so_and_the_parts_before_it_have_their_results(each, tmp_path: Path) -> None:
+def test_in_turn_the_first_part_that_fails_ends_the_job() -> None:
     def work(number: int) -> int:
         if number == 2:
             raise ValueError("two")
         return number
 
-    results = each(work, [0, 1, 2, 3])
+    results = in_turn(work, [0, 1, 2, 3])
     assert [next(results), next(results)] == [0, 1]
     with pytest.raises(ValueError, match="two"):
         next(results)
-    assert once(each, work, 7) == 7
-    assert list(each(work, [])) == []
+    assert once(in_turn, work, 7) == 7
+    assert list(in_turn(work, [])) == []

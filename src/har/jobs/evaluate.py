@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from har.console import bar, console
 from har.dataset import load_windows, recording_names
-from har.engine import Each, in_turn
+from har.engine import Each, engine_of
 from har.evaluation import RESAMPLES
 from har.experiment import labelled
 from har.jobs._cross_validation import CrossValidation, FoldResult, cross_validate, evaluate_fold
@@ -81,7 +81,7 @@ def evaluate(
     folds: int | None = None,
     seeds: int = 3,
     resamples: int = RESAMPLES,
-    each: Each = in_turn,
+    each: Each | None = None,
 ) -> dict[str, Any]:
     """Cross-validate by subject; if the report of the same parameters and data exists, return its figures.
 
@@ -91,7 +91,7 @@ def evaluate(
         folds: by default har.toml's.
         seeds: number of seeds, from 0.
         resamples: of the bootstrap over subjects.
-        each: how to run the folds of all seeds, and a large bootstrap.
+        each: how to run the folds of all seeds, and a large bootstrap; by default the project's engine.
 
     Returns:
         The headline figures, one level deep, as in `reports/evaluation.json`.
@@ -104,7 +104,7 @@ def evaluate(
     if flat.get("key") == parameters.key:
         console.print(f"{report} has these figures already: nothing to train.")
         return flat
-    return _cross_validation(parameters, each)
+    return _cross_validation(parameters, each or engine_of(project.settings, thread_safe=False))
 
 
 def _cross_validation(parameters: Parameters, each: Each) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Protocol
 import polars as pl
 
 from har.console import console, track
-from har.engine import Each, in_threads, once
+from har.engine import Each, engine_of, once
 from har.errors import HarError, SettingsError
 from har.inference import Classifier
 from har.jobs.baseline import baseline
@@ -113,7 +113,7 @@ def score(
     *,
     date: dt.date | None = None,
     rescore: bool = False,
-    each: Each = in_threads,
+    each: Each | None = None,
     connect: Connect | None = None,
 ) -> ScoreReport:
     """Score new recordings with the champion; write predictions, profiles, baselines, and the summary of changed days.
@@ -122,7 +122,7 @@ def score(
         project: its champion and lake.
         date: this date only; None: all dates.
         rescore: also partitions that another version scored, and those without a profile.
-        each: how to run the chunks.
+        each: how to run the chunks; by default the project's engine.
         connect: connects to the batch service at `scoring.service`, or to one that is there for the taking.
 
     Raises:
@@ -133,6 +133,7 @@ def score(
     """
     began = time.perf_counter()
     lake, settings = project.lake, project.settings
+    each = each or engine_of(settings)
     champion = project.registry.champion()
     lake.require_samples()
     project.classifier(champion.number)  # fails early if the model was made for other settings
