@@ -154,6 +154,23 @@ class Location:
         """
         self._how.write_bytes(self, content, new=if_none_match is not None)
 
+    def blocks(self) -> Iterator[bytes]:
+        """The file's content in parts, for files that may be large.
+
+        Raises:
+            FileNotFoundError: there is none.
+            StorageError: the store refuses.
+        """
+        yield from self._how.blocks(self)
+
+    def write_blocks(self, blocks: Iterator[bytes]) -> None:
+        """Write the file in one step from parts of its content; none is kept if they end with an error.
+
+        Raises:
+            StorageError: the disk or store refuses.
+        """
+        self._how.write_blocks(self, blocks)
+
     def list(self) -> Iterator[Entry]:
         """All files below, in no order; none if there is no such folder.
 

@@ -21,6 +21,7 @@ try:
 except ImportError as error:
     raise missing_extra() from error
 
+_BLOCK = 1 << 20
 _AT_ONCE = 1000
 """Objects that one request removes."""
 _NEW_S = 600.0
@@ -54,6 +55,17 @@ def write_bytes(place: Location, content: bytes, *, new: bool) -> None:
             obstore.put(_store(place), place.key, content, mode="create" if new else "overwrite")
         except (AlreadyExistsError, PreconditionError) as error:
             raise FileExistsError(str(place)) from error
+
+
+def blocks(place: Location) -> Iterator[bytes]:
+    with _explained(place):
+        for block in obstore.get(_store(place), place.key).stream(_BLOCK):
+            yield bytes(block)
+
+
+def write_blocks(place: Location, blocks: Iterator[bytes]) -> None:
+    with _explained(place):
+        obstore.put(_store(place), place.key, blocks)
 
 
 def entries(place: Location) -> Iterator[Entry]:
