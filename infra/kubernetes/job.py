@@ -83,7 +83,8 @@ def _pod() -> dict[str, Any]:
         "command": ["python", "-m", "infra.compose.inside.run"],
         "args": "{{ command }}",
         "env": "{{ env }}",
-        "envFrom": [{"configMapRef": {"name": "project"}}],
+        # The second one has the credentials of object storage, where there is one.
+        "envFrom": [{"configMapRef": {"name": "project"}}, {"secretRef": {"name": "aws", "optional": True}}],
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,

@@ -16,7 +16,7 @@ from har.errors import BackupError, LakeBusyError
 from har.files import make_folder
 from har.jobs._archive import Contents, Stored, unpack
 from har.lake import Lake
-from har.storage import Entry, Location
+from har.storage import Location
 
 LOG = "_delta_log"
 _ATTEMPTS = 20
@@ -55,22 +55,27 @@ def keep_logs(place: Location, versions: Mapping[str, int], folder: Path) -> dic
         The tables' data files by name below the lake, those of earlier versions included.
     """
     files: dict[str, Stored] = {}
-    for entry in place.list():
-        table, _, rest = entry.name.partition("/")
-        if versions.get(table, -1) < 0:
+    for table, version in versions.items():
+        if version < 0:
             continue
-        if not rest.startswith(f"{LOG}/"):
-            files[entry.name] = _stored(place, entry)
-        elif (found := _VERSION.match(rest.removeprefix(f"{LOG}/"))) and int(found[1]) <= versions[table]:
-            make_folder((folder / entry.name).parent)
-            (folder / entry.name).write_bytes((place / entry.name).read_bytes())
+        make_folder(folder / table / LOG)
+        for entry in (place / table).list():
+            name = f"{table}/{entry.name}"
+            if not entry.name.startswith(f"{LOG}/"):
+                files[name] = Stored(place / name, entry.size, entry.modified)
+            elif (found := _VERSION.match(entry.name.removeprefix(f"{LOG}/"))) and int(found[1]) <= version:
+                (folder / name).write_bytes((place / name).read_bytes())
     return files
 
 
 def files_of(place: Location, runs: Collection[str]) -> dict[str, Stored]:
     """The model files of these runs of MLflow, by name below the place."""
     wanted = frozenset(runs)
-    return {entry.name: _stored(place, entry) for entry in place.list() if entry.name.partition("/")[0] in wanted}
+    return {
+        entry.name: Stored(place / entry.name, entry.size, entry.modified)
+        for entry in place.list()
+        if entry.name.partition("/")[0] in wanted
+    }
 
 
 def require_none(place: Location) -> None:
@@ -100,7 +105,8 @@ def bring(path: Path, contents: Contents, place: Location, names: Mapping[str, s
         place: gets the files.
         names: the name below the place by the name in the backup.
     """
-    sent = {entry.name: entry.size for entry in place.list()}
+    tops = sorted({below.partition("/")[0] for below in names.values()})
+    sent = {f"{top}/{entry.name}": entry.size for top in tops for entry in (place / top).list()}
     missing = {name for name, below in names.items() if sent.get(below) != contents.files[name][0]}
     logs = {name for name in missing if f"/{LOG}/" in name}
     for wanted in (missing - logs, logs):
@@ -110,7 +116,3 @@ def bring(path: Path, contents: Contents, place: Location, names: Mapping[str, s
 
 def _target(place: Location, names: Mapping[str, str], name: str) -> Location | None:
     return place / names[name] if name in names else None
-
-
-def _stored(place: Location, entry: Entry) -> Stored:
-    return Stored(place / entry.name, entry.size, entry.modified)

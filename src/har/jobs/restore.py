@@ -103,8 +103,9 @@ def _bring(settings: Settings, path: Path, contents: Contents, places: dict[str,
             )
     else:
         _require_empty(places)
-        if not settings.location("lake").is_local and "lake" in contents.parts():
-            require_none(settings.location("lake"))
+        for table in {name.split("/")[1] for name in contents.files if name.startswith("lake/")}:
+            if not settings.location("lake").is_local:
+                require_none(settings.location("lake") / table)
         _require_fitting_database(settings, contents)
         _remove_drafts(places)
         try:

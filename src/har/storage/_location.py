@@ -187,6 +187,19 @@ class Location:
         """Remove all files below; returns how many there were."""
         return int(self._how.delete_prefix(self))
 
+    def probe(self, *, conditional: bool = False) -> None:
+        """Try what jobs need of object storage here; of a folder, nothing, for each job says so itself.
+
+        Args:
+            conditional: whether several writers share the place, as they do tables.
+
+        Raises:
+            StorageError: the store cannot be reached, has no such bucket, refuses the credentials or one of the
+                requests, or lets two writers overwrite each other.
+        """
+        if not self.is_local:
+            self._how.probe(self, conditional=conditional)
+
     @property
     def _how(self) -> ModuleType:
         # Imported here: settings are read where neither of these is installed.

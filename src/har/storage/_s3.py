@@ -140,6 +140,27 @@ def require_conditional_put(place: Location) -> None:
     )
 
 
+def probe(place: Location, *, conditional: bool) -> None:
+    """Try what is needed of a place: to reach it, list, write, read and delete; and to write a file only once.
+
+    Args:
+        place: of tables or files.
+        conditional: whether several writers share it, as they do tables.
+
+    Raises:
+        StorageError: says what is refused, and the way out.
+    """
+    require_reachable(place)
+    next(entries(place), None)
+    if conditional:
+        require_conditional_put.__wrapped__(place)
+        return
+    file = place / f".har-probe-{uuid4().hex}"
+    file.write_bytes(b"probe")
+    file.read_bytes()
+    file.delete()
+
+
 @contextlib.contextmanager
 def _explained(place: Location) -> Iterator[None]:
     try:

@@ -72,6 +72,22 @@ def test_a_typing_error_is_refused(rendered: dict[str, str], tmp_path: Path) -> 
     assert len(of_one) == 2, "all breaches of an object are named, not the first alone"
 
 
+def test_who_reads_tables_reaches_object_storage_and_nobody_else(settings: Settings, tmp_path: Path) -> None:
+    order = Order("staging", IMAGES, further=("object-storage", "stream"))
+    text = kustomize(write(settings, order, tmp_path / "out"))
+    readers = {"worker", "exporter", "mlflow", "score", "stream"}
+    secret = {"secretRef": {"name": "aws", "optional": True}}
+    for name, pod in pods(text).items():
+        sources = [source for container in pod["spec"]["containers"] for source in container.get("envFrom", [])]
+        assert (secret in sources) == (name.partition("/")[2] in readers), name
+    (policy,) = [one for one in things(text, "NetworkPolicy") if one["metadata"]["name"] == "to-object-storage"]
+    (selected,) = policy["spec"]["podSelector"]["matchExpressions"]
+    assert {*selected["values"]} == {*readers, "flow"}
+    job = template("x", "y")["job_configuration"]["job_manifest"]["spec"]["template"]
+    assert secret in job["spec"]["containers"][0]["envFrom"]
+    assert job["metadata"]["labels"]["app.kubernetes.io/name"] == "flow"
+
+
 @pytest.mark.parametrize("stage", ["staging", "production"])
 def test_pods_have_no_rights(rendered: dict[str, str], stage: str) -> None:
     (namespace,) = things(rendered[stage], "Namespace")
