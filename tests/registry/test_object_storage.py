@@ -54,9 +54,7 @@ def test_a_registry_does_not_go_to_another_place_by_itself(stocked: Registry, pl
     remote = Registry(stocked.folder, stocked.name, artifacts=place)
     assert remote.model_path(2) == stocked.model_path(2)
     model = make_model(9)
-    with pytest.raises(
-        RegistryError, match=rf"under {place}, but got artifacts under .*, which MLflow fixes"
-    ):
+    with pytest.raises(RegistryError, match=rf"under {place}, but got artifacts under .*, which MLflow fixes"):
         remote.register(model, params={}, metrics={}, recipe=stocked.recipe(1), report=None, tags={})
     assert not list(place.list())
     assert len(remote.versions()) == 4
