@@ -83,8 +83,7 @@ def _pod() -> dict[str, Any]:
         "command": ["python", "-m", "infra.compose.inside.run"],
         "args": "{{ command }}",
         "env": "{{ env }}",
-        # The second one has the credentials of object storage, where there is one.
-        "envFrom": [{"configMapRef": {"name": "project"}}, {"secretRef": {"name": "aws", "optional": True}}],
+        "envFrom": [{"configMapRef": {"name": "project"}}],
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
@@ -97,6 +96,7 @@ def _pod() -> dict[str, Any]:
         "volumeMounts": [
             {"name": "secrets", "mountPath": "/run/secrets", "readOnly": True},
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  a volume of the pod
+            {"name": "aws", "mountPath": "/run/aws", "readOnly": True},
             *folders,
             {"name": "journal", "mountPath": "/srv/online"},
         ],
@@ -118,6 +118,7 @@ def _pod() -> dict[str, Any]:
         "containers": [container],
         "volumes": [
             {"name": "secrets", "secret": login},
+            {"name": "aws", "secret": {"secretName": "aws", "optional": True, "defaultMode": 0o440}},
             {"name": "tmp", "emptyDir": {"sizeLimit": "2Gi"}},
             {"name": "project", "persistentVolumeClaim": {"claimName": "project"}},
             {"name": "journal", "persistentVolumeClaim": {"claimName": "journal"}},

@@ -31,7 +31,7 @@ def _pod(thing: dict[str, Any]) -> dict[str, Any]:
 def _variables(things: dict[str, dict[str, Any]], name: str) -> dict[str, str]:
     container = _pod(things[name])["containers"][0]
     found = {}
-    for source in (source for source in container["envFrom"] if "configMapRef" in source):
+    for source in container["envFrom"]:
         found |= things[f"ConfigMap/{source['configMapRef']['name']}"].get("data", {})
     return found | {one["name"]: one["value"] for one in container.get("env", [])}
 
