@@ -20,7 +20,9 @@
     ├── StorageError (OSError)                    a file or folder cannot be written
     │   └── LakeError                             the tables cannot be read or written
     │       ├── LakeBusyError (TimeoutError)      another writer holds the table
-    │       └── LakeDamageError                   commits, files or rows are missing or damaged
+    │       │   └── LakeConflictError             another writer changed what a step had read
+    │       ├── LakeDamageError                   commits, files or rows are missing or damaged
+    │       └── StoreError                        object storage refuses or does not answer
     ├── SnapshotError (RuntimeError)              raw data cannot be taken into DVC, listed or restored
     ├── ServerError (RuntimeError)                a part of the local stack that does not start, or ended by itself
     ├── ServiceError (OSError)                    a service that scores for this project cannot be reached, or fails
@@ -315,6 +317,14 @@ class LakeError(StorageError):
 
 class LakeBusyError(LakeError, TimeoutError):
     """Another writer holds the table."""
+
+
+class LakeConflictError(LakeBusyError):
+    """Another writer changed what a step had read, and did so at each attempt; nothing of it was written."""
+
+
+class StoreError(LakeError):
+    """Object storage refuses, or does not answer."""
 
 
 class LakeDamageError(LakeError):

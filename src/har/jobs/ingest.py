@@ -275,7 +275,7 @@ class _Intake:
             return
         is_known = False
         try:
-            with fault_of(file, self.settings):
+            with fault_of(file, self.settings), file.held():
                 is_known = self._known.holds(file, replace=self.replace)
                 if is_known and file.subject not in self._renewed:
                     self.report.known.append(file.where)

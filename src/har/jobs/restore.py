@@ -173,7 +173,7 @@ def _data_in(folder: Path) -> Iterator[Path]:
 
 
 def _require_fitting_database(settings: Settings, contents: Contents) -> None:
-    use_tracking(settings.tracking.uri)
+    use_tracking(settings)
     for name, fits, kind in (
         (DATABASE, is_local(), "the registry in SQLite"),
         (DUMP, not is_local(), "the registry in Postgres"),

@@ -24,6 +24,7 @@ from har.jobs.baseline import baseline
 from har.jobs.summarise import summarise
 from har.lake import Lake, Partition, require_samples, to_score_again
 from har.monitoring import Profiler, Profiles
+from har.monitoring.profiles import require_whylogs
 from har.predictions import Parts, predict, with_signal
 from har.project import Project
 from har.settings import Settings
@@ -154,6 +155,8 @@ def score(
     wanted = pending(lake, champion.number, date=date, rescore=rescore, profiled=profiled)
     require_samples(lake, wanted)
     chunks = chunks_to_score(lake, wanted)
+    if profiler and chunks:
+        require_whylogs()  # before long work; importing it takes a second
     parts = [ScorePart(project, champion.number, chunk, service) for chunk in chunks]
     reports = list(track(each(score_part, parts), "Scoring", total=len(parts), unit="chunks"))
     if profiler and chunks:
