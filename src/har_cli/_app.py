@@ -13,6 +13,7 @@ from har_cli import (
     engine,
     importing,
     labels,
+    lake,
     logs,
     models,
     predictions,
@@ -60,6 +61,7 @@ app.command()(engine.engine)
 app.command()(top.top)
 app.command()(logs.logs)
 app.command()(project.check)
+app.add_typer(lake.app, name="lake")
 app.command()(project.up)
 app.add_typer(tokens.app, name="tokens")
 app.command()(tls.tls)
