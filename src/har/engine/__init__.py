@@ -8,7 +8,7 @@ value (project, model version, partitions). Models and tables are opened, and ca
 from har.engine._each import Each, in_threads, in_turn, once
 from har.engine._engine import Engine, engine_of, open_engine
 from har.engine._outcomes import Outcome, name_of, require_success
-from har.engine._same import Place
+from har.engine._same import Place, own_place
 
 __all__ = [
     "Each",
@@ -21,5 +21,6 @@ __all__ = [
     "name_of",
     "once",
     "open_engine",
+    "own_place",
     "require_success",
 ]
