@@ -20,7 +20,9 @@
     ├── StorageError (OSError)                    a file or folder cannot be written
     │   └── LakeError                             the tables cannot be read or written
     │       ├── LakeBusyError (TimeoutError)      another writer holds the table
-    │       └── LakeDamageError                   commits, files or rows are missing or damaged
+    │       │   └── LakeConflictError             another writer changed what a step had read
+    │       ├── LakeDamageError                   commits, files or rows are missing or damaged
+    │       └── StoreError                        object storage refuses or does not answer
     ├── EngineError (RuntimeError)                the workers of a job are missing, wrong or gone
     │   └── PartsError                            parts of a job failed; the others are done
     ├── SnapshotError (RuntimeError)              raw data cannot be taken into DVC, listed or restored
@@ -317,6 +319,14 @@ class LakeError(StorageError):
 
 class LakeBusyError(LakeError, TimeoutError):
     """Another writer holds the table."""
+
+
+class LakeConflictError(LakeBusyError):
+    """Another writer changed what a step had read, and did so at each attempt; nothing of it was written."""
+
+
+class StoreError(LakeError):
+    """Object storage refuses, or does not answer."""
 
 
 class LakeDamageError(LakeError):

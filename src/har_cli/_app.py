@@ -10,6 +10,7 @@ from har_cli import (
     backups,
     data,
     drift,
+    engine,
     importing,
     labels,
     lake,
@@ -56,6 +57,7 @@ stream.app.command()(stream_send.replay)
 app.add_typer(stream.app, name="stream")
 app.command()(models.reproduce)
 app.command()(project.status)
+app.command()(engine.engine)
 app.command()(top.top)
 app.command()(logs.logs)
 app.command()(project.check)

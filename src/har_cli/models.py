@@ -226,7 +226,7 @@ def reproduce(
             project.registry,
             version,
             root=project.settings.root,
-            lake=project.settings.path("lake"),
+            lake=project.settings.location("lake"),
             snapshots=Snapshots(project.settings),
             from_snapshot=from_snapshot,
         )

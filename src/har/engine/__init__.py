@@ -6,15 +6,16 @@ value (project, model version, partitions). Models and tables are opened, and ca
 """
 
 from har.engine._each import Each, in_threads, in_turn, once
-from har.engine._engine import Engine, engine_of, open_engine
+from har.engine._engine import Engine, engine_of, open_engine, workers_of
 from har.engine._outcomes import Outcome, name_of, require_success
-from har.engine._same import Place, own_place
+from har.engine._same import Place, answer, own_place
 
 __all__ = [
     "Each",
     "Engine",
     "Outcome",
     "Place",
+    "answer",
     "engine_of",
     "in_threads",
     "in_turn",
@@ -23,4 +24,5 @@ __all__ = [
     "open_engine",
     "own_place",
     "require_success",
+    "workers_of",
 ]

@@ -11,8 +11,10 @@ from har.engine._outcomes import Crew, Outcome, in_order, outcomes
 from har.engine._processes import Processes
 from har.engine._same import Place
 from har.engine._threads import Threads
+from har.inference import granted_cores
 from har.settings import Settings
 
+_CLUSTER = 64
 P = TypeVar("P")
 R = TypeVar("R")
 
@@ -83,3 +85,9 @@ def engine_of(settings: Settings, *, thread_safe: bool = True) -> Each:
             yield from engine.each(function, parts)
 
     return each
+
+
+def workers_of(settings: Settings) -> int:
+    """How many parts may run at a time; of an existing cluster, whose size is not known yet, a guess."""
+    engine = settings.engine
+    return engine.workers or (_CLUSTER if engine.address else granted_cores())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -43,6 +43,18 @@ class Storage(Section):
     timeout_s: float = Field(default=30.0, gt=0)
     """For one request; a failed one is repeated."""
     retries: int = Field(default=8, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_credentials(cls, content: Any) -> Any:
+        if isinstance(content, dict):
+            for name in content:
+                if any(word in str(name).lower() for word in ("key", "secret", "token", "password", "profile")):
+                    raise ValueError(
+                        f"no credentials in this section ({name}): the environment has them (AWS_ACCESS_KEY_ID and "
+                        "AWS_SECRET_ACCESS_KEY), or a profile that AWS_PROFILE names"
+                    )
+        return content
 
 
 class Maintenance(Section):
