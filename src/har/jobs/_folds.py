@@ -15,7 +15,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from har.console import bar, console
-from har.engine import Each, own_place
+from har.engine import Each, here
 from har.files import write_atomically
 from har.jobs._cross_validation import FoldPart, FoldResult, evaluate_fold
 
@@ -38,9 +38,8 @@ class KeptFolds:
     @property
     def folder(self) -> Path:
         """Where the results are."""
-        place = own_place()
-        content = [self.decided_by, place.python, place.code, dict(place.packages)]
-        return self.runs / f"evaluation-{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]}"
+        content = json.dumps([self.decided_by, here()], sort_keys=True)
+        return self.runs / f"evaluation-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
 
     def __call__(self, function: Callable[[Any], Any], parts: Sequence[Any], /) -> Iterator[Any]:
         """Run the parts; of folds, those that are not kept.

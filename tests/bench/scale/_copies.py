@@ -30,9 +30,7 @@ def copy_day(table: Table, source: dt.date, dates: Sequence[dt.date]) -> None:
     sums = table.path.parent / f".{table.name}.sums"
     crc = {name: total for total, name in (line.split(" ", 1) for line in sums.read_text().splitlines())}
     for version, date in enumerate(dates, start=delta.version() + 1):
-        actions: list[dict[str, Any]] = [
-            {"commitInfo": {"timestamp": real[0]["modificationTime"], "operation": "WRITE"}}
-        ]
+        actions: list[dict[str, Any]] = [{"commitInfo": {"timestamp": real[0]["modificationTime"], "operation": "WRITE"}}]
         noted = []
         for add in real:
             folder, _, name = add["path"].replace(str(source), str(date)).rpartition("/")

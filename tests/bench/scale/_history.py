@@ -159,9 +159,7 @@ class History:
             score=float(random.uniform(1, 2) if alarmed else random.uniform(0, 1)),
             alarmed=alarmed,
             judged=True,
-            features=tuple(
-                dataclasses.replace(one, score=float(random.uniform())) for one in self._real_report.features
-            ),
+            features=tuple(dataclasses.replace(one, score=float(random.uniform())) for one in self._real_report.features),
         )
         made = dt.datetime.combine(date, dt.time(23), dt.UTC)
         row = {
@@ -234,10 +232,7 @@ class History:
             partitions=[(_SOURCE + dt.timedelta(days=number), subject) for _, subject in _partitions(date)]
         )
         if date >= FIRST:
-            hidden = {
-                "samples": pl.lit(None, pl.String).alias("activity"),
-                "recordings": pl.lit(6000).alias("unlabelled"),
-            }
+            hidden = {"samples": pl.lit(None, pl.String).alias("activity"), "recordings": pl.lit(6000).alias("unlabelled")}
             rows = rows.with_columns(hidden[name])
         return _dated(rows, date)
 
