@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
@@ -15,6 +16,25 @@ from har.lake._snapshot import PARTITION, Snapshot
 from har.lake._where import in_order
 from har.schema import TIME, Partition
 from har.storage import Location
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A Parquet file of a table, which any engine can read; its columns are those of the table but date and subject.
+
+    Attributes:
+        date: of all its rows.
+        subject: likewise; in the path it is percent-encoded.
+        path: absolute path, or address on object storage.
+        rows: their number.
+        size: bytes.
+    """
+
+    date: dt.date
+    subject: str
+    path: str
+    rows: int
+    size: int
 
 
 class ReadableTable:
@@ -97,6 +117,15 @@ class ReadableTable:
         """All partitions (date, subject), sorted; read from the log, not from the data."""
         table = self._open(version)
         return [] if table is None else table.partitions()
+
+    def files(self, version: int | None = None) -> list[DataFile]:
+        """The files that make up a version (None: the newest), by date and subject; read from the log."""
+        found = self._reader.files(self._open(version))
+        return [
+            DataFile(*partition, str(file["path"]), file["num_records"], file["size_bytes"])
+            for partition in in_order(found)
+            for file in found[partition]
+        ]
 
     def count(self) -> int:
         """Number of rows, from the statistics in the log, not from the data."""

@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from har.errors import StorageError
-from har.files import make_folder, write_atomically
+from har.files import make_folder, replacing, write_atomically
 from har.storage._location import Entry, Location
+
+_BLOCK = 1 << 20
 
 
 def exists(place: Location) -> bool:
@@ -45,6 +47,23 @@ def write_bytes(place: Location, content: bytes, *, new: bool) -> None:
         raise
     except OSError as error:
         raise StorageError.refused(path, error) from error
+
+
+def blocks(place: Location) -> Iterator[bytes]:
+    with place.local.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            yield block
+
+
+def write_blocks(place: Location, blocks: Iterator[bytes]) -> None:
+    make_folder(place.local.parent)
+    try:
+        with replacing(place.local) as draft, draft.open("wb") as stream:
+            stream.writelines(blocks)
+    except StorageError:
+        raise
+    except OSError as error:
+        raise StorageError.refused(place.local, error) from error
 
 
 def entries(place: Location, after: str = "") -> Iterator[Entry]:

@@ -192,6 +192,23 @@ class Location:
         """
         self._how.write_bytes(self, content, new=if_none_match is not None)
 
+    def blocks(self) -> Iterator[bytes]:
+        """The file's content in parts, for files that may be large.
+
+        Raises:
+            FileNotFoundError: there is none.
+            StorageError: the store refuses.
+        """
+        yield from self._how.blocks(self)
+
+    def write_blocks(self, blocks: Iterator[bytes]) -> None:
+        """Write the file in one step from parts of its content; none is kept if they end with an error.
+
+        Raises:
+            StorageError: the disk or store refuses.
+        """
+        self._how.write_blocks(self, blocks)
+
     def list(self, after: str = "") -> Iterator[Entry]:
         """All files below, in no order; none if there is no such folder.
 
@@ -210,6 +227,19 @@ class Location:
     def delete_prefix(self) -> int:
         """Remove all files below; returns how many there were."""
         return int(self._how.delete_prefix(self))
+
+    def probe(self, *, conditional: bool = False) -> None:
+        """Try what jobs need of object storage here; of a folder, nothing, for each job says so itself.
+
+        Args:
+            conditional: whether several writers share the place, as they do tables.
+
+        Raises:
+            StorageError: the store cannot be reached, has no such bucket, refuses the credentials or one of the
+                requests, or lets two writers overwrite each other.
+        """
+        if not self.is_local:
+            self._how.probe(self, conditional=conditional)
 
     @property
     def _how(self) -> ModuleType:

@@ -21,6 +21,7 @@ try:
 except ImportError as error:
     raise missing_extra() from error
 
+_BLOCK = 1 << 20
 _AT_ONCE = 1000
 """Objects that one request removes."""
 _NEW_S = 600.0
@@ -54,6 +55,17 @@ def write_bytes(place: Location, content: bytes, *, new: bool) -> None:
             obstore.put(_store(place), place.key, content, mode="create" if new else "overwrite")
         except (AlreadyExistsError, PreconditionError) as error:
             raise FileExistsError(str(place)) from error
+
+
+def blocks(place: Location) -> Iterator[bytes]:
+    with _explained(place):
+        for block in obstore.get(_store(place), place.key).stream(_BLOCK):
+            yield bytes(block)
+
+
+def write_blocks(place: Location, blocks: Iterator[bytes]) -> None:
+    with _explained(place):
+        obstore.put(_store(place), place.key, blocks)
 
 
 def entries(place: Location, after: str = "") -> Iterator[Entry]:
@@ -126,6 +138,27 @@ def require_conditional_put(place: Location) -> None:
         remedy="Two writers at once would lose data there: use another store, or a newer release of it. Nothing else "
         "was written.",
     )
+
+
+def probe(place: Location, *, conditional: bool) -> None:
+    """Try what is needed of a place: to reach it, list, write, read and delete; and to write a file only once.
+
+    Args:
+        place: of tables or files.
+        conditional: whether several writers share it, as they do tables.
+
+    Raises:
+        StorageError: says what is refused, and the way out.
+    """
+    require_reachable(place)
+    next(entries(place), None)
+    if conditional:
+        require_conditional_put.__wrapped__(place)
+        return
+    file = place / f".har-probe-{uuid4().hex}"
+    file.write_bytes(b"probe")
+    file.read_bytes()
+    file.delete()
 
 
 @contextlib.contextmanager
