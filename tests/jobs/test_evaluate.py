@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from paces_support import SIGNAL, paces
 from run_support import in_processes
 
+from har.engine import Each, in_threads, in_turn
 from har.errors import EvaluationError, NotEnoughDataError
-from har.jobs._cross_validation import CrossValidation, FoldResult, cross_validate
+from har.jobs._cross_validation import CrossValidation, FoldPart, FoldResult, cross_validate
 from har.training import FitOptions, Fitted, fit
 from har.windows import WindowSet
 
@@ -32,13 +33,13 @@ def seen() -> list[FoldResult]:
 
 @pytest.fixture(scope="module")
 def judged(seen: list[FoldResult]) -> CrossValidation:
-    def watch(results: Iterator[FoldResult], total: int) -> Iterator[FoldResult]:
-        assert total == 6
-        for result in results:
+    def watched(function: Callable[[FoldPart], FoldResult], parts: Sequence[FoldPart]) -> Iterator[FoldResult]:
+        assert [str(part) for part in parts][::5] == ["without s1, s4, seed 0", "without s2, seed 1"]
+        for result in in_turn(function, parts):
             seen.append(result)
             yield result
 
-    return cross_validate(paces, folds=3, seeds=(0, 1), options=_options(6), watch=watch, **CPU)
+    return cross_validate(paces, folds=3, seeds=(0, 1), options=_options(6), each=watched, **CPU)
 
 
 def test_answers_stand_beside_their_labels(judged: CrossValidation) -> None:
@@ -115,12 +116,15 @@ def test_results_are_handed_on_as_they_come(judged: CrossValidation, seen: list[
             assert result.accuracy == (outcome.answers == outcome.labels)[mine].mean()
 
 
-@pytest.mark.stack
-@pytest.mark.release
-def test_other_processes_give_the_same_figures(judged: CrossValidation) -> None:
-    """A part travels as a small value, and what it names is opened where it runs."""
-    elsewhere = cross_validate(paces, folds=3, seeds=(0,), options=_options(6), each=in_processes, **CPU)
-    np.testing.assert_array_equal(elsewhere.outcomes[0].probabilities, judged.outcomes[0].probabilities)
+@pytest.mark.parametrize(
+    "each", [in_threads, pytest.param(in_processes, marks=[pytest.mark.stack, pytest.mark.release])]
+)
+def test_another_engine_gives_the_same_figures(each: Each, judged: CrossValidation) -> None:
+    """A part travels as a small value, and what it names is opened where it runs; threads share torch's generator."""
+    elsewhere = cross_validate(paces, folds=3, seeds=(0, 1), options=_options(6), each=each, **CPU)
+    for ours, theirs in zip(judged.outcomes, elsewhere.outcomes, strict=True):
+        np.testing.assert_array_equal(ours.probabilities, theirs.probabilities)
+    assert elsewhere.evaluation == judged.evaluation
 
 
 def test_one_seed_has_no_spread() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,16 +11,14 @@ from numpy.typing import NDArray
 
 from har.engine import Each, in_turn
 from har.errors import EvaluationError, NotEnoughDataError
-from har.evaluation import Evaluation, Outcome, evaluate
-from har.training import FitOptions, Signal, fit
+from har.evaluation import RESAMPLES, Evaluation, Outcome, evaluate
+from har.training import FitOptions, Signal, alone, fit
 from har.windows import WindowSet, group_folds, split_subjects
 
 _PREDICT = 1024
 
 Windows = Callable[[], WindowSet]
 """Gives the windows in whichever process it is called; can be pickled where parts travel."""
-Watch = Callable[[Iterator["FoldResult"], int], Iterator["FoldResult"]]
-"""Hands on results as they come, of so many in all: a progress bar."""
 
 
 @dataclass(frozen=True)
@@ -110,8 +108,8 @@ def cross_validate(
     folds: int = 5,
     seeds: Sequence[int] = (0, 1, 2),
     validation: float = 0.2,
+    resamples: int = RESAMPLES,
     each: Each = in_turn,
-    watch: Watch | None = None,
     recordings: NDArray[np.str_] | None = None,
 ) -> CrossValidation:
     """Evaluate a network on every subject, each time trained without that subject.
@@ -126,8 +124,8 @@ def cross_validate(
         folds: by subject.
         seeds: one cross-validation each.
         validation: share of a fold's training subjects, at least one.
-        each: how to run the folds of all seeds.
-        watch: sees the results as they come.
+        resamples: of the bootstrap over subjects.
+        each: how to run the folds of all seeds, and the bootstrap.
         recordings: the names of the recordings, by number; None: the figures name no recording.
 
     Raises:
@@ -153,10 +151,7 @@ def cross_validate(
         for seed in seeds
         for held_out in members
     ]
-    results = each(evaluate_fold, parts)
-    if watch is not None:
-        results = watch(results, len(parts))
-    found = list(results)
+    found = list(each(evaluate_fold, parts))
     of_windows = None if recordings is None else recordings[known.recordings]
     outcomes = []
     for run in range(len(seeds)):
@@ -170,12 +165,21 @@ def cross_validate(
         seeds=tuple(seeds),
         folds=members,
         outcomes=tuple(outcomes),
-        evaluation=evaluate(outcomes),
+        evaluation=evaluate(outcomes, resamples=resamples, each=each),
     )
 
 
 def evaluate_fold(part: FoldPart) -> FoldResult:
-    """Train a network without the fold's subjects, and evaluate it on them."""
+    """Train a network without the fold's subjects, and evaluate it on them.
+
+    Folds in threads of one process take turns, as torch does not let them train side by side, and so that the process
+    holds the windows of one fold at a time. Folds side by side need an engine of several processes.
+    """
+    with alone():
+        return _evaluated(part)
+
+
+def _evaluated(part: FoldPart) -> FoldResult:
     windows = _labelled(part.windows)
     subjects = np.unique(windows.subjects).tolist()
     split = split_subjects(subjects, held_out=part.held_out, validation=part.validation, seed=part.options.seed)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, partial
+from typing import Any, TypeVar
 
 from har.console import bar, console
 from har.dataset import load_windows, recording_names
-from har.engine import Each, in_turn
+from har.engine import Each, engine_of
+from har.evaluation import RESAMPLES
 from har.experiment import labelled
 from har.jobs._cross_validation import CrossValidation, FoldResult, cross_validate, evaluate_fold
 from har.lake import require_samples
@@ -21,6 +22,9 @@ from har.registry import git_state
 from har.settings import check_network
 from har.training import FitOptions, Signal
 from har.windows import WindowSet
+
+P = TypeVar("P")
+R = TypeVar("R")
 
 __all__ = ["CrossValidation", "cross_validate", "evaluate", "evaluate_fold"]
 
@@ -51,6 +55,7 @@ class Parameters:
         network: the network's name.
         folds: number of folds by subject.
         seeds: number of seeds, from 0.
+        resamples: of the bootstrap over subjects.
         version: of the table `samples`.
         labels_version: of the table `labels`; -1: there is none.
         key: sixteen hexadecimal digits that identify these parameters.
@@ -60,6 +65,7 @@ class Parameters:
     network: str
     folds: int
     seeds: int
+    resamples: int
     version: int
     labels_version: int
     key: str
@@ -69,7 +75,13 @@ class Parameters:
 
 
 def evaluate(
-    project: Project, *, network: str | None = None, folds: int | None = None, seeds: int = 3, each: Each = in_turn
+    project: Project,
+    *,
+    network: str | None = None,
+    folds: int | None = None,
+    seeds: int = 3,
+    resamples: int = RESAMPLES,
+    each: Each | None = None,
 ) -> dict[str, Any]:
     """Cross-validate by subject; if the report of the same parameters and data exists, return its figures.
 
@@ -78,20 +90,21 @@ def evaluate(
         network: a network's name; by default har.toml's.
         folds: by default har.toml's.
         seeds: number of seeds, from 0.
-        each: how to run the folds.
+        resamples: of the bootstrap over subjects.
+        each: how to run the folds of all seeds, and a large bootstrap; by default the project's engine.
 
     Returns:
         The headline figures, one level deep, as in `reports/evaluation.json`.
     """
     require_samples(project.lake)
     project.lake.labels.require_all_commits()
-    parameters = _parameters(project, network, folds, seeds)
+    parameters = _parameters(project, network, folds, seeds, resamples)
     report = project.settings.path("reports") / "evaluation.json"
     flat: dict[str, Any] = json.loads(report.read_text()) if report.exists() else {}
     if flat.get("key") == parameters.key:
         console.print(f"{report} has these figures already: nothing to train.")
         return flat
-    return _cross_validation(parameters, each)
+    return _cross_validation(parameters, each or engine_of(project.settings, thread_safe=False))
 
 
 def _cross_validation(parameters: Parameters, each: Each) -> dict[str, Any]:
@@ -105,8 +118,8 @@ def _cross_validation(parameters: Parameters, each: Each) -> dict[str, Any]:
         folds=parameters.folds,
         seeds=range(parameters.seeds),
         validation=settings.split.validation,
-        each=each,
-        watch=_bar,
+        resamples=parameters.resamples,
+        each=partial(_with_bar, each),
         recordings=recording_names(project.lake, version=version),
     )
     flat = {**result.flat(), "samples_version": version, "key": parameters.key}
@@ -126,10 +139,14 @@ def _cross_validation(parameters: Parameters, each: Each) -> dict[str, Any]:
     return flat
 
 
-def _bar(results: Iterator[FoldResult], total: int) -> Iterator[FoldResult]:
-    with bar("Cross-validation", total, "folds") as advance:
-        for result in results:
-            advance(f"accuracy {result.accuracy:6.1%}")
+def _with_bar(each: Each, function: Callable[[P], R], parts: Sequence[P], /) -> Iterator[R]:
+    """Run parts; of folds show how many are done, and how well the last one did."""
+    if function is not evaluate_fold:
+        yield from each(function, parts)
+        return
+    with bar("Cross-validation", len(parts), "folds") as advance:
+        for result in each(function, parts):
+            advance(f"accuracy {result.accuracy:6.1%}" if isinstance(result, FoldResult) else "")
             yield result
 
 
@@ -141,12 +158,12 @@ def _windows(source: LakeWindows) -> WindowSet:
     )
 
 
-def _parameters(project: Project, network: str | None, folds: int | None, seeds: int) -> Parameters:
+def _parameters(project: Project, network: str | None, folds: int | None, seeds: int, resamples: int) -> Parameters:
     settings = project.settings
     network, folds = check_network(network or settings.training.network), folds or settings.split.folds
     values = settings.model_dump(mode="json", include={"sensors", "windows", "activities", "split", "training"})
     commit = git_state(settings.root).commit
     version, labels = project.lake.samples.version(), project.lake.labels.version()
-    content = [values, network, folds, seeds, version, labels, commit]
+    content = [values, network, folds, seeds, resamples, version, labels, commit]
     key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-    return Parameters(project, network, folds, seeds, version, labels, key)
+    return Parameters(project, network, folds, seeds, resamples, version, labels, key)

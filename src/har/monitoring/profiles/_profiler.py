@@ -14,7 +14,7 @@ import polars as pl
 
 from har.errors import MonitoringError
 from har.lake import Lake, Partition
-from har.monitoring.profiles._profile import Profile, chosen_features, require_whylogs
+from har.monitoring.profiles._profile import Profile, chosen_features
 from har.monitoring.profiles._profiles import Profiles
 from har.plausibility import NO_SIGNAL
 from har.predictions import FEATURES, with_signal
@@ -37,11 +37,10 @@ class Profiler:
         model_version: the model's.
 
     Raises:
-        MonitoringError: the settings name features that the model does not have, or whylogs is missing.
+        MonitoringError: the settings name features that the model does not have.
     """
 
     def __init__(self, lake: Lake, settings: Settings, names: Sequence[str], model_version: int) -> None:
-        require_whylogs()
         self.features = chosen_features(names, settings.monitoring)
         self._lake = lake
         self._rate_hz = settings.sensors.rate_hz
