@@ -15,6 +15,7 @@ from har.lake._reader import Reader
 from har.lake._snapshot import PARTITION, Snapshot
 from har.lake._where import in_order
 from har.schema import TIME, Partition
+from har.storage import Location
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,23 @@ class DataFile:
 class ReadableTable:
     """The reading half of `Table`, which has the arguments."""
 
-    def __init__(self, path: Path, schema: pl.Schema, *, added: Iterable[str], rebuild: str) -> None:
-        self.path = path
-        self.name = path.name
+    def __init__(self, place: Path | Location, schema: pl.Schema, *, added: Iterable[str], rebuild: str) -> None:
+        self.where = Location.at(place)
+        self.name = self.where.name
         self.schema = schema
         self.rebuild = rebuild
-        self._reader = Reader(path, schema, frozenset(added), rebuild)
-        self._commits = Commits(path)
+        self._reader = Reader(self.where, schema, frozenset(added), rebuild)
+        # Object storage loses no commit that it has acknowledged.
+        self._commits = Commits(self.where.local) if self.where.is_local else None
+
+    @property
+    def path(self) -> Path:
+        """The table's folder.
+
+        Raises:
+            StorageError: it is on object storage.
+        """
+        return self.where.local
 
     def version(self) -> int:
         """The newest version, -1 before the first write."""
@@ -203,9 +214,15 @@ class ReadableTable:
 
     def _open(self, version: int | None = None) -> Snapshot | None:
         table = self._reader.open(version)
-        if table is None and version is None and self._commits.exists and not self.rebuild:
+        if (
+            table is None
+            and version is None
+            and self._commits is not None
+            and self._commits.exists
+            and not self.rebuild
+        ):
             raise LakeDamageError(
-                where=str(self.path / "_delta_log"),
+                where=str(self.where / "_delta_log"),
                 expected="the log of a table that was written before",
                 got="none",
                 remedy="Restore the folder from a backup; or begin the table anew: move the folder elsewhere, then run "
