@@ -4,36 +4,65 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
-from deltalake import DeltaTable
 
 from har.errors import LakeDamageError
 from har.lake._commits import Commits
-from har.lake._reader import File, Reader
+from har.lake._reader import Reader
+from har.lake._snapshot import PARTITION, Snapshot
 from har.lake._where import in_order
-from har.schema import Partition
+from har.schema import TIME, Partition
+from har.storage import Location
 
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_MICROSECOND = dt.timedelta(microseconds=1)
+
+@dataclass(frozen=True)
+class DataFile:
+    """A Parquet file of a table, which any engine can read; its columns are those of the table but date and subject.
+
+    Attributes:
+        date: of all its rows.
+        subject: likewise; in the path it is percent-encoded.
+        path: absolute path, or address on object storage.
+        rows: their number.
+        size: bytes.
+    """
+
+    date: dt.date
+    subject: str
+    path: str
+    rows: int
+    size: int
 
 
 class ReadableTable:
     """The reading half of `Table`, which has the arguments."""
 
-    def __init__(self, path: Path, schema: pl.Schema, *, added: Iterable[str], rebuild: str) -> None:
-        self.path = path
-        self.name = path.name
+    def __init__(self, place: Path | Location, schema: pl.Schema, *, added: Iterable[str], rebuild: str) -> None:
+        self.where = Location.at(place)
+        self.name = self.where.name
         self.schema = schema
         self.rebuild = rebuild
-        self._reader = Reader(path, schema, frozenset(added), rebuild)
-        self._commits = Commits(path)
+        self._reader = Reader(self.where, schema, frozenset(added), rebuild)
+        # Object storage loses no commit that it has acknowledged.
+        self._commits = Commits(self.where.local) if self.where.is_local else None
+
+    @property
+    def path(self) -> Path:
+        """The table's folder.
+
+        Raises:
+            StorageError: it is on object storage.
+        """
+        return self.where.local
 
     def version(self) -> int:
         """The newest version, -1 before the first write."""
         table = self._open()
-        return -1 if table is None else table.version()
+        return -1 if table is None else table.version
 
     def scan(self, version: int | None = None, partitions: Iterable[Partition] | None = None) -> pl.LazyFrame:
         """The table, or some of its partitions, lazily, at a version (None: the newest); empty before a first write.
@@ -78,22 +107,31 @@ class ReadableTable:
             LakeDamageError: a file is missing or damaged; names its partition.
         """
         wanted, columns = list(partitions), list(columns)
-        files = self._reader.files(self._open(version))
+        table = self._open(version)
+        files = self._reader.files(table, wanted)
         for partition in wanted:
-            if verify:
-                self._reader.require_intact({partition: files.get(partition, [])})
+            if verify and table is not None:
+                self._reader.require_intact(table.of_partitions([partition]))
             yield partition, self._reader.read(files.get(partition, []), columns, partition)
 
     def partitions(self, version: int | None = None) -> list[Partition]:
         """All partitions (date, subject), sorted; read from the log, not from the data."""
         table = self._open(version)
-        if table is None:
-            return []
-        return in_order((dt.date.fromisoformat(part["date"]), part["subject"]) for part in table.partitions())
+        return [] if table is None else table.partitions()
+
+    def files(self, version: int | None = None) -> list[DataFile]:
+        """The files that make up a version (None: the newest), by date and subject; read from the log."""
+        found = self._reader.files(self._open(version))
+        return [
+            DataFile(*partition, str(file["path"]), file["num_records"], file["size_bytes"])
+            for partition in in_order(found)
+            for file in found[partition]
+        ]
 
     def count(self) -> int:
         """Number of rows, from the statistics in the log, not from the data."""
-        return sum(self.counts().values())
+        table = self._open()
+        return 0 if table is None else int(table.files["num_records"].sum())
 
     def counts(self, filled: str | None = None, *, version: int | None = None) -> dict[Partition, int]:
         """Number of rows of each partition, from the statistics in the log, not from the data.
@@ -103,58 +141,112 @@ class ReadableTable:
             version: of the table; None: the newest.
         """
         table = self._open(version)
-        if filled is not None and (table is None or filled in self._reader.absent(table)):
-            return dict.fromkeys(self._reader.files(table), 0)
-        empty = f"null_count.{filled}"
-        return {
-            partition: sum(file["num_records"] - (file[empty] if filled else 0) for file in group)
-            for partition, group in self._reader.files(table).items()
-        }
+        if table is None:
+            return {}
+        if filled is None:
+            return table.sums(pl.col("num_records"))
+        if filled in self._reader.absent(table):
+            return dict.fromkeys(table.partitions(), 0)
+        return table.sums(pl.col("num_records") - pl.col(f"null_count.{filled}"))
 
     def partitions_with_nulls(self, column: str) -> list[Partition]:
         """Partitions that may have a null in this column, sorted; read from the statistics in the log."""
-        files = self._reader.files(self._open())
+        table = self._open()
+        if table is None:
+            return []
         nulls = f"null_count.{column}"
+        if nulls not in table.files.columns:
+            return table.partitions()
+        found = table.files.filter(pl.col(nulls).is_null() | (pl.col(nulls) > 0))
+        return in_order(found.select(*PARTITION).iter_rows())
 
-        def may_have(file: File) -> bool:
-            return file.get(nulls) is None or bool(file[nulls])
+    def partitions_within(
+        self, column: str, low: Any = None, high: Any = None, *, version: int | None = None
+    ) -> list[Partition]:
+        """Partitions that may have a value of a column between two bounds, sorted; read from the statistics in the log.
 
-        return in_order(partition for partition, group in files.items() if any(map(may_have, group)))
+        Args:
+            column: of text, numbers, booleans or times, or the date.
+            low: the least value; None: without a bound.
+            high: the greatest value; None: without a bound.
+            version: of the table; None: the newest.
+        """
+        table = self._open(version)
+        return [] if table is None else in_order(table.within(column, low, high).select(*PARTITION).iter_rows())
 
-    def spans(self, column: str) -> dict[Partition, tuple[int, int]]:
+    def file_names(self, version: int | None = None) -> pl.DataFrame:
+        """Date, subject and path, as in the log, of each file; a file's content never changes."""
+        table = self._open(version)
+        schema = pl.Schema({**PARTITION, "path": pl.String})
+        return pl.DataFrame(schema=schema) if table is None else table.files.select(schema.names())
+
+    def spans(
+        self, column: str, partitions: Iterable[Partition] | None = None, *, version: int | None = None
+    ) -> dict[Partition, tuple[int, int]]:
         """First and last time in a column of each partition, in µs since 1970; read from the log, not from the data.
 
         The log has milliseconds: the last time is rounded up. Partitions with a file without statistics are left out.
+
+        Args:
+            column: with times.
+            partitions: to look at; None: all.
+            version: of the table; None: the newest.
         """
-        found: dict[Partition, tuple[int, int]] = {}
-        for partition, files in self._reader.files(self._open()).items():
-            first = [file[f"min.{column}"] for file in files if file.get(f"min.{column}") is not None]
-            last = [file[f"max.{column}"] for file in files if file.get(f"max.{column}") is not None]
-            if len(first) == len(last) == len(files):
-                begin, end = ((edge - _EPOCH) // _MICROSECOND for edge in (min(first), max(last)))
-                found[partition] = (begin, end + 1_000)
+        table = self._open(version)
+        first, last = pl.col(f"min.{column}"), pl.col(f"max.{column}")
+        if table is None or not {f"min.{column}", f"max.{column}"} <= set(table.files.columns):
+            return {}
+        files = table.files if partitions is None else table.of_partitions(partitions)
+        known = (first.is_not_null() & last.is_not_null()).all()
+        micros = (edge.cast(TIME).to_physical() for edge in (first.min(), last.max()))
+        begin, end = (edge.alias(name) for edge, name in zip(micros, ("begin", "end"), strict=True))
+        found = files.group_by(*PARTITION).agg(begin, end + 1_000, known.alias("known")).filter("known")
+        return {(date, subject): (begin, end) for date, subject, begin, end, _ in found.iter_rows()}
+
+    def newest(self, column: str) -> dt.datetime | None:
+        """A time that no row is later than in a column, less than 1 ms above the last; None if there are no rows."""
+        table = self._open()
+        if table is None or table.files.is_empty():
+            return None
+        name = f"max.{column}"
+        if name in table.files.columns and not table.files[name].null_count():
+            last: dt.datetime = table.files.select(pl.col(name).cast(TIME).max()).item()
+            return last + dt.timedelta(milliseconds=1)
+        found: dt.datetime | None = self.read(columns=[column]).select(pl.col(column).max()).item()
         return found
 
     def changed_since(self, version: int) -> list[Partition]:
         """Partitions whose files differ from those at `version`, sorted; read from the log, not from the data."""
+        key = [*PARTITION, "path"]
+        empty = pl.DataFrame(schema={**PARTITION, "path": pl.String})
         new, old = (
-            {partition: {file["path"] for file in files} for partition, files in self._reader.files(table).items()}
-            for table in (self._open(), self._open(version))
+            empty if table is None else table.files.select(key) for table in (self._open(), self._open(version))
         )
-        return in_order(partition for partition in {*new, *old} if new.get(partition) != old.get(partition))
+        changed = (one.join(other, on=key, how="anti", nulls_equal=True) for one, other in ((new, old), (old, new)))
+        return in_order(partition for rows in changed for partition in rows.select(*PARTITION).iter_rows())
 
     def written_at(self) -> dict[Partition, float]:
         """When each partition's newest file was written, in seconds since 1970; read from the log."""
-        files = self._reader.files(self._open())
-        return {
-            partition: max(file["modification_time"] for file in group) / 1000 for partition, group in files.items()
-        }
+        return {(date, subject): at / 1000 for date, subject, at in self.written().iter_rows()}
 
-    def _open(self, version: int | None = None) -> DeltaTable | None:
+    def written(self) -> pl.DataFrame:
+        """When each partition's newest file was written: date, subject, written_ms (since 1970); read from the log."""
+        table = self._open()
+        if table is None:
+            return pl.DataFrame(schema={**PARTITION, "written_ms": pl.Int64})
+        return table.files.group_by(*PARTITION).agg(pl.col("modification_time").max().alias("written_ms"))
+
+    def _open(self, version: int | None = None) -> Snapshot | None:
         table = self._reader.open(version)
-        if table is None and version is None and self._commits.exists and not self.rebuild:
+        if (
+            table is None
+            and version is None
+            and self._commits is not None
+            and self._commits.exists
+            and not self.rebuild
+        ):
             raise LakeDamageError(
-                where=str(self.path / "_delta_log"),
+                where=str(self.where / "_delta_log"),
                 expected="the log of a table that was written before",
                 got="none",
                 remedy="Restore the folder from a backup; or begin the table anew: move the folder elsewhere, then run "
