@@ -1,4 +1,4 @@
-"""Jobs with the lake and the model files on object storage leave what they leave in folders, whatever happens to them."""
+"""Jobs with lake and model files on object storage leave what they leave in folders, whatever happens to them."""
 
 from __future__ import annotations
 

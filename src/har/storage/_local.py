@@ -66,11 +66,12 @@ def write_blocks(place: Location, blocks: Iterator[bytes]) -> None:
         raise StorageError.refused(place.local, error) from error
 
 
-def entries(place: Location) -> Iterator[Entry]:
+def entries(place: Location, after: str = "") -> Iterator[Entry]:
     for path in place.local.rglob("*"):
-        if path.is_file():
+        name = path.relative_to(place.local).as_posix()
+        if path.is_file() and name > after:
             status = path.stat()
-            yield Entry(path.relative_to(place.local).as_posix(), status.st_size, status.st_mtime)
+            yield Entry(name, status.st_size, status.st_mtime)
 
 
 def delete(place: Location) -> None:

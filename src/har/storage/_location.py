@@ -110,9 +110,47 @@ class Location:
         return None if self.is_local else self.service.delta(self.bucket)
 
     @property
+    def lasting(self) -> bool:
+        """Whether what opens a table now may stay open: a path, or no temporary credentials."""
+        return self.is_local or self.service.lasting
+
+    @property
     def polars(self) -> dict[str, Any]:
         """Arguments of `polars.scan_parquet` and `read_parquet` for files below; none for a path."""
         return {} if self.is_local else self.service.polars(self.bucket)
+
+    def require_reachable(self) -> None:
+        """Refuse quickly a store that takes no request: no service, no bucket, wrong credentials. Paths are reachable.
+
+        Raises:
+            StoreError: says which of these it is.
+        """
+        if not self.is_local:
+            self._how.require_reachable(self)
+
+    def require_conditional_put(self) -> None:
+        """Refuse a store that does not enforce If-None-Match, on which two writers would lose data; paths are fine.
+
+        Raises:
+            StoreError: it does not, or refuses.
+        """
+        if not self.is_local:
+            self._how.require_conditional_put(self)
+
+    def require_answer(self, error: BaseException) -> None:
+        """Raise what a person can understand if a library's error came from the store.
+
+        Args:
+            error: of deltalake or polars.
+
+        Raises:
+            StoreError: it did.
+        """
+        if not self.is_local:
+            from har.storage._refusals import is_refusal, refused
+
+            if is_refusal(error):
+                raise refused(self, error) from error
 
     def exists(self) -> bool:
         """Whether there is such a file or folder; on object storage: an object, or any below it.
@@ -171,13 +209,16 @@ class Location:
         """
         self._how.write_blocks(self, blocks)
 
-    def list(self) -> Iterator[Entry]:
+    def list(self, after: str = "") -> Iterator[Entry]:
         """All files below, in no order; none if there is no such folder.
+
+        Args:
+            after: only files whose name comes after this one.
 
         Raises:
             StorageError: the store refuses.
         """
-        yield from self._how.entries(self)
+        yield from self._how.entries(self, after)
 
     def delete(self) -> None:
         """Remove the file; it may be gone already."""

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import uuid4
 
-from har.errors import StorageError
+from har.errors import StoreError
 from har.storage._credentials import for_obstore, missing_extra
 from har.storage._location import Entry, Location
 from har.storage._refusals import passes, refused
@@ -68,10 +68,10 @@ def write_blocks(place: Location, blocks: Iterator[bytes]) -> None:
         obstore.put(_store(place), place.key, blocks)
 
 
-def entries(place: Location) -> Iterator[Entry]:
+def entries(place: Location, after: str = "") -> Iterator[Entry]:
     beginning = f"{place.key}/" if place.key else ""
     with _explained(place):
-        for chunk in obstore.list(_store(place), place.key or None):
+        for chunk in obstore.list(_store(place), place.key or None, offset=f"{beginning}{after}" if after else None):
             for one in chunk:
                 if one["path"].startswith(beginning):
                     name = one["path"].removeprefix(beginning)
@@ -97,7 +97,7 @@ def require_reachable(place: Location) -> None:
     The clients of the tables repeat their requests for half a minute, and say less.
 
     Raises:
-        StorageError: says which of these it is.
+        StoreError: says which of these it is.
     """
     _try(Location(f"s3://{place.bucket}", place.service), for_obstore()["access_key_id"], int(time.time() / _NEW_S))
 
@@ -121,7 +121,7 @@ def require_conditional_put(place: Location) -> None:
     With such a store, of two writers at once one would overwrite the commit of the other.
 
     Raises:
-        StorageError: it does, or it refuses.
+        StoreError: it does, or it refuses.
     """
     probe = place / f".har-probe-{uuid4().hex}"
     probe.write_bytes(b"first", if_none_match="*")
@@ -131,7 +131,7 @@ def require_conditional_put(place: Location) -> None:
         return
     finally:
         probe.delete()
-    raise StorageError(
+    raise StoreError(
         where=str(place),
         expected="a store that enforces If-None-Match when an object is written",
         got="one that overwrote the object",
@@ -169,7 +169,7 @@ def _explained(place: Location) -> Iterator[None]:
         if "NoSuchBucket" in str(error):
             raise refused(place, error) from error
         raise
-    except StorageError:
+    except StoreError:
         raise
     except (BaseError, OSError) as error:
         raise refused(place, error) from error
