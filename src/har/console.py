@@ -25,7 +25,10 @@ class Advance(Protocol):
 
 @contextmanager
 def bar(title: str, total: int, unit: str) -> Iterator[Advance]:
-    """A progress bar that `advance(note)` moves, with the time that is left; without a terminal, a line when it begins and one when it ends."""
+    """A progress bar that `advance(note)` moves, with the time that is left.
+
+    Without a terminal: a line when it begins, and one when it ends.
+    """
     progress = Progress(
         TextColumn("{task.description:<22}"),
         BarColumn(bar_width=28),
