@@ -53,7 +53,7 @@ def check_nothing_is_missing(root: Path) -> None:
     assert report.partitions == 6
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_the_same_tables_and_a_backup_that_comes_back_anywhere(
     expected: dict[str, pl.DataFrame], place: Location, tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -20,8 +21,8 @@ from rich.markup import escape
 
 from har.console import console, track
 from har.engine import Each, in_turn, once
-from har.errors import LakeError
-from har.files import write_atomically
+from har.errors import LakeBusyError, LakeError
+from har.files import locked, write_atomically
 from har.inference import Classifier
 from har.jobs._placing import KEY, add_feedback, place_waiting, requests_with_ids
 from har.jobs.label_page import Collected, collect_answers
@@ -34,6 +35,7 @@ from har.settings import Settings
 CHUNK_BYTES = 64_000_000
 """Approximate size of the files that are collected together."""
 
+_WAIT_S = 60.0
 _BLOCK_BYTES = 2_000_000
 """Parsed at once; as Python objects, it takes a few times this."""
 _COMMIT_BYTES = 48_000_000
@@ -194,7 +196,7 @@ def collect_files(lake: Lake, paths: Sequence[Path]) -> CollectReport:
     """
     report = CollectReport()
     try:
-        with lake.requests.lock():  # one run at a time; the next one will not find the files
+        with _one_run_at_a_time(lake, paths):  # the next one will not find the files
             files = []
             reader = Reader()
             size = 0
@@ -229,6 +231,22 @@ def collect_files(lake: Lake, paths: Sequence[Path]) -> CollectReport:
             remedy="Free space or grant access, then run `har collect` again: no line is lost or counted twice.",
         ) from error
     return report
+
+
+def _one_run_at_a_time(lake: Lake, paths: Sequence[Path]) -> AbstractContextManager[None]:
+    """A lock beside a lake in a folder; on object storage, which has none, one beside the log."""
+    if lake.location.is_local:
+        return lake.requests.lock()
+    if not paths:
+        return nullcontext()
+    folder = paths[0].parent
+    busy = LakeBusyError(
+        where=str(folder),
+        expected="nobody else who collects this log",
+        got=f"another run, for {_WAIT_S:g} s",
+        remedy="Wait until it has ended, then run the same command again.",
+    )
+    return locked(folder / ".collect.lock", timeout_s=_WAIT_S, busy=busy)
 
 
 class _LogFile:

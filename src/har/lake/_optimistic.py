@@ -76,8 +76,9 @@ class Optimistic:
             steps[str(self._where)] = _Step(-1 if snapshot is None else snapshot.version, whole)
             try:
                 return work()
-            except LakeConflictError:
-                if attempt == _STEPS - 1:
+            except LakeConflictError as error:
+                # Another table's is for the step of that table, which is around this one.
+                if error.where != str(self._where) or attempt == _STEPS - 1:
                     raise
             finally:
                 del steps[str(self._where)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -51,8 +52,8 @@ def collect_answers(lake: Lake, settings: Settings) -> Collected:
     if not settled:
         return Collected()
     wanted = [row for one in settled for row in rows_of(one)]
-    with lake.labels.lock():
-        done = _bring(lake, pl.DataFrame(wanted, lake.labels.schema, orient="row"))
+    rows = pl.DataFrame(wanted, lake.labels.schema, orient="row")
+    done = lake.labels.step(partial(_bring, lake, rows))
     store.mark_collected(settled)
     return done
 

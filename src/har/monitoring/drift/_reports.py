@@ -61,6 +61,6 @@ class DriftReports:
         if before is not None:
             rows = rows.filter(pl.col("date") < before)
         return [
-            DayReport.from_json(text, where=f"{self._lake.drift.path}, {date}")
+            DayReport.from_json(text, where=f"{self._lake.drift.where}, {date}")
             for date, _, text in self._lake.drift.collect(rows.sort("date")).iter_rows()
         ]

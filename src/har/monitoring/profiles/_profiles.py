@@ -51,7 +51,7 @@ class Profiles:
         if model_version is not None:
             wanted &= pl.col("model_version") == model_version
         rows = _counted_once(self._lake.profiles.collect(self._lake.profiles.scan().filter(wanted)))
-        where = self._lake.profiles.path
+        where = self._lake.profiles.where
         return [
             SubjectDay(
                 subject=row["subject"],
