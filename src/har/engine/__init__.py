@@ -8,7 +8,7 @@ value (project, model version, partitions). Models and tables are opened, and ca
 from har.engine._each import Each, in_threads, in_turn, once
 from har.engine._engine import Engine, engine_of, open_engine, workers_of
 from har.engine._outcomes import Outcome, name_of, require_success
-from har.engine._same import Place, answer
+from har.engine._same import Place, answer, here
 
 __all__ = [
     "Each",
@@ -17,6 +17,7 @@ __all__ = [
     "Place",
     "answer",
     "engine_of",
+    "here",
     "in_threads",
     "in_turn",
     "name_of",

@@ -60,6 +60,7 @@ class DaskWorkers:
         self._refuse = refuse
         self._lock = threading.RLock()
         self._workers: dict[str, _Worker] = {}
+        self._silent: dict[str, _Worker] = {}
         self._running: dict[str, _Running] = {}
         self._numbers = itertools.count()
         self._asked: set[str] = set()
@@ -119,6 +120,7 @@ class DaskWorkers:
                 silent_s = time.monotonic() - worker.heard_at
                 if silent_s > self._engine.lost_after_s:
                     lost += self._drop(worker, f"{worker.place.name} gave no sign of life for {silent_s:.0f} s")
+                    self._silent[worker.address] = worker
             if self._workers:
                 self._with_workers_at = time.monotonic()
             without_s = time.monotonic() - self._with_workers_at
@@ -149,6 +151,7 @@ class DaskWorkers:
                 if running.future is not None:
                     running.future.release()
                 dropped.append((running, why))
+        worker.running.clear()
         return dropped
 
     def _ended(self, key: str, future: Any) -> None:
@@ -247,14 +250,24 @@ class DaskWorkers:
     def _take_note(self, found: Mapping[str, Mapping[str, Any]]) -> None:
         lost = []
         with self._lock:
-            for worker in tuple(self._workers.values()):
+            for worker in (*self._workers.values(), *self._silent.values()):
                 about = found.get(worker.address)
-                if about is None:
+                if worker.address in self._silent:
+                    self._hear_again(worker, about)
+                elif about is None:
                     lost += self._drop(worker, f"{worker.place.name} ended{self._limit(worker)}")
                 elif about["last_seen"] != worker.seen:
                     worker.seen, worker.heard_at = about["last_seen"], time.monotonic()
         for one, why in lost:
             one.done(Outcome(lost=why))
+
+    def _hear_again(self, worker: _Worker, about: Mapping[str, Any] | None) -> None:
+        """A worker that was given up gets parts again once it gives a sign of life."""
+        if about is None or about["last_seen"] != worker.seen:
+            del self._silent[worker.address]
+        if about is not None and about["last_seen"] != worker.seen:
+            worker.seen, worker.heard_at = about["last_seen"], time.monotonic()
+            self._workers[worker.address] = worker
 
     def _limit(self, worker: _Worker) -> str:
         return f" (its limit of memory: {worker.place.memory_mb} MB)" if worker.place.memory_mb else ""
@@ -292,7 +305,8 @@ def _connected(settings: Settings) -> Iterator[tuple[str, Any]]:
                 n_workers=engine.workers or granted_cores(),
                 threads_per_worker=1,
                 host="127.0.0.1",
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",  # with None, Dask would take port 8787 for its empty HTTP server
+                scheduler_kwargs={"dashboard": False},
                 memory_limit=f"{engine.worker_memory_mb}MiB" if engine.worker_memory_mb else "auto",
                 silence_logs="CRITICAL",
             )
@@ -313,9 +327,10 @@ _CONFIG = {
     "distributed.comm.timeouts.connect": f"{CONNECT_S}s",
     "distributed.comm.timeouts.tcp": "30s",
     "distributed.scheduler.allowed-failures": 3,
-    "distributed.scheduler.worker-ttl": "60s",
+    "distributed.scheduler.worker-ttl": "5 minutes",
     "distributed.admin.tick.limit": "60s",  # no complaints where a part keeps a worker's interpreter busy
     "distributed.nanny.pre-spawn-environ.POLARS_MAX_THREADS": 1,
-    "distributed.scheduler.dashboard.status.task-stream-length": 0,
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
 }
 """Of the client, and of a cluster on this machine; an existing cluster has settings of its own."""

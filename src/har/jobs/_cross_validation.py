@@ -39,8 +39,13 @@ class FoldPart:
     validation: float
     held_out: tuple[str, ...]
 
+    @property
+    def seed(self) -> int:
+        """Of the training."""
+        return self.options.seed
+
     def __str__(self) -> str:
-        return f"without {', '.join(self.held_out)}, seed {self.options.seed}"
+        return f"fold without {', '.join(self.held_out)}, seed {self.seed}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,10 +53,14 @@ class FoldResult:
     """What a fold's network says about the labelled windows of its held-out subjects.
 
     Attributes:
+        seed: of the training.
+        held_out: the subjects.
         probabilities: float32 (n, K), in the order of the windows.
         accuracy: share of them named right.
     """
 
+    seed: int
+    held_out: tuple[str, ...]
     probabilities: NDArray[np.float32]
     accuracy: float
 
@@ -131,6 +140,7 @@ def cross_validate(
     Raises:
         SettingsError: an unknown network.
         NotEnoughDataError: no labelled windows, fewer subjects than folds, or a fold with a single activity to learn.
+        PartsError: several folds were given to an engine, and some failed; names their subjects and seeds.
         EvaluationError: no seed, or one twice.
     """
     if not seeds or len(set(seeds)) != len(seeds):
@@ -151,13 +161,13 @@ def cross_validate(
         for seed in seeds
         for held_out in members
     ]
-    found = list(each(evaluate_fold, parts))
+    found = {(result.seed, result.held_out): result for result in each(evaluate_fold, parts)}
     of_windows = None if recordings is None else recordings[known.recordings]
     outcomes = []
-    for run in range(len(seeds)):
+    for seed in seeds:
         probabilities = np.full((len(known), len(signal.activities)), np.nan, np.float32)
-        for held_out, result in zip(members, found[run * len(members) :], strict=False):
-            probabilities[np.isin(known.subjects, held_out)] = result.probabilities
+        for held_out in members:
+            probabilities[np.isin(known.subjects, held_out)] = found[seed, held_out].probabilities
         labels = known.labels.astype(np.int64)
         outcomes.append(Outcome(labels, probabilities, known.subjects, signal.activities, of_windows))
     return CrossValidation(
@@ -186,7 +196,8 @@ def _evaluated(part: FoldPart) -> FoldResult:
     fitted = fit(windows, split.train, split.validation, signal=part.signal, options=part.options)
     held_out = windows.select(np.isin(windows.subjects, part.held_out))
     probabilities = np.concatenate([fitted.predict(batch)[0] for batch in held_out.batches(_PREDICT)])
-    return FoldResult(probabilities, float((probabilities.argmax(axis=1) == held_out.labels).mean()))
+    accuracy = float((probabilities.argmax(axis=1) == held_out.labels).mean())
+    return FoldResult(part.seed, part.held_out, probabilities, accuracy)
 
 
 def _labelled(windows: Windows) -> WindowSet:

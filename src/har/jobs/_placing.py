@@ -56,7 +56,7 @@ def add_feedback(lake: Lake, feedback: pl.DataFrame, arrived: pl.Series) -> int:
         _replace(lake, moved=waiting.join(placed, on="feedback_id", how="semi"), rows=pl.concat([unplaced, placed]))
         return len(new)
 
-    return lake.labels.step(add)
+    return lake.labels.step(add, whole=True)
 
 
 def place_waiting(lake: Lake) -> int:
@@ -70,7 +70,7 @@ def place_waiting(lake: Lake) -> int:
         _replace(lake, moved=claims.join(placed, on="feedback_id", how="semi"), rows=placed)
         return len(waiting) - len(placed)
 
-    return lake.labels.step(place)
+    return lake.labels.step(place, whole=True)
 
 
 def waiting_feedback(lake: Lake) -> pl.DataFrame:

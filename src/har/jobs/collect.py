@@ -35,8 +35,8 @@ from har.settings import Settings
 CHUNK_BYTES = 64_000_000
 """Approximate size of the files that are collected together."""
 
-_WAIT_S = 60.0
 _BLOCK_BYTES = 2_000_000
+_WAIT_S = 60.0
 """Parsed at once; as Python objects, it takes a few times this."""
 _COMMIT_BYTES = 48_000_000
 """Approximate size that is read between two commits; it bounds the memory for files of any size."""
@@ -196,7 +196,7 @@ def collect_files(lake: Lake, paths: Sequence[Path]) -> CollectReport:
     """
     report = CollectReport()
     try:
-        with _one_run_at_a_time(lake, paths):  # the next one will not find the files
+        with _one_run(lake, paths):  # the next one will not find the files
             files = []
             reader = Reader()
             size = 0
@@ -233,8 +233,8 @@ def collect_files(lake: Lake, paths: Sequence[Path]) -> CollectReport:
     return report
 
 
-def _one_run_at_a_time(lake: Lake, paths: Sequence[Path]) -> AbstractContextManager[None]:
-    """A lock beside a lake in a folder; on object storage, which has none, one beside the log."""
+def _one_run(lake: Lake, paths: Sequence[Path]) -> AbstractContextManager[None]:
+    """One collection at a time: of this lake, or, where it is on object storage, of this folder of logs."""
     if lake.location.is_local:
         return lake.requests.lock()
     if not paths:
@@ -242,11 +242,11 @@ def _one_run_at_a_time(lake: Lake, paths: Sequence[Path]) -> AbstractContextMana
     folder = paths[0].parent
     busy = LakeBusyError(
         where=str(folder),
-        expected="nobody else who collects this log",
-        got=f"another run, for {_WAIT_S:g} s",
-        remedy="Wait until it has ended, then run the same command again.",
+        expected="no other run",
+        got=f"one that has collected this log for {_WAIT_S:g} s",
+        remedy="Wait for the other run to finish, or stop it, then run the same command again.",
     )
-    return locked(folder / ".collect.lock", timeout_s=_WAIT_S, busy=busy)
+    return locked(folder / ".collecting.lock", timeout_s=_WAIT_S, busy=busy)
 
 
 class _LogFile:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from typing import Any, TypeVar
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
-from har.console import bar, console
+from har.console import console
 from har.dataset import load_windows, recording_names
 from har.engine import Each, engine_of
 from har.evaluation import RESAMPLES
 from har.experiment import labelled
-from har.jobs._cross_validation import CrossValidation, FoldResult, cross_validate, evaluate_fold
+from har.files import file_sha256
+from har.jobs._cross_validation import CrossValidation, cross_validate, evaluate_fold
+from har.jobs._folds import KeptFolds
 from har.lake import require_samples
 from har.pages import write_index, write_report
 from har.project import Project
@@ -22,9 +24,6 @@ from har.registry import git_state
 from har.settings import check_network
 from har.training import FitOptions, Signal
 from har.windows import WindowSet
-
-P = TypeVar("P")
-R = TypeVar("R")
 
 __all__ = ["CrossValidation", "cross_validate", "evaluate", "evaluate_fold"]
 
@@ -58,6 +57,7 @@ class Parameters:
         resamples: of the bootstrap over subjects.
         version: of the table `samples`.
         labels_version: of the table `labels`; -1: there is none.
+        decided_by: what decides about a single fold: settings, network and data.
         key: sixteen hexadecimal digits that identify these parameters.
     """
 
@@ -68,6 +68,7 @@ class Parameters:
     resamples: int
     version: int
     labels_version: int
+    decided_by: list[Any]
     key: str
 
     def __str__(self) -> str:
@@ -111,6 +112,7 @@ def _cross_validation(parameters: Parameters, each: Each) -> dict[str, Any]:
     """Train every fold under every seed, and write `evaluation.json` and `.html`."""
     project, settings = parameters.project, parameters.project.settings
     version, training = parameters.version, settings.training
+    kept = KeptFolds(each, settings.path("runs"), parameters.decided_by)
     result = cross_validate(
         LakeWindows(project, version, parameters.labels_version),
         signal=Signal.from_settings(settings),
@@ -119,7 +121,7 @@ def _cross_validation(parameters: Parameters, each: Each) -> dict[str, Any]:
         seeds=range(parameters.seeds),
         validation=settings.split.validation,
         resamples=parameters.resamples,
-        each=partial(_with_bar, each),
+        each=kept,
         recordings=recording_names(project.lake, version=version),
     )
     flat = {**result.flat(), "samples_version": version, "key": parameters.key}
@@ -136,18 +138,8 @@ def _cross_validation(parameters: Parameters, each: Each) -> dict[str, Any]:
         figures=flat,
     )
     write_index(settings.path("reports"), title=settings.project.name)
+    kept.forget()
     return flat
-
-
-def _with_bar(each: Each, function: Callable[[P], R], parts: Sequence[P], /) -> Iterator[R]:
-    """Run parts; of folds show how many are done, and how well the last one did."""
-    if function is not evaluate_fold:
-        yield from each(function, parts)
-        return
-    with bar("Cross-validation", len(parts), "folds") as advance:
-        for result in each(function, parts):
-            advance(f"accuracy {result.accuracy:6.1%}" if isinstance(result, FoldResult) else "")
-            yield result
 
 
 @lru_cache(maxsize=1)
@@ -161,9 +153,9 @@ def _windows(source: LakeWindows) -> WindowSet:
 def _parameters(project: Project, network: str | None, folds: int | None, seeds: int, resamples: int) -> Parameters:
     settings = project.settings
     network, folds = check_network(network or settings.training.network), folds or settings.split.folds
-    values = settings.model_dump(mode="json", include={"sensors", "windows", "activities", "split", "training"})
-    commit = git_state(settings.root).commit
     version, labels = project.lake.samples.version(), project.lake.labels.version()
-    content = [values, network, folds, seeds, resamples, version, labels, commit]
+    values = settings.model_dump(mode="json", include={"sensors", "windows", "activities", "split", "training"})
+    decided_by = [values, network, file_sha256(Path(network)) if network.endswith(".py") else "", version, labels]
+    content = [decided_by, folds, seeds, resamples, git_state(settings.root).commit]
     key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-    return Parameters(project, network, folds, seeds, resamples, version, labels, key)
+    return Parameters(project, network, folds, seeds, resamples, version, labels, decided_by, key)

@@ -155,26 +155,26 @@ def ingest_files(
     def begin() -> _Intake:
         return _Intake(lake, settings, replace, to_load_again(lake) if reload is None else reload, files)
 
-    first = begin()
-    ready = first.read_ahead(files)
-    intake: _Intake | None = first
-    gone: list[Quarantined] = []
+    intake = begin()
+    ready = intake.read_ahead(files)
+    aside, tried = IngestReport(), False
 
-    def take() -> IngestReport:
-        nonlocal intake
-        # What another run began from, or this one before others came between, says nothing any more.
-        current = begin() if intake is None or lake.recordings.version() != intake.version else intake
-        intake = None
+    def land() -> IngestReport:
+        nonlocal intake, tried
+        if tried or lake.recordings.version() != intake.version:
+            # What an earlier attempt has set aside is in the inbox no more.
+            aside.add(IngestReport(quarantined=intake.report.quarantined, skipped=intake.report.skipped))
+            intake = begin()
+        tried = True
         for file in files:
-            current.take(file, ready.get(file.path))
-        gone.extend(current.report.quarantined)
-        if current.landed:
-            commit(lake, current.landed)
-        current.report.quarantined[:] = gone
-        return current.report
+            intake.take(file, ready.pop(file.path, None))
+        if intake.landed:
+            commit(lake, intake.landed)
+        return intake.report
 
-    # Samples, too: what others add to the same subject-days between the reading and the writing would be lost.
-    return lake.recordings.step(lambda: lake.samples.step(take))
+    report = lake.recordings.step(land)
+    report.add(aside)
+    return report
 
 
 def set_aside(part: StrayPart) -> IngestReport:

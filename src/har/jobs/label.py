@@ -172,7 +172,7 @@ def undo_batch(lake: Lake, batch: str) -> int:
             remedy="`har labels --batches` lists them.",
         )
 
-    def take_back() -> int:
+    def take_out() -> int:
         chosen = lake.labels.read().with_columns(_batch()).filter(pl.col("batch") == meant[0])
         gone = chosen.filter(pl.col("feedback_id").str.starts_with(IMPORTED_ID))
         partitions = gone.select("date", "subject").unique().rows()
@@ -181,7 +181,7 @@ def undo_batch(lake: Lake, batch: str) -> int:
         lake.labels.replace(others.filter(pl.col("subject").fill_null("") != ""), partitions)
         return len(gone)
 
-    return lake.labels.step(take_back)
+    return lake.labels.step(take_out, whole=True)
 
 
 def requested_labels(lake: Lake) -> pl.DataFrame:

@@ -81,7 +81,7 @@ def review_feedback(
         "source": pl.col("source").fill_null("") == name,
     }.get(field, pl.col("feedback_id") == which)
 
-    def review_them() -> tuple[int, int]:
+    def write() -> tuple[int, int]:
         rows = lake.labels.read().filter(~pl.col("feedback_id").str.starts_with(IMPORTED_ID) & meant)
         if rows.is_empty():
             raise LabelError(
@@ -100,4 +100,4 @@ def review_feedback(
             lake.labels.replace(pl.concat([others, changed]), partitions)
         return len(ready), len(rows) - len(ready)
 
-    return lake.labels.step(review_them)
+    return lake.labels.step(write, whole=True)

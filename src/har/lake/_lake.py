@@ -70,7 +70,7 @@ class Lake:
             measured=True,
             rebuild="har score",
         )
-        self.drift = Table(folder / "drift", DRIFT)
+        self.drift = Table(folder / "drift", DRIFT, added=["judged"])
         self.decisions = Table(folder / "decisions", DECISIONS)
         self.label_requests = Table(folder / "label_requests", LABEL_REQUESTS)
         self.baselines = Table(folder / "baselines", BASELINES, rebuild="har baselines")

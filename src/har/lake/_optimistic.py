@@ -76,9 +76,8 @@ class Optimistic:
             steps[str(self._where)] = _Step(-1 if snapshot is None else snapshot.version, whole)
             try:
                 return work()
-            except LakeConflictError as error:
-                # Another table's is for the step of that table, which is around this one.
-                if error.where != str(self._where) or attempt == _STEPS - 1:
+            except LakeConflictError:
+                if attempt == _STEPS - 1:
                     raise
             finally:
                 del steps[str(self._where)]
@@ -128,6 +127,11 @@ class Optimistic:
             got=f"commits of others before each of {_ATTEMPTS} attempts",
             remedy="Nothing was written. Wait for the other runs to finish, then run the same command again.",
         )
+
+    def noted(self, version: int, name: str) -> int:
+        """A figure that a commit notes about itself."""
+        lines = map(json.loads, self._log(version).read_bytes().splitlines())
+        return int(next(line["commitInfo"] for line in lines if "commitInfo" in line)["operationMetrics"][name])
 
     def _committed(self, version: int) -> int:
         step = _running.__dict__.get(str(self._where))

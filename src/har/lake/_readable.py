@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -159,7 +160,29 @@ class ReadableTable:
         found = table.files.filter(pl.col(nulls).is_null() | (pl.col(nulls) > 0))
         return in_order(found.select(*PARTITION).iter_rows())
 
-    def spans(self, column: str, partitions: Iterable[Partition] | None = None) -> dict[Partition, tuple[int, int]]:
+    def partitions_within(
+        self, column: str, low: Any = None, high: Any = None, *, version: int | None = None
+    ) -> list[Partition]:
+        """Partitions that may have a value of a column between two bounds, sorted; read from the statistics in the log.
+
+        Args:
+            column: of text, numbers, booleans or times, or the date.
+            low: the least value; None: without a bound.
+            high: the greatest value; None: without a bound.
+            version: of the table; None: the newest.
+        """
+        table = self._open(version)
+        return [] if table is None else in_order(table.within(column, low, high).select(*PARTITION).iter_rows())
+
+    def file_names(self, version: int | None = None) -> pl.DataFrame:
+        """Date, subject and path, as in the log, of each file; a file's content never changes."""
+        table = self._open(version)
+        schema = pl.Schema({**PARTITION, "path": pl.String})
+        return pl.DataFrame(schema=schema) if table is None else table.files.select(schema.names())
+
+    def spans(
+        self, column: str, partitions: Iterable[Partition] | None = None, *, version: int | None = None
+    ) -> dict[Partition, tuple[int, int]]:
         """First and last time in a column of each partition, in µs since 1970; read from the log, not from the data.
 
         The log has milliseconds: the last time is rounded up. Partitions with a file without statistics are left out.
@@ -167,8 +190,9 @@ class ReadableTable:
         Args:
             column: with times.
             partitions: to look at; None: all.
+            version: of the table; None: the newest.
         """
-        table = self._open()
+        table = self._open(version)
         first, last = pl.col(f"min.{column}"), pl.col(f"max.{column}")
         if table is None or not {f"min.{column}", f"max.{column}"} <= set(table.files.columns):
             return {}

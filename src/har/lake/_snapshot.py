@@ -71,14 +71,16 @@ class Snapshot:
 
         The log has milliseconds, rounded down.
         """
-        first, last = f"min.{column}", f"max.{column}"
+        first, last = (column, column) if column in PARTITION else (f"min.{column}", f"max.{column}")
         if not {first, last} <= set(self.files.columns):
             return self.files
+        rounded = pl.duration(milliseconds=1) if isinstance(self.files.schema[last], pl.Datetime) else None
+        largest = pl.col(last) if rounded is None else pl.col(last) + rounded
         where = pl.lit(True)
         if high is not None:
             where &= pl.col(first).is_null() | (pl.col(first) <= high)
         if low is not None:
-            where &= pl.col(last).is_null() | (pl.col(last) + pl.duration(milliseconds=1) >= low)
+            where &= pl.col(last).is_null() | (largest >= low)
         return self.files.filter(where)
 
     def partitions(self) -> list[Partition]:

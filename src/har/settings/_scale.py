@@ -21,7 +21,7 @@ class Engine(Section):
     """Limit of a worker of a local Dask cluster; 0: its share of the machine's memory."""
     wave: int = Field(default=500, ge=1)
     """Parts that are ordered by size together, and are one task run of Prefect."""
-    lost_after_s: float = Field(default=60.0, gt=0)
+    lost_after_s: float = Field(default=120.0, gt=0)
     """A worker of Dask without a sign of life for this long is given up, and its part runs elsewhere."""
 
     @model_validator(mode="after")

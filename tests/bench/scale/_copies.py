@@ -1,4 +1,4 @@
-"""Copy one day of a local table to other dates by its log alone: files are linked, a commit per day, as nights make them.
+"""Copy one day of a local table to other dates by its log alone: files are linked, with a commit per day.
 
 Writing a thousand days through the table takes ten minutes. Times in the log's statistics move with the date; those in
 the files do not, so only days whose content nobody reads are copied.
@@ -30,7 +30,9 @@ def copy_day(table: Table, source: dt.date, dates: Sequence[dt.date]) -> None:
     sums = table.path.parent / f".{table.name}.sums"
     crc = {name: total for total, name in (line.split(" ", 1) for line in sums.read_text().splitlines())}
     for version, date in enumerate(dates, start=delta.version() + 1):
-        actions: list[dict[str, Any]] = [{"commitInfo": {"timestamp": real[0]["modificationTime"], "operation": "WRITE"}}]
+        actions: list[dict[str, Any]] = [
+            {"commitInfo": {"timestamp": real[0]["modificationTime"], "operation": "WRITE"}}
+        ]
         noted = []
         for add in real:
             folder, _, name = add["path"].replace(str(source), str(date)).rpartition("/")

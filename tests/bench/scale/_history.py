@@ -1,7 +1,7 @@
 """A project with a long history: twenty subjects who were recorded, scored and monitored every day.
 
-One day is real: recorded, scored, profiled and judged by the jobs. The others are that day under other dates: the newest
-five written through the tables, the older ones by `copy_day`. Each subject-day has a file of its own in every table, as
+One day is real: recorded, scored, profiled and judged by the jobs. The others are that day under other dates: five are
+written through the tables, the older ones by `copy_day`. Each subject-day has a file of its own in every table, as
 nightly runs leave them. Two things differ from a real history: former days' samples are cut to a second, and profiles
 are written only as long as `monitoring.keep_days` keeps them.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import json
 import os
 import re
 from functools import cached_property
@@ -97,7 +96,7 @@ class History:
 
     @cached_property
     def _real_report(self) -> DayReport:
-        (report,) = DriftReports(self.project.lake).of(before=FIRST + dt.timedelta(days=1))
+        (report,) = DriftReports(self.project.lake).of([FIRST])
         return report
 
     @property
@@ -120,7 +119,7 @@ class History:
         return date
 
     def extend(self, days: int) -> None:
-        """Let the history have so many monitored days; nothing is synced to disk, because no crash has to be survived."""
+        """Let the history have so many monitored days; nothing is synced to disk: no crash has to be survived."""
         with mock.patch("os.fsync"):
             self._extend(days)
 
@@ -153,13 +152,16 @@ class History:
         lake = self.project.lake
         random = np.random.default_rng(date.toordinal())
         alarmed = bool(random.random() < 1 / 30)
+        real = self._real_report
         report = dataclasses.replace(
-            self._real_report,
+            real,
             date=date,
             score=float(random.uniform(1, 2) if alarmed else random.uniform(0, 1)),
             alarmed=alarmed,
             judged=True,
-            features=tuple(dataclasses.replace(one, score=float(random.uniform())) for one in self._real_report.features),
+            features=tuple(
+                dataclasses.replace(one, score=float(random.uniform())) for one in self._real_report.features
+            ),
         )
         made = dt.datetime.combine(date, dt.time(23), dt.UTC)
         row = {
@@ -172,6 +174,7 @@ class History:
             "since": None,
             "report": report.to_json(),
             "made_at": dt.datetime.now(dt.UTC),
+            "judged": report.judged,
         }
         action: Any = "watch" if alarmed else "nothing"
         decision = Decision(date=date, action=action, reasons=(report.verdict,), event="", payload={})
@@ -232,7 +235,10 @@ class History:
             partitions=[(_SOURCE + dt.timedelta(days=number), subject) for _, subject in _partitions(date)]
         )
         if date >= FIRST:
-            hidden = {"samples": pl.lit(None, pl.String).alias("activity"), "recordings": pl.lit(6000).alias("unlabelled")}
+            hidden = {
+                "samples": pl.lit(None, pl.String).alias("activity"),
+                "recordings": pl.lit(6000).alias("unlabelled"),
+            }
             rows = rows.with_columns(hidden[name])
         return _dated(rows, date)
 

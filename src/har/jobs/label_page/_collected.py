@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import polars as pl
@@ -53,7 +52,7 @@ def collect_answers(lake: Lake, settings: Settings) -> Collected:
         return Collected()
     wanted = [row for one in settled for row in rows_of(one)]
     rows = pl.DataFrame(wanted, lake.labels.schema, orient="row")
-    done = lake.labels.step(partial(_bring, lake, rows))
+    done = lake.labels.step(lambda: _bring(lake, rows), whole=True)
     store.mark_collected(settled)
     return done
 

@@ -140,7 +140,7 @@ def profile_of_windows(
 
 def _later_than_reports(lake: Lake) -> dt.datetime:
     """The time, but later than every drift report, because a day with newer profiles is judged again."""
-    newest: Any = lake.drift.read(columns=["made_at"])["made_at"].max()
+    newest = lake.drift.newest("made_at")
     now = dt.datetime.now(dt.UTC)
     return now if newest is None else max(now, newest + dt.timedelta(microseconds=1))
 
@@ -188,11 +188,12 @@ def profile_online(lake: Lake, models: Mapping[int, tuple[Sequence[str], Sequenc
     key = ["date", "subject", "model_version"]
     seen = (pl.col("fallback").is_null() | (pl.col("fallback") != "rule")) & pl.col("model_version").is_in(list(models))
     ours = pl.col("online") & pl.col("model_version").is_in(list(models))
-    answered = lake.requests.collect(lake.requests.scan().filter(seen).group_by(key).len())
+    oldest = Profiles(lake).oldest_kept(keep_days)
+    recent = lake.requests.scan(partitions=lake.requests.partitions_within("date", oldest))
+    answered = lake.requests.collect(recent.filter(seen).group_by(key).len())
     known = lake.profiles.collect(lake.profiles.scan().filter(ours).select(*key, "windows"))
     late = answered.join(known, on=key, how="left").filter(pl.col("len") > pl.col("windows").fill_null(0))
-    oldest = Profiles(lake).oldest_kept(keep_days)
-    outdated = sorted({one for one in late.select("date", "subject").iter_rows() if oldest is None or one[0] >= oldest})
+    outdated = late.select("date", "subject").unique().sort("date", "subject").rows()
     written = 0
     for partition in outdated:
         requests = lake.requests.scan(partitions=[partition]).filter(seen).select("request_id", "start", *key, FEATURES)

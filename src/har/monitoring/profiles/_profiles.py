@@ -47,11 +47,12 @@ class Profiles:
         Raises:
             MonitoringError: a profile that this version cannot read.
         """
-        wanted = pl.col("date") == date
+        table = self._lake.profiles
+        rows = table.read(partitions=table.partitions_within("date", date, date))
         if model_version is not None:
-            wanted &= pl.col("model_version") == model_version
-        rows = _counted_once(self._lake.profiles.collect(self._lake.profiles.scan().filter(wanted)))
-        where = self._lake.profiles.where
+            rows = rows.filter(pl.col("model_version") == model_version)
+        rows = _counted_once(rows)
+        where = table.where
         return [
             SubjectDay(
                 subject=row["subject"],

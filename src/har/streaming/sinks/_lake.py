@@ -246,12 +246,12 @@ class LakeSink:
         written = pl.DataFrame(rows, dict(table.schema), orient="row")
         partitions = written.select("date", "subject").unique().rows()
 
-        def replace() -> None:
+        def write() -> None:
             stored = table.read(partitions=partitions)
             others = stored.join(written, on=["date", "subject", "session"], how="anti")
             table.replace(pl.concat([others, written]).sort("date", "subject", "session"), partitions)
 
-        table.step(replace)
+        table.step(write)
         return len(rows)
 
     def _quarantine(self, key: _Key, frame: pl.DataFrame, problem: str) -> None:
