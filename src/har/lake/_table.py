@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import polars as pl
-from deltalake import ColumnProperties, CommitProperties, DeltaTable, WriterProperties, write_deltalake
+from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 from polars.exceptions import PolarsError
 
 from har.errors import LakeError
+from har.lake._columns import written
 from har.lake._keys import Added, hashes
 from har.lake._lock import TableLock
 from har.lake._optimistic import Marked, Optimistic, Write
@@ -43,8 +44,8 @@ class Table(ReadableTable):
         place: the table's folder, or its place on object storage.
         schema: its columns; date and subject are among them.
         added: columns that tables of older releases lack: they read as null, and the next write adds them.
-        measured: whether most columns are measured values, which rarely repeat: without dictionary encoding they are
-            written four times as fast, and smaller.
+        measured: whether lists are of measured values, which rarely repeat; they then have no dictionary, nor has any
+            other column.
         retired: columns that older releases wrote: no longer read, and null in new rows.
         rebuild: the command that makes lost rows again; "": there is none, and after a loss nothing is written until a
             person has decided.
@@ -64,14 +65,7 @@ class Table(ReadableTable):
         self._optimistic = None if self.where.is_local else Optimistic(self.where, self._reader)
         self._retired = frozenset(retired)
         self._own: Added | None = None
-        plain = ColumnProperties(dictionary_enabled=False)
-        # Statistics of a binary column are useless, and would copy whole values into the log.
-        opaque = ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE")
-        self._properties = WriterProperties(
-            compression="SNAPPY",
-            default_column_properties=plain if measured else None,
-            column_properties={name: opaque for name, dtype in schema.items() if dtype == pl.Binary} or None,
-        )
+        self._properties = written(schema, plain=measured)
 
     def lost(self) -> set[Partition]:
         """Partitions of commits that were written here and are gone, and that no later commit wrote anew.
