@@ -78,6 +78,28 @@ def test_the_same_tables_and_a_backup_that_comes_back_anywhere(
         restore(load_settings(again), report.path, whose="here")
 
 
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [
+        ({"status": (403, "InvalidAccessKeyId")}, "credentials that the store accepts"),
+        ({"status": (404, "NoSuchBucket")}, "a bucket that exists"),
+        ({"without_conditions": True}, "If-None-Match"),
+    ],
+    ids=["keys", "bucket", "conditions"],
+)
+def test_a_check_says_what_the_store_refuses(
+    proxied: tuple[Faults, Location], tmp_path: Path, trouble: dict[str, object], said: str
+) -> None:
+    proxy, place = proxied
+    for name, value in trouble.items():
+        setattr(proxy, name, value)
+    report = check(open_project(write_project(tmp_path / "project", place)))
+    assert f"expected a store that enforces {said}" in report.findings[0].problem or said in report.findings[0].problem
+    assert report.findings[0].remedy
+    assert len(report.findings) == (1 if "without_conditions" in trouble else 2)
+
+
 @pytest.fixture
 def proxied(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Faults, Location]]:
     """A proxy before the store, and a place behind it."""
