@@ -273,13 +273,13 @@ class Table(ReadableTable):
         for name in ordered(frame, key):
             low, high = (getattr(frame[name], edge)().isoformat() for edge in ("min", "max"))
             terms.append(f"t.{name} >= '{low}' AND t.{name} <= '{high}'")
-        changed = 0
+        changed: int | None = 0
 
         def write(table: DeltaTable | None, marked: Marked) -> DeltaTable | None:
             nonlocal changed
             if table is None:
                 return None
-            before = table.version()
+            before, changed = table.version(), None
             merge = table.merge(
                 frame,
                 predicate=" AND ".join(terms),
@@ -297,7 +297,9 @@ class Table(ReadableTable):
             version = self._commit(write, partitions_of(frame), keeps_keys=True)
             if version >= 0:
                 self._note(version, partitions_of(frame), whole=False)
-        return changed
+        if changed is None and self._optimistic is not None:  # committed, but the answer was lost
+            changed = self._optimistic.noted(version, "num_target_rows_updated")
+        return changed or 0
 
     def compact(self, partitions: Iterable[Partition], *, most: int | None = None) -> int:
         """Merge the files of those partitions that have many; the rows do not change.
