@@ -46,7 +46,6 @@ from har.pages import (
     write_index,
 )
 from har.pages._history import render_year
-
 from har.settings import Settings, load_settings
 
 EVIL = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
