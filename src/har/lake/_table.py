@@ -325,11 +325,11 @@ class Table(ReadableTable):
         return len(many)
 
     def vacuum(self) -> int:
-        """Remove files that only versions older than a week need; returns how many."""
+        """Remove files of a week ago that only older versions need, or that no commit ever named; returns how many."""
         with self._alone():
             try:
                 with self._reader.newest.writing() as table:
-                    removed = 0 if table is None else len(table.vacuum(dry_run=False))
+                    removed = 0 if table is None else len(table.vacuum(dry_run=False, full=True))
                 if self._reader.sums is not None:
                     self._reader.sums.forget_removed()
                 return removed
