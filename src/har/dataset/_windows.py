@@ -50,7 +50,7 @@ def load_windows(
     columns = ["date", "subject", "session", "segment", "time", "activity", *lake.channels]
     frame = lake.samples.collect(lake.samples.scan(version).select(columns).sort(ORDER), version)
     if frame.is_empty():
-        raise NotEnoughDataError.no_samples(lake.samples.path)
+        raise NotEnoughDataError.no_samples(lake.samples.where)
     windows = cut(
         matrix(frame, lake.channels),
         run_ids(frame),
