@@ -145,8 +145,7 @@ def answers_of_page(project: Project) -> Collected:
 def profile_answers(project: Project) -> int:
     """Profile the windows that the service answered and that no profile contains yet."""
     settings = project.settings
-    requests = project.lake.requests
-    versions = requests.collect(requests.scan().select(pl.col("model_version").unique()))["model_version"]
+    versions = project.lake.requests.extract()["model_version"].unique()
     registered = {version.number for version in project.registry.versions()}
     features = {}
     for number in sorted(registered.intersection(versions.to_list())):

@@ -23,6 +23,7 @@ from har.errors import DuplicateRecordingError, RecordingError
 from har.jobs._ingested import Ingested, Landed, commit
 from har.jobs._isolation import fault_of, set_aside_or_leave
 from har.jobs._overlaps import Key, Sessions, Trimmed, counted_once
+from har.jobs._seen import Seen, Stamp
 from har.lake import Lake, Partition, to_load_again
 from har.project import Project
 from har.recordings import InboxFile, Part, Recording, StrayFile, cut_at_midnight, inbox_files, read_recording
@@ -67,6 +68,7 @@ class IngestReport:
         interpolated: new rows of the sample table without a measured sample nearby.
         overlapping: samples that were left out, because another session has them.
         notes: sentences about files that were cut, overlap another session, or are odd in another way.
+        seen: files whose hash is that of the lake, with what tells that they have not changed since, see `Seen`.
     """
 
     landed: list[str] = field(default_factory=list)
@@ -81,6 +83,7 @@ class IngestReport:
     interpolated: int = 0
     overlapping: int = 0
     notes: list[str] = field(default_factory=list)
+    seen: list[tuple[str, Stamp, str]] = field(default_factory=list)
 
     def add(self, other: IngestReport) -> None:
         """Add another report's counts."""
@@ -148,14 +151,17 @@ def ingest(
     Raises:
         LakeError: the inbox or a table cannot be read, or a table cannot be written; none is left incomplete.
     """
-    chunks, strays = inbox_chunks(project.settings, date)
-    report = IngestReport()
+    reload = to_load_again(project.lake)
+    seen = Seen(project.settings.path("inbox"))
+    settled = {} if replace else seen.settled(project.lake, reload, date)
+    chunks, strays = inbox_chunks(project.settings, date, without=settled)
+    report = IngestReport(known=[file for files in settled.values() for file in files])
     if strays:
         report.add(once(each, set_aside, StrayPart(project, tuple(strays))))
-    reload = to_load_again(project.lake)
     parts = [IngestPart(project, tuple(chunk), replace, reload) for chunk in chunks]
     for done in track(each(ingest_part, parts), "Ingesting", total=len(parts), unit="chunks"):
         report.add(done)
+    seen.add({file: (stamp, sha256) for file, stamp, sha256 in report.seen})
     for word, bad in (("quarantined", report.quarantined), ("skipped", report.skipped)):
         for one in bad:
             reason = escape(str(one.error))  # the error quotes text that may look like markup
@@ -170,21 +176,24 @@ def ingest_part(part: IngestPart) -> IngestReport:
     return ingest_files(part.project.lake, part.project.settings, part.files, replace=part.replace, reload=part.reload)
 
 
-def inbox_chunks(settings: Settings, date: dt.date | None = None) -> tuple[list[list[InboxFile]], list[StrayFile]]:
+def inbox_chunks(
+    settings: Settings, date: dt.date | None = None, *, without: Collection[str] = ()
+) -> tuple[list[list[InboxFile]], list[StrayFile]]:
     """The inbox's files in chunks, each of some subjects of one date, and the entries that are no recordings.
 
     Args:
         settings: have the inbox's path.
         date: this date only; None: all.
+        without: folders of the inbox that are left out.
     """
-    files, strays = inbox_files(settings.path("inbox"), date)
+    files, strays = inbox_files(settings.path("inbox"), date, without=without)
     # A quarantine inside of the inbox must not be quarantined.
     strays = [stray for stray in strays if settings.path("quarantine") not in stray.path.parents]
     chunks: list[list[InboxFile]] = []
     total = 0
     last: Partition | None = None
     for file in sorted(files, key=lambda file: (file.date, file.subject, file.session, file.path)):
-        size = (_stamp(file.path) or (0,))[0]
+        size = stamp.size if (stamp := _stamp(file.path)) else 0
         partition = (file.date, file.subject)
         full = partition != last and total + size > CHUNK_BYTES
         if not chunks or full or (last is not None and file.date != last[0]):
@@ -218,7 +227,7 @@ def ingest_files(
     """
     with lake.recordings.lock():
         lost = to_load_again(lake) if reload is None else reload
-        intake = _Intake(lake, settings, replace, lost)
+        intake = _Intake(lake, settings, files, replace=replace, lost=lost)
         intake.plan(files)
         for file in files:
             intake.take(file)
@@ -238,13 +247,21 @@ def set_aside(part: StrayPart) -> IngestReport:
 class _Intake:
     """Files of one date on their way into the lake."""
 
-    def __init__(self, lake: Lake, settings: Settings, replace: bool, lost: Collection[Partition]) -> None:
+    def __init__(
+        self,
+        lake: Lake,
+        settings: Settings,
+        files: Sequence[InboxFile],
+        *,
+        replace: bool,
+        lost: Collection[Partition],
+    ) -> None:
         self.settings = settings
         self.replace = replace
         self.lost = lost
         self.report = IngestReport()
         self.landed: list[Landed] = []
-        self._known = Ingested(lake)
+        self._known = Ingested(lake, {file.date for file in files})
         self._sessions = Sessions(lake, settings, self._known.placements, lost)
         self._renewed: set[str] = set()
         self._replaced: set[Key] = set()
@@ -279,9 +296,11 @@ class _Intake:
                 is_known = self._known.holds(file, replace=self.replace)
                 if is_known and file.subject not in self._renewed:
                     self.report.known.append(file.where)
+                    self._see(file, before)
                     return
                 recording = read_recording(file, self.settings)
                 parts = cut_at_midnight(file, recording, self.settings)
+                self._known.look_around(part.date for part in parts)
                 self._known.require_free(file, parts)
             beside = self._sessions.beside(file.subject, parts, self._replaced)
             with fault_of(file, self.settings):
@@ -293,6 +312,11 @@ class _Intake:
             self._wait(file)
             return
         self._land(file, recording, trimmed, is_known=is_known)
+        self._see(file, before)
+
+    def _see(self, file: InboxFile, stamp: Stamp) -> None:
+        if stamp.is_settled():
+            self.report.seen.append((file.where, stamp, file.sha256))
 
     def _land(self, file: InboxFile, recording: Recording, trimmed: Sequence[Trimmed], *, is_known: bool) -> None:
         parts = [one.part for one in trimmed]
@@ -359,10 +383,9 @@ def _set_aside(path: Path, error: RecordingError, settings: Settings, report: In
         report.skipped.append(Skipped(name, outcome))
 
 
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    """Size, time of change and type; None if there is nothing. A link is not followed."""
+def _stamp(path: Path) -> Stamp | None:
+    """What tells whether a file changes; None if there is nothing. A link is not followed."""
     try:
-        status = path.lstat()
+        return Stamp.of(path.lstat())
     except OSError:
         return None
-    return status.st_size, status.st_mtime_ns, status.st_mode

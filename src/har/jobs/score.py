@@ -150,7 +150,8 @@ def score(
             remedy="Run `har score`, or clear scoring.service in har.toml.",
         )
     samples_version = lake.samples.version()
-    profiled = Profiles(lake).done(champion.number, settings.monitoring.keep_days) if profiler else None
+    needed = profiler is not None and rescore
+    profiled = Profiles(lake).done(champion.number, settings.monitoring.keep_days) if needed else None
     wanted = pending(lake, champion.number, date=date, rescore=rescore, profiled=profiled)
     require_samples(lake, wanted)
     chunks = chunks_to_score(lake, wanted)
@@ -239,9 +240,9 @@ def pending(
     """
     scored = {
         (when, subject): (content, version)
-        for when, subject, content, version in lake.scores.read(
-            columns=["date", "subject", "content", "model_version"]
-        ).iter_rows()
+        for when, subject, content, version in lake.scores.extract()
+        .select("date", "subject", "content", "model_version")
+        .iter_rows()
     }
     gone = to_score_again(lake)
     wanted = {}
@@ -256,7 +257,7 @@ def pending(
 
 def chunks_to_score(lake: Lake, wanted: dict[Partition, str], *, limit: int = CHUNK_SAMPLES) -> list[Chunk]:
     """Group partitions into chunks of about `limit` samples; a larger partition is a chunk of its own."""
-    rows = lake.recordings.read(columns=["date", "subject", "samples"]).group_by("date", "subject").sum()
+    rows = lake.recordings.extract(wanted).group_by("date", "subject").agg(pl.col("samples").sum())
     sizes: dict[Partition, int] = {(date, subject): samples for date, subject, samples in rows.iter_rows()}
     chunks: list[Chunk] = []
     group: list[Partition] = []

@@ -55,11 +55,19 @@ class Lake:
             RECORDINGS,
             added=["interpolated", "stamps_spread", "notes", "placement", "device", "overlapping"],
             rebuild="har ingest",
+            extract=["session", "file", "sha256", "samples", "placement", "overlapping"],
         )
         added = ["request_id", "smoothed", "unknown"]
         self.predictions = Table(folder / "predictions", PREDICTIONS, added=added, rebuild="har score")
-        self.scores = Table(folder / "scores", SCORES, rebuild="har score")
-        self.requests = Table(folder / "requests", REQUESTS, measured=True)
+        self.scores = Table(
+            folder / "scores",
+            SCORES,
+            rebuild="har score",
+            extract=["model_version", "content", "samples_version", "windows", "scored_at"],
+        )
+        self.requests = Table(
+            folder / "requests", REQUESTS, measured=True, extract=["model_version", "fallback"], counted=True
+        )
         self.labels = Table(folder / "labels", LABELS, added=_NEW_IN_LABELS)
         self.profiles = Table(
             folder / "profiles",
@@ -67,11 +75,12 @@ class Lake:
             retired=["days", "month_days"],
             measured=True,
             rebuild="har score",
+            extract=["online", "windows", "model_version", "made_at"],
         )
         self.drift = Table(folder / "drift", DRIFT)
         self.decisions = Table(folder / "decisions", DECISIONS)
         self.label_requests = Table(folder / "label_requests", LABEL_REQUESTS)
-        self.baselines = Table(folder / "baselines", BASELINES, rebuild="har baselines")
+        self.baselines = Table(folder / "baselines", BASELINES, rebuild="har baselines", extract=["predictions_at"])
 
     def require_samples(self) -> None:
         """Do nothing if the lake has samples; reads the log only.
@@ -89,7 +98,7 @@ class Lake:
 
     def contents(self) -> dict[Partition, str]:
         """A hash of each partition's source files, over their hashes in the order of sessions."""
-        files = self.recordings.read(columns=["date", "subject", "session", "sha256"]).sort("session")
+        files = self.recordings.extract().select("date", "subject", "session", "sha256").sort("session")
         grouped = files.group_by("date", "subject", maintain_order=True).agg(pl.col("sha256").str.join(""))
         # SHA-256 instead of Polars' hash, which changes between releases.
         return {(date, subject): _short(hashes) for date, subject, hashes in grouped.iter_rows()}

@@ -5,35 +5,44 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
-from deltalake import DeltaTable
 
 from har.errors import LakeDamageError
 from har.lake._commits import Commits
-from har.lake._reader import File, Reader
+from har.lake._extract import Extract
+from har.lake._reader import Reader
+from har.lake._snapshot import PARTITION, Snapshot
 from har.lake._where import in_order
-from har.schema import Partition
-
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_MICROSECOND = dt.timedelta(microseconds=1)
+from har.schema import TIME, Partition
 
 
 class ReadableTable:
     """The reading half of `Table`, which has the arguments."""
 
-    def __init__(self, path: Path, schema: pl.Schema, *, added: Iterable[str], rebuild: str) -> None:
+    def __init__(
+        self,
+        path: Path,
+        schema: pl.Schema,
+        *,
+        added: Iterable[str],
+        rebuild: str,
+        extract: Iterable[str],
+        counted: bool,
+    ) -> None:
         self.path = path
         self.name = path.name
         self.schema = schema
         self.rebuild = rebuild
         self._reader = Reader(path, schema, frozenset(added), rebuild)
         self._commits = Commits(path)
+        self._extract = Extract(self._reader, extract, counted)
 
     def version(self) -> int:
         """The newest version, -1 before the first write."""
         table = self._open()
-        return -1 if table is None else table.version()
+        return -1 if table is None else table.version
 
     def scan(self, version: int | None = None, partitions: Iterable[Partition] | None = None) -> pl.LazyFrame:
         """The table, or some of its partitions, lazily, at a version (None: the newest); empty before a first write.
@@ -42,6 +51,22 @@ class ReadableTable:
         """
         table = self._open(version)
         return pl.LazyFrame(schema=self.schema) if table is None else self._reader.scan(table, partitions)
+
+    def scan_within(self, column: str, first: Any, last: Any) -> pl.LazyFrame:
+        """The newest version's rows with a value of a column between two bounds; other files are not opened.
+
+        Args:
+            column: whose least and greatest values per file are in the log.
+            first: least value; None: any.
+            last: greatest value; None: any.
+        """
+        table = self._open()
+        if table is None:
+            return pl.LazyFrame(schema=self.schema)
+        rows = self._reader.scan(table, rows=table.within(column, first, last))
+        if first is not None:
+            rows = rows.filter(pl.col(column) >= first)
+        return rows if last is None else rows.filter(pl.col(column) <= last)
 
     def collect(self, frame: pl.LazyFrame, version: int | None = None) -> pl.DataFrame:
         """Collect a frame that was made of `scan`.
@@ -61,6 +86,18 @@ class ReadableTable:
         frame = self.scan(version, partitions)
         return self.collect(frame if columns is None else frame.select(list(columns)), version)
 
+    def extract(self, partitions: Iterable[Partition] | None = None) -> pl.DataFrame:
+        """The table's `extract` columns at its newest version, from a copy beside it: only new files are read.
+
+        Args:
+            partitions: those to return; None: all.
+        """
+        rows = self._extract.rows(self._open())
+        if partitions is None:
+            return rows
+        wanted = pl.DataFrame(list(partitions), PARTITION, orient="row")
+        return rows.join(wanted, on=list(PARTITION), how="semi", nulls_equal=True, maintain_order="left")
+
     def each(
         self, version: int | None, partitions: Iterable[Partition], columns: Iterable[str], *, verify: bool = False
     ) -> Iterator[tuple[Partition, pl.DataFrame]]:
@@ -78,22 +115,22 @@ class ReadableTable:
             LakeDamageError: a file is missing or damaged; names its partition.
         """
         wanted, columns = list(partitions), list(columns)
-        files = self._reader.files(self._open(version))
+        table = self._open(version)
+        files = self._reader.files(table, wanted)
         for partition in wanted:
-            if verify:
-                self._reader.require_intact({partition: files.get(partition, [])})
+            if verify and table is not None:
+                self._reader.require_intact(table.of_partitions([partition]))
             yield partition, self._reader.read(files.get(partition, []), columns, partition)
 
     def partitions(self, version: int | None = None) -> list[Partition]:
         """All partitions (date, subject), sorted; read from the log, not from the data."""
         table = self._open(version)
-        if table is None:
-            return []
-        return in_order((dt.date.fromisoformat(part["date"]), part["subject"]) for part in table.partitions())
+        return [] if table is None else table.partitions()
 
     def count(self) -> int:
         """Number of rows, from the statistics in the log, not from the data."""
-        return sum(self.counts().values())
+        table = self._open()
+        return 0 if table is None else int(table.files["num_records"].sum())
 
     def counts(self, filled: str | None = None, *, version: int | None = None) -> dict[Partition, int]:
         """Number of rows of each partition, from the statistics in the log, not from the data.
@@ -103,54 +140,79 @@ class ReadableTable:
             version: of the table; None: the newest.
         """
         table = self._open(version)
-        if filled is not None and (table is None or filled in self._reader.absent(table)):
-            return dict.fromkeys(self._reader.files(table), 0)
-        empty = f"null_count.{filled}"
-        return {
-            partition: sum(file["num_records"] - (file[empty] if filled else 0) for file in group)
-            for partition, group in self._reader.files(table).items()
-        }
+        if table is None:
+            return {}
+        if filled is None:
+            return table.sums(pl.col("num_records"))
+        if filled in self._reader.absent(table):
+            return dict.fromkeys(table.partitions(), 0)
+        return table.sums(pl.col("num_records") - pl.col(f"null_count.{filled}"))
 
     def partitions_with_nulls(self, column: str) -> list[Partition]:
         """Partitions that may have a null in this column, sorted; read from the statistics in the log."""
-        files = self._reader.files(self._open())
+        table = self._open()
+        if table is None:
+            return []
         nulls = f"null_count.{column}"
+        if nulls not in table.files.columns:
+            return table.partitions()
+        found = table.files.filter(pl.col(nulls).is_null() | (pl.col(nulls) > 0))
+        return in_order(found.select(*PARTITION).iter_rows())
 
-        def may_have(file: File) -> bool:
-            return file.get(nulls) is None or bool(file[nulls])
-
-        return in_order(partition for partition, group in files.items() if any(map(may_have, group)))
-
-    def spans(self, column: str) -> dict[Partition, tuple[int, int]]:
+    def spans(self, column: str, partitions: Iterable[Partition] | None = None) -> dict[Partition, tuple[int, int]]:
         """First and last time in a column of each partition, in µs since 1970; read from the log, not from the data.
 
         The log has milliseconds: the last time is rounded up. Partitions with a file without statistics are left out.
+
+        Args:
+            column: with times.
+            partitions: to look at; None: all.
         """
-        found: dict[Partition, tuple[int, int]] = {}
-        for partition, files in self._reader.files(self._open()).items():
-            first = [file[f"min.{column}"] for file in files if file.get(f"min.{column}") is not None]
-            last = [file[f"max.{column}"] for file in files if file.get(f"max.{column}") is not None]
-            if len(first) == len(last) == len(files):
-                begin, end = ((edge - _EPOCH) // _MICROSECOND for edge in (min(first), max(last)))
-                found[partition] = (begin, end + 1_000)
+        table = self._open()
+        first, last = pl.col(f"min.{column}"), pl.col(f"max.{column}")
+        if table is None or not {f"min.{column}", f"max.{column}"} <= set(table.files.columns):
+            return {}
+        files = table.files if partitions is None else table.of_partitions(partitions)
+        known = (first.is_not_null() & last.is_not_null()).all()
+        micros = (edge.cast(TIME).to_physical() for edge in (first.min(), last.max()))
+        begin, end = (edge.alias(name) for edge, name in zip(micros, ("begin", "end"), strict=True))
+        found = files.group_by(*PARTITION).agg(begin, end + 1_000, known.alias("known")).filter("known")
+        return {(date, subject): (begin, end) for date, subject, begin, end, _ in found.iter_rows()}
+
+    def newest(self, column: str) -> dt.datetime | None:
+        """A time that no row is later than in a column, less than 1 ms above the last; None if there are no rows."""
+        table = self._open()
+        if table is None or table.files.is_empty():
+            return None
+        name = f"max.{column}"
+        if name in table.files.columns and not table.files[name].null_count():
+            last: dt.datetime = table.files.select(pl.col(name).cast(TIME).max()).item()
+            return last + dt.timedelta(milliseconds=1)
+        found: dt.datetime | None = self.read(columns=[column]).select(pl.col(column).max()).item()
         return found
 
     def changed_since(self, version: int) -> list[Partition]:
         """Partitions whose files differ from those at `version`, sorted; read from the log, not from the data."""
+        key = [*PARTITION, "path"]
+        empty = pl.DataFrame(schema={**PARTITION, "path": pl.String})
         new, old = (
-            {partition: {file["path"] for file in files} for partition, files in self._reader.files(table).items()}
-            for table in (self._open(), self._open(version))
+            empty if table is None else table.files.select(key) for table in (self._open(), self._open(version))
         )
-        return in_order(partition for partition in {*new, *old} if new.get(partition) != old.get(partition))
+        changed = (one.join(other, on=key, how="anti", nulls_equal=True) for one, other in ((new, old), (old, new)))
+        return in_order(partition for rows in changed for partition in rows.select(*PARTITION).iter_rows())
 
     def written_at(self) -> dict[Partition, float]:
         """When each partition's newest file was written, in seconds since 1970; read from the log."""
-        files = self._reader.files(self._open())
-        return {
-            partition: max(file["modification_time"] for file in group) / 1000 for partition, group in files.items()
-        }
+        return {(date, subject): at / 1000 for date, subject, at in self.written().iter_rows()}
 
-    def _open(self, version: int | None = None) -> DeltaTable | None:
+    def written(self) -> pl.DataFrame:
+        """When each partition's newest file was written: date, subject, written_ms (since 1970); read from the log."""
+        table = self._open()
+        if table is None:
+            return pl.DataFrame(schema={**PARTITION, "written_ms": pl.Int64})
+        return table.files.group_by(*PARTITION).agg(pl.col("modification_time").max().alias("written_ms"))
+
+    def _open(self, version: int | None = None) -> Snapshot | None:
         table = self._reader.open(version)
         if table is None and version is None and self._commits.exists and not self.rebuild:
             raise LakeDamageError(

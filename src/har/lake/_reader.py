@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -14,18 +15,17 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from polars.exceptions import PanicException, PolarsError
 
 from har.errors import LakeDamageError, LakeError, reason
+from har.lake._snapshot import PARTITION, Newest, Snapshot
 from har.lake._sums import Sums, crc32
-from har.lake._where import in_order
 from har.schema import Partition
 
 File = dict[str, Any]
-"""The log's entry for a file: path (absolute), size_bytes, modification_time, num_records, null_count.…, min.…"""
+"""The log's entry for a file: a row of `Snapshot.files`, but with the absolute path."""
 
 FILE_ERRORS = (PolarsError, OSError, PanicException)
 """What Polars raises for a file that is missing or damaged."""
 
 _BAD_IN_PATH = re.compile(r"[\x00-\x1f\x7f\[\]\\^|]|%[0-9A-Fa-f]{2}")
-_PARTITION = pl.Schema({"date": pl.Date, "subject": pl.String})
 _CASTS = pl.ScanCastOptions(
     integer_cast="upcast", float_cast="upcast", datetime_cast=["nanosecond-downcast", "convert-timezone"]
 )
@@ -66,9 +66,14 @@ class Reader:
         self._added = added
         self._rebuild = rebuild
         self.sums = Sums(path)
+        self.newest = Newest(path, self._open)
 
-    def open(self, version: int | None = None) -> DeltaTable | None:
-        """The table at a version (None: the newest); None before its first write.
+    def __reduce__(self) -> tuple[type[Reader], tuple[Path, pl.Schema, frozenset[str], str]]:
+        """Pickle the place, not the open table."""
+        return Reader, (self.path, self.schema, self._added, self._rebuild)
+
+    def open(self, version: int | None = None) -> Snapshot | None:
+        """What the table holds at a version (None: the newest); None before its first write.
 
         Raises:
             LakeError: there is no such version.
@@ -76,6 +81,13 @@ class Reader:
         """
         if version == -1:
             return None
+        newest = self.newest.snapshot()
+        if version is None or (newest is not None and newest.version == version):
+            return self._readable(newest)
+        table = self._open(version)
+        return None if table is None else self._readable(Snapshot.of(table))
+
+    def _open(self, version: int | None = None) -> DeltaTable | None:
         try:
             return DeltaTable(str(self.path), version=version)
         except TableNotFoundError:
@@ -83,7 +95,7 @@ class Reader:
                 return None
             raise
         except (OSError, DeltaError) as error:
-            if version is not None and self.open() is not None:
+            if version is not None and self._open() is not None:
                 raise LakeError(
                     where=str(self.path),
                     expected=f"version {version} of the table",
@@ -98,13 +110,13 @@ class Reader:
                 "the log aside, and says what to do next.",
             ) from error
 
-    def absent(self, table: DeltaTable) -> list[str]:
+    def absent(self, table: Snapshot) -> list[str]:
         """The columns that the table lacks, all of them in `added`.
 
         Raises:
             LakeError: it lacks others.
         """
-        present = {field.name for field in table.schema().fields}
+        present = table.columns
         absent = [name for name in self.schema if name not in present]
         unexpected = [name for name in absent if name not in self._added]
         if unexpected:
@@ -116,49 +128,74 @@ class Reader:
             )
         return absent
 
-    def files(self, table: DeltaTable | None) -> dict[Partition, list[File]]:
-        """The log's entries for the files of each partition."""
-        files: dict[Partition, list[File]] = {}
+    def files(
+        self, table: Snapshot | None, partitions: Iterable[Partition] | None = None
+    ) -> dict[Partition, list[File]]:
+        """The log's entries for the files of each partition, or of some partitions."""
         if table is None:
-            return files
-        self._check_features(table)
-        for file in pl.DataFrame(table.get_add_actions(flatten=True)).iter_rows(named=True):
-            if file.get("deletionVector.storageType") is not None:
-                raise self._foreign("without deletion vectors", f"one on {file['path']}")
-            file["path"] = str(self.path / unquote(file["path"]))
-            files.setdefault((file["partition.date"], file["partition.subject"]), []).append(file)
+            return {}
+        return self.entries(table.files if partitions is None else table.of_partitions(partitions))
+
+    def entries(self, rows: pl.DataFrame) -> dict[Partition, list[File]]:
+        """Rows of `Snapshot.files` as dictionaries, by partition."""
+        files: dict[Partition, list[File]] = {}
+        for file in rows.iter_rows(named=True):
+            file["path"] = self.place(file["path"])
+            files.setdefault((file["date"], file["subject"]), []).append(file)
         return files
 
-    def scan(self, table: DeltaTable, partitions: Iterable[Partition] | None) -> pl.LazyFrame:
-        """The rows of the table or of some partitions, lazily.
+    def place(self, path: str) -> str:
+        """The absolute path of a file, of its path in the log or an absolute one."""
+        if path.startswith(f"{self.path}/"):
+            return path
+        return f"{self.path}/{unquote(path) if '%' in path else path}"
+
+    def scan(
+        self,
+        table: Snapshot,
+        partitions: Iterable[Partition] | None = None,
+        *,
+        rows: pl.DataFrame | None = None,
+        paths_as: str | None = None,
+    ) -> pl.LazyFrame:
+        """The rows of the table or of some of its files, lazily.
 
         `polars.scan_delta` cannot be used: it takes the percent-encoded address of the table for a path.
+
+        Args:
+            table: at the version to read.
+            partitions: those to read; None: all.
+            rows: of `table.files`, the files to read instead.
+            paths_as: a further column of this name has the path of each row's file.
         """
         self.absent(table)
-        files = self.files(table)
-        chosen = files if partitions is None else set(partitions).intersection(files)
-        paths = {file["path"]: partition for partition in in_order(chosen) for file in files[partition]}
+        if rows is None:
+            rows = table.files if partitions is None else table.of_partitions(partitions)
+        places = rows.with_row_index("order").sort("date", "subject", "order", nulls_last=False)
+        paths = dict(zip(map(self.place, places["path"]), places.select("date", "subject").iter_rows(), strict=True))
         if not paths:
-            return pl.LazyFrame(schema=self.schema)
-        stored = pl.Schema({name: dtype for name, dtype in self.schema.items() if name not in _PARTITION})
+            extra = {} if paths_as is None else {paths_as: pl.String()}
+            return pl.LazyFrame(schema=pl.Schema({**self.schema, **extra}))
+        stored = pl.Schema({name: dtype for name, dtype in self.schema.items() if name not in PARTITION})
         # Polars reads date and subject from the names of the folders, and would do so above the table, too.
-        hive = not any("=" in part for part in self.path.parts)
+        hive = paths_as is None and not any("=" in part for part in self.path.parts)
         frame = pl.scan_parquet(
             list(paths),
             glob=False,
             schema=stored,
             hive_partitioning=hive,
-            hive_schema=_PARTITION if hive else None,
+            hive_schema=PARTITION if hive else None,
             include_file_paths=None if hive else _PATH,
             cast_options=_CASTS,
             missing_columns="insert",
             extra_columns="ignore",
         )
         if not hive:
-            rows = [(path, *partition) for path, partition in paths.items()]
-            places = pl.LazyFrame(rows, {_PATH: pl.String, **_PARTITION}, orient="row")
-            frame = frame.join(places, on=_PATH, how="left", maintain_order="left")
-        return frame.select(self.schema.names())
+            known = [(path, *partition) for path, partition in paths.items()]
+            folders = pl.LazyFrame(known, {_PATH: pl.String, **PARTITION}, orient="row")
+            frame = frame.join(folders, on=_PATH, how="left", maintain_order="left")
+        extra_column = [] if paths_as is None else [pl.col(_PATH).alias(paths_as)]
+        return frame.select(*self.schema.names(), *extra_column)
 
     def collect(self, frame: pl.LazyFrame, version: int | None = None) -> pl.DataFrame:
         """Collect a frame of `scan`.
@@ -173,10 +210,11 @@ class Reader:
         try:
             return frame.collect()
         except FILE_ERRORS as error:
-            self.explain(self.files(self.open(version)), error)
+            table = self.open(version)
+            self.explain(None if table is None else table.files, error)
             raise
 
-    def require_intact(self, files: dict[Partition, list[File]]) -> None:
+    def require_intact(self, files: pl.DataFrame) -> None:
         """Compare the checksums of files.
 
         Raises:
@@ -213,53 +251,67 @@ class Reader:
                 .collect()
             )
         except FILE_ERRORS as error:
-            self.explain({partition: files}, error)
+            rows = pl.DataFrame(files, infer_schema_length=None)
+            date, subject = partition
+            self.explain(rows.with_columns(date=pl.lit(date, pl.Date), subject=pl.lit(subject, pl.String)), error)
             raise
 
-    def damaged(self, files: dict[Partition, list[File]], *, content: bool) -> dict[Partition, dict[str, str]]:
+    def damaged(self, files: pl.DataFrame, *, content: bool) -> dict[Partition, dict[str, str]]:
         """The files that are missing or cut short, by partition, with the reason.
 
         Args:
-            files: the log's entries.
+            files: rows of `Snapshot.files`.
             content: read them, too, and compare checksums; a file of an older release has none and is only decoded.
         """
         found: dict[Partition, dict[str, str]] = {}
-        for partition, group in files.items():
-            bad = {file["path"]: why for file in group if (why := self._fault(file, content=content))}
-            if bad:
-                found[partition] = bad
+        columns = ("date", "subject", "path", "size_bytes", "num_records")
+        for date, subject, name, size, count in files.select(columns).iter_rows():
+            path = self.place(name)
+            why = self._fault(path, size, count, content=content)
+            if why:
+                found.setdefault((date, subject), {})[path] = why
         return found
 
-    def _fault(self, file: File, *, content: bool) -> str:
-        path = Path(file["path"])
+    def _fault(self, path: str, size: int, count: int | None, *, content: bool) -> str:
         try:
-            size = path.stat().st_size
-            if size != file["size_bytes"]:
-                return f"{size} bytes instead of {file['size_bytes']}"
-            expected = self.sums.expected(path) if content else None
+            there = os.stat(path).st_size  # noqa: PTH116  a Path takes longer than the call
+            if there != size:
+                return f"{there} bytes instead of {size}"
+            expected = self.sums.expected(Path(path)) if content else None
             if expected is not None:
-                return "" if crc32(path) == expected else "other bytes than were written (CRC-32)"
+                return "" if crc32(Path(path)) == expected else "other bytes than were written (CRC-32)"
             if content:
                 rows = len(pl.read_parquet(path, hive_partitioning=False, glob=False))
-                if rows != file["num_records"]:
-                    return f"{rows} rows instead of {file['num_records']}"
+                if rows != count:
+                    return f"{rows} rows instead of {count}"
         except FILE_ERRORS as error:
             return "no such file" if isinstance(error, FileNotFoundError) else _first_line(error)
         return ""
 
-    def explain(self, files: dict[Partition, list[File]], error: BaseException) -> None:
-        """Raise a LakeDamageError that names the files at fault, if there are any."""
+    def explain(self, files: pl.DataFrame | None, error: BaseException) -> None:
+        """Raise a LakeDamageError that names the files at fault, if there are any; None: look at the newest version."""
+        if files is None:
+            table = self.open()
+            files = pl.DataFrame() if table is None else table.files
+        if files.is_empty():
+            return
         damaged = self.damaged(files, content=False) or self.damaged(files, content=True)
         if damaged:
             raise damage(self.path, damaged, self._rebuild) from error
 
-    def _check_features(self, table: DeltaTable) -> None:
-        protocol = table.protocol()
-        unknown = {*(protocol.reader_features or ())} - _FEATURES - {"deletionVectors"}
-        if protocol.min_reader_version == 2 or unknown:
+    def _readable(self, table: Snapshot | None) -> Snapshot | None:
+        """Refuse a table that another engine wrote in a way that this reader would misread."""
+        if table is None:
+            return None
+        least, features = table.protocol
+        unknown = features - _FEATURES - {"deletionVectors"}
+        if least == 2 or unknown:
             raise self._foreign(
                 "that any reader understands", f"one with {', '.join(sorted(unknown)) or 'column mapping'}"
             )
+        if table.deleted:
+            raise self._foreign("without deletion vectors", f"one on {table.deleted}")
+        return table
 
     def _foreign(self, expected: str, got: str) -> LakeError:
         return LakeError(

@@ -6,6 +6,7 @@ Without them, a flipped bit in a column of numbers is read as another number.
 from __future__ import annotations
 
 import os
+import re
 import zlib
 from collections.abc import Iterable
 from functools import lru_cache
@@ -42,15 +43,18 @@ class Sums:
             status = self.path.stat()
         except FileNotFoundError:
             return None
-        return _read(self.path, status.st_size, status.st_mtime_ns).get(_name(file, self._table))
+        total = _read(self.path, status.st_size, status.st_mtime_ns).get(_name(file, self._table).encode())
+        return None if total is None else int(total, 16)
 
     def forget_removed(self) -> None:
         """Drop the lines of files that no longer exist."""
         if self.path.exists():
             status = self.path.stat()
             known = _read(self.path, status.st_size, status.st_mtime_ns)
-            there = {name: total for name, total in known.items() if (self._table / name).exists()}
-            write_atomically(self.path, "".join(f"{total:08x} {name}\n" for name, total in there.items()))
+            there = {
+                name: total for name, total in known.items() if (self._table / name.decode(errors="replace")).exists()
+            }
+            write_atomically(self.path, b"".join(total + b" " + name + b"\n" for name, total in there.items()))
 
     def _line(self, file: Path, total: int) -> str:
         return f"{total:08x} {_name(file, self._table)}\n"
@@ -70,13 +74,11 @@ def _name(file: Path, table: Path) -> str:
 
 
 @lru_cache(maxsize=32)
-def _read(path: Path, size: int, _written_ns: int) -> dict[str, int]:
+def _read(path: Path, size: int, _written_ns: int) -> dict[bytes, bytes]:
     """The lines; one that is cut short, because the machine crashed, says nothing."""
     with path.open("rb") as stream:
         lines = stream.read(size).split(b"\n")[:-1]
-    pairs = (line.decode(errors="replace").split(" ", 1) for line in lines)
-    return {pair[1]: int(pair[0], 16) for pair in pairs if len(pair) == 2 and _is_hexadecimal(pair[0])}
+    return {line[9:]: line[:8] for line in lines if _LINE.match(line)}
 
 
-def _is_hexadecimal(text: str) -> bool:
-    return len(text) == 8 and all(sign in "0123456789abcdef" for sign in text)
+_LINE = re.compile(rb"[0-9a-f]{8} .")

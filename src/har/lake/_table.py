@@ -18,6 +18,7 @@ from har.lake._keys import Added, hashes
 from har.lake._lock import TableLock
 from har.lake._readable import ReadableTable
 from har.lake._reader import File
+from har.lake._snapshot import PARTITION, Snapshot
 from har.lake._where import either, in_order, ordered, partitions_of, ranges, sql
 from har.schema import Partition
 
@@ -41,6 +42,8 @@ class Table(ReadableTable):
         retired: columns that older releases wrote: no longer read, and null in new rows.
         rebuild: the command that makes lost rows again; "": there is none, and after a loss nothing is written until a
             person has decided.
+        extract: columns that are needed of the whole table, besides date and subject, see `extract`.
+        counted: the extract has one row for all rows of a file with the same values, and their number as `rows`.
     """
 
     def __init__(
@@ -52,8 +55,10 @@ class Table(ReadableTable):
         retired: Iterable[str] = (),
         measured: bool = False,
         rebuild: str = "",
+        extract: Iterable[str] = (),
+        counted: bool = False,
     ) -> None:
-        super().__init__(path, schema, added=added, rebuild=rebuild)
+        super().__init__(path, schema, added=added, rebuild=rebuild, extract=extract, counted=counted)
         self._retired = frozenset(retired)
         self._own: Added | None = None
         plain = ColumnProperties(dictionary_enabled=False)
@@ -73,7 +78,7 @@ class Table(ReadableTable):
         if self.rebuild and not self.path.exists():
             return set()
         table = self._reader.open()
-        lost = self._commits.lost(-1 if table is None else table.version())
+        lost = self._commits.lost(-1 if table is None else table.version)
         return {partition for partitions in lost.values() for partition in partitions}
 
     def require_intact(self, version: int | None = None) -> None:
@@ -82,7 +87,9 @@ class Table(ReadableTable):
         Raises:
             LakeDamageError: a file is missing or damaged; names its partition.
         """
-        self._reader.require_intact(self._reader.files(self._open(version)))
+        table = self._open(version)
+        if table is not None:
+            self._reader.require_intact(table.files)
 
     def require_all_commits(self) -> None:
         """Refuse to use a table whose lost rows no command makes again: later commits would hide the loss.
@@ -94,13 +101,23 @@ class Table(ReadableTable):
         if lost:
             raise self._commits.error(lost)
 
-    def damaged(self, *, content: bool = False) -> dict[Partition, dict[str, str]]:
+    def damaged(
+        self, partitions: Iterable[Partition] | None = None, *, content: bool = False
+    ) -> dict[Partition, dict[str, str]]:
         """Files that the log names and that are missing, cut short or, with `content`, not as they were written.
+
+        Args:
+            partitions: to look at; None: all.
+            content: read the files, too.
 
         Returns:
             By partition, the path of each file and what is wrong with it.
         """
-        return self._reader.damaged(self._reader.files(self._open()), content=content)
+        table = self._open()
+        if table is None:
+            return {}
+        files = table.files if partitions is None else table.of_partitions(partitions)
+        return self._reader.damaged(files, content=content)
 
     def give_up_damaged(self) -> dict[Partition, dict[str, str]]:
         """Drop the files that cannot be read, as one commit; rows in other files stay. Returns what was dropped."""
@@ -112,12 +129,14 @@ class Table(ReadableTable):
 
     def readable(self, partitions: Iterable[Partition]) -> pl.DataFrame:
         """The rows of these partitions without those in files that cannot be read."""
-        files = self._reader.files(self._open())
-        chosen = {partition: files[partition] for partition in sorted(set(partitions)) if partition in files}
-        bad = self._reader.damaged(chosen, content=True)
+        table = self._open()
+        if table is None:
+            return pl.DataFrame(schema=self.schema)
+        files = table.of_partitions(partitions).sort(*PARTITION, maintain_order=True)
+        bad = self._reader.damaged(files, content=True)
         good = {
             partition: [file for file in group if file["path"] not in bad.get(partition, {})]
-            for partition, group in chosen.items()
+            for partition, group in self._reader.entries(files).items()
         }
         return self._rows(good)
 
@@ -280,8 +299,9 @@ class Table(ReadableTable):
             How many were merged.
         """
         with self.lock():
-            files = self._reader.files(self._open())
-            many = [one for one in in_order(partitions) if len(files.get(one, [])) >= _SMALL_FILES]
+            wanted = in_order(partitions)
+            files = self._reader.files(self._open(), wanted)
+            many = [one for one in wanted if len(files.get(one, [])) >= _SMALL_FILES]
             if most is not None and len(many) > most:
                 many = sorted(many, key=lambda one: -len(files[one]))[:most]
             for date, subject in many:
@@ -294,9 +314,9 @@ class Table(ReadableTable):
     def vacuum(self) -> int:
         """Remove files that only versions older than a week need; returns how many."""
         with self.lock():
-            table = self._open()
             try:
-                removed = 0 if table is None else len(table.vacuum(dry_run=False))
+                with self._reader.newest.writing() as table:
+                    removed = 0 if table is None else len(table.vacuum(dry_run=False))
                 self._reader.sums.forget_removed()
                 return removed
             except (OSError, DeltaError) as error:
@@ -312,7 +332,7 @@ class Table(ReadableTable):
 
     def _lost_versions(self) -> dict[int, frozenset[Partition]]:
         table = self._open()
-        return self._commits.lost(-1 if table is None else table.version())
+        return self._commits.lost(-1 if table is None else table.version)
 
     def _whole(self, frame: pl.DataFrame) -> pl.DataFrame:
         """All columns of the schema, in their order; a row without date or subject would spoil the whole table."""
@@ -330,9 +350,10 @@ class Table(ReadableTable):
     def _commit(self, write: Callable[[DeltaTable | None], object], *, keeps_keys: bool = False) -> int:
         for attempt in range(_COMMIT_ATTEMPTS):
             try:
-                table = self._open()
-                before = -1 if table is None else table.version()
-                write(table)
+                self._open()  # raises where the log of a table that was written before is gone
+                with self._reader.newest.writing() as table:
+                    before = -1 if table is None else table.version()
+                    write(table)
                 after = self.version() if table is None else table.version()
                 if keeps_keys and self._own is not None and self._own.version == before and after <= before + 1:
                     self._own.version = after
@@ -344,7 +365,7 @@ class Table(ReadableTable):
             except LakeError:
                 raise
             except (OSError, DeltaError) as error:
-                self._reader.explain(self._reader.files(self._reader.open()), error)
+                self._reader.explain(None, error)
                 raise LakeError.refused(self.path, error) from error
         raise AssertionError("unreachable")
 
@@ -361,20 +382,22 @@ class Table(ReadableTable):
 
     def _differs(self, table: DeltaTable) -> bool:
         """Whether the stored table lacks columns or still has retired ones."""
-        return bool(self._reader.absent(table)) or any(field.name in self._retired for field in table.schema().fields)
+        stored = Snapshot.of(table)
+        return bool(self._reader.absent(stored)) or not self._retired.isdisjoint(stored.columns)
 
     def _rows_to_keep(self, table: DeltaTable, partitions: Iterable[Partition], keep: str | pl.Expr) -> pl.DataFrame:
         """The rows that `replace` keeps; files that have none of them according to the log are not read."""
         nulls = f"null_count.{keep}" if isinstance(keep, str) else ""
         condition = pl.col(keep).is_not_null() if isinstance(keep, str) else keep
-        files = self._reader.files(table)
+        wanted = list(partitions)
+        files = self._reader.files(Snapshot.of(table), wanted)
         chosen = {
             partition: [
                 file
                 for file in files.get(partition, [])
                 if file.get(nulls) is None or file[nulls] < file["num_records"]
             ]
-            for partition in partitions
+            for partition in wanted
         }
         return self._rows(chosen).filter(condition)
 

@@ -141,7 +141,7 @@ def profile_of_windows(
 
 def _later_than_reports(lake: Lake) -> dt.datetime:
     """The time, but later than every drift report, because a day with newer profiles is judged again."""
-    newest: Any = lake.drift.read(columns=["made_at"])["made_at"].max()
+    newest = lake.drift.newest("made_at")
     now = dt.datetime.now(dt.UTC)
     return now if newest is None else max(now, newest + dt.timedelta(microseconds=1))
 
@@ -189,8 +189,8 @@ def profile_online(lake: Lake, models: Mapping[int, tuple[Sequence[str], Sequenc
     key = ["date", "subject", "model_version"]
     seen = (pl.col("fallback").is_null() | (pl.col("fallback") != "rule")) & pl.col("model_version").is_in(list(models))
     ours = pl.col("online") & pl.col("model_version").is_in(list(models))
-    answered = lake.requests.collect(lake.requests.scan().filter(seen).group_by(key).len())
-    known = lake.profiles.collect(lake.profiles.scan().filter(ours).select(*key, "windows"))
+    answered = lake.requests.extract().filter(seen).group_by(key).agg(pl.col("rows").sum().alias("len"))
+    known = lake.profiles.extract().filter(ours).select(*key, "windows")
     late = answered.join(known, on=key, how="left").filter(pl.col("len") > pl.col("windows").fill_null(0))
     oldest = Profiles(lake).oldest_kept(keep_days)
     outdated = sorted({one for one in late.select("date", "subject").iter_rows() if oldest is None or one[0] >= oldest})

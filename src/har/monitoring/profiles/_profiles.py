@@ -71,8 +71,7 @@ class Profiles:
             keep_days: `monitoring.keep_days`.
         """
         nightly = (pl.col("model_version") == model_version) & ~pl.col("online")
-        table = self._lake.profiles
-        found = table.collect(table.scan().filter(nightly).select("date", "subject"))
+        found = self._lake.profiles.extract().filter(nightly).select("date", "subject")
         oldest = self.oldest_kept(keep_days)
         old = [] if oldest is None else [one for one in self._lake.samples.partitions() if one[0] < oldest]
         return {*found.iter_rows(), *old}
