@@ -101,7 +101,7 @@ def _start(root: Path, ports: Ports, stack: ExitStack, console: Console) -> tupl
     for line in _open_secrets(settings, home):
         console.print(line, style="yellow", highlight=False, soft_wrap=True)
     stack.enter_context(hold_home(home))
-    use_tracking(settings.tracking.uri)
+    use_tracking(settings)
     tracking = os.environ.get("MLFLOW_TRACKING_URI", "")
     database = tracking or local_database(settings.path("mlflow"))
     page = not tracking.startswith(("http://", "https://"))  # an MLflow server has its own page
@@ -247,7 +247,7 @@ def _start_mlflow(settings: Settings, home: Path, database: str, ports: Ports) -
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             LOGIN_VARIABLE: login(home),
         }
-        artifacts = f"--artifacts={artifact_location(folder)}"
+        artifacts = f"--artifacts={artifact_location(folder, settings.tracking.artifacts)}"
         arguments = ["infra.local.serve_mlflow", f"--socket={page.fileno()}", artifacts]
         child = Child(
             "MLflow",

@@ -14,6 +14,7 @@ from har.inference import Classifier
 from har.lake import Lake
 from har.registry import Registry, Version
 from har.settings import Settings, load_settings
+from har.storage import use_service
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,14 @@ class Project:
     @cached_property
     def lake(self) -> Lake:
         """The tables."""
-        return Lake(self.settings.path("lake"), self.settings.sensors.channels)
+        small_files = self.settings.maintenance.small_files
+        return Lake(self.settings.path("lake"), self.settings.sensors.channels, small_files=small_files)
 
     @cached_property
     def registry(self) -> Registry:
         """The registered models."""
-        return Registry(self.settings.path("mlflow"), self.settings.project.name)
+        settings = self.settings
+        return Registry(settings.path("mlflow"), settings.project.name, artifacts=settings.artifacts)
 
     @property
     def champion(self) -> Version | None:
@@ -64,19 +67,20 @@ class Project:
 def open_project(root: Path | None = None) -> Project:
     """The project of `root`; by default of HAR_ROOT, or of the working directory or the nearest folder above it."""
     settings = load_settings(root)
-    use_tracking(settings.tracking.uri)
+    use_tracking(settings)
     return Project(settings)
 
 
-def use_tracking(uri: str) -> None:
-    """Let MLflow, here and in what this process starts, keep its versions at `uri`, unless it is empty."""
-    if uri:
-        os.environ.setdefault("MLFLOW_TRACKING_URI", uri)
+def use_tracking(settings: Settings) -> None:
+    """Let MLflow, here and in what this process starts, find its database and the object storage of the settings."""
+    if settings.tracking.uri:
+        os.environ.setdefault("MLFLOW_TRACKING_URI", settings.tracking.uri)
+    use_service(settings.service)
 
 
 @lru_cache(maxsize=4)
 def _opened_here(settings: Settings) -> Project:
-    use_tracking(settings.tracking.uri)
+    use_tracking(settings)
     return Project(settings)
 
 

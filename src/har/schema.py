@@ -215,9 +215,14 @@ DRIFT = pl.Schema(
         "since": pl.Date(),
         "report": pl.String(),
         "made_at": TIME,
+        "judged": pl.Boolean(),
     }
 )
-"""One row per monitored day, subject `EVERYONE`: `report` is the whole `har.monitoring.drift.DayReport` as JSON."""
+"""One row per monitored day, subject `EVERYONE`: `report` is the whole `har.monitoring.drift.DayReport` as JSON.
+
+The other columns repeat what is in it, so that the log of the table tells which days to read; `judged` is null in rows
+of older releases.
+"""
 
 DECISIONS = pl.Schema(
     {

@@ -59,7 +59,8 @@ def full(put: Callable[..., Path], settings: Settings) -> Project:
         for subject in ("s01", "s02"):
             put(date, subject, "a", "PEN", seconds=10, seed=seed)
     project = Project(settings)
-    ingest(project)
+    for date in (DAY, NEXT):
+        ingest(project, date=date)
     return project
 
 

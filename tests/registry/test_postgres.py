@@ -9,6 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from postgres_support import postgres
+from serving_support import write_settings
 
 from har.errors import BackupError, NoChampionError
 from har.project import use_tracking
@@ -28,7 +29,8 @@ def registry(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """A registry as har.toml's tracking.uri leads to it."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # so that it is taken back
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    use_tracking(database)
+    settings = write_settings(tmp_path)
+    use_tracking(settings.model_copy(update={"tracking": settings.tracking.model_copy(update={"uri": database})}))
     assert os.environ["MLFLOW_TRACKING_URI"] == database
     return Registry(tmp_path / "mlruns", "wrist")
 

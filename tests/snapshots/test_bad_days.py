@@ -13,15 +13,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from s3_support import moto, needs_moto
 from snapshot_support import (
     contents,
     dvc,
     git,
     make_project,
     needs_dvc,
-    needs_moto,
     put,
-    storage,
     take,
     use_s3,
 )
@@ -232,7 +231,7 @@ def test_a_disk_that_is_full_here(made: Project) -> None:
 @needs_moto
 def test_s3_that_does_not_answer(made: Project) -> None:
     root = made.settings.root
-    with storage() as served:
+    with moto() as served:
         served.make_bucket("raw")
         use_s3(root, served, "raw")
         take(made)
@@ -244,7 +243,7 @@ def test_s3_that_does_not_answer(made: Project) -> None:
             take(made)
         assert git(root, "rev-parse", "HEAD") == head
         assert "testing#1" not in before_training(made)
-    with storage() as served:
+    with moto() as served:
         assert dvc(root, "remote", "modify", "far", "endpointurl", served.url).returncode == 0
         with pytest.raises(SnapshotError, match=r"(?i)bucket"):
             take(made)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from days_support import SUBJECTS
-from snapshot_support import ROOT, contents, git, keys, make_project, needs_dvc, needs_moto, put, storage, use_s3
+from s3_support import moto, needs_moto
+from snapshot_support import ROOT, contents, git, keys, make_project, needs_dvc, put, use_s3
 from tests_support import write_recording
 
 from har.errors import ReproductionError
@@ -92,7 +93,7 @@ def test_on_a_fresh_clone_with_an_empty_lake(trained: Project, tmp_path: Path) -
 @pytest.mark.release
 def test_from_an_s3_remote(trained: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = trained.settings.root
-    with storage() as served:
+    with moto() as served:
         served.make_bucket("raw")
         use_s3(root, served, "raw")
         clone = tmp_path / "clone"

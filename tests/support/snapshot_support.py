@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import os
 import shutil
-import socket
 import subprocess
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from s3_support import Storage
 from tests_support import HAR_TOML
 
 from har.project import Project, open_project
@@ -21,11 +16,10 @@ from har.snapshots import Snapshots
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / ".venv" / "tools" / "bin"
-DVC, MOTO = TOOLS / "dvc", TOOLS / "moto_server"
+DVC = TOOLS / "dvc"
 WHO = "anna@lab"
 
 needs_dvc = pytest.mark.skipif(not DVC.exists(), reason="DVC is not installed in .venv/tools: make setup")
-needs_moto = pytest.mark.skipif(not MOTO.exists(), reason="moto's server is not installed in .venv/tools: make setup")
 
 
 def git(root: Path, *arguments: str, check: bool = True) -> str:
@@ -74,45 +68,6 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
     }
-
-
-@dataclass(frozen=True)
-class Storage:
-    """An S3 server of this test; its address, and the process."""
-
-    url: str
-    process: subprocess.Popen[bytes]
-
-    def make_bucket(self, name: str) -> None:
-        """Make a bucket; the server checks no signature."""
-        connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=30)
-        connection.request("PUT", f"/{name}")
-        assert connection.getresponse().status == 200
-        connection.close()
-
-
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextlib.contextmanager
-def storage() -> Iterator[Storage]:
-    """An S3 server in memory."""
-    port = free_port()
-    command = [str(MOTO), "-H", "127.0.0.1", "-p", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            for _ in range(600):
-                with contextlib.suppress(OSError):
-                    socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                    break
-                time.sleep(0.1)
-            yield Storage(f"http://127.0.0.1:{port}", process)
-        finally:
-            process.kill()
 
 
 def use_s3(root: Path, served: Storage, bucket: str) -> None:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from har.settings import load_settings
 from har.training import Signal
-from har.training._descriptors import BAND_EDGES_HZ, FLOOR, Descriptors
+from har.training._descriptors import FLOOR, Descriptors
+from har.training._spectrum import BAND_EDGES_HZ
 
 MakeSignal = Callable[..., Signal]
 RATE_HZ, LENGTH = 50.0, 200

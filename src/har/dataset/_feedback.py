@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Collection, Sequence
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from har.lake import Lake
+from har.lake import Lake, Partition
 from har.schema import ACCEPTED, IMPORTED, IMPORTED_ID, REJECTED
 
 _Timeline = tuple[NDArray[np.int64], NDArray[np.int16]]
@@ -84,6 +85,7 @@ class Feedback:
         version: of the table; None: the newest, -1: no labels.
         subjects: only their labels; None: everybody's.
         unreviewed_of: subjects whose unreviewed feedback counts; None: everybody's.
+        days: only labels of recordings of these dates, and some others; None: all.
 
     Attributes:
         intervals: number of rows used.
@@ -99,11 +101,12 @@ class Feedback:
         subjects: Collection[str] | None = None,
         *,
         unreviewed_of: Collection[str] | None = (),
+        days: Collection[dt.date] | None = None,
     ) -> None:
         everybody = pl.lit(True)
         counts = everybody if unreviewed_of is None else pl.col("subject").is_in(list(unreviewed_of))
         table = (
-            lake.labels.scan(version)
+            lake.labels.scan(version, None if days is None else _about(lake, version, days))
             .filter(pl.col("start") < pl.col("end"))
             .filter(everybody if subjects is None else pl.col("subject").is_in(list(subjects)))
             .filter(pl.col("subject").is_not_null())
@@ -137,6 +140,21 @@ class Feedback:
         if of_persons is not None:
             labels = np.where(of_persons < 0, labels, of_persons)
         return labels
+
+
+def _about(lake: Lake, version: int | None, days: Collection[dt.date]) -> list[Partition]:
+    """Partitions of labels that may say something of recordings of some dates, by the statistics in the log.
+
+    A recording's date is local, a label's is UTC.
+    """
+    if not days:
+        return []
+    day = dt.timedelta(days=1)
+    first = dt.datetime.combine(min(days) - day, dt.time(), dt.UTC)
+    last = dt.datetime.combine(max(days) + 2 * day, dt.time(), dt.UTC)
+    begun = set(lake.labels.partitions_within("start", None, last, version=version))
+    dated = lake.labels.partitions_within("date", min(days) - day, max(days) + day, version=version)
+    return sorted({*dated, *begun.intersection(lake.labels.partitions_within("end", first, None, version=version))})
 
 
 def _timeline(starts: NDArray[np.int64], ends: NDArray[np.int64], labels: NDArray[np.int16]) -> _Timeline:

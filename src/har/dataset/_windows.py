@@ -118,7 +118,8 @@ def window_labels(
     Returns:
         date, subject, session, start and activity, one row per window.
     """
-    feedback = Feedback(lake, settings.activities.all, labels_version, unreviewed_of=unreviewed_of)
+    days = None if partitions is None else {date for date, _ in partitions}
+    feedback = Feedback(lake, settings.activities.all, labels_version, unreviewed_of=unreviewed_of, days=days)
     parts = [pl.DataFrame(schema={name: lake.predictions.schema[name] for name in _LABEL_COLUMNS})]
     wanted = _may_have_labels(lake, feedback, version, partitions)
     for partition, frame in _samples_for_labels(lake, version, wanted):

@@ -8,7 +8,7 @@ import polars as pl
 
 from har.errors import MonitoringError, NotEnoughDataError
 from har.lake import Lake
-from har.monitoring import DecisionLog, Profiles
+from har.monitoring import DecisionLog, DriftReports, Profiles
 from har.monitoring.decisions import STARTS_TRAINING, Decision, DecisionRow, OpenTraining
 from har.project import Project
 from har.registry import Version
@@ -40,8 +40,10 @@ def due_days(
         candidates = profiled.filter(pl.col("date") == date)
     else:
         candidates = profiled.filter(pl.col("date").cast(pl.String) > _trained_to(champion))
-    known = {row.date: row for row in DecisionLog(lake).about_days()}
-    made = dict(lake.drift.read(columns=["date", "made_at"]).iter_rows())
+    if candidates.is_empty():
+        return [], []
+    known = {row.date: row for row in DecisionLog(lake).about_days(candidates["date"].min())}
+    made = dict(DriftReports(lake).made_at(candidates["date"]).iter_rows())
     today = dt.datetime.now(project.settings.project.zone).date()
     due, future, of_other_version = [], [], []
     for day, made_at, has_own_profile in candidates.iter_rows():
@@ -85,7 +87,7 @@ def why_no_day_is_due(project: Project, champion: Version) -> str:
             f"training: har monitor --date {scored[-1]}."
         )
     today = dt.datetime.now(settings.project.zone).date()
-    judged = [row.date for row in DecisionLog(lake).about_days() if row.date in later]
+    judged = [row.date for row in DecisionLog(lake).about_days(later[0]) if row.date in later]
     open_days = [day for day in later if day >= today and day not in judged]
     reasons = []
     if judged:

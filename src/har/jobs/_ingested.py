@@ -54,8 +54,8 @@ class Ingested:
         )
         self._dates: set[dt.date] = set()
         # A file that was cut has rows on other dates than its folder's.
-        folders = pl.any_horizontal(False, *(pl.col("file").str.starts_with(f"{date}/") for date in dates))
-        of_files = self._rows.filter(folders)
+        folder = pl.col("file").str.split("/").list.first()
+        of_files = self._rows.filter(folder.is_in([date.isoformat() for date in dates]))
         self.look_around([*dates, *of_files["date"]])
 
     def look_around(self, dates: Iterable[dt.date]) -> None:

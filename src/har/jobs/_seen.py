@@ -77,9 +77,9 @@ class Seen:
         found = {name: _files(self._inbox / name, name, known) for name in names}
         return {name: files for name, files in found.items() if files is not None}
 
-    def add(self, stamps: Mapping[str, tuple[Stamp, str]]) -> None:
+    def add(self, files: Iterable[tuple[str, Stamp, str]]) -> None:
         """Note files with their stamp, taken before the hash was computed, and the hash."""
-        rows = [(file, *stamp, sha256) for file, (stamp, sha256) in stamps.items()]
+        rows = [(file, *stamp, sha256) for file, stamp, sha256 in files]
         if rows:
             new = pl.DataFrame(rows, _SCHEMA, orient="row")
             keep(self._path, pl.concat([self._rows().join(new, on="file", how="anti"), new]))

@@ -25,6 +25,7 @@ from har.files import write_atomically
 from har.inference import Classifier
 from har.jobs._placing import KEY, add_feedback, place_waiting, requests_with_ids
 from har.jobs.label_page import Collected, collect_answers
+from har.jobs.maintain import upkeep
 from har.journal import Entries, Fault, Reader
 from har.lake import Lake
 from har.monitoring.profiles import chosen_features, profile_online
@@ -121,6 +122,8 @@ def collect(project: Project, *, each: Each = in_turn) -> CollectReport:
     report.answers, report.reviewed = answered.new, answered.changed
     if project.settings.monitoring.enabled:
         once(each, profile_answers, project)
+    if parts:
+        once(each, upkeep, project)
     for bad in report.bad:
         line = escape(f"{bad.file}, line {bad.line}: {bad.reason}")  # the reason quotes text that may look like markup
         console.print(f"[yellow]set aside[/] {line}", highlight=False)

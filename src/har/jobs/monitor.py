@@ -187,7 +187,7 @@ def watch(part: DayPart) -> DayReport:
         version.number,
         _reference(project, version.number),
         days,
-        DriftReports(lake).of(model_version=version.number, before=date),
+        DriftReports(lake).judged_before(date, version.number, settings.drift.of_days),
         settings.drift,
         performance=measure_performance(
             lake,
@@ -214,6 +214,7 @@ def settle(part: DecisionPart) -> DecisionRow:
         recipe=project.registry.recipe(version.number).to_json(),
         automatic=part.automatic,
         probation=watch_probation(lake, settings, project.registry, report),
+        learned=_learned(version),
     )
     decision = decide(report, facts, settings.retraining)
     DecisionLog(lake).add(decision, version.number)
@@ -265,6 +266,12 @@ def _finished(
     for note in notes:
         console.print(f"[yellow]{escape(note)}[/]", highlight=False)
     return MonitorReport(champion.number, tuple(days), tuple(handled), unsent, index, tuple(notes), idle)
+
+
+def _learned(version: Version) -> int | None:
+    """Labelled windows that a version was trained, calibrated and judged on; None if it does not say."""
+    counts = [version.metrics.get(name) for name in ("windows_trained", "windows_calibrated", "windows")]
+    return None if None in counts else int(sum(count for count in counts if count is not None))
 
 
 def _has_reference(version: Version) -> bool:

@@ -17,19 +17,23 @@ from typing import Protocol
 import polars as pl
 
 from har.console import console, track
-from har.engine import Each, in_threads, once
+from har.engine import Each, engine_of, once, workers_of
 from har.errors import HarError, SettingsError
 from har.inference import Classifier
 from har.jobs.baseline import baseline
+from har.jobs.maintain import upkeep
 from har.jobs.summarise import summarise
 from har.lake import Lake, Partition, require_samples, to_score_again
 from har.monitoring import Profiler, Profiles
+from har.monitoring.profiles import require_whylogs
 from har.predictions import Parts, predict, with_signal
 from har.project import Project
 from har.settings import Settings
 
 CHUNK_SAMPLES = 2_500_000
 """Approximate number of samples between two commits: one second of work on a core (Prefect adds 12 ms)."""
+LEAST_SAMPLES = 1_000_000
+"""A chunk with less costs more for its commits than a further worker gains."""
 
 
 class WindowObserver(Protocol):
@@ -93,6 +97,11 @@ class ScorePart:
     def __str__(self) -> str:
         return f"{self.chunk.partitions[0][0]} ({self.chunk.samples} samples)"
 
+    @property
+    def size(self) -> int:
+        """Samples to score."""
+        return self.chunk.samples
+
 
 @dataclass(frozen=True)
 class ScoreReport:
@@ -113,7 +122,7 @@ def score(
     *,
     date: dt.date | None = None,
     rescore: bool = False,
-    each: Each = in_threads,
+    each: Each | None = None,
     connect: Connect | None = None,
 ) -> ScoreReport:
     """Score new recordings with the champion; write predictions, profiles, baselines, and the summary of changed days.
@@ -122,7 +131,7 @@ def score(
         project: its champion and lake.
         date: this date only; None: all dates.
         rescore: also partitions that another version scored, and those without a profile.
-        each: how to run the chunks.
+        each: how to run the chunks; by default the project's engine.
         connect: connects to the batch service at `scoring.service`, or to one that is there for the taking.
 
     Raises:
@@ -133,6 +142,7 @@ def score(
     """
     began = time.perf_counter()
     lake, settings = project.lake, project.settings
+    each = each or engine_of(settings)
     champion = project.registry.champion()
     lake.require_samples()
     project.classifier(champion.number)  # fails early if the model was made for other settings
@@ -154,13 +164,17 @@ def score(
     profiled = Profiles(lake).done(champion.number, settings.monitoring.keep_days) if needed else None
     wanted = pending(lake, champion.number, date=date, rescore=rescore, profiled=profiled)
     require_samples(lake, wanted)
-    chunks = chunks_to_score(lake, wanted)
+    chunks = chunks_to_score(lake, wanted, workers=workers_of(settings))
+    if profiler and chunks:
+        require_whylogs()  # before long work; importing it takes a second
     parts = [ScorePart(project, champion.number, chunk, service) for chunk in chunks]
     reports = list(track(each(score_part, parts), "Scoring", total=len(parts), unit="chunks"))
     if profiler and chunks:
         once(each, remove_old_profiles, project)
     summaries = summarise(project, each=each)
     once(each, baseline, project)
+    if chunks:
+        once(each, upkeep, project)
     serving = project.registry.champion().number
     if serving != champion.number:
         console.print(
@@ -255,10 +269,17 @@ def pending(
     return dict(sorted(wanted.items()))
 
 
-def chunks_to_score(lake: Lake, wanted: dict[Partition, str], *, limit: int = CHUNK_SAMPLES) -> list[Chunk]:
-    """Group partitions into chunks of about `limit` samples; a larger partition is a chunk of its own."""
+def chunks_to_score(
+    lake: Lake, wanted: dict[Partition, str], *, limit: int = CHUNK_SAMPLES, workers: int = 1
+) -> list[Chunk]:
+    """Group partitions into chunks of about `limit` samples; a larger partition is a chunk of its own.
+
+    With several workers, chunks are smaller where there would be too few to keep all busy.
+    """
     rows = lake.recordings.extract(wanted).group_by("date", "subject").agg(pl.col("samples").sum())
     sizes: dict[Partition, int] = {(date, subject): samples for date, subject, samples in rows.iter_rows()}
+    if workers > 1:
+        limit = min(limit, max(LEAST_SAMPLES, sum(sizes.get(partition, 0) for partition in wanted) // (2 * workers)))
     chunks: list[Chunk] = []
     group: list[Partition] = []
     total = 0

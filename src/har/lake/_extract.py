@@ -2,7 +2,8 @@
 
 A file of a Delta table never changes, so what was read of it stays true as long as the log names it. The extract holds
 each row with the name of its file: reading it again reads only files that are new, and drops the rows of those that are
-gone. It is made of the table alone and can be deleted at any time.
+gone. It is made of the table alone and can be deleted at any time. Of a table on object storage, each process makes its
+own, in memory.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ class Extract:
     """
 
     def __init__(self, reader: Reader, columns: Iterable[str], counted: bool = False) -> None:
-        self.path = reader.path.parent / f".{reader.path.name}.extract"
+        where = reader.where
+        self._path = where.local.parent / f".{where.name}.extract" if where.is_local else None
         self._reader = reader
         self._columns = [*PARTITION, *(name for name in columns if name not in PARTITION)]
         self._counted = counted
@@ -68,7 +70,8 @@ class Extract:
         rows = pl.concat([still, self._read(table, new)])
         rows = rows.join(order, on=_FILE, how="left", maintain_order="left").sort("order", maintain_order=True)
         rows = rows.drop("order").rechunk()
-        keep(self.path, rows)
+        if self._path is not None:
+            keep(self._path, rows)
         return rows
 
     def _read(self, table: Snapshot, files: pl.DataFrame) -> pl.DataFrame:
@@ -86,4 +89,5 @@ class Extract:
 
     def _stored(self) -> pl.DataFrame:
         """What is on disk; nothing where that is damaged, or of another release."""
-        return read_kept(self.path, pl.Schema({**self.schema, _FILE: pl.String()}))
+        schema = pl.Schema({**self.schema, _FILE: pl.String()})
+        return pl.DataFrame(schema=schema) if self._path is None else read_kept(self._path, schema)

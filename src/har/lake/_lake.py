@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from har.errors import NotEnoughDataError
-from har.lake._table import Table
+from har.lake._table import SMALL_FILES, Table
 from har.schema import (
     BASELINES,
     DECISIONS,
@@ -23,6 +23,7 @@ from har.schema import (
     Partition,
     canonical_schema,
 )
+from har.storage import Location
 
 __all__ = ["Lake", "Partition"]
 
@@ -30,9 +31,10 @@ _NEW_IN_LABELS = ("claimed_start", "claimed_end", "source", "batch", "review", "
 
 
 class Lake:
-    """The tables under one folder.
+    """The tables under one folder, or one prefix of object storage.
 
     Attributes:
+        location: where they are.
         samples: canonical samples, see `har.recordings`.
         recordings: one row per ingested file and date.
         predictions: one row per scored window, by the nightly job or online.
@@ -46,8 +48,8 @@ class Lake:
         baselines: features of each subject's last days.
     """
 
-    def __init__(self, folder: Path, channels: tuple[str, ...]) -> None:
-        self.folder = folder
+    def __init__(self, place: Path | Location, channels: tuple[str, ...], *, small_files: int = SMALL_FILES) -> None:
+        self.location = folder = Location.at(place)
         self.channels = channels
         self.samples = Table(folder / "samples", canonical_schema(channels), rebuild="har ingest")
         self.recordings = Table(
@@ -77,10 +79,21 @@ class Lake:
             rebuild="har score",
             extract=["online", "windows", "model_version", "made_at"],
         )
-        self.drift = Table(folder / "drift", DRIFT)
+        self.drift = Table(folder / "drift", DRIFT, added=["judged"])
         self.decisions = Table(folder / "decisions", DECISIONS)
         self.label_requests = Table(folder / "label_requests", LABEL_REQUESTS)
         self.baselines = Table(folder / "baselines", BASELINES, rebuild="har baselines", extract=["predictions_at"])
+        for table in self.tables:
+            table.small_files = small_files
+
+    @property
+    def folder(self) -> Path:
+        """Their folder.
+
+        Raises:
+            StorageError: they are on object storage.
+        """
+        return self.location.local
 
     def require_samples(self) -> None:
         """Do nothing if the lake has samples; reads the log only.
@@ -89,7 +102,7 @@ class Lake:
             NotEnoughDataError: it has none.
         """
         if not self.samples.count():
-            raise NotEnoughDataError.no_samples(self.samples.path)
+            raise NotEnoughDataError.no_samples(self.samples.where)
 
     @property
     def tables(self) -> tuple[Table, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,26 @@ from har.lake._reader import Reader
 from har.lake._snapshot import PARTITION, Snapshot
 from har.lake._where import in_order
 from har.schema import TIME, Partition
+from har.storage import Location
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A Parquet file of a table, which any engine can read; its columns are those of the table but date and subject.
+
+    Attributes:
+        date: of all its rows.
+        subject: likewise; in the path it is percent-encoded.
+        path: absolute path, or address on object storage.
+        rows: their number.
+        size: bytes.
+    """
+
+    date: dt.date
+    subject: str
+    path: str
+    rows: int
+    size: int
 
 
 class ReadableTable:
@@ -23,7 +44,7 @@ class ReadableTable:
 
     def __init__(
         self,
-        path: Path,
+        place: Path | Location,
         schema: pl.Schema,
         *,
         added: Iterable[str],
@@ -31,13 +52,23 @@ class ReadableTable:
         extract: Iterable[str],
         counted: bool,
     ) -> None:
-        self.path = path
-        self.name = path.name
+        self.where = Location.at(place)
+        self.name = self.where.name
         self.schema = schema
         self.rebuild = rebuild
-        self._reader = Reader(path, schema, frozenset(added), rebuild)
-        self._commits = Commits(path)
+        self._reader = Reader(self.where, schema, frozenset(added), rebuild)
+        # Object storage loses no commit that it has acknowledged.
+        self._commits = Commits(self.where.local) if self.where.is_local else None
         self._extract = Extract(self._reader, extract, counted)
+
+    @property
+    def path(self) -> Path:
+        """The table's folder.
+
+        Raises:
+            StorageError: it is on object storage.
+        """
+        return self.where.local
 
     def version(self) -> int:
         """The newest version, -1 before the first write."""
@@ -127,6 +158,15 @@ class ReadableTable:
         table = self._open(version)
         return [] if table is None else table.partitions()
 
+    def files(self, version: int | None = None) -> list[DataFile]:
+        """The files that make up a version (None: the newest), by date and subject; read from the log."""
+        found = self._reader.files(self._open(version))
+        return [
+            DataFile(*partition, str(file["path"]), file["num_records"], file["size_bytes"])
+            for partition in in_order(found)
+            for file in found[partition]
+        ]
+
     def count(self) -> int:
         """Number of rows, from the statistics in the log, not from the data."""
         table = self._open()
@@ -159,7 +199,29 @@ class ReadableTable:
         found = table.files.filter(pl.col(nulls).is_null() | (pl.col(nulls) > 0))
         return in_order(found.select(*PARTITION).iter_rows())
 
-    def spans(self, column: str, partitions: Iterable[Partition] | None = None) -> dict[Partition, tuple[int, int]]:
+    def partitions_within(
+        self, column: str, low: Any = None, high: Any = None, *, version: int | None = None
+    ) -> list[Partition]:
+        """Partitions that may have a value of a column between two bounds, sorted; read from the statistics in the log.
+
+        Args:
+            column: of text, numbers, booleans or times, or the date.
+            low: the least value; None: without a bound.
+            high: the greatest value; None: without a bound.
+            version: of the table; None: the newest.
+        """
+        table = self._open(version)
+        return [] if table is None else in_order(table.within(column, low, high).select(*PARTITION).iter_rows())
+
+    def file_names(self, version: int | None = None) -> pl.DataFrame:
+        """Date, subject and path, as in the log, of each file; a file's content never changes."""
+        table = self._open(version)
+        schema = pl.Schema({**PARTITION, "path": pl.String()})
+        return pl.DataFrame(schema=schema) if table is None else table.files.select(schema.names())
+
+    def spans(
+        self, column: str, partitions: Iterable[Partition] | None = None, *, version: int | None = None
+    ) -> dict[Partition, tuple[int, int]]:
         """First and last time in a column of each partition, in µs since 1970; read from the log, not from the data.
 
         The log has milliseconds: the last time is rounded up. Partitions with a file without statistics are left out.
@@ -167,8 +229,9 @@ class ReadableTable:
         Args:
             column: with times.
             partitions: to look at; None: all.
+            version: of the table; None: the newest.
         """
-        table = self._open()
+        table = self._open(version)
         first, last = pl.col(f"min.{column}"), pl.col(f"max.{column}")
         if table is None or not {f"min.{column}", f"max.{column}"} <= set(table.files.columns):
             return {}
@@ -214,9 +277,15 @@ class ReadableTable:
 
     def _open(self, version: int | None = None) -> Snapshot | None:
         table = self._reader.open(version)
-        if table is None and version is None and self._commits.exists and not self.rebuild:
+        if (
+            table is None
+            and version is None
+            and self._commits is not None
+            and self._commits.exists
+            and not self.rebuild
+        ):
             raise LakeDamageError(
-                where=str(self.path / "_delta_log"),
+                where=str(self.where / "_delta_log"),
                 expected="the log of a table that was written before",
                 got="none",
                 remedy="Restore the folder from a backup; or begin the table anew: move the folder elsewhere, then run "

@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import hashlib
 from pathlib import Path
-from typing import Any
-
-import jinja2
+from typing import TYPE_CHECKING, Any
 
 from har.pages import _formatting as formatting
+
+if TYPE_CHECKING:
+    import jinja2
 
 
 def render(template: str, **values: Any) -> str:
@@ -29,6 +30,8 @@ def look() -> str:
 
 @functools.cache
 def _environment() -> jinja2.Environment:
+    import jinja2  # most commands write no page
+
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("har.pages"),
         autoescape=True,

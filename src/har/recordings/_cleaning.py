@@ -74,39 +74,42 @@ def fault_flags(
     A gyroscope channel at exactly zero does not count as stuck: many devices write zero below a threshold.
     """
     flags = np.zeros(len(times), np.int8)
+    joined = np.diff(segments) == 0
     channel = 0
     for sensor in sensors.all:
         # Rounding to float32 must not put a reading at full scale below the limit.
         limit = sensor.full_scale * sensor.to_si * (1 - 1e-6)
         for _ in sensor.channels:
             series = values[channel]
-            flags[np.abs(series) >= limit] |= FLAGS["saturated"]
-            stuck = _constant(
-                times, series, segments, rate_hz, within=REPEATS[sensor.si_unit], skip_zero=sensor is sensors.gyroscope
-            )
-            flags[stuck] |= FLAGS["stuck"]
+            saturated = np.abs(series) >= limit
+            if saturated.any():
+                flags[saturated] |= FLAGS["saturated"]
+            within = REPEATS[sensor.si_unit]
+            first, last = _runs(joined & ~(np.abs(np.diff(series)) > within))
+            interval = 1e6 / rate_hz if rate_hz else 0.0
+            stuck = (times[last] - times[first] + interval >= 1e6 * STUCK_S) & (last - first + 1 >= STUCK_SAMPLES)
+            if sensor is sensors.gyroscope:
+                stuck &= np.abs(series[first]) > within
+            if stuck.any():
+                flags[_inside(first[stuck], last[stuck], len(series))] |= FLAGS["stuck"]
             channel += 1
     return flags
 
 
-def _constant(
-    times: NDArray[np.int64],
-    series: NDArray[np.float32],
-    segments: NDArray[np.int32],
-    rate_hz: float,
-    *,
-    within: float,
-    skip_zero: bool,
-) -> NDArray[np.bool_]:
-    """Samples in runs of one value, each `within` of the one before, that last at least a second, bool (n,)."""
-    changes = np.flatnonzero((np.abs(np.diff(series)) > within) | (np.diff(segments) != 0))
-    starts = np.concatenate([[0], changes + 1])
-    ends = np.concatenate([changes, [len(series) - 1]])
-    interval = 1e6 / rate_hz if rate_hz else 0.0
-    long = (times[ends] - times[starts] + interval >= 1e6 * STUCK_S) & (ends - starts + 1 >= STUCK_SAMPLES)
-    if skip_zero:
-        long &= np.abs(series[starts]) > within
-    mask = np.zeros(len(series) + 1, np.int32)
-    np.add.at(mask, starts[long], 1)
-    np.add.at(mask, ends[long] + 1, -1)
-    return np.cumsum(mask)[:-1] > 0
+def _runs(repeats: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The first and the last sample of each run, given which of n samples (n - 1,) repeat the one before.
+
+    Runs of two samples and more; most signals have few.
+    """
+    again = np.flatnonzero(repeats)
+    begins = np.flatnonzero(np.diff(again, prepend=-2) > 1)
+    ends = np.append(begins[1:] - 1, len(again) - 1)[: len(begins)]
+    return again[begins], again[ends] + 1
+
+
+def _inside(first: NDArray[np.intp], last: NDArray[np.intp], count: int) -> NDArray[np.bool_]:
+    """Samples within any of these runs, which do not overlap, bool (count,)."""
+    steps = np.zeros(count + 1, np.int8)
+    steps[first] += 1
+    steps[last + 1] -= 1
+    return np.cumsum(steps[:-1]) > 0

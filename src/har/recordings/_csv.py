@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 import itertools
 import math
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
@@ -24,13 +24,13 @@ _NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE | re.ASCII)
 _LOOKED_AT = 100
 
 
-def read_csv(path: Path, where: str, settings: Settings) -> Parsed:
-    """Read the columns that the project needs from a CSV file; others are ignored.
+def read_csv(content: bytes, where: str, settings: Settings) -> Parsed:
+    """Read the columns that the project needs from a CSV file's bytes; others are ignored.
 
     Raises:
         RecordingError: the file cannot be used; with the bad line (the header is line 1).
     """
-    layout = inspect(path, where)
+    layout = inspect(content, where)
     try:
         columns = wanted_columns(layout.header, settings, where, line=layout.above)
     except MissingColumnError as error:
@@ -57,8 +57,7 @@ def _parse(layout: CsvLayout, columns: dict[str, int], numbers: Sequence[str]) -
         types[names[columns[name]]] = pl.Float64
     try:
         frame = pl.read_csv(
-            layout.path,
-            glob=False,
+            layout.content,
             has_header=False,
             skip_lines=layout.above,
             separator=layout.separator,
@@ -113,11 +112,11 @@ def _line_numbers(layout: CsvLayout, rows: int) -> NDArray[np.int64]:
 
 def _rows(layout: CsvLayout) -> Iterator[tuple[int, list[str]]]:
     """Each row below the header with the number of its last line."""
-    with layout.path.open("r", encoding="utf-8-sig", newline="") as file:
-        for _ in range(layout.above):
-            next(file)
-        for row in (reader := csv.reader(file, delimiter=layout.separator)):
-            yield layout.above + reader.line_num, row
+    file = io.TextIOWrapper(io.BytesIO(layout.content), encoding="utf-8-sig", newline="")
+    for _ in range(layout.above):
+        next(file)
+    for row in (reader := csv.reader(file, delimiter=layout.separator)):
+        yield layout.above + reader.line_num, row
 
 
 def _check_lines(layout: CsvLayout, columns: dict[str, int], channels: Sequence[str]) -> int:
@@ -134,7 +133,7 @@ def _check_lines(layout: CsvLayout, columns: dict[str, int], channels: Sequence[
             for name in channels:
                 _check_number(row[columns[name]].strip(), f"{layout.where}, line {line}, column {name!r}", line)
     except UnicodeDecodeError as error:
-        raise not_utf8(layout.where, _first_undecodable(layout.path)) from error
+        raise not_utf8(layout.where, _first_undecodable(layout.content)) from error
     except csv.Error as error:
         raise _unreadable(layout) from error
     return rows
@@ -192,30 +191,29 @@ def _numbers(layout: CsvLayout, texts: pl.DataFrame, channels: Sequence[str]) ->
     return numbers
 
 
-def _first_undecodable(path: Path) -> int:
-    with path.open("rb") as file:
-        for number, raw in enumerate(file, 1):
-            try:
-                raw.decode("utf-8")
-            except UnicodeDecodeError:
-                return number
+def _first_undecodable(content: bytes) -> int:
+    for number, raw in enumerate(io.BytesIO(content), 1):
+        try:
+            raw.decode("utf-8")
+        except UnicodeDecodeError:
+            return number
     return 0
 
 
 def _refuse_lines_above(layout: CsvLayout, settings: Settings, error: MissingColumnError) -> None:
     """Name the line of the header if there are lines above it, as many devices write them."""
     needed = {settings.recordings.time_column, *settings.sensors.channels}
-    with layout.path.open(encoding="utf-8-sig", errors="replace") as file:
-        for number, line in enumerate(itertools.islice(file, _LOOKED_AT), 1):
-            names = {name.strip().strip('"') for name in re.split(r"[,;\t|]", line)}
-            if number > layout.above and needed <= names:
-                raise MissingColumnError(
-                    where=layout.where,
-                    expected="the names of the columns in line 1",
-                    got=f"them in line {number}",
-                    remedy=f"Delete the {number - 1} lines above the names of the columns.",
-                    line=number,
-                ) from error
+    file = io.TextIOWrapper(io.BytesIO(layout.content), encoding="utf-8-sig", errors="replace")
+    for number, line in enumerate(itertools.islice(file, _LOOKED_AT), 1):
+        names = {name.strip().strip('"') for name in re.split(r"[,;\t|]", line)}
+        if number > layout.above and needed <= names:
+            raise MissingColumnError(
+                where=layout.where,
+                expected="the names of the columns in line 1",
+                got=f"them in line {number}",
+                remedy=f"Delete the {number - 1} lines above the names of the columns.",
+                line=number,
+            ) from error
 
 
 def _header_only(layout: CsvLayout) -> EmptyRecordingError:

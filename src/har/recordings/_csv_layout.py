@@ -1,16 +1,17 @@
-"""The format of a CSV file from a first pass over its bytes; a file that is no UTF-8 text is refused with the cause."""
+"""The format of a CSV file from its bytes; a file that is no UTF-8 text is refused with the cause."""
 
 from __future__ import annotations
 
 import csv
 import re
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from har.errors import EmptyRecordingError, NotARecordingError
 from har.recordings._foreign import refuse_foreign, refuse_other_format
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 18
 _HEADER_BYTES = 1 << 16
 _SEPARATORS = ",;\t|"
 _SEP_LINE = re.compile(r"""\s*["']?sep=(?P<separator>[^"'\r\n])["']?[,;\s"']*""", re.IGNORECASE)
@@ -24,50 +25,26 @@ class CsvLayout:
 
     Attributes:
         where: the file, as messages name it.
-        path: the file.
+        content: its bytes.
         separator: one of comma, semicolon, tab and |.
         header: the names of the columns.
         above: the number of lines down to the header, itself included.
         separators: how many there are below the header.
-        quotes: how many double quotes there are.
-        lone_returns: how many CR are there without LF.
+        quotes: whether there are double quotes.
+        lone_returns: whether there are CR without LF.
     """
 
     where: str
-    path: Path
+    content: bytes = field(repr=False)
     separator: str
     header: tuple[str, ...]
     above: int
     separators: int
-    quotes: int
-    lone_returns: int
+    quotes: bool
+    lone_returns: bool
 
 
-class _Counts:
-    """Counts of bytes of interest, block by block."""
-
-    def __init__(self) -> None:
-        self.of = dict.fromkeys([*(mark.encode() for mark in _SEPARATORS), b'"', b"\n", b"\x00", b"\r", b"\r\n"], 0)
-        self.size = 0
-        self.end = 0
-        """Where the last byte that is not zero ends."""
-        self.last = b""
-        """That byte."""
-        self._tail = b""
-
-    def add(self, block: bytes) -> None:
-        for mark in self.of:
-            self.of[mark] += block.count(mark)
-        if self._tail == b"\r" and block.startswith(b"\n"):
-            self.of[b"\r\n"] += 1
-        self._tail = block[-1:]
-        filled = block.rstrip(b"\x00")
-        if filled:
-            self.end, self.last = self.size + len(filled), filled[-1:]
-        self.size += len(block)
-
-
-def inspect(path: Path, where: str) -> CsvLayout:
+def inspect(content: bytes, where: str) -> CsvLayout:
     """Read the header, and count what the checks of the rows need.
 
     A first line `sep=;`, as spreadsheets write it, names the separator; otherwise it is the most frequent one of the
@@ -76,25 +53,18 @@ def inspect(path: Path, where: str) -> CsvLayout:
     Raises:
         RecordingError: the file is empty, binary, or of another encoding.
     """
-    counts = _Counts()
-    with path.open("rb") as file:
-        first = head = file.readline(_HEADER_BYTES)
-        said = _SEP_LINE.fullmatch(first.decode("utf-8-sig", errors="replace"))
-        if said:
-            counts.add(first)
-            head = file.readline(_HEADER_BYTES)
-        block = head
-        while block:
-            counts.add(block)
-            block = file.read(_BLOCK)
-    _refuse_binary(first, where, counts)
+    first = head = _line(content, 0)
+    said = _SEP_LINE.fullmatch(first.decode("utf-8-sig", errors="replace"))
+    if said:
+        head = _line(content, len(first))
+    _refuse_binary(first, where, content)
     above = 2 if said else 1
     if said and not head.strip():
         raise NotARecordingError(
             where=where, expected="a header below the line sep=", got="nothing", remedy="Export it again.", line=2
         )
-    lone_returns = counts.of[b"\r"] - counts.of[b"\r\n"]
-    if lone_returns and not counts.of[b"\n"]:
+    lone_returns = b"\r" in content and content.count(b"\r") > content.count(b"\r\n")
+    if lone_returns and b"\n" not in content:
         raise wrong_line_ends(where)
     try:
         line = head.removeprefix(_UTF_8_MARK).decode("utf-8")
@@ -113,13 +83,26 @@ def inspect(path: Path, where: str) -> CsvLayout:
         header = tuple(name.strip() for name in next(csv.reader([line], delimiter=separator)))
     except csv.Error as error:
         raise wrong_line_ends(where) from error
-    mark = separator.encode()
-    below = counts.of[mark] - head.count(mark) - (first.count(mark) if said else 0)
-    return CsvLayout(where, path, separator, header, above, below, counts.of[b'"'], lone_returns)
+    below = _count(content, separator, start=len(head) + (len(first) if said else 0))
+    return CsvLayout(where, content, separator, header, above, below, b'"' in content, lone_returns)
 
 
-def _refuse_binary(head: bytes, where: str, counts: _Counts) -> None:
-    zeros, size = counts.of[b"\x00"], counts.size
+def _line(content: bytes, start: int) -> bytes:
+    """The line that begins at `start`, with its end; cut where it is longer than any header."""
+    end = content.find(b"\n", start, start + _HEADER_BYTES)
+    return content[start : end + 1 if end >= 0 else start + _HEADER_BYTES]
+
+
+def _count(content: bytes, mark: str, *, start: int) -> int:
+    """How often a character occurs from `start` on; for frequent ones, NumPy is five times as fast as `bytes.count`."""
+    values = np.frombuffer(content, np.uint8)
+    # Blocks stay in the processor's cache.
+    blocks = range(start, len(values), _BLOCK)
+    return sum(int(np.count_nonzero(values[first : first + _BLOCK] == ord(mark))) for first in blocks)
+
+
+def _refuse_binary(head: bytes, where: str, content: bytes) -> None:
+    zeros, size = content.count(b"\x00") if b"\x00" in content else 0, len(content)
     if not zeros and not head.strip():
         raise EmptyRecordingError.no_bytes(where)
     refuse_foreign(head, where)
@@ -127,10 +110,11 @@ def _refuse_binary(head: bytes, where: str, counts: _Counts) -> None:
     if not zeros:
         return
     line = 0
+    filled = content.rstrip(b"\x00")
     if zeros == size:
         got, remedy = f"{size:,} zero bytes and nothing else", "It was never written: copy it again from the device."
-    elif zeros == size - counts.end:
-        line = counts.of[b"\n"] + (counts.last != b"\n")
+    elif zeros == size - len(filled):
+        line = content.count(b"\n") + (not filled.endswith(b"\n"))
         got = f"zeros in the last {zeros:,} bytes, after line {line:,}"
         remedy = f"Cut them off (tr -d '\\000' < old.csv > new.csv), and delete line {line:,} if it is incomplete."
     elif head.startswith(_UTF_16) or 0.4 < zeros / size < 0.6:

@@ -5,7 +5,9 @@ Only names and types are looked at: nothing is opened, and no link is followed, 
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import hashlib
 import os
 import re
 import stat
@@ -25,6 +27,7 @@ UPLOADING = (".part", ".partial", ".tmp", ".crdownload", ".filepart")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _SUBJECT = re.compile(SUBJECT)
 _SESSION = re.compile(rf"[A-Za-z0-9._-]+|{SESSION}")
+_HELD = "_held"
 _PATH = "<inbox>/<YYYY-MM-DD>/<subject>_<session>.csv (or .parquet)"
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
@@ -46,7 +49,29 @@ class InboxFile:
     @cached_property
     def sha256(self) -> str:
         """Hash of the bytes, computed on first use."""
-        return file_sha256(self.path)
+        return hashlib.sha256(self.content()).hexdigest() if _HELD in vars(self) else file_sha256(self.path)
+
+    def content(self) -> bytes:
+        """The bytes of the file."""
+        held: list[bytes] | None = vars(self).get(_HELD)
+        if held is None:
+            return self.path.read_bytes()
+        if not held:
+            held.append(self.path.read_bytes())
+        return held[0]
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """During the block, the bytes of a CSV are read once, when they are needed: what is hashed is what is parsed.
+
+        Parquet files are read column by column instead.
+        """
+        if self.path.suffix.lower() == ".csv":
+            vars(self)[_HELD] = []
+        try:
+            yield
+        finally:
+            vars(self).pop(_HELD, None)
 
     @property
     def where(self) -> str:

@@ -105,8 +105,10 @@ def read_recording(file: InboxFile, settings: Settings) -> Recording:
         LakeError: the disk refuses to read the file.
     """
     try:
-        read = read_parquet if file.path.suffix.lower() == ".parquet" else read_csv
-        parsed = read(file.path, file.where, settings)
+        if file.path.suffix.lower() == ".parquet":
+            parsed = read_parquet(file.path, file.where, settings)
+        else:
+            parsed = read_csv(file.content(), file.where, settings)
     except OSError as error:
         raise LakeError.unreadable(file.path, error) from error
     max_gap_s, nominal = settings.recordings.max_gap_s, settings.sensors.rate_hz

@@ -15,7 +15,12 @@ from har.errors import RecordingTimeError
 from har.recordings._table import Parsed
 from har.settings import TICKS_PER_SECOND
 
-_ISO = re.compile(r"\d{4}-\d{2}-\d{2}([T ])\d{2}:\d{2}:\d{2}(?:\.\d+)?(Z|[+-]\d{2}(?::?\d{2})?)?", re.ASCII)
+_ISO = re.compile(
+    r"\d{4}-\d{2}-\d{2}(?P<between>[T ])\d{2}:\d{2}:\d{2}(?:\.(?P<digits>\d+))?(?P<offset>Z|[+-]\d{2}(?::?\d{2})?)?",
+    re.ASCII,
+)
+_FAST_DIGITS = (0, 3, 6)
+"""Digits of a fraction that polars parses in a tenth of the time of other forms."""
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?", re.ASCII)
 _LAST_SECOND = 253_402_300_799  # of the year 9999
 _LAST_COUNT = 2**63 - 1
@@ -76,7 +81,10 @@ def _iso(parsed: Parsed, stamps: pl.Series, zone: str) -> NDArray[np.int64]:
         elif _ISO.fullmatch(_in_ascii(stamps[0].strip())):
             remedy = "Write stamps with the digits 0 to 9: export the file in English, or with another program."
         _refuse_text(parsed, stamps, 0, remedy)
-    pattern = f"%Y-%m-%d{match[1]}%H:%M:%S%.f{'%#z' if match[2] else ''}"
+    alike = _alike(stamps, match)
+    if alike is not None:
+        return _datetimes(parsed, alike, zone)
+    pattern = f"%Y-%m-%d{match['between']}%H:%M:%S%.f{'%#z' if match['offset'] else ''}"
     parsed_stamps = stamps.str.to_datetime(pattern, time_unit="us", strict=False)
     if parsed_stamps.null_count():
         stripped = stamps.str.strip_chars()
@@ -84,6 +92,23 @@ def _iso(parsed: Parsed, stamps: pl.Series, zone: str) -> NDArray[np.int64]:
     if parsed_stamps.null_count():
         _refuse_text(parsed, stamps, int(parsed_stamps.is_null().arg_max() or 0), "")
     return _datetimes(parsed, parsed_stamps, zone)
+
+
+def _alike(stamps: pl.Series, first: re.Match[str]) -> pl.Series | None:
+    """The stamps, if all have the digits and the offset of the first one; parsed seven times as fast as any others."""
+    digits, offset = len(first["digits"] or ""), first["offset"] or ""
+    try:
+        ahead = dt.datetime.fromisoformat(f"2000-01-01T00:00:00{offset}").utcoffset()
+    except ValueError:  # no offset of a time zone
+        return None
+    if digits not in _FAST_DIGITS:
+        return None
+    pattern = f"%Y-%m-%d{first['between']}%H:%M:%S{f'.%{digits}f' if digits else ''}{offset}"
+    # A cache of stamps costs time where each occurs once.
+    found = stamps.str.to_datetime(pattern, time_unit="us", strict=False, cache=digits == 0)
+    if found.null_count():
+        return None
+    return found if ahead is None else (found - ahead).dt.replace_time_zone("UTC")
 
 
 def _in_ascii(text: str) -> str:

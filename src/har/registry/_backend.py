@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from har import files
-from har.errors import RegistryError
+from har.errors import RegistryError, StoreError
 from har.files import without_question_mark
 
 DATABASE = "mlflow.db"
@@ -37,18 +37,27 @@ def is_local() -> bool:
     return not tracking_uri()
 
 
-def artifact_root(folder: Path) -> str | None:
-    """The folder for artifacts of new experiments; None: an MLflow server decides."""
-    uri = os.environ.get(_URI_VARIABLE, "")
-    return None if uri.startswith(("http://", "https://")) else artifact_location(folder)
-
-
-def artifact_location(folder: Path) -> str:
-    """The folder for artifacts as MLflow stores it: a path or, where MLflow would decode or cut it, a `file:` address.
+def artifact_root(folder: Path, artifacts: str = "") -> str | None:
+    """Where artifacts of new experiments are; None: an MLflow server decides.
 
     Args:
         folder: MLflow's.
+        artifacts: an address on object storage; "": none.
     """
+    uri = os.environ.get(_URI_VARIABLE, "")
+    server = uri.startswith(("http://", "https://"))
+    return None if server and not artifacts else artifact_location(folder, artifacts)
+
+
+def artifact_location(folder: Path, artifacts: str = "") -> str:
+    """Where artifacts are, as MLflow stores it: an address, a path or, where MLflow would decode or cut it, `file:…`.
+
+    Args:
+        folder: MLflow's.
+        artifacts: an address on object storage; "": in the folder.
+    """
+    if artifacts:
+        return artifacts.rstrip("/")
     path = folder / ARTIFACTS
     return path.as_uri() if any(sign in str(path) for sign in "%?#") else str(path)
 
@@ -108,6 +117,8 @@ def registry_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        if isinstance(error, StoreError):  # says itself what is wrong with object storage
+            raise
         if not isinstance(error, OSError) and type(error).__module__.split(".")[0] not in {"mlflow", "sqlalchemy"}:
             raise
         raise RegistryError(

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
-from urllib.request import url2pathname
 
-from har.errors import HarError, ModelError, RegistryError, UnknownVersionError
-from har.files import file_sha256, temporary_folder
+from har.errors import ModelError, RegistryError, UnknownVersionError
+from har.files import temporary_folder
 from har.registry._artifact import FILE_NAME, FOLDER, ModelFile, stage
-from har.registry._backend import ARTIFACTS, DATABASE, artifact_root, connect, is_local, registry_errors
+from har.registry._backend import DATABASE, artifact_root, connect, is_local, registry_errors
+from har.registry._files import Files, Wanted
 from har.registry._snapshot import Contents, Row, read, stamp_of, write
+from har.storage import Location
 
 CHAMPION, CHALLENGER, PREVIOUS = ALIASES = ("champion", "challenger", "previous")
 RECIPE = "recipe.json"
@@ -66,9 +64,11 @@ class Version:
 class Catalog:
     """The registered model `name`; the first `add` creates the folder and its database."""
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, artifacts: Location | None = None) -> None:
         self.folder = folder
         self.name = name
+        self._artifacts = artifacts
+        self._files = Files(folder, name, artifacts, lambda: self.client)
         self._connection: Any = None
         self._memory: tuple[str, Contents] | None = None
 
@@ -231,11 +231,12 @@ class Catalog:
             self._log_values(run_id, params, metrics)
             with temporary_folder("register") as folder:
                 stage(model, folder / FOLDER, run_id=run_id)
-                client.log_artifacts(run_id, str(folder / FOLDER), FOLDER)
+                for path in sorted((folder / FOLDER).iterdir()):
+                    self._files.store(run, path, FOLDER)
                 (folder / RECIPE).write_text(recipe)
-                client.log_artifact(run_id, str(folder / RECIPE))
+                self._files.store(run, folder / RECIPE)
             for path in artifacts:
-                client.log_artifact(run_id, str(path), _REPORT_FOLDER)
+                self._files.store(run, path, _REPORT_FOLDER)
         except BaseException:
             client.set_terminated(run_id, "FAILED")
             raise
@@ -251,17 +252,15 @@ class Catalog:
 
     def verified(self, row: Row) -> Path:
         """The local path of the version's model file, downloaded if needed; its hash is checked."""
-        path = self._local_copy(row, f"{FOLDER}/{FILE_NAME}", row.tags["sha256"])
-        _check_hash(
-            row,
-            path,
+        wanted = Wanted(
+            f"{FOLDER}/{FILE_NAME}",
             row.tags["sha256"],
             ModelError,
             "the registered model file",
             gone="Restore it from a backup, or train again: har train.",
             changed="The file was changed after training: restore it from a backup, or roll back: har rollback.",
         )
-        return path
+        return self._files.path(row, wanted)
 
     def artifact(self, row: Row, name: str) -> Path:
         """The local path of a file registered with the version, downloaded if needed; its hash is checked."""
@@ -274,10 +273,11 @@ class Catalog:
                 got=known or "none: an older release registered it without files",
                 remedy="Train and promote a version that has one: har train.",
             )
-        path = self._local_copy(row, f"{_REPORT_FOLDER}/{name}", digest)
         remedy = "Restore it from a backup, or train again: har train."
-        _check_hash(row, path, digest, RegistryError, f"the registered file {name!r}", gone=remedy, changed=remedy)
-        return path
+        what = f"the registered file {name!r}"
+        return self._files.path(
+            row, Wanted(f"{_REPORT_FOLDER}/{name}", digest, RegistryError, what, gone=remedy, changed=remedy)
+        )
 
     def set_tags(self, row: Row, tags: Mapping[str, str]) -> None:
         """Set tags of a version; its other tags stay."""
@@ -286,17 +286,17 @@ class Catalog:
 
     def recipe_values(self, row: Row) -> dict[str, Any]:
         """The content of a version's recipe.json."""
-        path = self._local(row, RECIPE)
-        if path is not None and path.is_file():
-            return dict(json.loads(path.read_text()))
-        with temporary_folder("recipe") as folder:
-            path = Path(self.client.download_artifacts(row.run_id, RECIPE, str(folder)))
-            return dict(json.loads(path.read_text()))
+        return dict(json.loads(self._files.text(row, RECIPE)))
 
     def _experiment(self) -> str:
-        """The experiment with artifacts in this folder; a project that was moved gets a new one for its new folder."""
-        root = artifact_root(self.folder)
-        for name in (self.name, f"{self.name} ({self.folder})"):
+        """The experiment with artifacts in this folder, or at `artifacts`, which never changes of one experiment.
+
+        A project that was moved gets a new one for its new folder; one that leaves a folder for object storage, or the
+        reverse, does not, so that nobody has model files in two places without knowing.
+        """
+        root = artifact_root(self.folder, "" if self._artifacts is None else self._artifacts.address)
+        moved = (f"{self.name} ({self.folder})",) if self._artifacts is None else ()
+        for name in (self.name, *moved):
             found = self.client.get_experiment_by_name(name)
             if found is None:
                 return str(self.client.create_experiment(name, artifact_location=root))
@@ -304,11 +304,14 @@ class Catalog:
                 if found.lifecycle_stage == "deleted":
                     self.client.restore_experiment(found.experiment_id)
                 return str(found.experiment_id)
+            if found.artifact_location.startswith("s3://"):
+                break
         raise RegistryError(
             where=f"experiment {self.name!r}",
             expected=f"artifacts under {root}",
-            got=f"artifacts under {found.artifact_location}",
-            remedy="Rename the experiment in MLflow, then register again.",
+            got=f"artifacts under {found.artifact_location}, which MLflow fixes when it makes an experiment",
+            remedy="Name that place in tracking.artifacts again; or rename the experiment in MLflow (its page: har "
+            "up): the next version makes a new one, and the versions that there are keep their files.",
         )
 
     @property
@@ -330,45 +333,6 @@ class Catalog:
         for start in range(0, max(len(entries), len(settings)), _BATCH):
             part = slice(start, start + _BATCH)
             self.client.log_batch(run_id, metrics=entries[part], params=settings[part])
-
-    def _local(self, row: Row, name: str) -> Path | None:
-        """The local path of a run's file, in this folder (which may have been moved) or as MLflow says; or None."""
-        here: Path = self.folder / ARTIFACTS / row.run_id / ARTIFACTS / name
-        if here.exists():
-            return here
-        source = self.client.get_model_version_download_uri(self.name, str(row.version))
-        address = urlparse(source)
-        if address.scheme in ("", "file"):
-            return Path(url2pathname(address.path) if address.scheme else source).parent / name
-        return None
-
-    def _local_copy(self, row: Row, name: str, digest: str) -> Path:
-        """The path of the run's file; a file that is not local is downloaded to this folder's cache first."""
-        path = self._local(row, name)
-        if path is not None:
-            return path
-        cached: Path = self.folder / "cache" / digest / Path(name).name
-        if cached.is_file():
-            return cached
-        cached.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cached.parent) as folder:
-            got = self.client.download_artifacts(row.run_id, name, folder)
-            os.replace(got, cached)  # noqa: PTH105  a string comes from MLflow
-        return cached
-
-
-def _check_hash(row: Row, path: Path, digest: str, kind: type[HarError], what: str, *, gone: str, changed: str) -> None:
-    where = f"version {row.version}, {path}"
-    if not path.is_file():
-        raise kind(where=where, expected=what, got="none", remedy=gone)
-    found = file_sha256(path)
-    if found != digest:
-        raise kind(
-            where=where,
-            expected=f"the content that was registered (SHA-256 {digest[:12]}…)",
-            got=f"other content ({found[:12]}…)",
-            remedy=changed,
-        )
 
 
 def as_text(value: Any) -> str:

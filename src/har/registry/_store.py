@@ -19,6 +19,7 @@ from har.registry._backend import locked
 from har.registry._catalog import ARTIFACT, CHALLENGER, CHAMPION, PREVIOUS, Catalog, Version, as_text
 from har.registry._copy import copy_database
 from har.registry._promotions import Promotion
+from har.storage import Location
 
 _FROM_METADATA = ("git_commit", "data_version", "split_id", "network")
 
@@ -27,6 +28,7 @@ class Registry:
     """The registered model `name` in the MLflow folder `folder`; the first `register` creates it.
 
     MLFLOW_TRACKING_URI can name another backend (Postgres, an MLflow server); the promotion log stays in `folder`.
+    Model files are below `folder`, or at `artifacts` on object storage, from where each is downloaded once.
     Several processes may use one registry: there is a lock for registering and one for moving aliases.
 
     Before a version is registered, given an alias or its files are read, the promotion log and MLflow are compared: a
@@ -34,12 +36,13 @@ class Registry:
 
     Raises (any method):
         RegistryError: MLflow fails, it and the promotion log disagree, or another process holds the lock for too long.
+        StoreError: object storage refuses.
     """
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, *, artifacts: Location | None = None) -> None:
         self.folder = Path(folder).resolve()
         self.name = name
-        self._catalog = Catalog(self.folder, name)
+        self._catalog = Catalog(self.folder, name, artifacts)
         self._moves = AliasMoves(self.folder, self._catalog)
 
     def register(

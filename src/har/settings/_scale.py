@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -18,9 +18,11 @@ class Engine(Section):
     workers: int = Field(default=0, ge=0)
     """Threads, processes, or workers of a local cluster; 0: one per core."""
     worker_memory_mb: int = Field(default=0, ge=0)
-    """Limit of a worker of a local cluster; 0: its share of the machine's memory."""
+    """Limit of a worker of a local Dask cluster; 0: its share of the machine's memory."""
     wave: int = Field(default=500, ge=1)
-    """Parts at the engine at once: one task run of Prefect each wave."""
+    """Parts that are ordered by size together, and are one task run of Prefect."""
+    lost_after_s: float = Field(default=120.0, gt=0)
+    """A worker of Dask without a sign of life for this long is given up, and its part runs elsewhere."""
 
     @model_validator(mode="after")
     def _address_is_used(self) -> Engine:
@@ -41,6 +43,18 @@ class Storage(Section):
     timeout_s: float = Field(default=30.0, gt=0)
     """For one request; a failed one is repeated."""
     retries: int = Field(default=8, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_credentials(cls, content: Any) -> Any:
+        if isinstance(content, dict):
+            for name in content:
+                if any(word in str(name).lower() for word in ("key", "secret", "token", "password", "profile")):
+                    raise ValueError(
+                        f"no credentials in this section ({name}): the environment has them (AWS_ACCESS_KEY_ID and "
+                        "AWS_SECRET_ACCESS_KEY), or a profile that AWS_PROFILE names"
+                    )
+        return content
 
 
 class Maintenance(Section):

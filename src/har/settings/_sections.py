@@ -10,7 +10,9 @@ from typing import Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from har.storage import check_address
 
 STANDARD_GRAVITY = 9.80665
 """m/s² in one g (CGPM 1901)."""
@@ -372,6 +374,10 @@ class Tracking(Section):
     """Where MLflow stores runs and model versions."""
 
     uri: str = ""
+    artifacts: Annotated[str, BeforeValidator(lambda value: check_address(str(value)))] = Field(
+        default="", pattern="^(s3://.*)?$"
+    )
+    """Of model files, such as s3://bucket/models; empty: in paths.mlflow, or where an MLflow server keeps them."""
 
     @field_validator("uri")
     @classmethod
@@ -398,13 +404,14 @@ class Snapshots(Section):
 
 
 class Paths(Section):
-    """Folders, relative to the folder of `har.toml`."""
+    """Folders, relative to the folder of `har.toml`; the lake may be on object storage."""
 
     inbox: Path = Path("data/inbox")
     labels: Path = Path("data/labels")
     """Imported label files, and the table of labels as each snapshot has it."""
     quarantine: Path = Path("data/quarantine")
-    lake: Path = Path("lake")
+    lake: Annotated[str, BeforeValidator(lambda value: check_address(str(value)))] = "lake"
+    """A folder, file:///path, or s3://bucket/prefix."""
     reports: Path = Path("reports")
     runs: Path = Path("runs")
     mlflow: Path = Path("mlruns")

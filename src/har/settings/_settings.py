@@ -33,6 +33,7 @@ from har.settings._sections import (
 )
 from har.settings._stream import Stream
 from har.settings._variables import is_foreign
+from har.storage import Location, Service
 
 
 class Settings(BaseSettings):
@@ -98,9 +99,30 @@ class Settings(BaseSettings):
         }
 
     def path(self, name: str) -> Path:
-        """One of `paths`, absolute."""
-        relative: Path = getattr(self.paths, name)
-        return (self.root / relative).resolve()
+        """One of `paths`, absolute.
+
+        Raises:
+            StorageError: it is on object storage; `location` takes that, too.
+        """
+        return self.location(name).local
+
+    def location(self, name: str) -> Location:
+        """One of `paths`, which may be on object storage."""
+        return self.place(getattr(self.paths, name))
+
+    def place(self, text: str | Path) -> Location:
+        """A folder, `file:///path` or `s3://bucket/prefix` as a place; folders are relative to that of `har.toml`."""
+        return Location.of(text, self.service, self.root)
+
+    @property
+    def service(self) -> Service:
+        """The S3 service behind addresses of object storage."""
+        return Service(**self.storage.model_dump())
+
+    @property
+    def artifacts(self) -> Location | None:
+        """Where model files are on object storage; None: they are not."""
+        return self.place(self.tracking.artifacts) if self.tracking.artifacts else None
 
     @classmethod
     def from_values(cls, values: dict[str, Any], *, root: Path) -> Settings:

@@ -18,6 +18,7 @@ from pathlib import Path
 from har.errors import SnapshotError, StorageError
 from har.files import make_folder, write_atomically
 from har.snapshots._pointer import Pointer
+from har.storage import Service
 
 VERSION = "3.67.1"
 REMOTE = "store"
@@ -53,11 +54,15 @@ def cache_of(root: Path, config: Mapping[str, str]) -> Path:
 class Dvc:
     """DVC in one project.
 
+    Args:
+        root: the project's folder.
+        service: the S3 service of remotes on object storage, where DVC's own configuration names none.
+
     Raises:
         SnapshotError: it is not installed.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, service: Service) -> None:
         found = executable(root)
         if found is None:
             raise SnapshotError(
@@ -69,6 +74,7 @@ class Dvc:
             )
         self._command = found
         self._root = root
+        self._service = {"endpointurl": service.endpoint, "region": service.region}
 
     def set_up(self, beside: Path) -> None:
         """Let the project use DVC, with a default remote; what is there stays as it is.
@@ -106,9 +112,14 @@ class Dvc:
         self._run("remote", "add", "--default", REMOTE, str(beside))
 
     def config(self) -> dict[str, str]:
-        """The configuration of all levels, such as `remote.store.url`; paths are absolute."""
+        """The configuration of all levels, such as `remote.store.url`; absolute paths, and the project's S3 service."""
         lines = self._run("config", "--list").splitlines()
-        return dict(line.split("=", 1) for line in lines if "=" in line)
+        config = dict(line.split("=", 1) for line in lines if "=" in line)
+        for key in [key for key, value in config.items() if key.endswith(".url") and value.startswith("s3://")]:
+            for name, value in self._service.items():
+                if value:
+                    config.setdefault(f"{key.removesuffix('.url')}.{name}", value)
+        return config
 
     def push(self, pointers: Mapping[str, Pointer], config: Mapping[str, str]) -> None:
         """Send the files of these folders from the cache to the remote; those that it has are not sent again.

@@ -72,7 +72,7 @@ class Snapshots:
             repository.require_a_commit()
             require_ignored(repository, folders, self._root)
             require_no_secrets(self._root)
-            dvc = Dvc(self._root)
+            dvc = Dvc(self._root, self._settings.service)
             dvc.set_up(repository.top.parent / f"{repository.top.name}-dvc")
             ignore_patterns(self._root, folders)
             config = dvc.config()
@@ -221,7 +221,7 @@ class Snapshots:
         pointers = self._pointers(repository, commit)
         if INBOX not in pointers:
             return Coverage({}, "no snapshot was taken")
-        config = {} if not is_cache_elsewhere(self._root) else Dvc(self._root).config()
+        config = {} if not is_cache_elsewhere(self._root) else Dvc(self._root, self._settings.service).config()
         return compare(pointers, files, labels, self._objects(config), self._known())
 
     def _commit(self, repository: Repository, pointers: Mapping[str, Pointer], message: str, who: str) -> str:
@@ -258,10 +258,10 @@ class Snapshots:
         """The cache, with everything that the pointers name; what is missing comes from the remote."""
         config: dict[str, str] = {}
         if is_cache_elsewhere(self._root):
-            config = Dvc(self._root).config()
+            config = Dvc(self._root, self._settings.service).config()
         objects = self._objects(config)
         if any(_missing(objects, pointer) for pointer in pointers.values()):
-            dvc = Dvc(self._root)
+            dvc = Dvc(self._root, self._settings.service)
             dvc.fetch(pointers, config or dvc.config())
         return objects
 

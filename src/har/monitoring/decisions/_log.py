@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import polars as pl
 
-from har.lake import Lake
+from har.lake import Lake, Partition
 from har.monitoring.decisions._decision import Decision
 from har.schema import EVERYONE
 
+_ANY_TEXT = "\0"
+"""No text but the empty one comes before it."""
 RELEASE: Final = "release"
 """The action of a release's steps. Their date is the day of the step, and no report belongs to them."""
 
@@ -73,26 +75,42 @@ class DecisionLog:
 
     def _now(self) -> dt.datetime:
         """The time, but later than every decision so far, because it says which one is the newest."""
-        newest: Any = self._table.read(columns=["decided_at"])["decided_at"].max()
+        newest = self._table.newest("decided_at")
         now = dt.datetime.now(dt.UTC)
         return now if newest is None else max(now, newest + dt.timedelta(microseconds=1))
 
-    def rows(self) -> list[DecisionRow]:
-        """All decisions, oldest first."""
-        rows = self._table.read().sort("decided_at", "date")
+    def rows(self, partitions: Collection[Partition] | None = None) -> list[DecisionRow]:
+        """All decisions, or those in some partitions of the table, oldest first."""
+        rows = self._table.read(partitions=partitions).sort("decided_at", "date")
         return [DecisionRow.from_row(row) for row in rows.iter_rows(named=True)]
 
-    def about_days(self) -> list[DecisionRow]:
-        """The policy's decisions about monitored days, oldest first; without the steps of releases."""
-        return [row for row in self.rows() if row.action != RELEASE]
+    def of_dates(self, dates: Iterable[dt.date]) -> list[DecisionRow]:
+        """Decisions of these dates, oldest first."""
+        return self.rows([(date, EVERYONE) for date in dates])
+
+    def about_days(self, since: dt.date | None = None) -> list[DecisionRow]:
+        """The policy's decisions about monitored days, oldest first; without the steps of releases.
+
+        Args:
+            since: the first day; None: all.
+        """
+        return [row for row in self.rows(self._table.partitions_within("date", since)) if row.action != RELEASE]
 
     def find(self, decision_id: str) -> DecisionRow | None:
         """One decision by its id."""
-        return next((row for row in self.rows() if row.decision_id == decision_id), None)
+        rows = self.rows(self._table.partitions_within("decision_id", decision_id, decision_id))
+        return next((row for row in rows if row.decision_id == decision_id), None)
 
     def unhandled(self) -> list[DecisionRow]:
         """Decisions with an event that nobody has handled yet, oldest first."""
-        return [row for row in self.rows() if row.event and row.handled_at is None]
+        with_event = set(self._table.partitions_within("event", _ANY_TEXT))
+        rows = self.rows(with_event.intersection(self._table.partitions_with_nulls("handled_at")))
+        return [row for row in rows if row.event and row.handled_at is None]
+
+    def about(self, action: str) -> pl.DataFrame:
+        """The rows of the table with this action, in any order."""
+        rows = self._table.read(partitions=self._table.partitions_within("action", action, action))
+        return rows.filter(pl.col("action") == action)
 
     def mark(self, rows: Sequence[DecisionRow], **changes: Any) -> None:
         """Record what came of decisions.

@@ -118,12 +118,11 @@ def watch_probation(
     promoted = last_promotion(registry)
     if promoted is None or report.model_version != promoted.version:
         return None
-    judged = {
-        one.date: one
-        for one in [*DriftReports(lake).of(model_version=promoted.version, before=report.date), report]
-        if one.judged and one.date > promoted.since
-    }
-    if not judged or len(judged) > settings.retraining.probation_days:
+    days, since = settings.retraining.probation_days, promoted.since
+    # One day more than the probation has tells that it is over.
+    earlier = DriftReports(lake).judged_before(report.date, promoted.version, days + 1, after=since)
+    judged = {one.date: one for one in [*earlier, report] if one.judged and one.date > since}
+    if not judged or len(judged) > days:
         return None
     models = [Classifier(registry.model_path(number)) for number in (promoted.version, promoted.former)]
     if any(not _takes(model, settings) for model in models):

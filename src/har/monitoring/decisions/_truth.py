@@ -22,7 +22,7 @@ def predictions_counted_once(lake: Lake, first: dt.date, last: dt.date) -> pl.Da
     Windows without a signal are left out: they are neither right nor wrong, and nobody can label them. Rows are sorted
     by date, subject, session and start, requests of one time by their id.
     """
-    found = lake.predictions.collect(lake.predictions.scan().filter(pl.col("date").is_between(first, last)))
+    found = lake.predictions.read(partitions=lake.predictions.partitions_within("date", first, last))
     return with_signal(counted_once(found)).sort(*_KEY, "request_id")
 
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 from har.monitoring.drift._bins import shares
 from har.monitoring.drift._json import Array
@@ -75,6 +74,8 @@ class Level:
         limit is the upper end of a prediction interval for one more draw from a normal distribution of which n draws
         are known: mean + t s √(1 + 1/n) (Whitmore 1986).
         """
+        from scipy.special import stdtrit  # takes 0.15 s, so it is imported where it is used
+
         names = sorted(set(self.families))
         each = false_alarms / max(1, len(set(names) - {UNCOUNTED}))
         mean, deviation = self._at(windows, self.mean), self._at(windows, self.deviation)

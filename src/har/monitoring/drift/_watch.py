@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtr
 
 from har.errors import MonitoringError
 from har.monitoring.drift._bins import ACTIVITY, profile_shares
@@ -223,6 +222,8 @@ def _by_subject(reference: Reference, days: Sequence[SubjectDay]) -> dict[str, _
 
 def _too_many(subjects: int, false_alarms: float) -> int:
     """The least number of alarmed subjects that is rarer than `false_alarms` when each alarms that often by chance."""
+    from scipy.special import bdtr  # takes 0.15 s, so it is imported where it is used
+
     at_most = bdtr(np.arange(subjects + 1), subjects, false_alarms)
     return int(np.searchsorted(at_most, 1.0 - false_alarms)) + 1
 

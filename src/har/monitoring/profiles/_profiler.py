@@ -14,12 +14,14 @@ import polars as pl
 
 from har.errors import MonitoringError
 from har.lake import Lake, Partition
-from har.monitoring.profiles._profile import Profile, chosen_features, require_whylogs
+from har.monitoring.profiles._profile import Profile, chosen_features
 from har.monitoring.profiles._profiles import Profiles
 from har.plausibility import NO_SIGNAL
 from har.predictions import FEATURES, with_signal
 from har.settings import Settings
 
+_AT_ONCE = 64
+"""Subject-days of online windows in one commit."""
 _SHORTEST_H = 0.25
 """In gaps per hour, a recording counts as at least a quarter of an hour long."""
 
@@ -37,11 +39,10 @@ class Profiler:
         model_version: the model's.
 
     Raises:
-        MonitoringError: the settings name features that the model does not have, or whylogs is missing.
+        MonitoringError: the settings name features that the model does not have.
     """
 
     def __init__(self, lake: Lake, settings: Settings, names: Sequence[str], model_version: int) -> None:
-        require_whylogs()
         self.features = chosen_features(names, settings.monitoring)
         self._lake = lake
         self._rate_hz = settings.sensors.rate_hz
@@ -189,13 +190,32 @@ def profile_online(lake: Lake, models: Mapping[int, tuple[Sequence[str], Sequenc
     key = ["date", "subject", "model_version"]
     seen = (pl.col("fallback").is_null() | (pl.col("fallback") != "rule")) & pl.col("model_version").is_in(list(models))
     ours = pl.col("online") & pl.col("model_version").is_in(list(models))
-    answered = lake.requests.extract().filter(seen).group_by(key).agg(pl.col("rows").sum().alias("len"))
+    oldest = Profiles(lake).oldest_kept(keep_days)
+    recent = pl.lit(True) if oldest is None else pl.col("date") >= oldest
+    answered = lake.requests.extract().filter(seen & recent).group_by(key).agg(pl.col("rows").sum().alias("len"))
     known = lake.profiles.extract().filter(ours).select(*key, "windows")
     late = answered.join(known, on=key, how="left").filter(pl.col("len") > pl.col("windows").fill_null(0))
-    oldest = Profiles(lake).oldest_kept(keep_days)
-    outdated = sorted({one for one in late.select("date", "subject").iter_rows() if oldest is None or one[0] >= oldest})
+    outdated = late.select("date", "subject").unique().sort("date", "subject").rows()
     written = 0
-    for partition in outdated:
+    for first in range(0, len(outdated), _AT_ONCE):
+        chosen = outdated[first : first + _AT_ONCE]
+        rows = _online_rows(lake, models, chosen, seen)
+        lake.profiles.replace(pl.DataFrame(rows, lake.profiles.schema), chosen, keep=~ours)
+        written += len(rows)
+    return written
+
+
+def _online_rows(
+    lake: Lake,
+    models: Mapping[int, tuple[Sequence[str], Sequence[str]]],
+    partitions: Sequence[Partition],
+    seen: pl.Expr,
+) -> list[dict[str, Any]]:
+    """Profiles of the online windows of some subject-days; `seen`: which requests have features."""
+    key = ["date", "subject", "model_version"]
+    rows = []
+    made_at = _later_than_reports(lake)
+    for partition in partitions:
         requests = lake.requests.scan(partitions=[partition]).filter(seen).select("request_id", "start", *key, FEATURES)
         predictions = lake.predictions.scan(partitions=[partition]).select(
             "request_id", "start", "session", "activity", "confidence"
@@ -203,8 +223,6 @@ def profile_online(lake: Lake, models: Mapping[int, tuple[Sequence[str], Sequenc
         windows = lake.requests.collect(requests).join(
             lake.predictions.collect(predictions), on=["request_id", "start"], how="inner"
         )
-        rows = []
-        made_at = _later_than_reports(lake)
         in_order = windows.sort("start", "request_id")
         for (version,), group in in_order.partition_by("model_version", as_dict=True).items():
             names, features = models[version]
@@ -212,10 +230,7 @@ def profile_online(lake: Lake, models: Mapping[int, tuple[Sequence[str], Sequenc
             profile = profile_of_windows(_with_features(group, names, features), features, silence)
             where = (*partition, "", "")
             rows.append(_row(where, profile, len(group), online=True, model_version=version, made_at=made_at))
-        frame = pl.DataFrame(rows, lake.profiles.schema)
-        lake.profiles.replace(frame, [partition], keep=~ours)
-        written += len(frame)
-    return written
+    return rows
 
 
 def _with_features(windows: pl.DataFrame, names: Sequence[str], features: Sequence[str]) -> pl.DataFrame:

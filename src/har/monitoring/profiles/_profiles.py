@@ -47,11 +47,12 @@ class Profiles:
         Raises:
             MonitoringError: a profile that this version cannot read.
         """
-        wanted = pl.col("date") == date
+        table = self._lake.profiles
+        rows = table.read(partitions=table.partitions_within("date", date, date))
         if model_version is not None:
-            wanted &= pl.col("model_version") == model_version
-        rows = _counted_once(self._lake.profiles.collect(self._lake.profiles.scan().filter(wanted)))
-        where = self._lake.profiles.path
+            rows = rows.filter(pl.col("model_version") == model_version)
+        rows = _counted_once(rows)
+        where = table.path
         return [
             SubjectDay(
                 subject=row["subject"],
@@ -95,8 +96,6 @@ class Profiles:
         old = [] if oldest is None else [one for one in table.partitions() if one[0] < oldest]
         for first in range(0, len(old), _BATCH):
             table.replace(pl.DataFrame(schema=table.schema), old[first : first + _BATCH])
-        if old:
-            table.vacuum()
         return len(old)
 
 
