@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -21,8 +21,8 @@ from har.lake._where import either, in_order, ordered, partitions_of, ranges, sq
 from har.schema import Partition
 from har.storage import Location
 
-_SMALL_FILES = 32
-"""Compact a partition once it has this many files; every append adds one."""
+SMALL_FILES = 32
+"""Files of a partition that are worth merging; every append adds one. See `maintenance.small_files`."""
 
 
 class Table(WritableTable):
@@ -40,6 +40,8 @@ class Table(WritableTable):
         retired: columns that older releases wrote: no longer read, and null in new rows.
         rebuild: the command that makes lost rows again; "": there is none, and after a loss nothing is written until a
             person has decided.
+        extract: columns that are needed of the whole table, besides date and subject, see `extract`.
+        counted: the extract has one row for all rows of a file with the same values, and their number as `rows`.
     """
 
     def __init__(
@@ -51,9 +53,12 @@ class Table(WritableTable):
         retired: Iterable[str] = (),
         measured: bool = False,
         rebuild: str = "",
+        extract: Iterable[str] = (),
+        counted: bool = False,
     ) -> None:
-        super().__init__(place, schema, added=added, rebuild=rebuild)
+        super().__init__(place, schema, added=added, rebuild=rebuild, extract=extract, counted=counted)
         self._optimistic = None if self.where.is_local else Optimistic(self.where, self._reader)
+        self.small_files = SMALL_FILES
         self._retired = frozenset(retired)
         self._own: Added | None = None
         self._properties = written(schema, plain=measured)
@@ -92,14 +97,23 @@ class Table(WritableTable):
         if lost:
             raise self._commits.error(lost)
 
-    def damaged(self, *, content: bool = False) -> dict[Partition, dict[str, str]]:
+    def damaged(
+        self, partitions: Iterable[Partition] | None = None, *, content: bool = False
+    ) -> dict[Partition, dict[str, str]]:
         """Files that the log names and that are missing, cut short or, with `content`, not as they were written.
+
+        Args:
+            partitions: to look at; None: all.
+            content: read the files, too.
 
         Returns:
             By partition, the path of each file and what is wrong with it.
         """
         table = self._open()
-        return {} if table is None else self._reader.damaged(table.files, content=content)
+        if table is None:
+            return {}
+        files = table.files if partitions is None else table.of_partitions(partitions)
+        return self._reader.damaged(files, content=content)
 
     def give_up_damaged(self) -> dict[Partition, dict[str, str]]:
         """Drop the files that cannot be read, as one commit; rows in other files stay. Returns what was dropped."""
@@ -305,7 +319,7 @@ class Table(WritableTable):
         with self._alone():
             wanted = in_order(partitions)
             files = self._reader.files(self._open(), wanted)
-            many = [one for one in wanted if len(files.get(one, [])) >= _SMALL_FILES]
+            many = [one for one in wanted if len(files.get(one, [])) >= self.small_files]
             if most is not None and len(many) > most:
                 many = sorted(many, key=lambda one: -len(files[one]))[:most]
             for date, subject in many:
@@ -315,13 +329,18 @@ class Table(WritableTable):
                 self._note(version, [], whole=False)
         return len(many)
 
-    def vacuum(self) -> int:
-        """Remove files of a week ago that only older versions need, or that no commit ever named; returns how many."""
+    def tend(self, work: Callable[[DeltaTable], int]) -> int:
+        """Let `work` remove files or shorten the log of the open table; returns how many files it removed.
+
+        Raises:
+            LakeBusyError: another writer has locked the table for a minute.
+            LakeError: the disk refuses.
+        """
         with self._alone():
             try:
                 with self._reader.newest.writing() as table:
-                    removed = 0 if table is None else len(table.vacuum(dry_run=False, full=True))
-                if self._reader.sums is not None:
+                    removed = 0 if table is None else work(table)
+                if removed and self._reader.sums is not None:
                     self._reader.sums.forget_removed()
                 return removed
             except (OSError, DeltaError) as error:
