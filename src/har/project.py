@@ -34,7 +34,8 @@ class Project:
     @cached_property
     def lake(self) -> Lake:
         """The tables."""
-        return Lake(self.settings.location("lake"), self.settings.sensors.channels)
+        small_files = self.settings.maintenance.small_files
+        return Lake(self.settings.location("lake"), self.settings.sensors.channels, small_files=small_files)
 
     @cached_property
     def registry(self) -> Registry:

@@ -6,7 +6,6 @@ nightly job with its row in `scores`, its online predictions with its rows in `r
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from time import sleep
@@ -70,9 +69,16 @@ def _disagreements(lake: Lake) -> list[Loss]:
     return [loss for loss in counted if loss]
 
 
-def to_load_again(lake: Lake) -> frozenset[Partition]:
-    """Subject-days whose samples, or some of them, are missing: their files are to be ingested once more."""
-    return frozenset({*_samples_too_few(lake), *lake.samples.lost(), *lake.samples.damaged(), *lake.recordings.lost()})
+def to_load_again(lake: Lake, partitions: Collection[Partition] | None = None) -> frozenset[Partition]:
+    """Subject-days whose samples, or some of them, are missing: their files are to be ingested once more.
+
+    Args:
+        lake: the tables.
+        partitions: those to look at; None: all.
+    """
+    damaged = lake.samples.damaged(partitions)
+    found = frozenset({*_samples_too_few(lake), *lake.samples.lost(), *damaged, *lake.recordings.lost()})
+    return found if partitions is None else found.intersection(partitions)
 
 
 def to_score_again(lake: Lake) -> frozenset[Partition]:
@@ -92,7 +98,7 @@ def require_samples(lake: Lake, partitions: Collection[Partition] | None = None)
     Raises:
         LakeDamageError: names the first one, and how to load it again.
     """
-    gone = _lasting(lambda: to_load_again(lake), partitions)
+    gone = _lasting(lambda: to_load_again(lake, partitions))
     if gone:
         (date, subject), *others = sorted(gone)
         recorded, found = _recorded(lake).get((date, subject), 0), lake.samples.counts().get((date, subject), 0)
@@ -110,7 +116,7 @@ def require_predictions(lake: Lake) -> None:
     Raises:
         LakeDamageError: names the first subject-day.
     """
-    gone = _lasting(lambda: to_score_again(lake), None)
+    gone = _lasting(lambda: to_score_again(lake))
     if gone:
         (date, subject), *others = sorted(gone)
         raise LakeDamageError(
@@ -121,11 +127,9 @@ def require_predictions(lake: Lake) -> None:
         )
 
 
-def _lasting(
-    find: Callable[[], frozenset[Partition]], partitions: Collection[Partition] | None
-) -> frozenset[Partition]:
+def _lasting(find: Callable[[], frozenset[Partition]]) -> frozenset[Partition]:
     """What is found at every look: another process may just be between its commits to two tables."""
-    gone = find() if partitions is None else find().intersection(partitions)
+    gone = find()
     for _ in range(_LOOKS - 1):
         if gone:
             sleep(_PAUSE_S)
@@ -134,7 +138,7 @@ def _lasting(
 
 
 def _recorded(lake: Lake) -> dict[Partition, int]:
-    rows = lake.recordings.read(columns=["date", "subject", "samples"]).group_by("date", "subject").sum()
+    rows = lake.recordings.extract().group_by("date", "subject").agg(pl.col("samples").sum())
     return {(date, subject): samples for date, subject, samples in rows.iter_rows()}
 
 
@@ -145,12 +149,12 @@ def _samples_too_few(lake: Lake) -> dict[Partition, tuple[int, int]]:
 
 
 def _predictions_off(lake: Lake) -> dict[Partition, tuple[int, int]]:
-    scores = lake.scores.read(columns=["date", "subject", "windows"])
+    scores = lake.scores.extract().select("date", "subject", "windows")
     scored = {(date, subject): windows for date, subject, windows in scores.iter_rows()}
-    found = Counter(lake.predictions.counts())
-    found.subtract(lake.predictions.counts(filled="request_id"))
+    found, online = lake.predictions.counts(), lake.predictions.counts(filled="request_id")
     # Predictions without a row in `scores`: a run was killed between its commits; the next one scores them again.
-    return {key: (found[key], count) for key, count in scored.items() if found[key] != count}
+    nightly = {key: found.get(key, 0) - online.get(key, 0) for key in scored}
+    return {key: (nightly[key], count) for key, count in scored.items() if nightly[key] != count}
 
 
 def _online_off(lake: Lake) -> dict[Partition, tuple[int, int]]:
@@ -202,9 +206,11 @@ def _files(table: Table) -> Loss | None:
 
 
 def _scored_from_lost_versions(lake: Lake) -> dict[Partition, int]:
-    scores = lake.scores.read(columns=["date", "subject", "samples_version"])
-    ahead = scores.filter(pl.col("samples_version") > lake.samples.version())
-    return {(date, subject): version for date, subject, version in ahead.iter_rows()}
+    ahead = lake.scores.extract().filter(pl.col("samples_version") > lake.samples.version())
+    return {(date, subject): version for date, subject, version in ahead.select(*_SCORED_FROM).iter_rows()}
+
+
+_SCORED_FROM = ("date", "subject", "samples_version")
 
 
 def _versions(lake: Lake) -> Loss | None:

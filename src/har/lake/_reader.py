@@ -70,6 +70,10 @@ class Reader:
         self.newest = Newest(where, self._open)
         self._earlier: dict[int, Snapshot | None] = {}
 
+    def __reduce__(self) -> tuple[type[Reader], tuple[Location, pl.Schema, frozenset[str], str]]:
+        """Pickle the place, not the open table."""
+        return Reader, (self.where, self.schema, self._added, self._rebuild)
+
     def open(self, version: int | None = None) -> Snapshot | None:
         """What the table holds at a version (None: the newest); None before its first write.
 

@@ -113,10 +113,6 @@ class Newest:
         self._stamp: _Stamp = ()
         self._opened_s = 0.0
 
-    def __reduce__(self) -> tuple[type[Newest], tuple[Location, Callable[[], DeltaTable | None]]]:
-        """Pickle what opens the table, not the open table."""
-        return Newest, (self._where, self._open)
-
     def snapshot(self) -> Snapshot | None:
         """What the newest version holds; None before the first write."""
         with self._lock:

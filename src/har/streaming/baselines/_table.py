@@ -50,7 +50,7 @@ def update(lake: Lake, settings: Settings, hot: HotStore | None = None) -> Basel
     }
     made_of: dict[Partition, dt.datetime] = {
         (date, subject): at
-        for date, subject, at in lake.baselines.read(columns=["date", "subject", "predictions_at"]).iter_rows()
+        for date, subject, at in lake.baselines.extract().select("date", "subject", "predictions_at").iter_rows()
     }
     stale = sorted(one for one, at in written_at.items() if made_of.get(one) != at)
     gone = [one for one in made_of if one not in written_at]
