@@ -97,7 +97,7 @@ def fault_flags(
 
 
 def _runs(repeats: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The first and the last sample of each run, given which samples repeat the one before, (n - 1,).
+    """The first and the last sample of each run, given which of n samples (n - 1,) repeat the one before.
 
     Runs of two samples and more; most signals have few.
     """

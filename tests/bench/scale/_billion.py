@@ -1,13 +1,12 @@
 """Scoring from 10 to 300 million samples, and what a billion would take.
 
-The subject-days are real partitions of a Delta table, but many of them have the same content: a generated file is
+The subject-days are partitions of a Delta table as any others, but many have the same content: a generated file is
 registered again and again, by a hard link and an entry in the log, so that a large lake costs neither time nor disk.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import gc
 import json
 import os
 import shutil
@@ -15,24 +14,23 @@ import statistics
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import polars as pl
 from deltalake import DeltaTable
-from deltalake.transaction import AddAction, CommitProperties
+from deltalake.transaction import AddAction, CommitProperties, RemoveAction
 from rich.console import Console
 
-from har.engine import in_threads
 from har.inference import Classifier
-from har.jobs.score import Chunk, chunks_to_score, pending, score_chunk
 from har.lake import Lake
+from har.lake._readable import DataFile
+from har.lake._sums import Sums
+from har.lake._table import Table
 from har.schema import Partition
-from har.settings import Settings, load_settings
+from har.settings import load_settings
 from tests.bench._lake import DAYS, SUBJECTS, generate
-from tests.bench.scale._scoring import make_model
+from tests.bench._scoring import make_model, peak_rss_mb, score_lake
 
 SIZES = (10_000_000, 30_000_000, 100_000_000, 300_000_000)
 """Samples; each is scored from an unscored lake of its own."""
@@ -41,8 +39,6 @@ _DAY = 150_000
 _BUDGET_S = float(os.environ.get("HAR_BENCH_BILLION_S", "240"))
 _A_COMMIT = 500
 """Partitions that are registered in one commit."""
-_WAVE = 500
-"""Chunks that are handed to the engine at once."""
 
 
 class Run(NamedTuple):
@@ -53,7 +49,7 @@ class Run(NamedTuple):
         windows: that were scored.
         wall_s: from the plan to the last commit.
         cpu_s: of all threads in that time.
-        rss_mb: largest resident memory after the first wave's first chunk … and at the end.
+        rss_mb: largest resident memory.
     """
 
     samples: int
@@ -77,7 +73,8 @@ def measure(folder: Path, console: Console) -> dict[str, Any]:
     settings = load_settings()
     source = Lake(folder / "source", settings.sensors.channels)
     generate(source, settings, SUBJECTS * DAYS * _DAY)
-    model = make_model(source, settings, folder / "model.onnx")
+    model = folder / "model.onnx"
+    make_model(source, settings, model)
     runs: list[Run] = []
     began = time.monotonic()
     for size in SIZES:
@@ -86,9 +83,10 @@ def measure(folder: Path, console: Console) -> dict[str, Any]:
             console.print(f"billion: {size:,} samples do not fit into the {left:.0f} s that are left")
             break
         root = folder / f"lake-{size}"
-        copies = extend(source, Lake(root, settings.sensors.channels), settings, size)
+        expected = extend(source, Lake(root, settings.sensors.channels), size)
         runs.append(_in_a_process(root, model))
-        assert runs[-1].samples == copies
+        if runs[-1].samples != expected:
+            raise RuntimeError(f"{runs[-1].samples:,} samples were found in a lake of {expected:,}")
         shutil.rmtree(root)
     return figures(runs)
 
@@ -109,60 +107,82 @@ def figures(runs: list[Run]) -> dict[str, Any]:
     }
 
 
-def extend(source: Lake, target: Lake, settings: Settings, samples: int) -> int:
-    """Fill an empty lake with so many samples: subject-days of `source` under further dates; returns how many.
+def extend(source: Lake, target: Lake, samples: int) -> int:
+    """Fill an empty lake with so many samples: the subject-days of `source` under further dates; returns how many.
 
-    The first subject-days are written by `Table.replace`, the others are hard links to files of `source`, committed to
-    the log with their statistics, and noted in the table's checksums as every file is.
+    The first subject-day is written as any other, which makes the table. The files of the others are links to files of
+    `source`, committed to the log with their statistics and noted in the table's checksums, as every file is.
     """
-    originals = source.samples.partitions()
-    count = max(1, round(samples / _DAY))
-    days = [originals[number % len(originals)] for number in range(count)]
-    target.samples.replace(source.samples.read(partitions=originals[:1]), originals[:1])
-    known = {part: source.samples._reader.files(DeltaTable(str(source.samples.path)))[part] for part in originals}
-    made: list[Partition] = [originals[0]]
-    for first in range(1, count, _A_COMMIT):
-        numbers = range(first, min(count, first + _A_COMMIT))
-        actions, files = [], []
-        for number in numbers:
-            partition = (days[number][0] + dt.timedelta(days=DAYS * (number // len(originals))), days[number][1])
-            (entry,) = known[days[number]]
-            name = f"date={partition[0]}/subject={partition[1]}/part-{number:06d}.parquet"
-            path = target.samples.path / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            os.link(entry["path"], path)
-            files.append(path)
-            made.append(partition)
-            statistics_ = {"numRecords": entry["num_records"]}
-            actions.append(
-                AddAction(
-                    path=name,
-                    size=entry["size_bytes"],
-                    partition_values={"date": str(partition[0]), "subject": partition[1]},
-                    modification_time=int(path.stat().st_mtime * 1000),
-                    data_change=True,
-                    stats=json.dumps(statistics_),
-                )
-            )
-        table = DeltaTable(str(target.samples.path))
-        table.create_write_transaction(
-            actions,
-            mode="append",
-            schema=table.schema(),
-            partition_by=["date", "subject"],
-            commit_properties=CommitProperties(custom_metadata={"har.partitions": str(len(actions))}),
-        )
-        target.samples._reader.sums.add(files)
-    rows = pl.DataFrame(
-        {
-            "date": [date for date, _ in made],
-            "subject": [subject for _, subject in made],
-            "session": "watch",
-            "file": "generated",
-            "sha256": [f"{date}{subject}" for date, subject in made],
-            "samples": _DAY,
-        }
+    originals = source.samples.files()
+    first = (originals[0].date, originals[0].subject)
+    target.samples.replace(source.samples.read(partitions=[first]), [first])
+    places: list[Partition] = []
+    for number in range(max(1, round(samples / _DAY))):
+        one = originals[number % len(originals)]
+        places.append((one.date + dt.timedelta(days=DAYS * (number // len(originals))), one.subject))
+    for begin in range(1, len(places), _A_COMMIT):
+        _register(target.samples, originals, places, range(begin, min(len(places), begin + _A_COMMIT)))
+    rows = pl.DataFrame(places, {"date": pl.Date, "subject": pl.String}, orient="row").with_columns(
+        pl.lit("watch").alias("session"),
+        pl.lit("generated").alias("file"),
+        pl.format("{}{}", "date", "subject").alias("sha256"),
+        pl.lit(_DAY).alias("samples"),
     )
-    missing = [pl.lit(None, kind).alias(name) for name, kind in target.recordings.schema.items() if name not in rows]
-    target.recordings.replace(rows.with_columns(missing), made)
-    return sum(target.samples.counts().values())
+    missing = [
+        pl.lit(None, kind).alias(name) for name, kind in target.recordings.schema.items() if name not in rows.columns
+    ]
+    target.recordings.replace(rows.with_columns(missing), places)
+    return target.samples.count()
+
+
+def _register(samples: Table, originals: list[DataFile], places: list[Partition], numbers: range) -> None:
+    folder = Path(str(samples.path))
+    actions: list[AddAction | RemoveAction] = []
+    files = []
+    for number in numbers:
+        one, (date, subject) = originals[number % len(originals)], places[number]
+        path = folder / f"date={date}" / f"subject={subject}" / f"part-{number:06d}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.link(one.path, path)
+        files.append(path)
+        actions.append(
+            AddAction(
+                path=str(path.relative_to(folder)),
+                size=one.size,
+                partition_values={"date": str(date), "subject": subject},
+                modification_time=path.stat().st_mtime_ns // 1_000_000,
+                data_change=True,
+                stats=json.dumps({"numRecords": one.rows}),
+            )
+        )
+    table = DeltaTable(str(folder))
+    table.create_write_transaction(
+        actions,
+        mode="append",
+        schema=table.schema(),
+        partition_by=["date", "subject"],
+        commit_properties=CommitProperties(custom_metadata={"har.partitions": str(len(actions))}),
+    )
+    Sums(folder).add(files)
+
+
+def _in_a_process(root: Path, model: Path) -> Run:
+    """Score in a fresh process, whose memory is scoring's own."""
+    command = [sys.executable, "-m", __spec__.name, str(root), str(model)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    return Run(*json.loads(result.stdout))
+
+
+def score(root: Path, model: Path) -> Run:
+    """Score a whole lake, on every core and without profiling."""
+    settings = load_settings()
+    lake = Lake(root, settings.sensors.channels)
+    samples = lake.samples.count()
+    classifier = Classifier(model, threads=1, arena=True)
+    began, busy = time.perf_counter(), time.process_time()
+    windows = score_lake(lake, settings, classifier)
+    return Run(samples, windows, time.perf_counter() - began, time.process_time() - busy, peak_rss_mb())
+
+
+if __name__ == "__main__":
+    print(json.dumps(score(Path(sys.argv[1]), Path(sys.argv[2]))))
