@@ -21,7 +21,7 @@ def collect() -> State[Any]:
     It can run at any time, also while the service writes and after a run that was killed. The run ends as `Completed`,
     or as `CompletedWithWarnings` if lines cannot be read.
     """
-    report = job(open_project(), each=tasks(at_once=False))
+    report = job(open_project(), each=tasks())
     create_table_artifact(
         key="collect-run",
         table=[{name: value for name, value in vars(report).items() if name != "bad"} | {"bad": len(report.bad)}],

@@ -26,7 +26,7 @@ def ingest(date: dt.date | None = None, replace: bool = False) -> State[Any]:
         replace: replace sessions that were ingested with other content.
     """
     project = open_project()
-    report = job(project, date=date, replace=replace, each=tasks(at_once=False))
+    report = job(project, date=date, replace=replace, each=tasks(project.settings))
     create_table_artifact(
         key="ingest-run",
         table=[

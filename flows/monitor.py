@@ -38,7 +38,7 @@ def monitor(date: dt.date | None = None, again: bool = False) -> State[Any]:
         project,
         date=date,
         again=again,
-        each=tasks(at_once=False),
+        each=tasks(),
         send=sender(project.settings),
         automatic=retraining_is_on(),
     )

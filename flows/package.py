@@ -26,7 +26,7 @@ def package(version: int | None = None, shadow: int | None = None) -> PackageRep
         PackagingError: a bento cannot be built, or its answers differ from its model's; nothing is recorded.
     """
     project = open_project()
-    report = job(project, ProjectBentos.of(project.settings), version=version, shadow=shadow, each=tasks())
+    report = job(project, ProjectBentos.of(project.settings), version=version, shadow=shadow, each=tasks(at_once=True))
     create_table_artifact(
         key="package-run",
         table=[{name: str(value) for name, value in vars(report).items()}],

@@ -43,7 +43,7 @@ def release(
         project,
         surroundings(project),
         Order(version=version, back=back, why=reason or "", promoted=promoted),
-        each=tasks(),
+        each=tasks(at_once=True),
         send=sender(project.settings),
         show=_show,
     )

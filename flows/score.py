@@ -7,12 +7,10 @@ import os
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from bentos.batch.client import BatchService, connect
 from flows._tasks import tasks
 from har.errors import HarError
-from har.inference import granted_cores
 from har.jobs.score import ScoreReport
 from har.jobs.score import score as job
 from har.project import open_project
@@ -20,7 +18,7 @@ from har.settings import Settings
 from infra.local.services import BATCH_VARIABLE
 
 
-@flow(name="score", task_runner=ThreadPoolTaskRunner(max_workers=granted_cores()))  # type: ignore[arg-type]
+@flow(name="score")
 def score(date: dt.date | None = None, rescore: bool = False) -> ScoreReport:
     """Score new recordings; write predictions, profiles and the summary of each changed day.
 
@@ -31,7 +29,8 @@ def score(date: dt.date | None = None, rescore: bool = False) -> ScoreReport:
         date: this date only; by default all dates.
         rescore: also recordings that another version scored, and those without a profile.
     """
-    report = job(open_project(), date=date, rescore=rescore, each=tasks(), connect=_connect)
+    project = open_project()
+    report = job(project, date=date, rescore=rescore, each=tasks(project.settings), connect=_connect)
     create_table_artifact(
         key="score-run",
         table=[{name: str(value) for name, value in vars(report).items() if name != "summaries"}],

@@ -51,7 +51,7 @@ def train(
         since=since,
         decision=decision,
         reason=reason,
-        each=tasks(at_once=False, without_retries=[fit_and_export]),
+        each=tasks(without_retries=[fit_and_export]),
         send=sender(project.settings),
         automatic=decision is None or retraining_is_on(),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import json
+import os
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 
 from har.errors import HarError, LakeError, RecordingError, RequestError
+from har.settings import Settings
 
 FIELD = "samples"
 IDLE_S = 20.0
@@ -198,6 +200,25 @@ async def read_table_request(request: Request) -> tuple[str, dt.date | None]:
 def _bad(field: str, expected: str, got: str, *, status: int = 422) -> RequestError:
     remedy = 'Send {"path": "samples", "date": "2024-01-31"}; the date may be left out.'
     return RequestError(where=field, expected=expected, got=got, remedy=remedy, status=status)
+
+
+def data_folder(settings: Settings) -> Path:
+    """The folder that mounted tables are in: HAR_DATA, or the project's lake.
+
+    Raises:
+        RequestError: there is no HAR_DATA, and the lake is on object storage, which this box does not reach.
+    """
+    mounted = os.environ.get("HAR_DATA")
+    lake = settings.location("lake")
+    if not mounted and not lake.is_local:
+        raise RequestError(
+            where="path",
+            expected="a folder with tables that is mounted here (HAR_DATA)",
+            got=f"none, and the lake is at {lake}",
+            remedy="Send the samples as a Parquet file: POST /score; or score the lake where it is: har score.",
+            status=404,
+        )
+    return Path(mounted or lake.local)
 
 
 def inside(root: Path, path: str) -> Path:

@@ -6,7 +6,6 @@ import asyncio
 import datetime as dt
 import functools
 import logging
-import os
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
@@ -28,7 +27,7 @@ from bentos._front import BENTOML_PATHS, Front
 from bentos._page import PAGE
 from bentos.batch import Scored, Scorer, delta_samples, parquet_samples
 from bentos.batch._headers import FEATURES_HEADER, PARQUET, VERSION_HEADER, WARNINGS_HEADER
-from bentos.batch._http import inside, read_table_request, receive, refusal
+from bentos.batch._http import data_folder, inside, read_table_request, receive, refusal
 from bentos.origin import SameOrigin
 from har.errors import HarError
 
@@ -105,11 +104,6 @@ def scorer() -> Scorer:
     return Scorer(_project.package(MODEL), SETTINGS)
 
 
-def data_folder() -> Path:
-    """The folder that mounted tables are in: HAR_DATA, or the project's lake."""
-    return Path(os.environ.get("HAR_DATA") or SETTINGS.path("lake"))
-
-
 @bentoml.service(
     name=f"{SETTINGS.project.name}-batch",
     image=_image.image("batch"),
@@ -174,7 +168,7 @@ async def _score_upload(request: Request) -> Response:
 
 async def _score_table(request: Request) -> Response:
     path, date = await read_table_request(request)
-    root = data_folder()
+    root = data_folder(SETTINGS)
     folder = inside(root, path)
     return await _scored(lambda: delta_samples(folder, SETTINGS, date=date, within=root.resolve()))
 

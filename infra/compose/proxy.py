@@ -18,6 +18,9 @@ from infra.serving.state import Place
 PORT, TLS_PORT, FIGURES_PORT = 8080, 8443, 8405
 """In the container: for clients, for clients with TLS, and for Prometheus."""
 
+STORAGE = "storage.env"
+"""The AWS_ variables of object storage, for the services that read tables or model files."""
+
 _SOCKET = "run/proxy.sock"
 _CERTIFICATE = Path("/srv/tls") / PROXY
 
@@ -52,8 +55,7 @@ class StackPlace(Place):
         """Make the folders that are mounted into containers."""
         for folder in (self.folder, self.folder / "run", self.mirror.parent, self.store / "boxes", self.store / "tls"):
             make_folder(folder).chmod(0o755)
-        for backend in BACKENDS:
-            path = self.box(backend)
+        for path in (*map(self.box, BACKENDS), self.store / STORAGE):
             if not path.exists():
                 write_atomically(path, "", private=True)
 

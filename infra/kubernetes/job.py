@@ -96,6 +96,7 @@ def _pod() -> dict[str, Any]:
         "volumeMounts": [
             {"name": "secrets", "mountPath": "/run/secrets", "readOnly": True},
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  a volume of the pod
+            {"name": "aws", "mountPath": "/run/aws", "readOnly": True},
             *folders,
             {"name": "journal", "mountPath": "/srv/online"},
         ],
@@ -117,6 +118,7 @@ def _pod() -> dict[str, Any]:
         "containers": [container],
         "volumes": [
             {"name": "secrets", "secret": login},
+            {"name": "aws", "secret": {"secretName": "aws", "optional": True, "defaultMode": 0o440}},
             {"name": "tmp", "emptyDir": {"sizeLimit": "2Gi"}},
             {"name": "project", "persistentVolumeClaim": {"claimName": "project"}},
             {"name": "journal", "persistentVolumeClaim": {"claimName": "journal"}},

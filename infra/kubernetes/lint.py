@@ -19,6 +19,7 @@ VARIANTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "production": ("production", ()),
     "production-haproxy": ("production", ("haproxy",)),
     "production-keda": ("production", ("keda",)),
+    "production-object-storage": ("production", ("object-storage",)),
     "production-operator": ("production", ("operator",)),
     "production-stream": ("production", ("stream",)),
     "production-stream-keda": ("production", ("keda", "stream", "stream-keda")),

@@ -24,7 +24,7 @@ from infra.kubernetes.job import template
 
 HERE = Path(__file__).parent
 STAGES = ("staging", "production")
-COMPONENTS = ("haproxy", "keda", "operator", "stream", "stream-keda")
+COMPONENTS = ("haproxy", "keda", "object-storage", "operator", "stream", "stream-keda")
 """What may be chosen. `haproxy` takes the place of the gateway, `operator` that of the project's own Prometheus.
 
 `stream` answers devices, and `stream-keda`, which is chosen beside it, says how many consumers do.

@@ -9,10 +9,12 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from har.errors import HarError
 from har.project import Project, open_project
+from har.storage import Location
 from infra.local.server import running_server
 
 _WORD = "yes"
@@ -25,14 +27,17 @@ def main() -> int:
     except HarError as error:
         return _refuse(str(error))
     settings = project.settings
-    found = [(path, text) for path, text in _lost(project) if path.is_symlink() or path.exists()]
+    try:
+        found = [(place, text) for place, text in _lost(project) if _is_there(place)]
+    except HarError as error:
+        return _refuse(f"Nothing was deleted. {error}")
     if not found:
         print("There are no data.")
         return 0
     print("This would delete, for good:")
-    for path, text in found:
-        outside = "" if path.is_relative_to(settings.root) else " (outside of the project: others may use it)"
-        print(f"  {path}{outside}: {text}")
+    for place, text in found:
+        inside = isinstance(place, Path) and place.is_relative_to(settings.root)
+        print(f"  {place}{'' if inside else ' (outside of the project: others may use it)'}: {text}")
     if running_server(settings.root / ".prefect"):
         return _refuse("`make up` runs here: stop it first.")
     if not sys.stdin.isatty():
@@ -44,14 +49,18 @@ def main() -> int:
     if answer.strip() != _WORD:
         print("Nothing was deleted.")
         return 1
-    for path, _ in found:
-        _remove(path)
+    for place, _ in found:
+        _remove(place)
     print("Deleted.")
     return 0
 
 
-def _lost(project: Project) -> Iterator[tuple[Path, str]]:
-    """Folders of the project's data, and what is in each, in words."""
+def _lost(project: Project) -> Iterator[tuple[Path | Location, str]]:
+    """Folders and prefixes of the project's data, and what is in each, in words.
+
+    Of a bucket, only the tables count: others may be below the same prefix. Model files there stay, as they may be of
+    several projects.
+    """
     settings = project.settings
     inbox = settings.path("inbox")
     files = list(_files(inbox))
@@ -61,7 +70,11 @@ def _lost(project: Project) -> Iterator[tuple[Path, str]]:
     yield settings.root / ".dvc" / "cache", "copies of what snapshots hold; the DVC remote keeps its own"
     yield settings.path("quarantine"), f"{len(list(_files(settings.path('quarantine'))))} files that wait for a person"
     yield settings.path("journal"), f"{len(list(_files(settings.path('journal'))))} files of the online service's log"
-    yield settings.path("lake"), _told(lambda: _of_lake(project))
+    lake = settings.location("lake")
+    if lake.is_local:
+        yield lake.local, _told(lambda: _of_lake(project))
+    else:
+        yield from ((lake / table.name, _told(partial(_of_table, lake / table.name))) for table in project.lake.tables)
     yield settings.path("mlflow"), _told(lambda: _of_registry(project))
     for name, what in (("bentoml", "packaged models"), ("reports", "pages and figures"), ("runs", "trainings")):
         yield settings.path(name), f"{what}, {len(list(_files(settings.path(name))))} files"
@@ -78,11 +91,19 @@ def _of_lake(project: Project) -> str:
     )
 
 
+def _of_table(place: Location) -> str:
+    sizes = [entry.size for entry in place.list()]
+    return f"{len(sizes):,} objects, {sum(sizes) / 1e6:,.1f} MB; earlier versions that the bucket keeps stay"
+
+
 def _of_registry(project: Project) -> str:
-    registry = project.registry
+    registry, stay = project.registry, ""
+    if project.settings.artifacts is not None:
+        stay = f"; model files in {project.settings.artifacts} stay"
     if os.environ.get("MLFLOW_TRACKING_URI"):
-        return f"a promotion log of {len(registry.log())} lines; the versions are in the tracking database, which stays"
-    return f"{len(registry.versions())} model versions, a promotion log of {len(registry.log())} lines"
+        log = f"a promotion log of {len(registry.log())} lines"
+        return f"{log}; the versions are in the tracking database, which stays{stay}"
+    return f"{len(registry.versions())} model versions, a promotion log of {len(registry.log())} lines{stay}"
 
 
 def _told(describe: Callable[[], str]) -> str:
@@ -96,12 +117,18 @@ def _files(folder: Path) -> Iterator[Path]:
     return (path for path in folder.rglob("*") if path.is_file())
 
 
-def _remove(path: Path) -> None:
-    """Delete a folder; of a link, the link alone."""
-    if path.is_symlink():
-        path.unlink()
+def _is_there(place: Path | Location) -> bool:
+    return place.exists() or (isinstance(place, Path) and place.is_symlink())
+
+
+def _remove(place: Path | Location) -> None:
+    """Delete a folder or what is below a prefix; of a link, the link alone."""
+    if isinstance(place, Location):
+        place.delete_prefix()
+    elif place.is_symlink():
+        place.unlink()
     else:
-        shutil.rmtree(path)
+        shutil.rmtree(place)
 
 
 def _refuse(why: str) -> int:

@@ -23,7 +23,7 @@ from prometheus_client.exposition import ThreadingWSGIServer, make_wsgi_app
 from prometheus_client.registry import Collector
 
 from har.errors import HarError, ServerError
-from har.lake import Lake
+from har.project import Project
 from har.settings import Settings, load_settings
 from infra.local.door import add_door, door
 from infra.local.server import sigterm_ends_blocks
@@ -151,7 +151,7 @@ class Exporter(Collector):
 
 def parts(settings: Settings, every_s: float = EVERY_S) -> list[Part]:
     """The sources of a project's figures."""
-    lake = Lake(settings.path("lake"), settings.sensors.channels)
+    lake = Project(settings).lake
     soon_s = every_s * _SOON
     return [
         Part("release", lambda: release(settings), soon_s),

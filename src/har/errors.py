@@ -23,6 +23,8 @@
     │       │   └── LakeConflictError             another writer changed what a step had read
     │       ├── LakeDamageError                   commits, files or rows are missing or damaged
     │       └── StoreError                        object storage refuses or does not answer
+    ├── EngineError (RuntimeError)                the workers of a job are missing, wrong or gone
+    │   └── PartsError                            parts of a job failed; the others are done
     ├── SnapshotError (RuntimeError)              raw data cannot be taken into DVC, listed or restored
     ├── ServerError (RuntimeError)                a part of the local stack that does not start, or ended by itself
     ├── ServiceError (OSError)                    a service that scores for this project cannot be reached, or fails
@@ -329,6 +331,38 @@ class StoreError(LakeError):
 
 class LakeDamageError(LakeError):
     """Commits, files or rows that a table should hold are missing or damaged; trying again does not help."""
+
+
+class EngineError(HarError, RuntimeError):
+    """The workers of a job are missing, have another version, or are gone."""
+
+
+class PartsError(EngineError):
+    """Parts of a job failed, while the others are done: `names` and `causes` are those that failed."""
+
+    def __init__(self, *, names: tuple[str, ...] = (), causes: tuple[BaseException, ...] = (), **parts: Any) -> None:
+        self.names, self.causes = names, causes
+        super().__init__(**parts)
+
+    def parts(self) -> dict[str, Any]:
+        """As of `HarError`, with what failed."""
+        return {**super().parts(), "names": self.names, "causes": self.causes}
+
+    @classmethod
+    def of(
+        cls, names: tuple[str, ...], causes: tuple[BaseException, ...], *, total: int, untried: int = 0
+    ) -> PartsError:
+        """Of `total` parts these failed; some may not have been tried after too many that did."""
+        more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+        left = f"; {untried} were not tried" if untried else ""
+        first = str(causes[0]) or type(causes[0]).__name__
+        return cls(
+            names=names,
+            causes=causes,
+            where=", ".join(names[:10]) + more,
+            problem=f"{len(names)} of {total} parts failed{left}. The first: {first.rstrip('.')}",
+            remedy="What is done stays. Mend the cause, then run the same command again for the rest.",
+        )
 
 
 class SnapshotError(HarError, RuntimeError):

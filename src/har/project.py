@@ -34,7 +34,7 @@ class Project:
     @cached_property
     def lake(self) -> Lake:
         """The tables."""
-        return Lake(self.settings.path("lake"), self.settings.sensors.channels)
+        return Lake(self.settings.location("lake"), self.settings.sensors.channels)
 
     @cached_property
     def registry(self) -> Registry:

@@ -10,8 +10,10 @@ from har_cli import (
     backups,
     data,
     drift,
+    engine,
     importing,
     labels,
+    lake,
     logs,
     models,
     predictions,
@@ -55,9 +57,11 @@ stream.app.command()(stream_send.replay)
 app.add_typer(stream.app, name="stream")
 app.command()(models.reproduce)
 app.command()(project.status)
+app.command()(engine.engine)
 app.command()(top.top)
 app.command()(logs.logs)
 app.command()(project.check)
+app.add_typer(lake.app, name="lake")
 app.command()(project.up)
 app.add_typer(tokens.app, name="tokens")
 app.command()(tls.tls)

@@ -64,6 +64,7 @@ def evaluate(
     network: Network = None,
     folds: Annotated[int | None, typer.Option(min=2)] = None,
     seeds: Annotated[int, typer.Option(min=1)] = 3,
+    resamples: Annotated[int, typer.Option(min=1, help="Of the bootstrap over subjects, for the intervals.")] = 2000,
     via_prefect: ViaPrefect = False,
 ) -> None:
     """Cross-validate by subject on the lake's labelled windows; writes reports/evaluation.json and .html."""
@@ -75,12 +76,12 @@ def evaluate(
         project.lake.require_samples()  # before torch is imported, which takes seconds
         from har.jobs.evaluate import evaluate
 
-        return evaluate(project, network=network, folds=folds, seeds=seeds)
+        return evaluate(project, network=network, folds=folds, seeds=seeds, resamples=resamples)
 
     def flow() -> object:
         from flows.evaluate import evaluate
 
-        return evaluate(network=network, folds=folds, seeds=seeds)
+        return evaluate(network=network, folds=folds, seeds=seeds, resamples=resamples)
 
     flat = run(job, flow, via_prefect=via_prefect)
     title = f"{flat['network']}, {flat['folds']} folds by subject, {flat['seeds']} seeds"
@@ -225,7 +226,7 @@ def reproduce(
             project.registry,
             version,
             root=project.settings.root,
-            lake=project.settings.path("lake"),
+            lake=project.settings.location("lake"),
             snapshots=Snapshots(project.settings),
             from_snapshot=from_snapshot,
         )

@@ -38,6 +38,9 @@ def status() -> None:
         shown = "none yet" if version < 0 else str(version)
         table.add_row(name, shown, str(len(part.partitions())), f"{part.count():,}")
     out.print(table)
+    lake = project.settings.location("lake")
+    if not lake.is_local:
+        out.print(f"The lake is {lake}, at {lake.service.url or 'AWS'}.", highlight=False, soft_wrap=True)
     for batch in without_subject(project.lake):
         out.print(f"[yellow]Labels without a subject[/]; take them out: har labels --undo {batch}", highlight=False)
     champion = project.champion

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 from pydantic import TypeAdapter
+from run_support import in_processes
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support
 
+from har.engine import Each, in_threads
 from har.errors import EvaluationError, NotEnoughDataError
 from har.evaluation import Evaluation, Outcome, bootstrap_mean, evaluate
+from har.evaluation._bootstrap import blocks_of, resample_subjects
 
 MakeOutcome = Callable[..., Outcome]
 
@@ -145,6 +149,35 @@ def test_bootstrap_of_a_mean_resamples_subjects(outcome: MakeOutcome) -> None:
     )
     few = given.select(given.subjects < "s02")
     assert bootstrap_mean(few.correct, few.subjects, (5.0,)) is None
+
+
+@pytest.mark.parametrize(
+    "each", [in_threads, pytest.param(in_processes, marks=[pytest.mark.stack, pytest.mark.release])]
+)
+def test_a_large_bootstrap_is_the_same_wherever_its_blocks_are_drawn(
+    each: Each, outcome: MakeOutcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("har.evaluation._bootstrap.BLOCK", 1000)
+    given = outcome()
+    travelled: list[int] = []
+
+    def watched(function: Callable[[Any], Any], parts: Sequence[Any]) -> Iterator[Any]:
+        travelled.append(len(parts))
+        return each(function, parts)
+
+    here = evaluate(given, resamples=10_050, seed=3)
+    assert here == evaluate(given, resamples=10_050, seed=3, each=watched)
+    (parts,) = travelled
+    assert parts > 2
+    # Few resamples stay here, and a block's seed is not that of another.
+    assert evaluate(given, resamples=100, each=watched) == evaluate(given, resamples=100)
+    assert len(travelled) == 1
+    subjects = len(np.unique(given.subjects))
+    first, second = blocks_of(subjects, 2000)[:2]
+    assert (resample_subjects(subjects, first, 3) != resample_subjects(subjects, second, 3)).any()
+    assert sum(block.resamples for block in blocks_of(subjects, 10_050)) == 10_050
+    mean = bootstrap_mean(given.correct, given.subjects, (2.5, 97.5), resamples=10_050, seed=3)
+    assert mean == pytest.approx((here.accuracy_low, here.accuracy_high))
 
 
 def _confident(confidence: np.ndarray, right: np.ndarray) -> Outcome:

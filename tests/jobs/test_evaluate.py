@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +15,10 @@ from numpy.typing import NDArray
 from paces_support import SIGNAL, paces
 from run_support import in_processes
 
-from har.errors import EvaluationError, NotEnoughDataError
-from har.jobs._cross_validation import CrossValidation, FoldResult, cross_validate
+from har.engine import Each, in_threads, in_turn
+from har.errors import EvaluationError, NotEnoughDataError, PartsError
+from har.jobs._cross_validation import CrossValidation, FoldPart, FoldResult, cross_validate
+from har.jobs._folds import KeptFolds
 from har.training import FitOptions, Fitted, fit
 from har.windows import WindowSet
 
@@ -32,13 +36,13 @@ def seen() -> list[FoldResult]:
 
 @pytest.fixture(scope="module")
 def judged(seen: list[FoldResult]) -> CrossValidation:
-    def watch(results: Iterator[FoldResult], total: int) -> Iterator[FoldResult]:
-        assert total == 6
-        for result in results:
+    def watched(function: Callable[[FoldPart], FoldResult], parts: Sequence[FoldPart]) -> Iterator[FoldResult]:
+        assert [str(part) for part in parts][::5] == ["fold without s1, s4, seed 0", "fold without s2, seed 1"]
+        for result in in_turn(function, parts):
             seen.append(result)
             yield result
 
-    return cross_validate(paces, folds=3, seeds=(0, 1), options=_options(6), watch=watch, **CPU)
+    return cross_validate(paces, folds=3, seeds=(0, 1), options=_options(6), each=watched, **CPU)
 
 
 def test_answers_stand_beside_their_labels(judged: CrossValidation) -> None:
@@ -115,12 +119,48 @@ def test_results_are_handed_on_as_they_come(judged: CrossValidation, seen: list[
             assert result.accuracy == (outcome.answers == outcome.labels)[mine].mean()
 
 
-@pytest.mark.stack
-@pytest.mark.release
-def test_other_processes_give_the_same_figures(judged: CrossValidation) -> None:
-    """A part travels as a small value, and what it names is opened where it runs."""
-    elsewhere = cross_validate(paces, folds=3, seeds=(0,), options=_options(6), each=in_processes, **CPU)
-    np.testing.assert_array_equal(elsewhere.outcomes[0].probabilities, judged.outcomes[0].probabilities)
+@pytest.mark.parametrize(
+    "each", [in_threads, pytest.param(in_processes, marks=[pytest.mark.stack, pytest.mark.release])]
+)
+def test_another_engine_gives_the_same_figures(each: Each, judged: CrossValidation) -> None:
+    """A part travels as a small value, and what it names is opened where it runs; threads share torch's generator."""
+    elsewhere = cross_validate(paces, folds=3, seeds=(0, 1), options=_options(6), each=each, **CPU)
+    for ours, theirs in zip(judged.outcomes, elsewhere.outcomes, strict=True):
+        np.testing.assert_array_equal(ours.probabilities, theirs.probabilities)
+    assert elsewhere.evaluation == judged.evaluation
+
+
+def test_folds_that_are_done_stay_done(tmp_path: Path) -> None:
+    """One that fails is named, the others are kept, and the next run trains what is missing."""
+    asked: list[str] = []
+
+    def train(function: Callable[[FoldPart], FoldResult], part: FoldPart) -> FoldResult:
+        asked.append(str(part))
+        if len(asked) <= 6 and str(part) == "fold without s2, seed 1":
+            raise RuntimeError("out of memory")
+        return function(part)
+
+    def each(function: Callable[[FoldPart], FoldResult], parts: Sequence[FoldPart]) -> Iterator[FoldResult]:
+        return in_threads(partial(train, function), parts)
+
+    def run(decided_by: str) -> tuple[CrossValidation, KeptFolds]:
+        kept = KeptFolds(each, tmp_path, decided_by)
+        return cross_validate(paces, folds=3, seeds=(0, 1), options=_options(), each=kept, **CPU), kept
+
+    with pytest.raises(PartsError, match=r"fold without s2, seed 1: 1 of 6 parts failed.*out of memory"):
+        run("data 1")
+    torn = next(tmp_path.rglob("0-*.npz"))
+    torn.write_bytes(torn.read_bytes()[:50])
+    again, kept = run("data 1")
+    assert len(asked) == 6 + 2
+    assert asked[-1] == "fold without s2, seed 1"
+    whole = cross_validate(paces, folds=3, seeds=(0, 1), options=_options(), **CPU)
+    for ours, theirs in zip(whole.outcomes, again.outcomes, strict=True):
+        np.testing.assert_array_equal(ours.probabilities, theirs.probabilities)
+    assert kept.folder.exists()
+    assert KeptFolds(each, tmp_path, "data 2").folder != kept.folder
+    kept.forget()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_one_seed_has_no_spread() -> None:

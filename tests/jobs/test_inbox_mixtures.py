@@ -311,7 +311,7 @@ def check(root: Path, kinds: list[str], zone: str, chunk_bytes: int) -> None:
     project = Project(load_settings(root))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("har.jobs.ingest.CHUNK_BYTES", chunk_bytes)
+        patch.setattr("har.jobs._lanes.CHUNK_BYTES", chunk_bytes)
         first = ingest(project)
         all_are_accounted_for(box, first, odd)
         assert tree(box.outside) == outside

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pickle
 import shutil
-from pathlib import Path
+from unittest.mock import ANY
 
 import polars as pl
 import pytest
 from run_support import in_processes, ingest, monitor, score, train
 
-from har.jobs import in_threads, in_turn, once
+from har.jobs import in_turn, once
 from har.project import open_project
 from har.settings import Settings
 
@@ -28,25 +28,27 @@ def tables(settings: Settings) -> list[pl.DataFrame]:
 
 
 @pytest.mark.release
-def test_other_processes_write_the_same_tables(two_days: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("har.jobs.ingest.CHUNK_BYTES", 1)
-    monkeypatch.setattr("har.jobs.score.CHUNK_SAMPLES", 1)
-    ingest()
+@pytest.mark.parametrize("kind", ["processes", "dask"])
+def test_other_processes_write_the_same_tables(two_days: Settings, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    monkeypatch.setattr("har.jobs._lanes.LEAST_BYTES", 1)
+    monkeypatch.setattr("har.jobs.score.LEAST_SAMPLES", 1)
+    reports = [ingest(each=in_turn)]
     train()
-    # Chunks of one subject-day each.
-    chunks = score()
-    assert chunks.partitions == 12
+    scores = [score(each=in_turn)]
     here = tables(two_days)
-    for table in open_project().lake.samples, open_project().lake.recordings:
-        shutil.rmtree(table.path)
-    for name in ("predictions", "scores", "profiles"):
+    for name in ("samples", "recordings", "predictions", "scores", "profiles"):
         shutil.rmtree(getattr(open_project().lake, name).path)
-    assert len(ingest(each=in_processes).landed) == 18
-    elsewhere = score(each=in_processes)
-    assert (elsewhere.partitions, elsewhere.windows) == (chunks.partitions, chunks.windows)
-    assert all(page.exists() for page in elsewhere.summaries)
+    monkeypatch.setenv("HAR_ENGINE__KIND", kind)
+    monkeypatch.setenv("HAR_ENGINE__WORKERS", "3")
+    reports.append(ingest())
+    scores.append(score())
+    assert (scores[0].partitions, scores[0].windows) == (scores[1].partitions, scores[1].windows) == (12, ANY)
+    assert [sorted(report.landed) for report in reports] == [sorted(reports[0].landed)] * 2
+    assert reports[0].summary == reports[1].summary
+    assert all(page.exists() for page in scores[1].summaries)
     for ours, theirs in zip(here, tables(two_days), strict=True):
         assert theirs.equals(ours)
+    assert (ingest().landed, score().windows) == ([], 0)
     assert monitor(each=in_processes, send=_nowhere).days == ()
 
 
@@ -64,16 +66,15 @@ def test_a_project_travels_as_its_settings_and_is_opened_once(two_days: Settings
     assert one.settings == project.settings
 
 
-@pytest.mark.parametrize("each", [in_threads, in_turn])
-def test_a_part_that_fails_says_so_and_the_parts_before_it_have_their_results(each, tmp_path: Path) -> None:
+def test_in_turn_the_first_part_that_fails_ends_the_job() -> None:
     def work(number: int) -> int:
         if number == 2:
             raise ValueError("two")
         return number
 
-    results = each(work, [0, 1, 2, 3])
+    results = in_turn(work, [0, 1, 2, 3])
     assert [next(results), next(results)] == [0, 1]
     with pytest.raises(ValueError, match="two"):
         next(results)
-    assert once(each, work, 7) == 7
-    assert list(each(work, [])) == []
+    assert once(in_turn, work, 7) == 7
+    assert list(in_turn(work, [])) == []

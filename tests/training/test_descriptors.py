@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from har.settings import load_settings
 from har.training import Signal
-from har.training._descriptors import BAND_EDGES_HZ, FLOOR, Descriptors
+from har.training._descriptors import FLOOR, Descriptors
+from har.training._spectrum import BAND_EDGES_HZ
 
 MakeSignal = Callable[..., Signal]
 RATE_HZ, LENGTH = 50.0, 200
@@ -81,6 +82,18 @@ def test_band_power_is_the_periodograms(described, name) -> None:
         np.testing.assert_allclose(features[f"{name}.band_{low:g}_{high:g}hz"], np.log(band + FLOOR), atol=2e-3)
     total = np.sum(shares, 0)
     np.testing.assert_allclose(features[f"{name}.entropy"], scipy.stats.entropy(np.array(shares) / total), atol=1e-3)
+
+
+@pytest.mark.parametrize("length", [128, 129, 8])
+def test_a_window_that_cannot_be_folded_has_the_same_spectrum(make_signal: MakeSignal, length: int) -> None:
+    window = np.random.default_rng(length).normal(0, 2, (4, length, 6)).astype(np.float32)
+    features = _describe(make_signal(length=length, rate_hz=RATE_HZ), window)
+    for channel, name in ((0, "accel_x"), (5, "gyro_z")):
+        hz, power = scipy.signal.periodogram(window[..., channel].astype(np.float64), RATE_HZ, scaling="spectrum")
+        jerk = (power * (2 - 2 * np.cos(2 * np.pi * hz / RATE_HZ)))[:, hz <= 25].sum(1)
+        np.testing.assert_allclose(features[f"{name}.log_jerk"], np.log(jerk + FLOOR), atol=2e-3)
+        slow = power[:, (hz >= 5.8) & (hz < 7.0)].sum(1)
+        np.testing.assert_allclose(features[f"{name}.band_5.8_7hz"], np.log(slow + FLOOR), atol=2e-3)
 
 
 def test_autocorrelation_is_circular_and_normalised(described) -> None:

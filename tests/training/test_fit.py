@@ -10,6 +10,7 @@ import torch
 
 from har.errors import NotEnoughDataError, SettingsError, TrainingError
 from har.training import EpochReport, FitOptions, Fitted, fit
+from har.training._resident import Resident
 
 TRAIN, CHECK = ("s00", "s01", "s02", "s03"), ("s04",)
 
@@ -55,7 +56,7 @@ def test_the_same_seed_gives_the_same_network(make_signal, make_windows, network
         assert torch.equal(torch.get_rng_state(), state), "the global generator must not move"
         results.append((fitted.predict(windows.batch())[0], fitted.validation_loss))
         torch.set_num_threads(default)
-    np.testing.assert_allclose(results[0][0], results[1][0], atol=1e-6)
+    np.testing.assert_array_equal(results[0][0], results[1][0])
     assert results[0][1] == results[1][1]
     assert np.abs(results[0][0] - results[2][0]).max() > 1e-4
 
@@ -192,3 +193,16 @@ def test_cuda_without_a_device_is_refused_with_a_remedy(make_signal, make_window
             signal=signal,
             options=FitOptions(device="cuda"),
         )
+
+
+def test_batches_on_a_device_are_those_of_the_windows(make_signal, make_windows) -> None:
+    signal = make_signal()
+    windows = make_windows(signal).select(slice(3, None, 2))
+    ours, copied = (Resident(windows, torch.device("cpu"), copied=copied) for copied in (False, True))
+    for rows in (torch.randperm(len(windows))[:5], slice(2, 9)):
+        values, labels = ours.batch(rows)
+        assert values.shape[1:] == (signal.length, len(signal.channels))
+        assert torch.equal(values, copied.batch(rows)[0])
+        assert torch.equal(labels, copied.batch(rows)[1])
+    none = Resident(windows.select(slice(0)), torch.device("cpu"), copied=True)
+    assert len(none) == len(none.batch(slice(0, 4))[0]) == 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from har.settings import load_settings
+from har.storage import use_service
 from infra.compose.inside._entry import run
 from infra.compose.inside._secrets import allowed_hosts, database, secret
 from infra.compose.inside._waiting import wait_for_port
@@ -25,6 +27,7 @@ def main() -> None:
             LOGIN_VARIABLE: secret("login"),
         }
     )
+    use_service(load_settings().service)  # its pages show model files on object storage
     hosts = (f"--host={name}" for name in allowed_hosts("mlflow"))
     serve(["--bind=0.0.0.0", f"--port={PORT}", f"--artifacts={FILES}", "--serve-artifacts", *hosts])
 

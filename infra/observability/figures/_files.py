@@ -52,7 +52,10 @@ def disk(settings: Settings) -> list[Gauge]:
     """Size and free space of the file systems of the project's folders."""
     size, free = {}, {}
     for name in _FOLDERS:
-        folder = settings.path(name)
+        place = settings.location(name)
+        if not place.is_local:
+            continue
+        folder = place.local
         while not folder.exists():
             folder = folder.parent
         size[name], _, free[name] = shutil.disk_usage(folder)

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from har.lake import Lake
+from har.lake import Lake, Table
 from har.schema import Partition
 from infra.observability.figures._metric import Gauge, gauge
 
 
 class Changes:
-    """Tells whether tables were written since the last look; costs a `stat` of each.
+    """Tells whether tables were written since the last look; costs a `stat` of each, or a request on object storage.
 
     Args:
         lake: the tables.
@@ -21,14 +21,21 @@ class Changes:
     """
 
     def __init__(self, lake: Lake, *names: str) -> None:
-        self._logs = [lake.folder / name / "_delta_log" for name in names]
+        self._tables: list[Table] = [getattr(lake, name) for name in names]
+        self._local = lake.location.is_local
         self._seen: tuple[int, ...] | None = None
 
     def any(self) -> bool:
         """Whether one of them was written, or this is the first look."""
-        now = tuple(log.stat().st_mtime_ns if log.exists() else 0 for log in self._logs)
+        now = tuple(map(self._state, self._tables))
         changed, self._seen = now != self._seen, now
         return changed
+
+    def _state(self, table: Table) -> int:
+        if not self._local:
+            return table.version()
+        log = table.path / "_delta_log"
+        return log.stat().st_mtime_ns if log.exists() else 0
 
     def forget(self) -> None:
         """Count as changed the next time: what was read is not known."""

@@ -1,17 +1,12 @@
-"""How a job runs its independent parts: in threads, as Prefect tasks or on a cluster.
-
-A job calls `each` with a function and parts. Both can be pickled: the function by its name, a part as a small value
-(project, model version, partitions). Models and tables are opened, and cached, in the process that runs the part. To
-support another engine, write one function of this signature.
-"""
+"""The seam: a function over independent parts. To support another engine, write one function of this signature."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
-from har.inference import granted_cores
+from har.engine._outcomes import in_order, outcomes
+from har.engine._threads import Threads
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -23,16 +18,15 @@ class Each(Protocol):
     def __call__(self, function: Callable[[P], R], parts: Sequence[P], /) -> Iterator[R]:
         """Yield the results in the order of the parts.
 
-        If a part fails, its error is raised in place of its result; the results before it were yielded.
+        A part that fails does not stop the others. Once they are done, a `PartsError` names those that failed; the
+        error of an only part is raised as it is. `in_turn` stops at the first error.
         """
 
 
 def in_threads(function: Callable[[P], R], parts: Sequence[P], /) -> Iterator[R]:
     """Run the parts in threads of this process, one per available core."""
-    if not parts:
-        return
-    with ThreadPoolExecutor(min(len(parts), granted_cores())) as pool:
-        yield from pool.map(function, parts)
+    with Threads() as crew:
+        yield from in_order(parts, outcomes(crew, function, parts))
 
 
 def in_turn(function: Callable[[P], R], parts: Sequence[P], /) -> Iterator[R]:
@@ -41,6 +35,6 @@ def in_turn(function: Callable[[P], R], parts: Sequence[P], /) -> Iterator[R]:
 
 
 def once(each: Each, function: Callable[[P], R], part: P) -> R:
-    """Run one step of a job by `each`, for its retries and its place of execution."""
+    """Run one step of a job by `each`, for its retries; an engine runs an only part in this process."""
     (result,) = each(function, [part])
     return result

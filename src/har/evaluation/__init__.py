@@ -1,6 +1,6 @@
 """A model's answers for labelled windows in; figures and the gate's verdict out."""
 
-from har.evaluation._bootstrap import bootstrap_mean
+from har.evaluation._bootstrap import RESAMPLES, bootstrap_mean
 from har.evaluation._doubts import LabelEvidence, LabelLimits, doubts, is_left_to_a_person, leave_to_a_person
 from har.evaluation._evaluation import (
     AbstentionPoint,
@@ -18,6 +18,7 @@ from har.evaluation._outcome import Outcome
 from har.evaluation._reference import reference_classifier
 
 __all__ = [
+    "RESAMPLES",
     "AbstentionPoint",
     "ClassFigures",
     "Evaluation",

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter
 
+from har.engine import Each, in_turn
 from har.errors import NotEnoughDataError
 from har.evaluation import _metrics as metrics
-from har.evaluation._bootstrap import RESAMPLES, resample_subjects
+from har.evaluation._bootstrap import RESAMPLES, bootstrap_figures
 from har.evaluation._outcome import Outcome, require_same_windows
 
 INTERVAL = (2.5, 97.5)
@@ -145,13 +146,16 @@ class Evaluation:
 _JSON = TypeAdapter(Evaluation)
 
 
-def evaluate(outcome: Outcome | Sequence[Outcome], *, resamples: int = RESAMPLES, seed: int = 0) -> Evaluation:
+def evaluate(
+    outcome: Outcome | Sequence[Outcome], *, resamples: int = RESAMPLES, seed: int = 0, each: Each = in_turn
+) -> Evaluation:
     """Compute every figure of a model from its outcome.
 
     Args:
         outcome: of one model; or of several runs on the same windows, whose figures are averaged.
         resamples: of the bootstrap over subjects.
         seed: of the bootstrap.
+        each: how to draw very many resamples (tens of millions of draws of a subject); fewer are drawn here.
 
     Raises:
         NotEnoughDataError: no windows.
@@ -169,13 +173,13 @@ def evaluate(outcome: Outcome | Sequence[Outcome], *, resamples: int = RESAMPLES
         require_same_windows(runs[0], run, where="runs of one evaluation")
     names, subject = np.unique(runs[0].subjects, return_inverse=True)
     classes = len(runs[0].activities)
-    each = np.stack([metrics.confusion_by_subject(run.labels, run.answers, subject, classes) for run in runs])
-    by_subject = each.sum(axis=0)
-    weights = resample_subjects(len(names), resamples, seed)
-    resampled = [metrics.reweigh(metrics.tally(confusion), weights) for confusion in each]
-    accuracy_low, accuracy_high = _interval([metrics.accuracy(counts) for counts in resampled])
-    macro_f1_low, macro_f1_high = _interval([metrics.macro_f1(counts) for counts in resampled])
-    of_runs = metrics.tally(each.sum(axis=1))
+    confusions = np.stack([metrics.confusion_by_subject(run.labels, run.answers, subject, classes) for run in runs])
+    by_subject = confusions.sum(axis=0)
+    tallies = [metrics.tally(confusion) for confusion in confusions]
+    accuracies, macro_f1s = bootstrap_figures(tallies, resamples=resamples, seed=seed, each=each)
+    accuracy_low, accuracy_high = _interval(accuracies)
+    macro_f1_low, macro_f1_high = _interval(macro_f1s)
+    of_runs = metrics.tally(confusions.sum(axis=1))
     confidence = np.concatenate([run.confidence for run in runs])
     correct = np.concatenate([run.correct for run in runs])
     calibration_error, reliability = metrics.calibration(confidence, correct)
@@ -200,8 +204,8 @@ def evaluate(outcome: Outcome | Sequence[Outcome], *, resamples: int = RESAMPLES
     )
 
 
-def _interval(draws: list[metrics.Floats]) -> tuple[float, float]:
-    low, high = np.percentile(np.mean(draws, axis=0), INTERVAL)
+def _interval(draws: metrics.Floats) -> tuple[float, float]:
+    low, high = np.percentile(draws, INTERVAL)
     return float(low), float(high)
 
 

@@ -6,18 +6,22 @@ folder that it is unpacked into.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
+import itertools
 import json
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, BinaryIO
+from typing import IO, Any, Protocol
 
 from har.errors import BackupError, HarError, StorageError, reason
 from har.files import replacing
+from har.storage import Location
 
 _LIST = "backup.json"
 _FORMAT = 1
@@ -51,10 +55,14 @@ class Contents:
         return found
 
 
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
 class _Hashed:
     """Reads at most `size` bytes of a stream, and hashes them."""
 
-    def __init__(self, stream: BinaryIO, size: int) -> None:
+    def __init__(self, stream: _Readable, size: int) -> None:
         self._stream, self._left = stream, size
         self.digest = hashlib.sha256()
 
@@ -66,7 +74,39 @@ class _Hashed:
         return block
 
 
-def write_archive(target: Path, contents: Contents, entries: Iterable[tuple[str, Path]]) -> Contents:
+@dataclass(frozen=True)
+class Stored:
+    """A file on object storage, of a known size.
+
+    Attributes:
+        place: the file's.
+        size: bytes.
+        modified: seconds since 1970.
+    """
+
+    place: Location
+    size: int
+    modified: float
+
+
+class _Blocks:
+    """Reads blocks that somebody else makes, as a file."""
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks, self._left = blocks, b""
+
+    def read(self, size: int) -> bytes:
+        """The next bytes; fewer only at the end."""
+        parts, count = [self._left], len(self._left)
+        while count < size and (block := next(self._blocks, b"")):
+            parts.append(block)
+            count += len(block)
+        whole = b"".join(parts)
+        self._left = whole[size:]
+        return whole[:size]
+
+
+def write_archive(target: Path, contents: Contents, entries: Iterable[tuple[str, Path | Stored]]) -> Contents:
     """Write a backup; it appears under its name once it is complete and synced to disk. Only its owner can read it.
 
     Args:
@@ -86,36 +126,47 @@ def write_archive(target: Path, contents: Contents, entries: Iterable[tuple[str,
         raise StorageError.refused(Path(error.filename or target), error) from error
 
 
-def _write(target: Path, contents: Contents, entries: Iterable[tuple[str, Path]]) -> Contents:
+def _write(target: Path, contents: Contents, entries: Iterable[tuple[str, Path | Stored]]) -> Contents:
     files: dict[str, tuple[int, str]] = {}
     with replacing(target, private=True) as draft, tarfile.open(draft, "w", format=tarfile.PAX_FORMAT) as archive:
-        for name, path in entries:
-            try:
-                stream = path.open("rb")
-            except FileNotFoundError:
-                continue
-            with stream:
-                member = archive.gettarinfo(arcname=name, fileobj=stream)
-                member.uid = member.gid = 0
-                member.uname = member.gname = ""
-                hashed = _Hashed(stream, member.size)
-                try:
-                    archive.addfile(member, hashed)
-                except OSError as error:
-                    if error.errno is not None:
-                        raise
-                    raise BackupError(
-                        where=str(path),
-                        problem="became shorter while it was read",
-                        remedy="Run the same command again when nothing rewrites this file.",
-                    ) from error
-            files[name] = member.size, hashed.digest.hexdigest()
+        for name, source in entries:
+            with contextlib.suppress(FileNotFoundError):
+                files[name] = _add(archive, name, source)
         complete = Contents(contents.project, contents.made_at, contents.notes, files)
         text = json.dumps({"format": _FORMAT, **vars(complete)}).encode()
         member = tarfile.TarInfo(_LIST)
         member.size = len(text)
         archive.addfile(member, io.BytesIO(text))
     return complete
+
+
+def _add(archive: tarfile.TarFile, name: str, source: Path | Stored) -> tuple[int, str]:
+    """Add a file; its size and SHA-256."""
+    with contextlib.ExitStack() as stack:
+        stream: _Readable
+        if isinstance(source, Stored):
+            blocks = source.place.blocks()
+            stream = _Blocks(itertools.chain([next(blocks, b"")], blocks))  # says here if it is gone
+            member = tarfile.TarInfo(name)
+            member.size, member.mtime = source.size, int(source.modified)
+        else:
+            opened = stack.enter_context(source.open("rb"))
+            member = archive.gettarinfo(arcname=name, fileobj=opened)
+            stream = opened
+        member.uid = member.gid = 0
+        member.uname = member.gname = ""
+        hashed = _Hashed(stream, member.size)
+        try:
+            archive.addfile(member, hashed)
+        except OSError as error:
+            if error.errno is not None or isinstance(error, HarError):
+                raise
+            raise BackupError(
+                where=str(source.place if isinstance(source, Stored) else source),
+                problem="became shorter while it was read",
+                remedy="Run the same command again when nothing rewrites this file.",
+            ) from error
+    return member.size, hashed.digest.hexdigest()
 
 
 def read_contents(path: Path) -> Contents:
@@ -145,30 +196,32 @@ def read_contents(path: Path) -> Contents:
     return contents
 
 
-def unpack(path: Path, contents: Contents, place: Callable[[str], Path | None]) -> None:
+def unpack(path: Path, contents: Contents, place: Callable[[str], Path | Location | None]) -> None:
     """Write the files of a backup, and compare each with the list once more.
 
     Args:
         path: the backup.
         contents: of `read_contents`.
-        place: the path for a name; None: leave the file out.
+        place: the new file, or the object, for a name; None: leave the file out.
 
     Raises:
         BackupError: a file in the backup is not what it was at `read_contents`.
-        OSError: the disk refuses.
+        OSError: the disk or object storage refuses.
     """
     with _reading(path):
         for name, size, stream in _members(path):
             target = place(name) if name in contents.files else None
             if target is None:
                 continue
-            target.parent.mkdir(parents=True, exist_ok=True)
-            digest = hashlib.sha256()
-            with target.open("xb") as file:
-                while block := stream.read(_BLOCK):
-                    digest.update(block)
-                    file.write(block)
-            if (size, digest.hexdigest()) != contents.files[name]:
+            hashed = _Hashed(stream, size)
+            blocks = iter(partial(hashed.read, _BLOCK), b"")
+            if isinstance(target, Location):
+                target.write_blocks(blocks)
+            else:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with target.open("xb") as file:
+                    file.writelines(blocks)
+            if (size, hashed.digest.hexdigest()) != contents.files[name]:
                 raise _damaged(path, f"the file {name!r}, which changed while the backup was read")
 
 

@@ -148,7 +148,7 @@ def training_windows(lake: Lake, recipe: Recipe) -> WindowSet:
     """
     # Only these sections matter; the format of the others may have changed since the version was trained.
     cutting = {name: recipe.settings[name] for name in _SECTIONS_THAT_CUT}
-    settings = Settings.from_values(cutting, root=lake.folder)
+    settings = Settings.from_values(cutting, root=Path())
     windows = load_windows(lake, settings, version=recipe.lake_version, labels_version=recipe.labels_version)
     chosen = windows.select(windows.labels >= 0)
     if not len(chosen):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,16 +11,14 @@ from numpy.typing import NDArray
 
 from har.engine import Each, in_turn
 from har.errors import EvaluationError, NotEnoughDataError
-from har.evaluation import Evaluation, Outcome, evaluate
-from har.training import FitOptions, Signal, fit
+from har.evaluation import RESAMPLES, Evaluation, Outcome, evaluate
+from har.training import FitOptions, Signal, alone, fit
 from har.windows import WindowSet, group_folds, split_subjects
 
 _PREDICT = 1024
 
 Windows = Callable[[], WindowSet]
 """Gives the windows in whichever process it is called; can be pickled where parts travel."""
-Watch = Callable[[Iterator["FoldResult"], int], Iterator["FoldResult"]]
-"""Hands on results as they come, of so many in all: a progress bar."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +39,13 @@ class FoldPart:
     validation: float
     held_out: tuple[str, ...]
 
+    @property
+    def seed(self) -> int:
+        """Of the training."""
+        return self.options.seed
+
     def __str__(self) -> str:
-        return f"without {', '.join(self.held_out)}, seed {self.options.seed}"
+        return f"fold without {', '.join(self.held_out)}, seed {self.seed}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,10 +53,14 @@ class FoldResult:
     """What a fold's network says about the labelled windows of its held-out subjects.
 
     Attributes:
+        seed: of the training.
+        held_out: the subjects.
         probabilities: float32 (n, K), in the order of the windows.
         accuracy: share of them named right.
     """
 
+    seed: int
+    held_out: tuple[str, ...]
     probabilities: NDArray[np.float32]
     accuracy: float
 
@@ -110,8 +117,8 @@ def cross_validate(
     folds: int = 5,
     seeds: Sequence[int] = (0, 1, 2),
     validation: float = 0.2,
+    resamples: int = RESAMPLES,
     each: Each = in_turn,
-    watch: Watch | None = None,
     recordings: NDArray[np.str_] | None = None,
 ) -> CrossValidation:
     """Evaluate a network on every subject, each time trained without that subject.
@@ -126,13 +133,14 @@ def cross_validate(
         folds: by subject.
         seeds: one cross-validation each.
         validation: share of a fold's training subjects, at least one.
-        each: how to run the folds of all seeds.
-        watch: sees the results as they come.
+        resamples: of the bootstrap over subjects.
+        each: how to run the folds of all seeds, and the bootstrap.
         recordings: the names of the recordings, by number; None: the figures name no recording.
 
     Raises:
         SettingsError: an unknown network.
         NotEnoughDataError: no labelled windows, fewer subjects than folds, or a fold with a single activity to learn.
+        PartsError: several folds were given to an engine, and some failed; names their subjects and seeds.
         EvaluationError: no seed, or one twice.
     """
     if not seeds or len(set(seeds)) != len(seeds):
@@ -153,16 +161,13 @@ def cross_validate(
         for seed in seeds
         for held_out in members
     ]
-    results = each(evaluate_fold, parts)
-    if watch is not None:
-        results = watch(results, len(parts))
-    found = list(results)
+    found = {(result.seed, result.held_out): result for result in each(evaluate_fold, parts)}
     of_windows = None if recordings is None else recordings[known.recordings]
     outcomes = []
-    for run in range(len(seeds)):
+    for seed in seeds:
         probabilities = np.full((len(known), len(signal.activities)), np.nan, np.float32)
-        for held_out, result in zip(members, found[run * len(members) :], strict=False):
-            probabilities[np.isin(known.subjects, held_out)] = result.probabilities
+        for held_out in members:
+            probabilities[np.isin(known.subjects, held_out)] = found[seed, held_out].probabilities
         labels = known.labels.astype(np.int64)
         outcomes.append(Outcome(labels, probabilities, known.subjects, signal.activities, of_windows))
     return CrossValidation(
@@ -170,19 +175,29 @@ def cross_validate(
         seeds=tuple(seeds),
         folds=members,
         outcomes=tuple(outcomes),
-        evaluation=evaluate(outcomes),
+        evaluation=evaluate(outcomes, resamples=resamples, each=each),
     )
 
 
 def evaluate_fold(part: FoldPart) -> FoldResult:
-    """Train a network without the fold's subjects, and evaluate it on them."""
+    """Train a network without the fold's subjects, and evaluate it on them.
+
+    Folds in threads of one process take turns, as torch does not let them train side by side, and so that the process
+    holds the windows of one fold at a time. Folds side by side need an engine of several processes.
+    """
+    with alone():
+        return _evaluated(part)
+
+
+def _evaluated(part: FoldPart) -> FoldResult:
     windows = _labelled(part.windows)
     subjects = np.unique(windows.subjects).tolist()
     split = split_subjects(subjects, held_out=part.held_out, validation=part.validation, seed=part.options.seed)
     fitted = fit(windows, split.train, split.validation, signal=part.signal, options=part.options)
     held_out = windows.select(np.isin(windows.subjects, part.held_out))
     probabilities = np.concatenate([fitted.predict(batch)[0] for batch in held_out.batches(_PREDICT)])
-    return FoldResult(probabilities, float((probabilities.argmax(axis=1) == held_out.labels).mean()))
+    accuracy = float((probabilities.argmax(axis=1) == held_out.labels).mean())
+    return FoldResult(part.seed, part.held_out, probabilities, accuracy)
 
 
 def _labelled(windows: Windows) -> WindowSet:

@@ -158,7 +158,7 @@ def stored_decision(lake: Lake, decision_id: str) -> DecisionRow:
     row = DecisionLog(lake).find(decision_id)
     if row is None:
         raise MonitoringError(
-            where=str(lake.decisions.path),
+            where=str(lake.decisions.where),
             expected=f"the decision {decision_id} that was just written",
             got="none",
             remedy="Another program writes this table: stop it, then run har monitor again.",

@@ -21,11 +21,13 @@ from pathlib import Path
 from har.console import console
 from har.errors import BackupError, LakeBusyError
 from har.files import locked, make_folder
-from har.jobs._archive import Contents, write_archive
+from har.jobs._archive import Contents, Stored, write_archive
+from har.jobs._remote import files_of, keep_logs, versions_of
 from har.labelling import store_path
 from har.lake import Lake, Table
 from har.project import Project
-from har.registry import DATABASE, Registry, copy_sqlite
+from har.registry import ARTIFACTS, DATABASE, Registry, copy_sqlite
+from har.settings import Settings
 
 COPIED = ("inbox", "quarantine", "journal", "stream", "feedback_token", "reports")
 """Parts that are copied before the lake is: keys of `paths`."""
@@ -85,34 +87,36 @@ def backup(
         notes.append("no recordings: the inbox and the quarantine are kept elsewhere")
     if not database:
         notes.append("no database of the registry: it is kept elsewhere")
-    busy = BackupError(
-        where=str(settings.path("lake")), problem="another backup is being made", remedy="Wait until it ends."
-    )
-    with locked(settings.path("lake") / "backup.lock", timeout_s=0, busy=busy), ExitStack() as stack:
+    lake = settings.location("lake")
+    home = lake.local if lake.is_local else settings.path("mlflow")
+    busy = BackupError(where=str(home), problem="another backup is being made", remedy="Wait until it ends.")
+    with locked(home / "backup.lock", timeout_s=0, busy=busy), ExitStack() as stack:
         _remove_drafts(path.parent, settings.project.name)
         journal = stack.enter_context(_staging(settings.path("journal").parent, "journal"))
         _copy_journal(settings.path("journal"), journal)
         stream = stack.enter_context(_staging(settings.path("stream").parent, "stream"))
         _copy_stream(settings.path("stream"), stream)
         staged = {"journal": journal, "stream": stream}
-        held = {part: stack.enter_context(_staging(settings.path(part), part)) for part in HELD}
+        held = {part: stack.enter_context(_staging(folder, part)) for part, folder in _homes(settings, home)}
+        remote: dict[str, Stored] = {}
         with console.status("Waiting for the writers of the lake …"):
-            held_s = _hold_and_link(project, held, database=database)
+            held_s = _hold_and_link(project, held, remote, database=database)
         if bentos:
             held["bentoml"] = stack.enter_context(_staging(settings.path("bentoml"), "bentoml"))
             _link_bentos(settings.path("bentoml"), held["bentoml"])
-        prefect = stack.enter_context(_staging(settings.path("lake"), PREFECT))
+        prefect = stack.enter_context(_staging(home, PREFECT))
         if (settings.root / PREFECT_DATABASE).exists():
             copy_sqlite(settings.root / PREFECT_DATABASE, prefect / PREFECT_DATABASE.name)
         else:
             notes.append("no history of Prefect's runs: its database is not here")
 
-        def entries() -> Iterator[tuple[str, Path]]:
+        def entries() -> Iterator[tuple[str, Path | Stored]]:
             yield f"{SETTINGS}/har.toml", settings.root / "har.toml"
             for part in parts:
                 yield from _named(part, staged.get(part) or settings.path(part))
             for part, folder in {**held, PREFECT: prefect}.items():
                 yield from _named(part, folder)
+            yield from sorted(remote.items())
 
         with console.status(f"Writing {path} …"):
             stamp = made_at.isoformat(timespec="seconds")
@@ -152,23 +156,47 @@ def _staging(beside: Path, part: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _hold_and_link(project: Project, held: dict[str, Path], *, database: bool) -> float:
-    """Link the files of lake and registry while nobody writes to them; returns for how many seconds."""
+def _homes(settings: Settings, home: Path) -> Iterator[tuple[str, Path]]:
+    """The folder beside which each of the held parts is staged."""
+    yield "lake", home
+    yield "mlflow", settings.path("mlflow")
+
+
+def _hold_and_link(project: Project, held: dict[str, Path], remote: dict[str, Stored], *, database: bool) -> float:
+    """Link the files of lake and registry while nobody writes to them; returns for how many seconds.
+
+    What is on object storage is noted in `remote`, by its name in the backup.
+    """
     for left in reversed(range(_LAKE_ATTEMPTS)):
         with ExitStack() as stack:
             try:
-                for table in _in_lock_order(project.lake):
-                    stack.enter_context(table.lock())
+                _hold_lake(project, stack)
             except LakeBusyError:
                 if not left:
                     raise
                 continue
             stack.enter_context(project.registry.held_still())
             began = time.perf_counter()
-            _link(project.lake.folder, held["lake"])
+            place = project.settings.location("lake")
+            if place.is_local:
+                _link(place.local, held["lake"])
+            else:
+                data = keep_logs(place, versions_of(project.lake), held["lake"])
+                remote |= {f"lake/{name}": stored for name, stored in data.items()}
             _copy_registry(project.registry, held["mlflow"], database=database)
+            if (artifacts := project.settings.artifacts) is not None:
+                runs = [version.run_id for version in project.registry.versions()]
+                models = files_of(artifacts, runs)
+                remote |= {f"mlflow/{ARTIFACTS}/{name}": stored for name, stored in models.items()}
             return time.perf_counter() - began
     raise AssertionError("the last attempt returns or raises")
+
+
+def _hold_lake(project: Project, stack: ExitStack) -> None:
+    """Hold the writers of the tables; on object storage there is no lock for that."""
+    if project.settings.location("lake").is_local:
+        for table in _in_lock_order(project.lake):
+            stack.enter_context(table.lock())
 
 
 def _in_lock_order(lake: Lake) -> list[Table]:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from har.errors import HarError
+from har.errors import HarError, StorageError
 from har.lake import Lake, losses, repair, to_load_again, to_score_again
 from har.project import Project
+from har.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class CheckReport:
 def check(project: Project, *, mend: bool = False, accept: bool = False) -> CheckReport:
     """Compare the tables with each other and with what was written, and the registry with its promotion log.
 
+    Object storage is tried first, and nothing else is said where it refuses.
+
     Args:
         project: its lake and registry.
         mend: first rename unreadable files of logs, and drop data files that cannot be read; reads all data.
@@ -56,6 +59,9 @@ def check(project: Project, *, mend: bool = False, accept: bool = False) -> Chec
     """
     began = time.perf_counter()
     lake = project.lake
+    refusals = tuple(_refusals(project.settings))
+    if refusals:
+        return CheckReport(refusals, (), 0, 0, time.perf_counter() - began)
     done: list[str] = []
     if mend:
         for table in lake.tables:
@@ -78,6 +84,16 @@ def check(project: Project, *, mend: bool = False, accept: bool = False) -> Chec
     except HarError as error:
         findings.append(_finding(error))
     return CheckReport(tuple(findings), tuple(done), partitions, versions, time.perf_counter() - began)
+
+
+def _refusals(settings: Settings) -> Iterator[Finding]:
+    """What object storage refuses, for the lake and for model files."""
+    for place, shared in ((settings.location("lake"), True), (settings.artifacts, False)):
+        try:
+            if place is not None:
+                place.probe(conditional=shared)
+        except StorageError as error:
+            yield _finding(error)
 
 
 def take_as_it_is(lake: Lake) -> list[str]:

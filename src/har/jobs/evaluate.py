@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
-from har.console import bar, console
+from har.console import console
 from har.dataset import load_windows, recording_names
-from har.engine import Each, in_turn
+from har.engine import Each, engine_of
+from har.evaluation import RESAMPLES
 from har.experiment import labelled
-from har.jobs._cross_validation import CrossValidation, FoldResult, cross_validate, evaluate_fold
+from har.files import file_sha256
+from har.jobs._cross_validation import CrossValidation, cross_validate, evaluate_fold
+from har.jobs._folds import KeptFolds
 from har.lake import require_samples
 from har.pages import write_index, write_report
 from har.project import Project
@@ -51,8 +54,10 @@ class Parameters:
         network: the network's name.
         folds: number of folds by subject.
         seeds: number of seeds, from 0.
+        resamples: of the bootstrap over subjects.
         version: of the table `samples`.
         labels_version: of the table `labels`; -1: there is none.
+        decided_by: what decides about a single fold: settings, network and data.
         key: sixteen hexadecimal digits that identify these parameters.
     """
 
@@ -60,8 +65,10 @@ class Parameters:
     network: str
     folds: int
     seeds: int
+    resamples: int
     version: int
     labels_version: int
+    decided_by: list[Any]
     key: str
 
     def __str__(self) -> str:
@@ -69,7 +76,13 @@ class Parameters:
 
 
 def evaluate(
-    project: Project, *, network: str | None = None, folds: int | None = None, seeds: int = 3, each: Each = in_turn
+    project: Project,
+    *,
+    network: str | None = None,
+    folds: int | None = None,
+    seeds: int = 3,
+    resamples: int = RESAMPLES,
+    each: Each | None = None,
 ) -> dict[str, Any]:
     """Cross-validate by subject; if the report of the same parameters and data exists, return its figures.
 
@@ -78,26 +91,28 @@ def evaluate(
         network: a network's name; by default har.toml's.
         folds: by default har.toml's.
         seeds: number of seeds, from 0.
-        each: how to run the folds.
+        resamples: of the bootstrap over subjects.
+        each: how to run the folds of all seeds, and a large bootstrap; by default the project's engine.
 
     Returns:
         The headline figures, one level deep, as in `reports/evaluation.json`.
     """
     require_samples(project.lake)
     project.lake.labels.require_all_commits()
-    parameters = _parameters(project, network, folds, seeds)
+    parameters = _parameters(project, network, folds, seeds, resamples)
     report = project.settings.path("reports") / "evaluation.json"
     flat: dict[str, Any] = json.loads(report.read_text()) if report.exists() else {}
     if flat.get("key") == parameters.key:
         console.print(f"{report} has these figures already: nothing to train.")
         return flat
-    return _cross_validation(parameters, each)
+    return _cross_validation(parameters, each or engine_of(project.settings, thread_safe=False))
 
 
 def _cross_validation(parameters: Parameters, each: Each) -> dict[str, Any]:
     """Train every fold under every seed, and write `evaluation.json` and `.html`."""
     project, settings = parameters.project, parameters.project.settings
     version, training = parameters.version, settings.training
+    kept = KeptFolds(each, settings.path("runs"), parameters.decided_by)
     result = cross_validate(
         LakeWindows(project, version, parameters.labels_version),
         signal=Signal.from_settings(settings),
@@ -105,8 +120,8 @@ def _cross_validation(parameters: Parameters, each: Each) -> dict[str, Any]:
         folds=parameters.folds,
         seeds=range(parameters.seeds),
         validation=settings.split.validation,
-        each=each,
-        watch=_bar,
+        resamples=parameters.resamples,
+        each=kept,
         recordings=recording_names(project.lake, version=version),
     )
     flat = {**result.flat(), "samples_version": version, "key": parameters.key}
@@ -123,14 +138,8 @@ def _cross_validation(parameters: Parameters, each: Each) -> dict[str, Any]:
         figures=flat,
     )
     write_index(settings.path("reports"), title=settings.project.name)
+    kept.forget()
     return flat
-
-
-def _bar(results: Iterator[FoldResult], total: int) -> Iterator[FoldResult]:
-    with bar("Cross-validation", total, "folds") as advance:
-        for result in results:
-            advance(f"accuracy {result.accuracy:6.1%}")
-            yield result
 
 
 @lru_cache(maxsize=1)
@@ -141,12 +150,12 @@ def _windows(source: LakeWindows) -> WindowSet:
     )
 
 
-def _parameters(project: Project, network: str | None, folds: int | None, seeds: int) -> Parameters:
+def _parameters(project: Project, network: str | None, folds: int | None, seeds: int, resamples: int) -> Parameters:
     settings = project.settings
     network, folds = check_network(network or settings.training.network), folds or settings.split.folds
-    values = settings.model_dump(mode="json", include={"sensors", "windows", "activities", "split", "training"})
-    commit = git_state(settings.root).commit
     version, labels = project.lake.samples.version(), project.lake.labels.version()
-    content = [values, network, folds, seeds, version, labels, commit]
+    values = settings.model_dump(mode="json", include={"sensors", "windows", "activities", "split", "training"})
+    decided_by = [values, network, file_sha256(Path(network)) if network.endswith(".py") else "", version, labels]
+    content = [decided_by, folds, seeds, resamples, git_state(settings.root).commit]
     key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-    return Parameters(project, network, folds, seeds, version, labels, key)
+    return Parameters(project, network, folds, seeds, resamples, version, labels, decided_by, key)

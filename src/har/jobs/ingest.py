@@ -10,18 +10,22 @@ where it is and named; the others are ingested. Only a disk or a lake that fails
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.markup import escape
 
 from har.console import console, track
-from har.engine import Each, in_turn, once
+from har.engine import Each, engine_of, once, workers_of
 from har.errors import DuplicateRecordingError, RecordingError
+from har.jobs._ingest_report import IngestReport as IngestReport
+from har.jobs._ingest_report import Quarantined, Skipped
 from har.jobs._ingested import Ingested, Landed, commit
 from har.jobs._isolation import fault_of, set_aside_or_leave
+from har.jobs._lanes import Lane, chunks, in_lanes
 from har.jobs._overlaps import Key, Sessions, Trimmed, counted_once
 from har.lake import Lake, Partition, to_load_again
 from har.project import Project
@@ -29,97 +33,26 @@ from har.recordings import InboxFile, Part, Recording, StrayFile, cut_at_midnigh
 from har.schema import FLAGS
 from har.settings import Settings
 
-CHUNK_BYTES = 200_000_000
-"""Approximate number of bytes read between two commits; a subject-day is never split."""
-
-
-@dataclass(frozen=True)
-class Quarantined:
-    """A file that could not be ingested: its new path and the reason."""
-
-    file: str
-    now_at: Path
-    error: RecordingError
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """An entry of the inbox that was left where it is, and the reason."""
-
-    file: str
-    error: RecordingError
-
-
-@dataclass
-class IngestReport:
-    """The result of ingesting files.
-
-    Attributes:
-        landed: files that were ingested.
-        restored: those of them that had been ingested before, and of whose dates the lake has lost samples.
-        unfinished: files that changed while they were read; they wait for the next run.
-        known: files that were ingested before.
-        quarantined: files that went to quarantine.
-        skipped: entries that were left where they are: links, pipes, files that cannot be read, …
-        samples: new rows of the sample table.
-        rows_read: rows of the ingested files.
-        rows_kept: those that were used.
-        interpolated: new rows of the sample table without a measured sample nearby.
-        overlapping: samples that were left out, because another session has them.
-        notes: sentences about files that were cut, overlap another session, or are odd in another way.
-    """
-
-    landed: list[str] = field(default_factory=list)
-    unfinished: list[str] = field(default_factory=list)
-    known: list[str] = field(default_factory=list)
-    quarantined: list[Quarantined] = field(default_factory=list)
-    restored: list[str] = field(default_factory=list)
-    skipped: list[Skipped] = field(default_factory=list)
-    samples: int = 0
-    rows_read: int = 0
-    rows_kept: int = 0
-    interpolated: int = 0
-    overlapping: int = 0
-    notes: list[str] = field(default_factory=list)
-
-    def add(self, other: IngestReport) -> None:
-        """Add another report's counts."""
-        for name, value in vars(other).items():
-            setattr(self, name, getattr(self, name) + value)
-
-    @property
-    def complete(self) -> bool:
-        """Whether nothing was quarantined or skipped."""
-        return not self.quarantined and not self.skipped
-
-    @property
-    def summary(self) -> str:
-        """Files and rows in one line."""
-        waiting = f", {len(self.unfinished)} still being uploaded" if self.unfinished else ""
-        restored = f" ({len(self.restored)} of them again, as samples were missing)" if self.restored else ""
-        once_only = f", {self.overlapping} in two sessions and counted once" if self.overlapping else ""
-        return (
-            f"{len(self.landed)} files ingested{restored}, {len(self.known)} known, "
-            f"{len(self.quarantined)} quarantined, {len(self.skipped)} skipped{waiting}; "
-            f"{self.rows_read} rows read, {self.rows_kept} kept, {self.rows_read - self.rows_kept} dropped, "
-            f"{self.interpolated} interpolated{once_only}."
-        )
-
 
 @dataclass(frozen=True)
 class IngestPart:
-    """Files of some subjects of one date.
+    """Files of some subjects.
 
     `replace`: also replace sessions that have other content; `reload`: subject-days of which samples are missing.
     """
 
     project: Project
-    files: tuple[InboxFile, ...]
+    lane: Lane
     replace: bool = False
     reload: frozenset[Partition] = frozenset()
 
     def __str__(self) -> str:
-        return f"{self.files[0].date} ({len(self.files)} files)"
+        return str(self.lane)
+
+    @property
+    def size(self) -> int:
+        """Bytes to read."""
+        return self.lane.size
 
 
 @dataclass(frozen=True)
@@ -134,7 +67,7 @@ class StrayPart:
 
 
 def ingest(
-    project: Project, *, date: dt.date | None = None, replace: bool = False, each: Each = in_turn
+    project: Project, *, date: dt.date | None = None, replace: bool = False, each: Each | None = None
 ) -> IngestReport:
     """Read the inbox into the lake; files already ingested are skipped.
 
@@ -143,18 +76,23 @@ def ingest(
         date: the folder of this date only; None: all.
         replace: replace sessions that were ingested with other content; also read files again that an older release
             ingested, which did not cut them at midnight.
-        each: how to run the chunks; writers of a table wait for each other.
+        each: how to run the lanes; by default the project's engine. Files are read at the same time, and writers of a
+            table wait for each other.
 
     Raises:
         LakeError: the inbox or a table cannot be read, or a table cannot be written; none is left incomplete.
+        PartsError: some lanes failed; the others are ingested.
     """
-    chunks, strays = inbox_chunks(project.settings, date)
+    each = each or engine_of(project.settings)
+    files, strays = _listing(project.settings, date)
     report = IngestReport()
     if strays:
         report.add(once(each, set_aside, StrayPart(project, tuple(strays))))
     reload = to_load_again(project.lake)
-    parts = [IngestPart(project, tuple(chunk), replace, reload) for chunk in chunks]
-    for done in track(each(ingest_part, parts), "Ingesting", total=len(parts), unit="chunks"):
+    # What a file shares with others is decided anew within a chunk, if it replaces one: then a chunk is of one date.
+    lanes = in_lanes(files, workers_of(project.settings), by_date=replace or bool(reload))
+    parts = [IngestPart(project, lane, replace, reload) for lane in lanes]
+    for done in track(each(ingest_part, parts), "Ingesting", total=len(parts), unit="parts"):
         report.add(done)
     for word, bad in (("quarantined", report.quarantined), ("skipped", report.skipped)):
         for one in bad:
@@ -166,34 +104,31 @@ def ingest(
 
 
 def ingest_part(part: IngestPart) -> IngestReport:
-    """Ingest some subjects of one date."""
-    return ingest_files(part.project.lake, part.project.settings, part.files, replace=part.replace, reload=part.reload)
+    """Ingest the files of a lane, chunk by chunk."""
+    report = IngestReport()
+    lake, settings = part.project.lake, part.project.settings
+    for chunk in part.lane.chunks:
+        report.add(ingest_files(lake, settings, chunk, replace=part.replace, reload=part.reload))
+    return report
 
 
-def inbox_chunks(settings: Settings, date: dt.date | None = None) -> tuple[list[list[InboxFile]], list[StrayFile]]:
+def inbox_chunks(
+    settings: Settings, date: dt.date | None = None
+) -> tuple[list[tuple[InboxFile, ...]], list[StrayFile]]:
     """The inbox's files in chunks, each of some subjects of one date, and the entries that are no recordings.
 
     Args:
         settings: have the inbox's path.
         date: this date only; None: all.
     """
+    files, strays = _listing(settings, date)
+    return list(chunks(files, by_date=True)), strays
+
+
+def _listing(settings: Settings, date: dt.date | None) -> tuple[list[InboxFile], list[StrayFile]]:
     files, strays = inbox_files(settings.path("inbox"), date)
     # A quarantine inside of the inbox must not be quarantined.
-    strays = [stray for stray in strays if settings.path("quarantine") not in stray.path.parents]
-    chunks: list[list[InboxFile]] = []
-    total = 0
-    last: Partition | None = None
-    for file in sorted(files, key=lambda file: (file.date, file.subject, file.session, file.path)):
-        size = (_stamp(file.path) or (0,))[0]
-        partition = (file.date, file.subject)
-        full = partition != last and total + size > CHUNK_BYTES
-        if not chunks or full or (last is not None and file.date != last[0]):
-            chunks.append([])
-            total = 0
-        chunks[-1].append(file)
-        total += size
-        last = partition
-    return chunks, strays
+    return files, [stray for stray in strays if settings.path("quarantine") not in stray.path.parents]
 
 
 def ingest_files(
@@ -204,27 +139,42 @@ def ingest_files(
     replace: bool = False,
     reload: frozenset[Partition] | None = None,
 ) -> IngestReport:
-    """Read, check and commit files of one date.
+    """Read and check files, then commit them: other writers wait for the second step only.
 
     Args:
         lake: to write to.
         settings: describe the files.
-        files: of one date; all files of a subject in the same call.
+        files: all files of a subject and date in the same call; with `replace` or `reload`, of one date.
         replace: replace sessions that have other content, instead of refusing them.
         reload: subject-days whose files are read again, because samples are missing; None: find them.
 
     Raises:
         LakeError: a table cannot be read or written; none is left incomplete.
     """
-    with lake.recordings.lock():
-        lost = to_load_again(lake) if reload is None else reload
-        intake = _Intake(lake, settings, replace, lost)
-        intake.plan(files)
+
+    def begin() -> _Intake:
+        return _Intake(lake, settings, replace, to_load_again(lake) if reload is None else reload, files)
+
+    intake = begin()
+    ready = intake.read_ahead(files)
+    aside, tried = IngestReport(), False
+
+    def land() -> IngestReport:
+        nonlocal intake, tried
+        if tried or lake.recordings.version() != intake.version:
+            # What an earlier attempt has set aside is in the inbox no more.
+            aside.add(IngestReport(quarantined=intake.report.quarantined, skipped=intake.report.skipped))
+            intake = begin()
+        tried = True
         for file in files:
-            intake.take(file)
+            intake.take(file, ready.pop(file.path, None))
         if intake.landed:
             commit(lake, intake.landed)
-    return intake.report
+        return intake.report
+
+    report = lake.recordings.step(land)
+    report.add(aside)
+    return report
 
 
 def set_aside(part: StrayPart) -> IngestReport:
@@ -235,21 +185,34 @@ def set_aside(part: StrayPart) -> IngestReport:
     return report
 
 
-class _Intake:
-    """Files of one date on their way into the lake."""
+@dataclass(frozen=True)
+class _Read:
+    """A file that was read ahead: its stamp before, and what is in it."""
 
-    def __init__(self, lake: Lake, settings: Settings, replace: bool, lost: Collection[Partition]) -> None:
+    stamp: tuple[int, int, int]
+    recording: Recording
+    parts: list[Part]
+
+
+class _Intake:
+    """Files on their way into the lake as it is at a version of `recordings`."""
+
+    def __init__(
+        self, lake: Lake, settings: Settings, replace: bool, lost: Collection[Partition], files: Sequence[InboxFile]
+    ) -> None:
         self.settings = settings
         self.replace = replace
         self.lost = lost
         self.report = IngestReport()
         self.landed: list[Landed] = []
+        self.version = lake.recordings.version()
         self._known = Ingested(lake)
         self._sessions = Sessions(lake, settings, self._known.placements, lost)
         self._renewed: set[str] = set()
         self._replaced: set[Key] = set()
+        self._plan(files)
 
-    def plan(self, files: Sequence[InboxFile]) -> None:
+    def _plan(self, files: Sequence[InboxFile]) -> None:
         """Find the subjects of whom a file is replaced: what their other files share with it is decided again.
 
         Files that an older release ingested, which neither cut nor compared them, are read again, too, and so are those
@@ -265,11 +228,28 @@ class _Intake:
             if file.subject in self._renewed:
                 self._replaced.update(self._known.keys(file))
 
+    def read_ahead(self, files: Sequence[InboxFile]) -> dict[Path, _Read]:
+        """Read the files that `take` will want; those with a fault are left to it."""
+        ready = {}
+        for file in files:
+            before = _stamp(file.path)
+            with contextlib.suppress(RecordingError), fault_of(file, self.settings), file.held():
+                if before is not None and self._wants(file):
+                    ready[file.path] = _Read(before, *self._read(file))
+        return ready
+
+    def _wants(self, file: InboxFile) -> bool:
+        return not self._known.holds(file, replace=self.replace) or file.subject in self._renewed
+
+    def _read(self, file: InboxFile) -> tuple[Recording, list[Part]]:
+        recording = read_recording(file, self.settings)
+        return recording, cut_at_midnight(file, recording, self.settings)
+
     def _is_lost(self, file: InboxFile) -> bool:
         return any(key[:2] in self.lost for key in self._known.keys(file))
 
-    def take(self, file: InboxFile) -> None:
-        """Read a file and keep it for the commit, or report why not."""
+    def take(self, file: InboxFile, ready: _Read | None) -> None:
+        """Read a file, unless it was read ahead, and keep it for the commit; or report why not."""
         before = _stamp(file.path)
         if before is None:  # another run has moved it to quarantine since it was listed
             return
@@ -280,8 +260,10 @@ class _Intake:
                 if is_known and file.subject not in self._renewed:
                     self.report.known.append(file.where)
                     return
-                recording = read_recording(file, self.settings)
-                parts = cut_at_midnight(file, recording, self.settings)
+                if ready is not None and ready.stamp == before:
+                    recording, parts = ready.recording, ready.parts
+                else:
+                    recording, parts = self._read(file)
                 self._known.require_free(file, parts)
             beside = self._sessions.beside(file.subject, parts, self._replaced)
             with fault_of(file, self.settings):

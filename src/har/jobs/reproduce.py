@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from har.jobs.snapshot import FILES
 from har.lake import Lake
 from har.registry import Registry, worktree
 from har.snapshots import TABLE, Snapshots
+from har.storage import Location
 
 TIMINGS = "latency"
 """Prefix of metrics that measure the machine and not the model; they are not compared."""
@@ -67,7 +68,7 @@ def reproduce(
     version: int | str,
     *,
     root: Path,
-    lake: Path,
+    lake: Path | Location,
     tolerance: float = 1e-6,
     snapshots: Snapshots | None = None,
     from_snapshot: bool = False,
@@ -78,7 +79,7 @@ def reproduce(
         registry: has the version.
         version: its number or alias.
         root: the project's folder, in the git repository that holds the recorded commit.
-        lake: the lake's folder, which may have moved; the recipe has the version to read.
+        lake: where the lake is, which may have moved; the recipe has the version to read.
         tolerance: largest absolute difference that counts as equal.
         snapshots: where the raw data are, if the lake does not have the recorded version; None: the lake alone counts.
         from_snapshot: use the snapshot, whatever the lake has.
@@ -90,7 +91,8 @@ def reproduce(
     """
     recorded = registry.version(version)
     # As it was written: the recorded commit may know fewer fields than this release.
-    recipe = {**registry.recipe_values(recorded.number), "lake": str(lake.resolve())}
+    place = lake if isinstance(lake, Location) else Location(str(lake.resolve()))
+    recipe = _at(place, registry.recipe_values(recorded.number))
     commit = str(recipe.get("git_commit", recorded.tags.get("git_commit", "")))
     notes = []
     if not commit:
@@ -98,7 +100,7 @@ def reproduce(
     if _is_true(recipe.get("git_dirty", recorded.tags.get("git_dirty", False))):
         notes.append("The code had uncommitted changes when this version was trained; the commit was run without them.")
     with _source(root, commit) as source, temporary_folder("reproduced") as folder:
-        if snapshots is not None and (from_snapshot or not _lake_has(lake, recipe, registry, recorded.number)):
+        if snapshots is not None and (from_snapshot or not _lake_has(place, recipe, registry, recorded.number)):
             _require_snapshot(recipe, version=recorded.number)
             files = _recorded_files(registry, recorded.number)
             raw = _raw_files(snapshots.at(recipe["settings"]), recipe, files, folder, version=recorded.number)
@@ -140,8 +142,18 @@ def _source(root: Path, commit: str) -> Iterator[Path]:
         yield root.resolve()
 
 
-def _lake_has(lake: Path, recipe: Mapping[str, Any], registry: Registry, version: int) -> bool:
+def _at(lake: Location, recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe with the lake where it is now, and the object storage of now, if the recorded commit knew any."""
+    values = {**recipe, "lake": str(lake)}
+    if not lake.is_local and "storage" in recipe["settings"]:
+        values["settings"] = {**recipe["settings"], "storage": asdict(lake.service)}
+    return values
+
+
+def _lake_has(lake: Location, recipe: Mapping[str, Any], registry: Registry, version: int) -> bool:
     """Whether the lake is the one of the recipe, and has got so far, as its log and its list of files tell."""
+    if not lake.is_local and "storage" not in recipe["settings"]:
+        return False  # the recorded commit reads folders only
     here = Lake(lake, ())
     if here.samples.version() < int(recipe["lake_version"]):
         return False

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,10 +17,12 @@ from typing import Literal
 from har.errors import BackupError
 from har.files import file_sha256, temporary_folder, write_atomically
 from har.jobs._archive import Contents, read_contents, unpack
+from har.jobs._remote import bring, require_none
 from har.jobs.backup import COPIED, HELD, PREFECT, PREFECT_DATABASE, SETTINGS
 from har.project import use_tracking
-from har.registry import DATABASE, DUMP, is_local, load_dump
+from har.registry import ARTIFACTS, DATABASE, DUMP, is_local, load_dump
 from har.settings import FILE_NAME, Settings, load_settings
+from har.storage import Location
 
 Whose = Literal["same", "backup", "here"]
 """Which settings hold afterwards: they are the same, else those of the backup, or those of this folder."""
@@ -40,7 +42,7 @@ class RestoreReport:
     """
 
     contents: Contents
-    places: dict[str, Path]
+    places: dict[str, Location]
     seconds: float
 
 
@@ -80,7 +82,7 @@ def restore(settings: Settings, path: Path, *, whose: Whose = "same") -> Restore
                 remedy="Restore it in a clone of that project, or with `--settings backup`.",
             )
         places = {part: place for part, place in _places(settings) if part in contents.parts()}
-        _bring(settings, path, contents, places)
+        _bring(settings, path, contents, {part: place.local for part, place in places.items() if place.is_local})
         if differ and whose == "backup":
             write_atomically(known, theirs.read_bytes())
     (settings.root / _MARKER).unlink()
@@ -89,6 +91,7 @@ def restore(settings: Settings, path: Path, *, whose: Whose = "same") -> Restore
 
 def _bring(settings: Settings, path: Path, contents: Contents, places: dict[str, Path]) -> None:
     marker = settings.root / _MARKER
+    remote = list(_remote(settings, contents))
     identity = f"{contents.project} {contents.made_at} {file_sha256(path)}\n"
     if marker.exists():
         if marker.read_text(encoding="utf-8") != identity:
@@ -100,14 +103,19 @@ def _bring(settings: Settings, path: Path, contents: Contents, places: dict[str,
             )
     else:
         _require_empty(places)
+        for table in {name.split("/")[1] for name in contents.files if name.startswith("lake/")}:
+            if not settings.location("lake").is_local:
+                require_none(settings.location("lake") / table)
         _require_fitting_database(settings, contents)
         _remove_drafts(places)
         try:
-            _unpack(path, contents, places)
+            _unpack(path, contents, places, {name for _, names in remote for name in names})
         except BaseException:
             _remove_drafts(places)
             raise
         write_atomically(marker, identity)
+    for base, names in remote:
+        bring(path, contents, base, names)
     for place in places.values():
         if _draft(place).exists():
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -116,12 +124,12 @@ def _bring(settings: Settings, path: Path, contents: Contents, places: dict[str,
             _draft(place).replace(place)
 
 
-def _unpack(path: Path, contents: Contents, places: dict[str, Path]) -> None:
+def _unpack(path: Path, contents: Contents, places: dict[str, Path], remote: Collection[str]) -> None:
     """Unpack beside the places, and load a dump into its database, which is the last that can fail."""
 
     def target(name: str) -> Path | None:
         part, _, rest = name.partition("/")
-        if part not in places:
+        if part not in places or name in remote:
             return None
         return _draft(places[part]) if _is_file(part) else _draft(places[part]) / rest
 
@@ -142,10 +150,24 @@ def _remove_drafts(places: dict[str, Path]) -> None:
             shutil.rmtree(draft)
 
 
-def _places(settings: Settings) -> Iterator[tuple[str, Path]]:
+def _places(settings: Settings) -> Iterator[tuple[str, Location]]:
     for part in (*COPIED, *HELD, "bentoml"):
-        yield part, settings.path(part)
-    yield PREFECT, settings.root / PREFECT_DATABASE
+        yield part, settings.location(part)
+    yield PREFECT, settings.place(settings.root / PREFECT_DATABASE)
+
+
+def _remote(settings: Settings, contents: Contents) -> Iterator[tuple[Location, dict[str, str]]]:
+    """Places on object storage, and the names there of the backup's files that belong there."""
+    lake, models = "lake/", f"mlflow/{ARTIFACTS}/"
+    if not settings.location("lake").is_local:
+        # What is hidden beside the tables suits folders only: locks, records of commits, checksums.
+        names = {name: name.removeprefix(lake) for name in contents.files if name.startswith(lake)}
+        yield settings.location("lake"), {name: below for name, below in names.items() if not below.startswith(".")}
+    if settings.artifacts is not None:
+        yield (
+            settings.artifacts,
+            {name: name.removeprefix(models) for name in contents.files if name.startswith(models)},
+        )
 
 
 def _is_file(part: str) -> bool:

@@ -17,7 +17,7 @@ from typing import Protocol
 import polars as pl
 
 from har.console import console, track
-from har.engine import Each, in_threads, once
+from har.engine import Each, engine_of, once, workers_of
 from har.errors import HarError, SettingsError
 from har.inference import Classifier
 from har.jobs.baseline import baseline
@@ -31,6 +31,8 @@ from har.settings import Settings
 
 CHUNK_SAMPLES = 2_500_000
 """Approximate number of samples between two commits: one second of work on a core (Prefect adds 12 ms)."""
+LEAST_SAMPLES = 1_000_000
+"""A chunk with less costs more for its commits than a further worker gains."""
 
 
 class WindowObserver(Protocol):
@@ -94,6 +96,11 @@ class ScorePart:
     def __str__(self) -> str:
         return f"{self.chunk.partitions[0][0]} ({self.chunk.samples} samples)"
 
+    @property
+    def size(self) -> int:
+        """Samples to score."""
+        return self.chunk.samples
+
 
 @dataclass(frozen=True)
 class ScoreReport:
@@ -114,7 +121,7 @@ def score(
     *,
     date: dt.date | None = None,
     rescore: bool = False,
-    each: Each = in_threads,
+    each: Each | None = None,
     connect: Connect | None = None,
 ) -> ScoreReport:
     """Score new recordings with the champion; write predictions, profiles, baselines, and the summary of changed days.
@@ -123,7 +130,7 @@ def score(
         project: its champion and lake.
         date: this date only; None: all dates.
         rescore: also partitions that another version scored, and those without a profile.
-        each: how to run the chunks.
+        each: how to run the chunks; by default the project's engine.
         connect: connects to the batch service at `scoring.service`, or to one that is there for the taking.
 
     Raises:
@@ -134,6 +141,7 @@ def score(
     """
     began = time.perf_counter()
     lake, settings = project.lake, project.settings
+    each = each or engine_of(settings)
     champion = project.registry.champion()
     lake.require_samples()
     project.classifier(champion.number)  # fails early if the model was made for other settings
@@ -154,7 +162,7 @@ def score(
     profiled = Profiles(lake).done(champion.number, settings.monitoring.keep_days) if profiler else None
     wanted = pending(lake, champion.number, date=date, rescore=rescore, profiled=profiled)
     require_samples(lake, wanted)
-    chunks = chunks_to_score(lake, wanted)
+    chunks = chunks_to_score(lake, wanted, workers=workers_of(settings))
     if profiler and chunks:
         require_whylogs()  # before long work; importing it takes a second
     parts = [ScorePart(project, champion.number, chunk, service) for chunk in chunks]
@@ -257,10 +265,17 @@ def pending(
     return dict(sorted(wanted.items()))
 
 
-def chunks_to_score(lake: Lake, wanted: dict[Partition, str], *, limit: int = CHUNK_SAMPLES) -> list[Chunk]:
-    """Group partitions into chunks of about `limit` samples; a larger partition is a chunk of its own."""
+def chunks_to_score(
+    lake: Lake, wanted: dict[Partition, str], *, limit: int = CHUNK_SAMPLES, workers: int = 1
+) -> list[Chunk]:
+    """Group partitions into chunks of about `limit` samples; a larger partition is a chunk of its own.
+
+    With several workers, chunks are smaller where there would be too few to keep all busy.
+    """
     rows = lake.recordings.read(columns=["date", "subject", "samples"]).group_by("date", "subject").sum()
     sizes: dict[Partition, int] = {(date, subject): samples for date, subject, samples in rows.iter_rows()}
+    if workers > 1:
+        limit = min(limit, max(LEAST_SAMPLES, sum(sizes.get(partition, 0) for partition in wanted) // (2 * workers)))
     chunks: list[Chunk] = []
     group: list[Partition] = []
     total = 0

@@ -23,6 +23,7 @@ from har.schema import (
     Partition,
     canonical_schema,
 )
+from har.storage import Location
 
 __all__ = ["Lake", "Partition"]
 
@@ -30,9 +31,10 @@ _NEW_IN_LABELS = ("claimed_start", "claimed_end", "source", "batch", "review", "
 
 
 class Lake:
-    """The tables under one folder.
+    """The tables under one folder, or one prefix of object storage.
 
     Attributes:
+        location: where they are.
         samples: canonical samples, see `har.recordings`.
         recordings: one row per ingested file and date.
         predictions: one row per scored window, by the nightly job or online.
@@ -46,8 +48,8 @@ class Lake:
         baselines: features of each subject's last days.
     """
 
-    def __init__(self, folder: Path, channels: tuple[str, ...]) -> None:
-        self.folder = folder
+    def __init__(self, place: Path | Location, channels: tuple[str, ...]) -> None:
+        self.location = folder = Location.at(place)
         self.channels = channels
         self.samples = Table(folder / "samples", canonical_schema(channels), rebuild="har ingest")
         self.recordings = Table(
@@ -73,6 +75,15 @@ class Lake:
         self.label_requests = Table(folder / "label_requests", LABEL_REQUESTS)
         self.baselines = Table(folder / "baselines", BASELINES, rebuild="har baselines")
 
+    @property
+    def folder(self) -> Path:
+        """Their folder.
+
+        Raises:
+            StorageError: they are on object storage.
+        """
+        return self.location.local
+
     def require_samples(self) -> None:
         """Do nothing if the lake has samples; reads the log only.
 
@@ -80,7 +91,7 @@ class Lake:
             NotEnoughDataError: it has none.
         """
         if not self.samples.count():
-            raise NotEnoughDataError.no_samples(self.samples.path)
+            raise NotEnoughDataError.no_samples(self.samples.where)
 
     @property
     def tables(self) -> tuple[Table, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,48 @@ from har.lake._reader import Reader
 from har.lake._snapshot import PARTITION, Snapshot
 from har.lake._where import in_order
 from har.schema import TIME, Partition
+from har.storage import Location
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A Parquet file of a table, which any engine can read; its columns are those of the table but date and subject.
+
+    Attributes:
+        date: of all its rows.
+        subject: likewise; in the path it is percent-encoded.
+        path: absolute path, or address on object storage.
+        rows: their number.
+        size: bytes.
+    """
+
+    date: dt.date
+    subject: str
+    path: str
+    rows: int
+    size: int
 
 
 class ReadableTable:
     """The reading half of `Table`, which has the arguments."""
 
-    def __init__(self, path: Path, schema: pl.Schema, *, added: Iterable[str], rebuild: str) -> None:
-        self.path = path
-        self.name = path.name
+    def __init__(self, place: Path | Location, schema: pl.Schema, *, added: Iterable[str], rebuild: str) -> None:
+        self.where = Location.at(place)
+        self.name = self.where.name
         self.schema = schema
         self.rebuild = rebuild
-        self._reader = Reader(path, schema, frozenset(added), rebuild)
-        self._commits = Commits(path)
+        self._reader = Reader(self.where, schema, frozenset(added), rebuild)
+        # Object storage loses no commit that it has acknowledged.
+        self._commits = Commits(self.where.local) if self.where.is_local else None
+
+    @property
+    def path(self) -> Path:
+        """The table's folder.
+
+        Raises:
+            StorageError: it is on object storage.
+        """
+        return self.where.local
 
     def version(self) -> int:
         """The newest version, -1 before the first write."""
@@ -87,6 +118,15 @@ class ReadableTable:
         """All partitions (date, subject), sorted; read from the log, not from the data."""
         table = self._open(version)
         return [] if table is None else table.partitions()
+
+    def files(self, version: int | None = None) -> list[DataFile]:
+        """The files that make up a version (None: the newest), by date and subject; read from the log."""
+        found = self._reader.files(self._open(version))
+        return [
+            DataFile(*partition, str(file["path"]), file["num_records"], file["size_bytes"])
+            for partition in in_order(found)
+            for file in found[partition]
+        ]
 
     def count(self) -> int:
         """Number of rows, from the statistics in the log, not from the data."""
@@ -198,9 +238,15 @@ class ReadableTable:
 
     def _open(self, version: int | None = None) -> Snapshot | None:
         table = self._reader.open(version)
-        if table is None and version is None and self._commits.exists and not self.rebuild:
+        if (
+            table is None
+            and version is None
+            and self._commits is not None
+            and self._commits.exists
+            and not self.rebuild
+        ):
             raise LakeDamageError(
-                where=str(self.path / "_delta_log"),
+                where=str(self.where / "_delta_log"),
                 expected="the log of a table that was written before",
                 got="none",
                 remedy="Restore the folder from a backup; or begin the table anew: move the folder elsewhere, then run "

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -14,10 +13,11 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from polars.exceptions import PanicException, PolarsError
 
-from har.errors import LakeDamageError, LakeError, reason
+from har.errors import LakeDamageError, LakeError, StoreError, reason
 from har.lake._snapshot import PARTITION, Newest, Snapshot
-from har.lake._sums import Sums, crc32
+from har.lake._sums import Sums, crc32, sizes
 from har.schema import Partition
+from har.storage import Location
 
 File = dict[str, Any]
 """The log's entry for a file: a row of `Snapshot.files`, but with the absolute path."""
@@ -53,20 +53,22 @@ class Reader:
     """Reads one table.
 
     Args:
-        path: its folder.
+        where: the table.
         schema: the columns to return.
         added: columns that may be absent; they are read as null.
         rebuild: the command that makes lost rows again; "" if there is none.
     """
 
-    def __init__(self, path: Path, schema: pl.Schema, added: frozenset[str], rebuild: str) -> None:
-        check_path(path)
-        self.path = path
+    def __init__(self, where: Location, schema: pl.Schema, added: frozenset[str], rebuild: str) -> None:
+        if where.is_local:
+            check_path(where.local)
+        self.where = where
         self.schema = schema
         self._added = added
         self._rebuild = rebuild
-        self.sums = Sums(path)
-        self.newest = Newest(path, self._open)
+        self.sums = Sums(where.local) if where.is_local else None
+        self.newest = Newest(where, self._open)
+        self._earlier: dict[int, Snapshot | None] = {}
 
     def open(self, version: int | None = None) -> Snapshot | None:
         """What the table holds at a version (None: the newest); None before its first write.
@@ -80,26 +82,34 @@ class Reader:
         newest = self.newest.snapshot()
         if version is None or (newest is not None and newest.version == version):
             return self._readable(newest)
-        table = self._open(version)
-        return None if table is None else self._readable(Snapshot.of(table))
+        if version not in self._earlier:
+            table = self._open(version)
+            earlier = None if table is None else self._readable(Snapshot.of(table))
+            if self.where.is_local:
+                return earlier
+            self._earlier = {version: earlier}  # a step looks at the same one again and again
+        return self._earlier[version]
 
     def _open(self, version: int | None = None) -> DeltaTable | None:
+        self.where.require_reachable()
+        options = self.where.options
         try:
-            return DeltaTable(str(self.path), version=version)
+            return DeltaTable(str(self.where), version=version, storage_options=options)
         except TableNotFoundError:
             if version is None:
                 return None
             raise
         except (OSError, DeltaError) as error:
+            self.where.require_answer(error)
             if version is not None and self._open() is not None:
                 raise LakeError(
-                    where=str(self.path),
+                    where=str(self.where),
                     expected=f"version {version} of the table",
                     got=reason(error),
                     remedy="`har status` lists the newest versions; older ones are kept for a week or in a backup.",
                 ) from error
             raise LakeDamageError(
-                where=str(self.path / "_delta_log"),
+                where=str(self.where / "_delta_log"),
                 expected="a log of a Delta table that can be read",
                 got=reason(error),
                 remedy="If the folder's permissions are right, run `har check --repair`: it moves unreadable files of "
@@ -117,7 +127,7 @@ class Reader:
         unexpected = [name for name in absent if name not in self._added]
         if unexpected:
             raise LakeError(
-                where=str(self.path),
+                where=str(self.where),
                 expected=f"a table with the column {unexpected[0]!r}",
                 got=f"the columns {', '.join(sorted(present))}",
                 remedy="It was written with other settings: restore them, or set paths.lake to another folder.",
@@ -142,9 +152,9 @@ class Reader:
 
     def place(self, path: str) -> str:
         """The absolute path of a file, of its path in the log or an absolute one."""
-        if path.startswith(f"{self.path}/"):
+        if path.startswith(f"{self.where}/"):
             return path
-        return f"{self.path}/{unquote(path) if '%' in path else path}"
+        return f"{self.where}/{unquote(path) if '%' in path else path}"
 
     def scan(
         self,
@@ -174,7 +184,7 @@ class Reader:
             return pl.LazyFrame(schema=pl.Schema({**self.schema, **extra}))
         stored = pl.Schema({name: dtype for name, dtype in self.schema.items() if name not in PARTITION})
         # Polars reads date and subject from the names of the folders, and would do so above the table, too.
-        hive = paths_as is None and not any("=" in part for part in self.path.parts)
+        hive = paths_as is None and not any("=" in part for part in str(self.where).split("/"))
         frame = pl.scan_parquet(
             list(paths),
             glob=False,
@@ -185,6 +195,7 @@ class Reader:
             cast_options=_CASTS,
             missing_columns="insert",
             extra_columns="ignore",
+            **self.where.polars,
         )
         if not hive:
             known = [(path, *partition) for path, partition in paths.items()]
@@ -218,7 +229,7 @@ class Reader:
         """
         damaged = self.damaged(files, content=True)
         if damaged:
-            raise damage(self.path, damaged, self._rebuild)
+            raise damage(self.where.name, damaged, self._rebuild)
 
     def read(self, files: Iterable[File], columns: list[str], partition: Partition) -> pl.DataFrame:
         """These columns of a partition's files, in the order of the files; date and subject are not among them.
@@ -233,7 +244,9 @@ class Reader:
         paths = [file["path"] for file in files]
         try:
             if self._added.isdisjoint(columns):
-                return pl.read_parquet(paths, columns=columns, hive_partitioning=False, glob=False).cast(schema)
+                return pl.read_parquet(
+                    paths, columns=columns, hive_partitioning=False, glob=False, **self.where.polars
+                ).cast(schema)
             return (
                 pl.scan_parquet(
                     paths,
@@ -242,6 +255,7 @@ class Reader:
                     extra_columns="ignore",
                     hive_partitioning=False,
                     glob=False,
+                    **self.where.polars,
                 )
                 .select(columns)
                 .collect()
@@ -261,31 +275,40 @@ class Reader:
         """
         found: dict[Partition, dict[str, str]] = {}
         columns = ("date", "subject", "path", "size_bytes", "num_records")
+        size_of = sizes(self.where, len(files))
         for date, subject, name, size, count in files.select(columns).iter_rows():
             path = self.place(name)
-            why = self._fault(path, size, count, content=content)
+            why = self._fault(path, size, count, size_of, content=content)
             if why:
                 found.setdefault((date, subject), {})[path] = why
         return found
 
-    def _fault(self, path: str, size: int, count: int | None, *, content: bool) -> str:
+    def _fault(self, path: str, size: int, count: int | None, size_of: Callable[[str], int], *, content: bool) -> str:
         try:
-            there = os.stat(path).st_size  # noqa: PTH116  a Path takes longer than the call
+            there = size_of(path)
             if there != size:
                 return f"{there} bytes instead of {size}"
-            expected = self.sums.expected(Path(path)) if content else None
+            expected = self.sums.expected(Path(path)) if content and self.sums is not None else None
             if expected is not None:
                 return "" if crc32(Path(path)) == expected else "other bytes than were written (CRC-32)"
             if content:
-                rows = len(pl.read_parquet(path, hive_partitioning=False, glob=False))
+                rows = len(pl.read_parquet(path, hive_partitioning=False, glob=False, **self.where.polars))
                 if rows != count:
                     return f"{rows} rows instead of {count}"
+        except StoreError:
+            raise
         except FILE_ERRORS as error:
+            self.where.require_answer(error)
             return "no such file" if isinstance(error, FileNotFoundError) else _first_line(error)
         return ""
 
     def explain(self, files: pl.DataFrame | None, error: BaseException) -> None:
-        """Raise a LakeDamageError that names the files at fault, if there are any; None: look at the newest version."""
+        """Raise a LakeDamageError that names the files at fault, if there are any; None: look at the newest version.
+
+        Raises:
+            StoreError: the store refused.
+        """
+        self.where.require_answer(error)
         if files is None:
             table = self.open()
             files = pl.DataFrame() if table is None else table.files
@@ -293,7 +316,7 @@ class Reader:
             return
         damaged = self.damaged(files, content=False) or self.damaged(files, content=True)
         if damaged:
-            raise damage(self.path, damaged, self._rebuild) from error
+            raise damage(self.where.name, damaged, self._rebuild) from error
 
     def _readable(self, table: Snapshot | None) -> Snapshot | None:
         """Refuse a table that another engine wrote in a way that this reader would misread."""
@@ -311,7 +334,7 @@ class Reader:
 
     def _foreign(self, expected: str, got: str) -> LakeError:
         return LakeError(
-            where=str(self.path),
+            where=str(self.where),
             expected=f"a table {expected}",
             got=got,
             remedy="Another engine wrote it: rewrite the table with it (Spark: REORG TABLE).",
@@ -321,18 +344,18 @@ class Reader:
 _PATH = "file path"
 
 
-def damage(table: Path, damaged: dict[Partition, dict[str, str]], rebuild: str) -> LakeDamageError:
+def damage(table: str, damaged: dict[Partition, dict[str, str]], rebuild: str) -> LakeDamageError:
     """The error about damaged files of a table.
 
     Args:
-        table: its folder.
+        table: its name.
         damaged: of `Reader.damaged`.
         rebuild: the command that makes lost rows again; "" if there is none.
     """
     (date, subject), files = next(iter(damaged.items()))
     path, why = next(iter(files.items()))
     return LakeDamageError(
-        where=f"{table.name}, {date}, subject {subject}: {path}",
+        where=f"{table}, {date}, subject {subject}: {path}",
         expected="the file as it was written",
         got=f"{why}{_more(damaged)}",
         remedy="Restore it from a backup; or give its rows up: `har check --repair`"

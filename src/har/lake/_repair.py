@@ -23,8 +23,10 @@ def repair(table: Table) -> list[str]:
     Raises:
         LakeDamageError: the log cannot be read without these files either.
     """
-    with table.lock():
-        done = [f"{table.name}: {path.name} renamed to {path.name}{_SUFFIX}" for path in _mend_log(table)]
+    done: list[str] = []
+    if table.where.is_local:  # object storage keeps what it has taken, or gives an older version of it back
+        with table.lock():
+            done += [f"{table.name}: {path.name} renamed to {path.name}{_SUFFIX}" for path in _mend_log(table)]
     for (date, subject), files in table.give_up_damaged().items():
         done += [f"{table.name}, {date}, subject {subject}: gave up {path} ({why})" for path, why in files.items()]
     return done

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,9 +14,12 @@ import polars as pl
 from deltalake import DeltaTable
 
 from har.schema import Partition
+from har.storage import Location
 
 PARTITION = pl.Schema({"date": pl.Date, "subject": pl.String})
 _Stamp = tuple[object, ...]
+_CREDENTIALS_S = 300.0
+"""A table on object storage is opened anew after this time if its credentials are temporary ones."""
 
 
 @dataclass(frozen=True)
@@ -92,30 +96,32 @@ class Snapshot:
 class Newest:
     """The newest version of a table, kept open by one process; safe to share between threads.
 
-    Whether others have written since is asked of the folder each time, so nobody reads what was before their commit.
+    Whether others have written since is asked of the folder each time, so nobody reads what was before their commit;
+    of object storage with one request.
 
     Args:
-        path: the table's folder.
+        where: the table.
         open_newest: opens the table; None before its first write.
     """
 
-    def __init__(self, path: Path, open_newest: Callable[[], DeltaTable | None]) -> None:
-        self._log = path / "_delta_log"
+    def __init__(self, where: Location, open_newest: Callable[[], DeltaTable | None]) -> None:
+        self._where = where
         self._open = open_newest
         self._lock = threading.Lock()
         self._table: DeltaTable | None = None
         self._snapshot: Snapshot | None = None
         self._stamp: _Stamp = ()
+        self._opened_s = 0.0
 
-    def __reduce__(self) -> tuple[type[Newest], tuple[Path, Callable[[], DeltaTable | None]]]:
+    def __reduce__(self) -> tuple[type[Newest], tuple[Location, Callable[[], DeltaTable | None]]]:
         """Pickle what opens the table, not the open table."""
-        return Newest, (self._log.parent, self._open)
+        return Newest, (self._where, self._open)
 
     def snapshot(self) -> Snapshot | None:
         """What the newest version holds; None before the first write."""
         with self._lock:
             known = self._snapshot
-            if known is not None and self._is_newest(known.version):
+            if known is not None and self._stamp and (self._stamp, True) == self._look(known.version):
                 return known
             self._refresh()
             return self._snapshot
@@ -133,29 +139,36 @@ class Newest:
             with self._lock:
                 self._keep(table)
 
-    def _is_newest(self, version: int) -> bool:
-        return self._is_unchanged(version) and not (self._log / f"{version + 1:020}.json").exists()
+    def _look(self, version: int) -> tuple[_Stamp, bool]:
+        """What changes if the commit, or the checkpoint that the log is read from, does; and whether it is the newest.
 
-    def _is_unchanged(self, version: int) -> bool:
-        return bool(self._stamp) and self._stamp == self._stamp_of(version)
-
-    def _stamp_of(self, version: int) -> _Stamp:
-        """Changes if the commit, or the checkpoint that the log is read from, does; empty without the commit."""
-        commit = _identity(self._log / f"{version:020}.json")
-        return (commit, _identity(self._log / "_last_checkpoint")) if commit else ()
+        The first is empty without the commit.
+        """
+        own, following, hint = f"{version:020}.json", f"{version + 1:020}.json", "_last_checkpoint"
+        if self._where.is_local:
+            log = self._where.local / "_delta_log"
+            commit, is_newest = _identity(log / own), not (log / following).exists()
+            return ((commit, _identity(log / hint)) if commit else ()), is_newest
+        listed = {one.name: one for one in (self._where / "_delta_log").list(after=f"{version:020}")}
+        return ((listed[own], listed.get(hint)) if own in listed else ()), following not in listed
 
     def _refresh(self) -> None:
         known, table = self._snapshot, self._table
         self._snapshot = self._table = None
-        if known is not None and table is not None and self._is_unchanged(known.version):
+        unchanged = known is not None and bool(self._stamp) and self._stamp == self._look(known.version)[0]
+        if table is not None and unchanged and self._has_credentials():
             table.update_incremental()  # others have only added commits
         else:
             table = self._open()
+            self._opened_s = time.monotonic()
         if table is not None:
             self._keep(table)
 
+    def _has_credentials(self) -> bool:
+        return self._where.lasting or time.monotonic() - self._opened_s < _CREDENTIALS_S
+
     def _keep(self, table: DeltaTable) -> None:
-        self._stamp = self._stamp_of(table.version())
+        self._stamp = self._look(table.version())[0]
         self._snapshot, self._table = Snapshot.of(table), table
 
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 import os
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
 
 from har.files import write_atomically
+from har.storage import Location
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 18
+_FEW = 8
 
 
 class Sums:
@@ -63,10 +65,33 @@ class Sums:
 def crc32(file: Path) -> int:
     """CRC-32 of a file's bytes."""
     total = 0
-    with file.open("rb") as stream:
-        while block := stream.read(_BLOCK):
-            total = zlib.crc32(block, total)
+    # One buffer for all blocks: a new one for each costs as much as the sum.
+    block = memoryview(bytearray(_BLOCK))
+    with file.open("rb", buffering=0) as stream:
+        while count := stream.readinto(block):
+            total = zlib.crc32(block[:count], total)
     return total
+
+
+def sizes(table: Location, count: int) -> Callable[[str], int]:
+    """A function that gives the size of a table's file in bytes, by its address.
+
+    Args:
+        table: where the files are. On object storage one list of them takes less time than a request for each.
+        count: of the files that will be asked for.
+    """
+    if table.is_local:
+        return lambda address: os.stat(address).st_size  # noqa: PTH116  a Path takes longer than the call
+    if count <= _FEW:
+        return lambda address: Location(address, table.service).size()
+    listed = {str(table / entry.name): entry.size for entry in table.list()}
+
+    def size(address: str) -> int:
+        if address not in listed:
+            raise FileNotFoundError(address)
+        return listed[address]
+
+    return size
 
 
 def _name(file: Path, table: Path) -> str:

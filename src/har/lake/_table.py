@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
-from deltalake import ColumnProperties, CommitProperties, DeltaTable, WriterProperties, write_deltalake
+from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
+from polars.exceptions import PolarsError
 
 from har.errors import LakeError
+from har.lake._columns import written
 from har.lake._keys import Added, hashes
 from har.lake._lock import TableLock
+from har.lake._optimistic import Marked, Optimistic, Write
 from har.lake._readable import ReadableTable
 from har.lake._reader import File
 from har.lake._snapshot import PARTITION, Snapshot
 from har.lake._where import either, in_order, ordered, partitions_of, ranges, sql
 from har.schema import Partition
+from har.storage import Location
+
+T = TypeVar("T")
 
 _LOCK_TIMEOUT_S = 60.0
 _COMMIT_ATTEMPTS = 5
@@ -31,14 +37,15 @@ _SMALL_FILES = 32
 class Table(ReadableTable):
     """A Delta table, partitioned by date and subject, with a fixed schema.
 
-    A file lock, which the operating system releases when its process ends, lets one writer at a time change the table.
+    In a folder, a file lock, which the operating system releases when its process ends, lets one writer at a time
+    change the table. On object storage a commit is refused if another one came first, and tried again (`Optimistic`).
 
     Args:
-        path: the table's folder.
+        place: the table's folder, or its place on object storage.
         schema: its columns; date and subject are among them.
         added: columns that tables of older releases lack: they read as null, and the next write adds them.
-        measured: whether most columns are measured values, which rarely repeat: without dictionary encoding they are
-            written four times as fast, and smaller.
+        measured: whether lists are of measured values, which rarely repeat; they then have no dictionary, nor has any
+            other column.
         retired: columns that older releases wrote: no longer read, and null in new rows.
         rebuild: the command that makes lost rows again; "": there is none, and after a loss nothing is written until a
             person has decided.
@@ -46,7 +53,7 @@ class Table(ReadableTable):
 
     def __init__(
         self,
-        path: Path,
+        place: Path | Location,
         schema: pl.Schema,
         *,
         added: Iterable[str] = (),
@@ -54,24 +61,18 @@ class Table(ReadableTable):
         measured: bool = False,
         rebuild: str = "",
     ) -> None:
-        super().__init__(path, schema, added=added, rebuild=rebuild)
+        super().__init__(place, schema, added=added, rebuild=rebuild)
+        self._optimistic = None if self.where.is_local else Optimistic(self.where, self._reader)
         self._retired = frozenset(retired)
         self._own: Added | None = None
-        plain = ColumnProperties(dictionary_enabled=False)
-        # Statistics of a binary column are useless, and would copy whole values into the log.
-        opaque = ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE")
-        self._properties = WriterProperties(
-            compression="SNAPPY",
-            default_column_properties=plain if measured else None,
-            column_properties={name: opaque for name, dtype in schema.items() if dtype == pl.Binary} or None,
-        )
+        self._properties = written(schema, plain=measured)
 
     def lost(self) -> set[Partition]:
         """Partitions of commits that were written here and are gone, and that no later commit wrote anew.
 
         Somebody who removes the folder of a table that a command makes again has lost nothing.
         """
-        if self.rebuild and not self.path.exists():
+        if self._commits is None or (self.rebuild and not self.path.exists()):
             return set()
         table = self._reader.open()
         lost = self._commits.lost(-1 if table is None else table.version)
@@ -93,7 +94,10 @@ class Table(ReadableTable):
         Raises:
             LakeDamageError: says what is gone.
         """
-        lost = {} if self.rebuild else self._lost_versions()
+        if self._commits is None or self.rebuild:
+            return
+        table = self._open()
+        lost = self._commits.lost(-1 if table is None else table.version)
         if lost:
             raise self._commits.error(lost)
 
@@ -108,11 +112,14 @@ class Table(ReadableTable):
 
     def give_up_damaged(self) -> dict[Partition, dict[str, str]]:
         """Drop the files that cannot be read, as one commit; rows in other files stay. Returns what was dropped."""
-        with self.lock():
+
+        def give_up() -> dict[Partition, dict[str, str]]:
             damaged = self.damaged(content=True)
             if damaged:
                 self._replace(self.readable(damaged), sorted(damaged), keep=None, made_good=False)
-        return damaged
+            return damaged
+
+        return self.step(give_up)
 
     def readable(self, partitions: Iterable[Partition]) -> pl.DataFrame:
         """The rows of these partitions without those in files that cannot be read."""
@@ -129,8 +136,9 @@ class Table(ReadableTable):
 
     def take_as_it_is(self) -> None:
         """Forget which commits there should be."""
-        with self.lock():
-            self._commits.forget()
+        if self._commits is not None:
+            with self.lock():
+                self._commits.forget()
 
     def replace(
         self, frame: pl.DataFrame, partitions: Iterable[Partition], *, keep: str | pl.Expr | None = None
@@ -151,30 +159,31 @@ class Table(ReadableTable):
 
         Raises:
             LakeBusyError: another writer has locked the table for a minute.
-            LakeError: the disk refuses.
+            LakeConflictError: within `step`: another writer has changed one of the partitions since.
+            LakeError: the disk or store refuses.
         """
         wanted = in_order(partitions)
         frame = self._whole(frame)
         outside = frame.filter(~either(wanted))
         if len(outside):
             raise ValueError(f"rows of {outside.row(0)[:2]}, which is not among the partitions to replace")
-        with self.lock():
+        with self._alone():
             self.require_all_commits()
             return self._replace(frame, wanted, keep=keep, made_good=True)
 
     def _replace(
         self, frame: pl.DataFrame, wanted: list[Partition], *, keep: str | pl.Expr | None, made_good: bool
     ) -> int:
-        def write(table: DeltaTable | None) -> None:
+        def write(table: DeltaTable | None, marked: Marked) -> DeltaTable | None:
             # Read again at every attempt: a write between this and the commit makes the commit fail.
             rows = frame
             if table is not None and keep is not None:
                 rows = pl.concat([self._rows_to_keep(table, wanted, keep), frame])
             predicate = None if table is None else sql(wanted)
-            self._write(table, rows, mode="overwrite", predicate=predicate, partitions=len(wanted))
+            return self._write(table, rows, marked, mode="overwrite", predicate=predicate, partitions=len(wanted))
 
-        version = self._commit(write)
-        self._commits.add(version, wanted, whole=made_good)
+        version = self._commit(write, wanted)
+        self._note(version, wanted, whole=made_good)
         return version
 
     def add(self, frame: pl.DataFrame, key: Sequence[str]) -> int:
@@ -193,33 +202,45 @@ class Table(ReadableTable):
         """
         names = ["date", "subject", *key]
         frame = self._whole(frame)
-        with self.lock():
-            self.require_all_commits()
-            keys = frame.select(names).with_row_index("row").unique(names, keep="first", maintain_order=True)
-            added = self._since(tuple(names))
-            marks = hashes(keys.select(names))
-            rows = self._not_at(added.base, keys, key)
-            again = keys.filter(pl.Series(added.keys.may_hold(marks), dtype=pl.Boolean))
-            if len(again):  # rows that come twice, or a hash that two keys share
-                seen = again.join(self._not_at(None, again, key), on="row", how="anti")
-                rows = rows.join(seen, on="row", how="anti", maintain_order="left")
+        keys = frame.select(names).with_row_index("row").unique(names, keep="first", maintain_order=True)
+        new, added, rows = frame.clear(), Added(tuple(names), -1, -1), keys.clear()
+
+        def write(table: DeltaTable | None, marked: Marked) -> DeltaTable | None:
+            # Looked up again at every attempt: somebody else may have added the same rows.
+            nonlocal new, added, rows
+            added = self._since(tuple(names), -1 if table is None else table.version())
+            rows = self._unknown(added, keys, key)
             chosen = rows["row"]
             new = frame if len(chosen) == len(frame) else frame[chosen]
+            if new.is_empty():
+                return None
+            return self._write(table, new, marked, mode="append", partitions=new["date"].n_unique())
+
+        with self._alone():
+            self.require_all_commits()
+            version = self._commit(write, partitions_of(frame))
             if len(new):
-                parts = new["date"].n_unique()
-                version = self._commit(lambda table: self._write(table, new, mode="append", partitions=parts))
-                self._commits.add(version, partitions_of(new), whole=False)
+                self._note(version, partitions_of(new), whole=False)
                 added.keys.add(hashes(rows.select(names)))
                 if version == added.version + 1:
                     added.version = version  # else another host wrote, too, and the next addition looks everything up
             return len(new)
 
-    def _since(self, names: tuple[str, ...]) -> Added:
-        """What this process added, if nobody else has written since; else nothing, from the newest version on."""
-        version = self.version()
+    def _since(self, names: tuple[str, ...], version: int) -> Added:
+        """What this process added, if nobody else has written since; else nothing, from this newest version on."""
         if self._own is None or self._own.version != version or self._own.names != names:
             self._own = Added(names, version, version)
         return self._own
+
+    def _unknown(self, added: Added, keys: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
+        """The rows of `keys` that the table does not hold."""
+        rows = self._not_at(added.base, keys, key)
+        marks = hashes(keys.drop("row"))
+        again = keys.filter(pl.Series(added.keys.may_hold(marks), dtype=pl.Boolean))
+        if len(again):  # rows that come twice, or a hash that two keys share
+            seen = again.join(self._not_at(None, again, key), on="row", how="anti")
+            rows = rows.join(seen, on="row", how="anti", maintain_order="left")
+        return rows
 
     def _not_at(self, version: int | None, keys: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
         """The rows of `keys` that the table does not hold at a version."""
@@ -252,28 +273,33 @@ class Table(ReadableTable):
         for name in ordered(frame, key):
             low, high = (getattr(frame[name], edge)().isoformat() for edge in ("min", "max"))
             terms.append(f"t.{name} >= '{low}' AND t.{name} <= '{high}'")
-        changed = 0
+        changed: int | None = 0
 
-        def write(table: DeltaTable | None) -> None:
+        def write(table: DeltaTable | None, marked: Marked) -> DeltaTable | None:
             nonlocal changed
             if table is None:
-                return
+                return None
+            before, changed = table.version(), None
             merge = table.merge(
                 frame,
                 predicate=" AND ".join(terms),
                 source_alias="s",
                 target_alias="t",
                 writer_properties=self._properties,
+                commit_properties=marked({}),
             )
             updates = {name: f"s.{name}" for name in frame.columns if name not in names}
             changed = int(merge.when_matched_update(updates).execute()["num_target_rows_updated"])
+            return None if table.version() == before else table
 
-        with self.lock():
+        with self._alone():
             self.require_all_commits()
-            version = self._commit(write, keeps_keys=True)
+            version = self._commit(write, partitions_of(frame), keeps_keys=True)
             if version >= 0:
-                self._commits.add(version, partitions_of(frame), whole=False)
-        return changed
+                self._note(version, partitions_of(frame), whole=False)
+        if changed is None and self._optimistic is not None:  # committed, but the answer was lost
+            changed = self._optimistic.noted(version, "num_target_rows_updated")
+        return changed or 0
 
     def compact(self, partitions: Iterable[Partition], *, most: int | None = None) -> int:
         """Merge the files of those partitions that have many; the rows do not change.
@@ -285,7 +311,7 @@ class Table(ReadableTable):
         Returns:
             How many were merged.
         """
-        with self.lock():
+        with self._alone():
             wanted = in_order(partitions)
             files = self._reader.files(self._open(), wanted)
             many = [one for one in wanted if len(files.get(one, [])) >= _SMALL_FILES]
@@ -294,32 +320,57 @@ class Table(ReadableTable):
             for date, subject in many:
                 chosen = [("date", "=", date.isoformat()), ("subject", "=", subject)]
                 merge = partial(_merge_files, chosen=chosen, properties=self._properties)
-                version = self._commit(merge, keeps_keys=True)
-                self._commits.add(version, [], whole=False)
+                version = self._commit(merge, [(date, subject)], keeps_keys=True)
+                self._note(version, [], whole=False)
         return len(many)
 
     def vacuum(self) -> int:
-        """Remove files that only versions older than a week need; returns how many."""
-        with self.lock():
+        """Remove files of a week ago that only older versions need, or that no commit ever named; returns how many."""
+        with self._alone():
             try:
                 with self._reader.newest.writing() as table:
-                    removed = 0 if table is None else len(table.vacuum(dry_run=False))
-                self._reader.sums.forget_removed()
+                    removed = 0 if table is None else len(table.vacuum(dry_run=False, full=True))
+                if self._reader.sums is not None:
+                    self._reader.sums.forget_removed()
                 return removed
             except (OSError, DeltaError) as error:
-                raise LakeError.refused(self.path, error) from error
+                self.where.require_answer(error)
+                raise LakeError.refused(self.where, error) from error
+
+    def step(self, work: Callable[[], T], *, whole: bool = False) -> T:
+        """Run `work`, which reads this table and then writes to it, so that no other writer comes between.
+
+        A folder is locked meanwhile. On object storage `work` runs again if another writer did come between, so it must
+        be harmless to run it twice.
+
+        Args:
+            work: the step.
+            whole: on object storage, any commit of another writer counts; else only one that changed a partition to
+                which `work` writes.
+
+        Raises:
+            LakeBusyError: another writer has locked the table for a minute.
+            LakeConflictError: other writers came between at each of many attempts.
+        """
+        if self._optimistic is not None:
+            return self._optimistic.step(work, whole=whole)
+        with self.lock():
+            return work()
 
     def lock(self) -> AbstractContextManager[None]:
-        """The lock of writers, re-entrant within a thread; hold it to read and replace as one step."""
+        """The lock of writers of a folder, re-entrant within a thread; `step` works on object storage, too."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise LakeError.refused(self.path, error) from error
         return TableLock(self.path, _LOCK_TIMEOUT_S)
 
-    def _lost_versions(self) -> dict[int, frozenset[Partition]]:
-        table = self._open()
-        return self._commits.lost(-1 if table is None else table.version)
+    def _alone(self) -> AbstractContextManager[None]:
+        return self.lock() if self._optimistic is None else nullcontext()
+
+    def _note(self, version: int, partitions: Iterable[Partition], *, whole: bool) -> None:
+        if self._commits is not None:
+            self._commits.add(version, partitions, whole=whole)
 
     def _whole(self, frame: pl.DataFrame) -> pl.DataFrame:
         """All columns of the schema, in their order; a row without date or subject would spoil the whole table."""
@@ -327,36 +378,52 @@ class Table(ReadableTable):
         nowhere = frame.filter(pl.col("date").is_null() | (pl.col("subject").fill_null("") == ""))
         if len(nowhere):
             raise LakeError(
-                where=str(self.path),
+                where=str(self.where),
                 expected="rows with a date and a subject",
                 got=f"{len(nowhere)} without, of {len(frame)}; the first: {nowhere.head(1).to_dicts()[0]}",
                 remedy="Nothing was written. Find out where these rows come from.",
             )
         return frame
 
-    def _commit(self, write: Callable[[DeltaTable | None], object], *, keeps_keys: bool = False) -> int:
+    def _commit(self, write: Write, partitions: Collection[Partition], *, keeps_keys: bool = False) -> int:
+        try:
+            if self._optimistic is None:
+                before, after = self._commit_locked(write)
+            else:
+                before, after = self._optimistic.commit(write, partitions)
+        except LakeError:
+            raise
+        except (PolarsError, OSError, DeltaError) as error:
+            raise self._refused(error) from error
+        if keeps_keys and self._own is not None and self._own.version == before and after <= before + 1:
+            self._own.version = after
+        return after
+
+    def _commit_locked(self, write: Write) -> tuple[int, int]:
         for attempt in range(_COMMIT_ATTEMPTS):
             try:
                 self._open()  # raises where the log of a table that was written before is gone
                 with self._reader.newest.writing() as table:
                     before = -1 if table is None else table.version()
-                    write(table)
-                after = self.version() if table is None else table.version()
-                if keeps_keys and self._own is not None and self._own.version == before and after <= before + 1:
-                    self._own.version = after
-                return after
+                    write(table, _plain)
+                return before, self.version() if table is None else table.version()
             except CommitFailedError:  # by a writer on another host, which the file lock does not stop
                 if attempt == _COMMIT_ATTEMPTS - 1:
                     raise
                 time.sleep(0.1 * 2**attempt)
-            except LakeError:
-                raise
-            except (OSError, DeltaError) as error:
-                self._reader.explain(None, error)
-                raise LakeError.refused(self.path, error) from error
         raise AssertionError("unreachable")
 
-    def _write(self, table: DeltaTable | None, frame: pl.DataFrame, *, partitions: int, **how: Any) -> None:
+    def _refused(self, error: Exception) -> Exception:
+        if isinstance(error, CommitFailedError | PolarsError) and self._optimistic is None:
+            return error
+        self._reader.explain(None, error)
+        return LakeError.refused(self.where, error)
+
+    def _write(
+        self, table: DeltaTable | None, frame: pl.DataFrame, marked: Marked, *, partitions: int, **how: Any
+    ) -> DeltaTable | None:
+        if table is None and self._optimistic is not None:
+            table = self._create()
         write_deltalake(
             str(self.path) if table is None else table,
             frame,
@@ -364,8 +431,29 @@ class Table(ReadableTable):
             schema_mode="merge" if table is not None and self._differs(table) else None,
             partition_by=["date", "subject"],
             writer_properties=self._properties,
-            commit_properties=CommitProperties(custom_metadata={"har.partitions": str(partitions)}),
+            commit_properties=marked({"har.partitions": str(partitions)}),
         )
+        return table
+
+    def _create(self) -> DeltaTable:
+        """An empty table as version 0: to write rows at once could put them beside those of another first writer."""
+        try:
+            table = DeltaTable.create(
+                str(self.where),
+                pl.DataFrame(schema=self.schema).to_arrow().schema,
+                mode="error",
+                partition_by=["date", "subject"],
+                storage_options=self.where.options,
+                # With the default, of two at once the second one would be a commit that begins the table again.
+                commit_properties=CommitProperties(max_commit_retries=0),
+            )
+        except DeltaError as error:
+            if self._reader.open() is None:
+                raise
+            raise CommitFailedError("another writer has made the table") from error
+        if table.version() > 0:
+            raise CommitFailedError("another writer has already written to the table")
+        return table
 
     def _differs(self, table: DeltaTable) -> bool:
         """Whether the stored table lacks columns or still has retired ones."""
@@ -399,6 +487,15 @@ class Table(ReadableTable):
         return pl.concat(parts)
 
 
-def _merge_files(table: DeltaTable | None, chosen: list[tuple[str, str, str]], properties: WriterProperties) -> None:
-    if table is not None:
-        table.optimize.compact(chosen, writer_properties=properties)
+def _merge_files(
+    table: DeltaTable | None, marked: Marked, chosen: list[tuple[str, str, str]], properties: WriterProperties
+) -> DeltaTable | None:
+    if table is None:
+        return None
+    before = table.version()
+    table.optimize.compact(chosen, writer_properties=properties, commit_properties=marked({}))
+    return None if table.version() == before else table
+
+
+def _plain(notes: dict[str, str]) -> CommitProperties:
+    return CommitProperties(custom_metadata=notes or None)

@@ -5,7 +5,7 @@ MLflow takes seconds to import; it is imported when it is first needed.
 """
 
 from har.console import whoami
-from har.registry._backend import DATABASE, artifact_location, is_local, local_database
+from har.registry._backend import ARTIFACTS, DATABASE, artifact_location, is_local, local_database
 from har.registry._catalog import Version
 from har.registry._copy import DUMP, copy_sqlite, load_dump
 from har.registry._git import GitState, git_state, worktree
@@ -13,6 +13,7 @@ from har.registry._promotions import Promotion, PromotionLog
 from har.registry._store import Registry
 
 __all__ = [
+    "ARTIFACTS",
     "DATABASE",
     "DUMP",
     "GitState",

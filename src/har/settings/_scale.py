@@ -18,9 +18,11 @@ class Engine(Section):
     workers: int = Field(default=0, ge=0)
     """Threads, processes, or workers of a local cluster; 0: one per core."""
     worker_memory_mb: int = Field(default=0, ge=0)
-    """Limit of a worker of a local cluster; 0: its share of the machine's memory."""
+    """Limit of a worker of a local Dask cluster; 0: its share of the machine's memory."""
     wave: int = Field(default=500, ge=1)
-    """Parts at the engine at once: one task run of Prefect each wave."""
+    """Parts that are ordered by size together, and are one task run of Prefect."""
+    lost_after_s: float = Field(default=120.0, gt=0)
+    """A worker of Dask without a sign of life for this long is given up, and its part runs elsewhere."""
 
     @model_validator(mode="after")
     def _address_is_used(self) -> Engine:

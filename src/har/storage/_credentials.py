@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from har.errors import StorageError
+from har.errors import StoreError
 
 _FRESH = dt.timedelta(minutes=5)
 """boto3 renews temporary credentials at least ten minutes before they end."""
@@ -38,7 +38,7 @@ def credentials() -> Credentials:
     """Those of this moment.
 
     Raises:
-        StorageError: there are none, or the extra `s3` is not installed.
+        StoreError: there are none, or the extra `s3` is not installed.
     """
     key, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
     if key and secret:
@@ -46,7 +46,7 @@ def credentials() -> Credentials:
     found = _session(_environment())
     known = found.get_credentials()
     if known is None:
-        raise StorageError(
+        raise StoreError(
             where="object storage",
             expected="credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile that AWS_PROFILE names, or "
             "the machine's role",
@@ -101,15 +101,15 @@ def _session(_variables: Iterable[tuple[str, str]]) -> Any:
     try:
         session.get_scoped_config()
     except BotoCoreError as error:
-        raise StorageError(
+        raise StoreError(
             where="AWS_PROFILE", expected="a profile of ~/.aws", got=str(error), remedy="Name one that is there."
         ) from error
     return session
 
 
-def missing_extra() -> StorageError:
+def missing_extra() -> StoreError:
     """What object storage needs is not installed."""
-    return StorageError(
+    return StoreError(
         where="object storage",
         expected="the extra `s3`",
         got="an environment without it",

@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from har.errors import StorageError
-from har.files import make_folder, write_atomically
+from har.files import make_folder, replacing, write_atomically
 from har.storage._location import Entry, Location
+
+_BLOCK = 1 << 20
 
 
 def exists(place: Location) -> bool:
@@ -47,11 +49,29 @@ def write_bytes(place: Location, content: bytes, *, new: bool) -> None:
         raise StorageError.refused(path, error) from error
 
 
-def entries(place: Location) -> Iterator[Entry]:
+def blocks(place: Location) -> Iterator[bytes]:
+    with place.local.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            yield block
+
+
+def write_blocks(place: Location, blocks: Iterator[bytes]) -> None:
+    make_folder(place.local.parent)
+    try:
+        with replacing(place.local) as draft, draft.open("wb") as stream:
+            stream.writelines(blocks)
+    except StorageError:
+        raise
+    except OSError as error:
+        raise StorageError.refused(place.local, error) from error
+
+
+def entries(place: Location, after: str = "") -> Iterator[Entry]:
     for path in place.local.rglob("*"):
-        if path.is_file():
+        name = path.relative_to(place.local).as_posix()
+        if path.is_file() and name > after:
             status = path.stat()
-            yield Entry(path.relative_to(place.local).as_posix(), status.st_size, status.st_mtime)
+            yield Entry(name, status.st_size, status.st_mtime)
 
 
 def delete(place: Location) -> None:

@@ -110,9 +110,47 @@ class Location:
         return None if self.is_local else self.service.delta(self.bucket)
 
     @property
+    def lasting(self) -> bool:
+        """Whether what opens a table now may stay open: a path, or no temporary credentials."""
+        return self.is_local or self.service.lasting
+
+    @property
     def polars(self) -> dict[str, Any]:
         """Arguments of `polars.scan_parquet` and `read_parquet` for files below; none for a path."""
         return {} if self.is_local else self.service.polars(self.bucket)
+
+    def require_reachable(self) -> None:
+        """Refuse quickly a store that takes no request: no service, no bucket, wrong credentials. Paths are reachable.
+
+        Raises:
+            StoreError: says which of these it is.
+        """
+        if not self.is_local:
+            self._how.require_reachable(self)
+
+    def require_conditional_put(self) -> None:
+        """Refuse a store that does not enforce If-None-Match, on which two writers would lose data; paths are fine.
+
+        Raises:
+            StoreError: it does not, or refuses.
+        """
+        if not self.is_local:
+            self._how.require_conditional_put(self)
+
+    def require_answer(self, error: BaseException) -> None:
+        """Raise what a person can understand if a library's error came from the store.
+
+        Args:
+            error: of deltalake or polars.
+
+        Raises:
+            StoreError: it did.
+        """
+        if not self.is_local:
+            from har.storage._refusals import is_refusal, refused
+
+            if is_refusal(error):
+                raise refused(self, error) from error
 
     def exists(self) -> bool:
         """Whether there is such a file or folder; on object storage: an object, or any below it.
@@ -154,13 +192,33 @@ class Location:
         """
         self._how.write_bytes(self, content, new=if_none_match is not None)
 
-    def list(self) -> Iterator[Entry]:
+    def blocks(self) -> Iterator[bytes]:
+        """The file's content in parts, for files that may be large.
+
+        Raises:
+            FileNotFoundError: there is none.
+            StorageError: the store refuses.
+        """
+        yield from self._how.blocks(self)
+
+    def write_blocks(self, blocks: Iterator[bytes]) -> None:
+        """Write the file in one step from parts of its content; none is kept if they end with an error.
+
+        Raises:
+            StorageError: the disk or store refuses.
+        """
+        self._how.write_blocks(self, blocks)
+
+    def list(self, after: str = "") -> Iterator[Entry]:
         """All files below, in no order; none if there is no such folder.
+
+        Args:
+            after: only files whose name comes after this one.
 
         Raises:
             StorageError: the store refuses.
         """
-        yield from self._how.entries(self)
+        yield from self._how.entries(self, after)
 
     def delete(self) -> None:
         """Remove the file; it may be gone already."""
@@ -169,6 +227,19 @@ class Location:
     def delete_prefix(self) -> int:
         """Remove all files below; returns how many there were."""
         return int(self._how.delete_prefix(self))
+
+    def probe(self, *, conditional: bool = False) -> None:
+        """Try what jobs need of object storage here; of a folder, nothing, for each job says so itself.
+
+        Args:
+            conditional: whether several writers share the place, as they do tables.
+
+        Raises:
+            StorageError: the store cannot be reached, has no such bucket, refuses the credentials or one of the
+                requests, or lets two writers overwrite each other.
+        """
+        if not self.is_local:
+            self._how.probe(self, conditional=conditional)
 
     @property
     def _how(self) -> ModuleType:

@@ -75,9 +75,11 @@ _OTHER = _Case(
 def is_refusal(error: BaseException) -> bool:
     """Whether a library's error came from the store, and does not just say that an object is missing."""
     text = _plain(error)
-    return not isinstance(error, FileNotFoundError) and bool(
-        _CODE.search(text) or _STATUS.search(text) or _UNREACHABLE.search(text) or "Generic S3 error" in text
-    )
+    if "NoSuchBucket" in text:
+        return True
+    if isinstance(error, FileNotFoundError) or "NoSuchKey" in text or "404 Not Found" in text:
+        return False
+    return bool(_CODE.search(text) or _STATUS.search(text) or _UNREACHABLE.search(text) or "Generic S3" in text)
 
 
 def refused(place: Location, error: BaseException) -> StoreError:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import uuid4
 
-from har.errors import StorageError
+from har.errors import StoreError
 from har.storage._credentials import for_obstore, missing_extra
 from har.storage._location import Entry, Location
 from har.storage._refusals import passes, refused
@@ -21,6 +21,7 @@ try:
 except ImportError as error:
     raise missing_extra() from error
 
+_BLOCK = 1 << 20
 _AT_ONCE = 1000
 """Objects that one request removes."""
 _NEW_S = 600.0
@@ -56,10 +57,21 @@ def write_bytes(place: Location, content: bytes, *, new: bool) -> None:
             raise FileExistsError(str(place)) from error
 
 
-def entries(place: Location) -> Iterator[Entry]:
+def blocks(place: Location) -> Iterator[bytes]:
+    with _explained(place):
+        for block in obstore.get(_store(place), place.key).stream(_BLOCK):
+            yield bytes(block)
+
+
+def write_blocks(place: Location, blocks: Iterator[bytes]) -> None:
+    with _explained(place):
+        obstore.put(_store(place), place.key, blocks)
+
+
+def entries(place: Location, after: str = "") -> Iterator[Entry]:
     beginning = f"{place.key}/" if place.key else ""
     with _explained(place):
-        for chunk in obstore.list(_store(place), place.key or None):
+        for chunk in obstore.list(_store(place), place.key or None, offset=f"{beginning}{after}" if after else None):
             for one in chunk:
                 if one["path"].startswith(beginning):
                     name = one["path"].removeprefix(beginning)
@@ -85,7 +97,7 @@ def require_reachable(place: Location) -> None:
     The clients of the tables repeat their requests for half a minute, and say less.
 
     Raises:
-        StorageError: says which of these it is.
+        StoreError: says which of these it is.
     """
     _try(Location(f"s3://{place.bucket}", place.service), for_obstore()["access_key_id"], int(time.time() / _NEW_S))
 
@@ -109,7 +121,7 @@ def require_conditional_put(place: Location) -> None:
     With such a store, of two writers at once one would overwrite the commit of the other.
 
     Raises:
-        StorageError: it does, or it refuses.
+        StoreError: it does, or it refuses.
     """
     probe = place / f".har-probe-{uuid4().hex}"
     probe.write_bytes(b"first", if_none_match="*")
@@ -119,13 +131,34 @@ def require_conditional_put(place: Location) -> None:
         return
     finally:
         probe.delete()
-    raise StorageError(
+    raise StoreError(
         where=str(place),
         expected="a store that enforces If-None-Match when an object is written",
         got="one that overwrote the object",
         remedy="Two writers at once would lose data there: use another store, or a newer release of it. Nothing else "
         "was written.",
     )
+
+
+def probe(place: Location, *, conditional: bool) -> None:
+    """Try what is needed of a place: to reach it, list, write, read and delete; and to write a file only once.
+
+    Args:
+        place: of tables or files.
+        conditional: whether several writers share it, as they do tables.
+
+    Raises:
+        StorageError: says what is refused, and the way out.
+    """
+    require_reachable(place)
+    next(entries(place), None)
+    if conditional:
+        require_conditional_put.__wrapped__(place)
+        return
+    file = place / f".har-probe-{uuid4().hex}"
+    file.write_bytes(b"probe")
+    file.read_bytes()
+    file.delete()
 
 
 @contextlib.contextmanager
@@ -136,7 +169,7 @@ def _explained(place: Location) -> Iterator[None]:
         if "NoSuchBucket" in str(error):
             raise refused(place, error) from error
         raise
-    except StorageError:
+    except StoreError:
         raise
     except (BaseError, OSError) as error:
         raise refused(place, error) from error
@@ -159,6 +192,8 @@ def _store(place: Location, *, retries: int | None = None) -> S3Store:
 def _opened(bucket: str, config: Any, client: Any, retries: int, patience: Any, _key: str) -> S3Store:
     options: Any = {name: value == "true" if name == "allow_http" else value for name, value in client}
     settings: Any = {**dict(config), "aws_conditional_put": "etag"}
+    # Only AWS has the request that deletes many objects for sure.
+    settings["aws_disable_bulk_delete"] = "aws_endpoint_url" in settings
     return S3Store(
         bucket,
         config=settings,

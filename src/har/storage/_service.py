@@ -71,6 +71,13 @@ class Service:
         retry = {"max_retries": str(self.retries), "retry_timeout": f"{self.patience.total_seconds():g}s"}
         return {**options, **self.client(), **retry, "AWS_CONDITIONAL_PUT": "etag", **credentials().delta()}
 
+    @property
+    def lasting(self) -> bool:
+        """Whether the credentials in use have no end."""
+        from har.storage._credentials import credentials
+
+        return credentials().token is None
+
     def polars(self, bucket: str) -> dict[str, Any]:
         """Arguments of `polars.scan_parquet` and `read_parquet`; credentials are renewed while it reads."""
         from har.storage._credentials import for_polars

@@ -1,5 +1,6 @@
 """Windows in, a trained network and its `model.onnx` out; nothing else in the library imports torch."""
 
+from har.training._alone import alone
 from har.training._descriptors import feature_names
 from har.training._export import check_parity, export
 from har.training._fit import fit
@@ -14,6 +15,7 @@ __all__ = [
     "Fitted",
     "Novelty",
     "Signal",
+    "alone",
     "check_parity",
     "export",
     "feature_names",

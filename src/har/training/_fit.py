@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from har.errors import NotEnoughDataError, TrainingError
+from har.training._alone import alone
 from har.training._calibration import fit_temperature, log_loss
 from har.training._fitted import EpochReport, FitOptions, Fitted
 from har.training._regimes import joint_signal, joint_windows
@@ -187,16 +188,12 @@ def _device(name: str) -> torch.device:
 
 @contextmanager
 def _reproducible(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch and use deterministic kernels on one thread; restores everything afterwards.
-
-    Sums depend on the number of threads, and steps this small gain nothing from more than one.
-    """
-    threads = torch.get_num_threads()
+    """Seed torch and use deterministic kernels on one thread; restores everything afterwards."""
     devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices), torch.backends.cudnn.flags(benchmark=False, deterministic=True):
+    with (
+        alone(),
+        torch.random.fork_rng(devices),
+        torch.backends.cudnn.flags(benchmark=False, deterministic=True),
+    ):
         torch.manual_seed(seed)
-        torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)
+        yield

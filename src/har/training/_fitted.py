@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from har.training._alone import alone
 from har.training._signal import Signal
 from har.training.networks import Network
 
@@ -110,7 +111,7 @@ class Fitted:
     def describe(self, window: NDArray[np.float32]) -> NDArray[np.float32]:
         """Features float32 (N, F) of windows float32 (N, T, C) in SI units."""
         device = self.module.inverse_temperature.device
-        with torch.no_grad():
+        with alone(), torch.no_grad():
             features = self.module.describe(torch.from_numpy(np.ascontiguousarray(window, np.float32)).to(device))
         values: NDArray[np.float32] = features.cpu().numpy()
         return values
@@ -119,7 +120,7 @@ class Fitted:
         """Probabilities float32 (N, K) and features float32 (N, F) of windows float32 (N, T, C) in SI units."""
         device = self.module.inverse_temperature.device
         parts: list[tuple[Tensor, Tensor]] = []
-        with torch.no_grad():
+        with alone(), torch.no_grad():
             for first in range(0, max(1, len(window)), PREDICT_BATCH):
                 batch = torch.from_numpy(np.ascontiguousarray(window[first : first + PREDICT_BATCH], np.float32))
                 parts.append(self.module(batch.to(device)))

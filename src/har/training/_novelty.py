@@ -10,8 +10,6 @@ to the nearest class, per feature. docs/explanation/answers.md has the figures b
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
 from har.inference import DISTANCE, SHARES
+from har.training._alone import alone
 from har.training._fitted import Fitted
 from har.windows import WindowSet, group_folds
 
@@ -102,7 +101,7 @@ def learn_novelty(
     if len(windows) < FEWEST or len(counts) < 3:
         return None
     far = np.empty(len(windows))
-    with _one_thread():
+    with alone():
         described = np.concatenate([fitted.describe(batch) for batch in windows.batches(1024)]).astype(np.float64)
         features = torch.from_numpy(described)
         for fold in group_folds(counts, min(_FOLDS, len(counts))):
@@ -140,17 +139,6 @@ def _fit(features: Tensor, labels: NDArray[np.integer]) -> Novelty:
         (centres * near).sum(dim=1).numpy(),
         1 / (common * size),
     )
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Products this small gain nothing from more threads, which wait for each other on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _exceeded(values: Floats, weights: Floats, shares: tuple[float, ...]) -> tuple[float, ...]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from har.monitoring.profiles import chosen_features
 from har.sample import sample_recordings
 from har.settings import STANDARD_GRAVITY, Settings
-from har.training import Signal
+from har.training import Signal, alone
 from har.training._descriptors import Descriptors
 from har.windows import cut
 
@@ -120,6 +121,30 @@ class Windows:
     subjects: NDArray[np.str_]
     sides: NDArray[np.str_]
     recordings: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where windows come from; they are made once in each process.
+
+    Attributes:
+        file: Parquet file of recordings; None: the embedded sample.
+        settings: of windows and features.
+    """
+
+    file: Path | None
+    settings: Settings
+
+    def windows(self) -> Windows:
+        """The windows and their features."""
+        return _windows(self)
+
+
+@lru_cache(maxsize=1)
+def _windows(source: Source) -> Windows:
+    pieces = sample() if source.file is None else folder(source.file)
+    with alone():
+        return describe(pieces, source.settings)
 
 
 def describe(pieces: list[Piece], settings: Settings) -> Windows:

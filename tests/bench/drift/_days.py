@@ -1,7 +1,8 @@
 """Windows in, judged days out: ours, and the usual statistics from the same sketches.
 
 A subject's day is as many of its recordings as it has, drawn with replacement. Subjects are held out in turn: in each
-round they are dealt into thirds, and each third's days are judged by a reference of the others.
+round they are dealt into thirds, and each third's days are judged by a reference of the others. A third is a part,
+which the project's engine runs.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from har.engine import Each
 from har.monitoring.drift import DayReport, Seen, make_reference, watch_day
 from har.monitoring.drift._bins import edges, profile_shares
 from har.monitoring.drift.scores.hellinger import hellinger
@@ -23,7 +25,7 @@ from har.monitoring.drift.scores.kolmogorov import kolmogorov
 from har.monitoring.drift.scores.psi import psi
 from har.monitoring.profiles import Profile, SubjectDay
 from har.settings import Drift
-from tests.bench.drift._data import FAULTS, SWAPPED, Windows
+from tests.bench.drift._data import FAULTS, SWAPPED, Source, Windows
 
 ROUNDS = 4
 DRAWS = 4
@@ -62,37 +64,98 @@ class Judged:
     default: list[bool]
 
 
-def judge(windows: Windows, settings: Drift, *, tick: Callable[[], None], seed: int = 0) -> Judged:
-    """Judge days of every subject, each round with other splits and other days."""
-    random = np.random.default_rng(seed)
+@dataclass(frozen=True)
+class Third:
+    """Subjects whose days are judged by a reference of all others: a part, whose result is a `Judged`.
+
+    Attributes:
+        source: of the windows.
+        settings: what decides about drift.
+        number: of the round.
+        held: the subjects.
+        side: where all of them wore the sensor.
+        other: another side, from which days of the fault `SWAPPED` come; "": there is none.
+        drawn: the recordings of each day, by side, subject and number of the day.
+    """
+
+    source: Source
+    settings: Drift
+    number: int
+    held: tuple[str, ...]
+    side: str
+    other: str
+    drawn: dict[tuple[str, str, int], tuple[int, ...]]
+
+    def __str__(self) -> str:
+        return f"round {self.number + 1}, {self.side or 'all sides'}, days of {', '.join(self.held)}"
+
+
+def judge(source: Source, settings: Drift, each: Each, *, tick: Callable[[int], None], seed: int = 0) -> Judged:
+    """Judge days of every subject, each round with other splits and other days.
+
+    All random numbers are drawn here, so that the figures are the same whatever runs the parts.
+
+    Args:
+        source: of the windows.
+        settings: what decides about drift.
+        each: runs the parts.
+        tick: called with the number of parts before the first and after each of them.
+        seed: of splits and days.
+    """
+    parts = _thirds(source, settings, np.random.default_rng(seed))
+    tick(len(parts))
     found = Judged([], {}, {}, [])
-    names = sorted(set(windows.subjects.tolist()))
-    sides = sorted(set(windows.sides.tolist()))
-    for _ in range(ROUNDS):
-        thirds = np.array_split(random.permutation(names), 3)
-        days = {side: _draw(windows, side, random) for side in sides}
-        for side in sides:
-            other = next((one for one in sides if one != side), None)
-            for held in thirds:
-                _judge_third(windows, settings, found, held.tolist(), side, days[side], days.get(other or ""))
-                tick()
+    for one in each(judge_third, parts):
+        found.subjects.extend(one.subjects)
+        found.default.extend(one.default)
+        for all_of, of_third in ((found.reports, one.reports), (found.delays, one.delays)):
+            for fault, values in of_third.items():
+                all_of.setdefault(fault, []).extend(values)  # type: ignore[arg-type]  both are of the same kind
+        tick(len(parts))
     return found
 
 
+def _thirds(source: Source, settings: Drift, random: np.random.Generator) -> list[Third]:
+    windows = source.windows()
+    names = sorted(set(windows.subjects.tolist()))
+    sides = sorted(set(windows.sides.tolist()))
+    parts = []
+    for number in range(ROUNDS):
+        thirds = np.array_split(random.permutation(names), 3)
+        drawn = {
+            (side, subject, day): tuple(random.integers(count, size=count).tolist())
+            for side in sides
+            for subject in names
+            for count in [len(_recordings(windows, side, subject))]
+            for day in range(DRAWS)
+        }
+        for side in sides:
+            other = next((one for one in sides if one != side), "")
+            for held in thirds:
+                own = {key: value for key, value in drawn.items() if key[1] in held}
+                parts.append(Third(source, settings, number, tuple(held.tolist()), side, other, own))
+    return parts
+
+
 Days = dict[tuple[str, str, int], Profile]
-"""Profiles by variant, subject and number."""
+"""Profiles by fault, subject and number."""
 
 
-def _draw(windows: Windows, side: str, random: np.random.Generator) -> Days:
+def _recordings(windows: Windows, side: str, subject: str) -> list[NDArray[np.int64]]:
+    rows = np.flatnonzero((windows.subjects == subject) & (windows.sides == side))
+    return [rows[windows.recordings[rows] == one] for one in np.unique(windows.recordings[rows])]
+
+
+def _draw(windows: Windows, third: Third) -> Days:
     days: Days = {}
-    for subject in np.unique(windows.subjects).tolist():
-        rows = np.flatnonzero((windows.subjects == subject) & (windows.sides == side))
-        recordings = [rows[windows.recordings[rows] == one] for one in np.unique(windows.recordings[rows])]
-        for number in range(DRAWS):
-            drawn = np.concatenate([recordings[i] for i in random.integers(len(recordings), size=len(recordings))])
+    for (side, subject, number), drawn in third.drawn.items():
+        recordings = _recordings(windows, side, subject)
+        rows = np.concatenate([recordings[one] for one in drawn])
+        if side == third.other:
+            days[SWAPPED, subject, number] = _profile(windows, "none", rows)
+        elif side == third.side:
             for variant in ["none", *(f"{name}/{number % len(variants)}" for name, variants in FAULTS.items())]:
-                name = variant.split("/")[0]
-                days[name, subject, number] = _profile(windows, variant, drawn)
+                days[variant.split("/")[0], subject, number] = _profile(windows, variant, rows)
     return days
 
 
@@ -106,10 +169,10 @@ def _profile(windows: Windows, variant: str, rows: NDArray[np.int64]) -> Profile
     )
 
 
-def _judge_third(
-    windows: Windows, settings: Drift, found: Judged, held: list[str], side: str, days: Days, others: Days | None
-) -> None:
-    rows = np.flatnonzero(~np.isin(windows.subjects, held) & (windows.sides == side))
+def judge_third(third: Third) -> Judged:
+    """Judge the days of a third's subjects, without a fault and with each."""
+    windows, held = third.source.windows(), third.held
+    rows = np.flatnonzero(~np.isin(windows.subjects, held) & (windows.sides == third.side))
     seen = Seen(
         features=windows.features["none"][rows],
         subjects=windows.subjects[rows],
@@ -120,19 +183,17 @@ def _judge_third(
     )
     reference = make_reference(seen, windows.names)
     peers = _Peers(_profile(windows, "none", rows), windows, rows)
-    everything = {(fault, *rest): profile for (fault, *rest), profile in days.items()}
-    if others is not None:
-        everything |= {(SWAPPED, *rest): one for (fault, *rest), one in others.items() if fault == "none"}
-    for fault in ["none", *FAULTS, *([SWAPPED] if others is not None else [])]:
+    days = _draw(windows, third)
+    found = Judged([], {}, {}, [])
+    for fault in ["none", *FAULTS, *([SWAPPED] if third.other else [])]:
         history: list[DayReport] = []
         for number in range(DAYS):
             # Later days put the subjects' drawn days together anew.
             profiles = [
-                everything[fault, subject, (number + (number // DRAWS) * place) % DRAWS]
-                for place, subject in enumerate(held)
+                days[fault, subject, (number + (number // DRAWS) * place) % DRAWS] for place, subject in enumerate(held)
             ]
             today = [SubjectDay(who, "", "", False, one) for who, one in zip(held, profiles, strict=True)]
-            report = watch_day(FIRST + dt.timedelta(days=number), 1, reference, today, history, settings)
+            report = watch_day(FIRST + dt.timedelta(days=number), 1, reference, today, history, third.settings)
             history.append(report)
             if number < DRAWS:
                 found.reports.setdefault(fault, []).append(report.alarmed)
@@ -146,6 +207,7 @@ def _judge_third(
         if fault != "none":
             confirmed = [float(number) for number, one in enumerate(history, start=1) if one.confirmed]
             found.delays.setdefault(fault, []).append(min(confirmed, default=np.inf))
+    return found
 
 
 class _Peers:

@@ -72,6 +72,30 @@ def test_a_typing_error_is_refused(rendered: dict[str, str], tmp_path: Path) -> 
     assert len(of_one) == 2, "all breaches of an object are named, not the first alone"
 
 
+def test_who_reads_tables_reaches_object_storage_and_nobody_else(settings: Settings, tmp_path: Path) -> None:
+    order = Order("staging", IMAGES, further=("object-storage", "stream"))
+    text = kustomize(write(settings, order, tmp_path / "out"))
+    readers = {"worker", "exporter", "mlflow", "score", "stream"}
+    volume = {"name": "aws", "secret": {"secretName": "aws", "optional": True, "defaultMode": 0o440}}
+    mount = {"name": "aws", "mountPath": "/run/aws", "readOnly": True}
+
+    def has_it(pod: Thing) -> bool:
+        mounted = mount in pod["containers"][0]["volumeMounts"]
+        assert mounted == (volume in pod.get("volumes", []))
+        return mounted
+
+    assert {name.partition("/")[2] for name, pod in pods(text).items() if has_it(pod["spec"])} == readers
+    (project,) = [one for one in things(text, "ConfigMap") if one["metadata"]["name"] == "project"]
+    assert project["data"]["AWS_SHARED_CREDENTIALS_FILE"] == "/run/aws/credentials"
+    assert project["data"]["HAR_PATHS__JOURNAL"]
+    (policy,) = [one for one in things(text, "NetworkPolicy") if one["metadata"]["name"] == "to-object-storage"]
+    (selected,) = policy["spec"]["podSelector"]["matchExpressions"]
+    assert {*selected["values"]} == {*readers, "flow"}
+    job = template("x", "y")["job_configuration"]["job_manifest"]["spec"]["template"]
+    assert has_it(job["spec"])
+    assert job["metadata"]["labels"]["app.kubernetes.io/name"] == "flow"
+
+
 @pytest.mark.parametrize("stage", ["staging", "production"])
 def test_pods_have_no_rights(rendered: dict[str, str], stage: str) -> None:
     (namespace,) = things(rendered[stage], "Namespace")
@@ -215,7 +239,7 @@ def test_a_mistake_is_refused_in_a_sentence(
     assert "stage: expected one of staging, production, but got 'stagging'. Did you mean" in capsys.readouterr().err
     with pytest.raises(SettingsError, match=r"image batch: expected NAME:TAG, but got 'x'.*--batch NAME:TAG"):
         write(settings, Order("staging", {**IMAGES, "batch": "x"}), tmp_path)
-    with pytest.raises(SettingsError, match="component: expected one of haproxy, keda, operator, stream"):
+    with pytest.raises(SettingsError, match="component: expected one of haproxy, keda, object-storage, operator"):
         write(settings, Order("staging", IMAGES, further=["istio"]), tmp_path)
 
 

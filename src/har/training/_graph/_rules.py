@@ -67,6 +67,17 @@ def _flatten(builder: Builder, value: str, start_dim: int) -> str:
     return builder.emit("Flatten", value, axis=1)
 
 
+def _reshape(builder: Builder, value: str, *shape: Any) -> str:
+    sizes = list(shape[0]) if len(shape) == 1 and not isinstance(shape[0], int) else list(shape)
+    if sizes[0] != -1 or any(not isinstance(size, int) or size < 1 for size in sizes[1:]):
+        raise UntranslatableError(f"reshape to {tuple(sizes)}: only the first axis may depend on the batch")
+    return builder.emit("Reshape", value, sizes)
+
+
+def _addmm(builder: Builder, bias: Any, left: Any, right: Any) -> str:
+    return builder.emit("Gemm", left, right, bias)
+
+
 def _concatenate(builder: Builder, tensors: Any, dim: int) -> str:
     return builder.emit("Concat", *tensors, axis=dim)
 
@@ -278,6 +289,8 @@ OPERATIONS: dict[str, Rule] = {
     "clamp": _clamp,
     "narrow": _narrow,
     "flatten": _flatten,
+    "reshape": _reshape,
+    "addmm": _addmm,
     "cat": _concatenate,
     "softmax": _softmax,
     "unsqueeze": _unsqueeze,
