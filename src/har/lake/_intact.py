@@ -137,6 +137,9 @@ def _lasting(find: Callable[[], frozenset[Partition]]) -> frozenset[Partition]:
     return gone
 
 
+_KEY = ["date", "subject"]
+
+
 def _recorded(lake: Lake) -> dict[Partition, int]:
     rows = lake.recordings.extract().group_by("date", "subject").agg(pl.col("samples").sum())
     return {(date, subject): samples for date, subject, samples in rows.iter_rows()}
@@ -144,17 +147,20 @@ def _recorded(lake: Lake) -> dict[Partition, int]:
 
 def _samples_too_few(lake: Lake) -> dict[Partition, tuple[int, int]]:
     # More samples than recorded: a run was killed between its two commits; the next one reads its files again.
-    recorded, found = _recorded(lake), lake.samples.counts()
-    return {key: (found.get(key, 0), count) for key, count in recorded.items() if found.get(key, 0) < count}
+    recorded = lake.recordings.extract().group_by(*_KEY).agg(pl.col("samples").sum().alias("recorded"))
+    both = recorded.join(lake.samples.counted(), on=_KEY, how="left").with_columns(pl.col("rows").fill_null(0))
+    few = both.filter(pl.col("rows") < pl.col("recorded"))
+    return {(date, subject): (found, count) for date, subject, count, found in few.iter_rows()}
 
 
 def _predictions_off(lake: Lake) -> dict[Partition, tuple[int, int]]:
-    scores = lake.scores.extract().select("date", "subject", "windows")
-    scored = {(date, subject): windows for date, subject, windows in scores.iter_rows()}
-    found, online = lake.predictions.counts(), lake.predictions.counts(filled="request_id")
     # Predictions without a row in `scores`: a run was killed between its commits; the next one scores them again.
-    nightly = {key: found.get(key, 0) - online.get(key, 0) for key in scored}
-    return {key: (nightly[key], count) for key, count in scored.items() if nightly[key] != count}
+    scored = lake.scores.extract().select(*_KEY, "windows")
+    every, online = lake.predictions.counted(), lake.predictions.counted("request_id").rename({"rows": "online"})
+    both = scored.join(every, on=_KEY, how="left").join(online, on=_KEY, how="left")
+    nightly = pl.col("rows").fill_null(0) - pl.col("online").fill_null(0)
+    off = both.select(*_KEY, nightly.alias("found"), "windows").filter(pl.col("found") != pl.col("windows"))
+    return {(date, subject): (found, count) for date, subject, found, count in off.iter_rows()}
 
 
 def _online_off(lake: Lake) -> dict[Partition, tuple[int, int]]:

@@ -179,14 +179,18 @@ class ReadableTable:
             filled: only rows with a value in this column.
             version: of the table; None: the newest.
         """
+        return {(date, subject): rows for date, subject, rows in self.counted(filled, version=version).iter_rows()}
+
+    def counted(self, filled: str | None = None, *, version: int | None = None) -> pl.DataFrame:
+        """Like `counts`, as a frame: date, subject, rows."""
         table = self._open(version)
         if table is None:
-            return {}
-        if filled is None:
-            return table.sums(pl.col("num_records"))
-        if filled in self._reader.absent(table):
-            return dict.fromkeys(table.partitions(), 0)
-        return table.sums(pl.col("num_records") - pl.col(f"null_count.{filled}"))
+            return pl.DataFrame(schema={**PARTITION, "rows": pl.Int64})
+        count = pl.col("num_records")
+        if filled is not None:
+            absent = filled in self._reader.absent(table)
+            count = pl.lit(0) if absent else count - pl.col(f"null_count.{filled}")
+        return table.files.select(*PARTITION, count.alias("rows")).group_by(*PARTITION).agg(pl.col("rows").sum())
 
     def partitions_with_nulls(self, column: str) -> list[Partition]:
         """Partitions that may have a null in this column, sorted; read from the statistics in the log."""

@@ -87,11 +87,6 @@ class Snapshot:
         """Those that have files, by date and subject."""
         return self.files.select(*PARTITION).unique().sort(*PARTITION).rows()
 
-    def sums(self, value: pl.Expr) -> dict[Partition, int]:
-        """The sum of an expression over the files of each partition."""
-        grouped = self.files.group_by(*PARTITION).agg(value.sum().cast(pl.Int64))
-        return {(date, subject): total for date, subject, total in grouped.iter_rows()}
-
 
 class Newest:
     """The newest version of a table, kept open by one process; safe to share between threads.
