@@ -1,4 +1,4 @@
-"""The flow `evaluate`: cross-validates by subject. The job: `har.jobs.evaluate`."""
+"""The flow `evaluate`: cross-validates by subject. The job: `har.jobs.evaluate`, imported when the flow runs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from prefect.artifacts import create_link_artifact, create_table_artifact
 
 from flows._tasks import tasks
 from har.evaluation import RESAMPLES
-from har.jobs.evaluate import evaluate as job
-from har.jobs.evaluate import evaluate_fold
 from har.project import open_project
 
 
@@ -27,6 +25,9 @@ def evaluate(
         seeds: number of seeds, from 0.
         resamples: of the bootstrap over subjects, behind the intervals.
     """
+    from har.jobs.evaluate import evaluate as job
+    from har.jobs.evaluate import evaluate_fold
+
     project = open_project()
     each = tasks(project.settings, without_retries=[evaluate_fold], thread_safe=False)
     flat = job(project, network=network, folds=folds, seeds=seeds, resamples=resamples, each=each)

@@ -1,16 +1,18 @@
-"""The flow `train`: trains a challenger and compares it with the champion. The job: `har.jobs.train`."""
+"""The flow `train`: trains a challenger and compares it with the champion. The job: `har.jobs.train`.
+
+Torch takes three seconds to import, and Prefect imports flows to deploy them: the job is imported when the flow runs.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 from prefect import flow
 from prefect.artifacts import create_link_artifact, create_table_artifact
 
 from flows._events import sender
 from flows._tasks import retraining_is_on, tasks
-from har.jobs.train import TrainReport, fit_and_export
-from har.jobs.train import train as job
 from har.project import open_project
 
 
@@ -21,7 +23,7 @@ def train(
     since: dt.date | None = None,
     decision: str | None = None,
     reason: str | None = None,
-) -> TrainReport:
+) -> Any:
     """Train a challenger on the lake's labelled windows and compare it with the champion.
 
     The same recipe (data version, settings, split, seed, commit) is trained only once; later runs report its version.
@@ -40,9 +42,15 @@ def train(
         decision: id of the decision that started this; it has `since` and `reason`.
         reason: in words, for the promotion log.
 
+    Returns:
+        The job's `TrainReport`.
+
     Raises:
         MonitoringError: no decision has this id.
     """
+    from har.jobs.train import fit_and_export
+    from har.jobs.train import train as job
+
     project = open_project()
     report = job(
         project,

@@ -7,14 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from har.errors import NoChampionError
 from har.inference import Classifier
-from har.lake import Lake
 from har.registry import Registry, Version
 from har.settings import Settings, load_settings
 from har.storage import use_service
+
+if TYPE_CHECKING:
+    from har.lake import Lake
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,10 @@ class Project:
     @cached_property
     def lake(self) -> Lake:
         """The tables."""
-        return Lake(self.settings.location("lake"), self.settings.sensors.channels)
+        from har.lake import Lake  # the registry's commands need neither polars nor deltalake
+
+        small_files = self.settings.maintenance.small_files
+        return Lake(self.settings.location("lake"), self.settings.sensors.channels, small_files=small_files)
 
     @cached_property
     def registry(self) -> Registry:

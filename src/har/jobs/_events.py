@@ -5,10 +5,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from har.monitoring.decisions import DecisionRow
-from har.release import Record
+if TYPE_CHECKING:
+    from har.monitoring.decisions import DecisionRow
+    from har.release import Record
 
 PROMOTED = "har.model.promoted"
 
