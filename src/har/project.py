@@ -38,7 +38,8 @@ class Project:
         """The tables."""
         from har.lake import Lake  # the registry's commands need neither polars nor deltalake
 
-        return Lake(self.settings.location("lake"), self.settings.sensors.channels)
+        small_files = self.settings.maintenance.small_files
+        return Lake(self.settings.location("lake"), self.settings.sensors.channels, small_files=small_files)
 
     @cached_property
     def registry(self) -> Registry:

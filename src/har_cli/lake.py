@@ -12,6 +12,17 @@ app = typer.Typer(no_args_is_help=True, help="The lake's tables, for other progr
 
 
 @app.command()
+def maintain() -> None:
+    """Shorten the tables' logs and remove files that no kept version needs, due or not; jobs do it when it is due."""
+    from har.jobs.maintain import keep_up
+    from har.project import open_project
+    from har_cli._shared import out
+
+    for done in keep_up(open_project(), now=True):
+        out.print(f"{done.table}@{done.version}: {done.removed} files removed, checkpoint written.", highlight=False)
+
+
+@app.command()
 def files(
     table: Annotated[str, typer.Argument(help="Such as samples, predictions or scores.", show_default=False)],
     version: Annotated[int | None, typer.Option(min=0, help="Of the table; by default the newest.")] = None,

@@ -51,8 +51,12 @@ def test_a_project_about_the_sample_is_its_own_demo(with_code: Path) -> None:
             },
             "a database",
         ),
+        (
+            {"activities": {"names": list(SAMPLE_ACTIVITIES)}, "paths": {"lake": "s3://bucket/lake"}},
+            "on object storage",
+        ),
     ],
-    ids=["activities", "database"],
+    ids=["activities", "database", "bucket"],
 )
 def test_else_it_has_a_project_of_its_own(with_code: Path, sections: dict[str, dict[str, object]], why: str) -> None:
     settings = changed(with_code, windows={"length_s": 10.0}, split={"held_out": ["p07"]}, **sections)
@@ -63,6 +67,7 @@ def test_else_it_has_a_project_of_its_own(with_code: Path, sections: dict[str, d
     assert os.environ["HAR_ROOT"] == str(shown.root)
     assert "MLFLOW_TRACKING_URI" not in os.environ
     assert shown.tracking.uri == ""
+    assert shown.path("lake") == with_code / "demo" / "lake"
     assert shown.activities.all == SAMPLE_ACTIVITIES
     assert shown.sensors == settings.sensors
     assert shown.windows.length_s == 4

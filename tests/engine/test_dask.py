@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 from dask_support import Cluster, cluster_in
-from engine_support import Part, work
+from engine_support import Part, work, write
 
 from har.engine import answer, engine_of, open_engine
 from har.errors import EngineError, PartsError
+from har.lake import Lake
 from har.settings import Settings
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
@@ -120,18 +121,19 @@ def test_a_worker_without_a_sign_of_life_is_given_up_and_its_part_runs_elsewhere
     cluster.worker("one")
     cluster.worker("two")
     parts = [Part(number, "stops once" if number == 0 else "sleeps", runs) for number in range(6)]
-    began = time.monotonic()
-    with open_engine(on(cluster, settings, lost_after_s=4.0)) as opened:
-        assert list(opened.each(work, parts)) == [number**2 for number in range(6)]
-        assert time.monotonic() - began < 60
-        # What was given up comes back, ends its part, which nobody takes, and gets parts again.
+    table = Lake(runs.parent / "written", ("accel_x",)).scores
+    with open_engine(on(cluster, settings, lost_after_s=10.0)) as opened:
+        assert list(opened.each(write, parts)) == [number**2 for number in range(6)]
+        once = table.version()
+        # What was given up goes on: it writes its part a second time, with the same rows, and gets parts again.
         cluster.signal("one", signal.SIGCONT)
         cluster.signal("two", signal.SIGCONT)
-        until = time.monotonic() + 30
-        while len(set(opened.each(answer, range(4)))) < 2:
+        until = time.monotonic() + 60
+        while table.version() == once or len(set(opened.each(answer, range(4)))) < 2:
             assert time.monotonic() < until
         assert list(opened.each(work, [Part(7), Part(8)])) == [49, 64]
     assert numbers_of(runs) == [0, 0, *range(1, 6)]
+    assert table.read().sort("date")["windows"].to_list() == [number**2 for number in range(6)]
 
 
 @pytest.mark.release

@@ -14,7 +14,7 @@ from har.jobs import in_turn, once
 from har.project import open_project
 from har.settings import Settings
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 
 
 def tables(settings: Settings) -> list[pl.DataFrame]:

@@ -55,11 +55,11 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def full(put: Callable[..., Path], settings: Settings) -> Project:
     """Two days of two subjects, one file a day each, ingested in two commits."""
-    for seed, date in enumerate(("2024-01-01", "2024-01-02")):
-        for subject in ("s01", "s02"):
-            put(date, subject, "a", "PEN", seconds=10, seed=seed)
     project = Project(settings)
-    ingest(project)
+    for seed, date in enumerate((DAY, NEXT)):
+        for subject in ("s01", "s02"):
+            put(date.isoformat(), subject, "a", "PEN", seconds=10, seed=seed)
+        ingest(project, date=date)
     return project
 
 

@@ -238,7 +238,7 @@ def test_a_killed_writer_leaves_a_complete_table_and_no_lock(table: Table, delay
 
 
 def test_a_locked_table_is_reported(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("har.lake._table._LOCK_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("har.lake._committing._LOCK_TIMEOUT_S", 0.2)
     table.replace(rows(DAY, "a", 1), [(DAY, "a")])
     code = (
         "import sys; from filelock import FileLock; lock = FileLock(sys.argv[1]); lock.acquire(); "

@@ -50,6 +50,7 @@ from har.settings import Settings, load_settings
 
 EVIL = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
 SVG = "{http://www.w3.org/2000/svg}"
+MOVE = promotion(dt.datetime(2026, 3, 1, tzinfo=dt.UTC), 1, None, 1)
 RETRAIN = decision(FIRST, "retrain", reasons=["446 windows have labels."], event="har.drift.confirmed", outcome="won")
 _PAGE = r"\d{4}(-\d\d-\d\d)?|index|evaluation|loop|operations|model|model-\d+|v\d+-\d+"
 LINK = re.compile(rf"(\.\./)?((drift|activity|releases)/)?({_PAGE})\.(html|json)|#.*")
@@ -248,8 +249,8 @@ def test_names_from_files_do_no_harm(tmp_path: Path) -> None:
 def test_equal_input_gives_equal_bytes_in_every_process(tmp_path: Path) -> None:
     code = f"""
 import sys; sys.path[:0] = {sys.path!r}
-from monitoring_support import day_report, story
-from har.pages import render_day, render_index
+from monitoring_support import day_report, history, story
+from har.pages import render_day
 import hashlib
 day = render_day(day_report(drifted=True), [], title="house", previous=None, following=None)
 print(hashlib.sha256((day + history(*story(), [], title="house")).encode()).hexdigest())

@@ -56,8 +56,11 @@ def test_versions_files_and_hashes_work_through_a_server(
     recipe = example_recipe(seed=0)
     stored = mine.register(model, params={}, metrics={"accuracy": 0.9}, recipe=recipe, report=None, tags={"seed": 0})
     number = stored.number
-    # Another machine has none of the files, and gets the same bytes.
+    mine.promote(number, reason="the first", who="test")
+    # Another machine has neither the files nor the promotion log. It gets the same bytes, and decides nothing.
     other = Registry(tmp_path / "other", NAME)
+    with pytest.raises(RegistryError, match="promotions"):
+        other.champion()
     assert other.model_path(number).read_bytes() == model.read_bytes()
     assert other.recipe(number) and other.version(number).sha256 == mine.version(number).sha256
     assert len([*server.rglob("model.onnx")]) == 1, "the file lies where the server keeps them"

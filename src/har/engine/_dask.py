@@ -206,7 +206,9 @@ class DaskWorkers:
             )
 
     def _listed(self) -> dict[str, dict[str, Any]]:
-        workers: dict[str, dict[str, Any]] = self._client.scheduler_info(n_workers=-1)["workers"]
+        # Not `scheduler_info`: what it returns may be the client's own refresh, which has no workers.
+        found = self._client.sync(self._client.scheduler.identity, n_workers=-1)
+        workers: dict[str, dict[str, Any]] = found["workers"]
         return workers
 
     def _compare(self, found: Mapping[str, Mapping[str, Any]]) -> None:
@@ -256,6 +258,7 @@ class DaskWorkers:
                 if worker.address in self._silent:
                     self._hear_again(worker, about)
                 elif about is None:
+                    self._asked.discard(worker.address)
                     lost += self._drop(worker, f"{worker.place.name} ended{self._limit(worker)}")
                 elif about["last_seen"] != worker.seen:
                     worker.seen, worker.heard_at = about["last_seen"], time.monotonic()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from har.errors import RecordingError
+from har.jobs._seen import Stamp
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class IngestReport:
         interpolated: new rows of the sample table without a measured sample nearby.
         overlapping: samples that were left out, because another session has them.
         notes: sentences about files that were cut, overlap another session, or are odd in another way.
+        seen: files whose hash is that of the lake, each with its stamp and the hash, see `har.jobs._seen`.
     """
 
     landed: list[str] = field(default_factory=list)
@@ -56,6 +58,7 @@ class IngestReport:
     interpolated: int = 0
     overlapping: int = 0
     notes: list[str] = field(default_factory=list)
+    seen: list[tuple[str, Stamp, str]] = field(default_factory=list)
 
     def add(self, other: IngestReport) -> None:
         """Add another report's counts."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from har.errors import ConflictingRecordingError, DuplicateRecordingError
-from har.jobs._overlaps import Key, Trimmed
+from har.jobs._overlaps import Key, Trimmed, around
 from har.lake import Lake, Partition, Table
 from har.recordings import InboxFile, Part, Quality
 
@@ -32,23 +32,42 @@ class Landed:
 
 
 class Ingested:
-    """The files in the lake, by name and by content.
+    """The files in the lake, by name and by content; rows of other dates are looked at when they are needed.
 
     Attributes:
-        placements: the placement by session, for each partition.
+        placements: the placement by session, for each partition of the dates that were looked at.
+
+    Args:
+        lake: has the files.
+        dates: of the folders whose files are looked for.
     """
 
-    def __init__(self, lake: Lake) -> None:
-        columns = ["date", "subject", "session", "file", "sha256", "placement", "overlapping"]
+    def __init__(self, lake: Lake, dates: Collection[dt.date]) -> None:
         self.placements: dict[Partition, dict[str, str]] = {}
         self._content: dict[_Name, str] = {}
         self._owner: dict[str, _Name] = {}
         self._keys: dict[_Name, list[Key]] = {}
         self._taken: dict[Key, _Name] = {}
         self._older: set[_Name] = set()
-        for date, subject, session, file, sha256, placement, overlapping in lake.recordings.read(
-            columns=columns
+        self._rows = lake.recordings.extract().select(
+            "date", "subject", "session", "file", "sha256", "placement", "overlapping"
+        )
+        self._dates: set[dt.date] = set()
+        # A file that was cut has rows on other dates than its folder's.
+        folder = pl.col("file").str.split("/").list.first()
+        of_files = self._rows.filter(folder.is_in([date.isoformat() for date in dates]))
+        self.look_around([*dates, *of_files["date"]])
+
+    def look_around(self, dates: Iterable[dt.date]) -> None:
+        """Look at all files with samples of these dates or of the days beside them."""
+        wanted = {near for date in set(dates) for near in around(date)} - self._dates
+        if not wanted:
+            return
+        self._dates |= wanted
+        for *key, file, sha256, placement, overlapping in self._rows.filter(
+            pl.col("date").is_in(list(wanted))
         ).iter_rows():
+            date, subject, session = key
             name = _name_of((date, subject, session), file)
             self.placements.setdefault((date, subject), {})[session] = placement or ""
             self._add(name, (date, subject, session), sha256)
@@ -74,7 +93,7 @@ class Ingested:
         content = self._content.get(name)
         if content == file.sha256:
             return True
-        owner = self._owner.get(file.sha256)
+        owner = self._owner_of(file.sha256)
         if owner is not None and owner != name:
             raise DuplicateRecordingError(
                 where=file.where,
@@ -117,6 +136,14 @@ class Ingested:
             del self._taken[key]
         for part in parts:
             self._add(name, (part.date, file.subject, part.session), file.sha256)
+
+    def _owner_of(self, sha256: str) -> _Name | None:
+        """The file with this content, of whatever date."""
+        if sha256 not in self._owner:
+            found = self._rows.filter(pl.col("sha256") == sha256).tail(1)
+            for date, subject, session, file in found.select(*_KEY, "file").iter_rows():
+                return _name_of((date, subject, session), file)
+        return self._owner.get(sha256)
 
     def _add(self, name: _Name, key: Key, sha256: str) -> None:
         self._content[name] = sha256

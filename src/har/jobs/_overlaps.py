@@ -91,7 +91,8 @@ class Sessions:
         self._placements = placements
         self._by_subject: dict[str, list[Session]] = {}
         self._read: set[Partition] = set()
-        self._spans: dict[Partition, tuple[int, int]] | None = None
+        self._spans: dict[Partition, tuple[int, int]] = {}
+        self._spanned: set[dt.date] = set()
 
     def add(self, subject: str, parts: Sequence[Part]) -> None:
         """Add the parts of a new file."""
@@ -126,12 +127,14 @@ class Sessions:
     def _load(self, subject: str, parts: Sequence[Part]) -> None:
         """Read when the stored sessions were recorded that may share time with one of the parts."""
         # Folders may be named by the date of another time zone: the days around may hold the same time.
-        near = {(date, subject) for part in parts for date in _around(part.date)}
+        near = {(date, subject) for part in parts for date in around(part.date)}
         unread = near & self._placements.keys() - self._read
         if not unread:
             return
-        if self._spans is None:
-            self._spans = self._lake.samples.spans("time")
+        new = {date for date, _ in unread} - self._spanned
+        if new:  # at once for all subjects
+            self._spanned |= new
+            self._spans |= self._lake.samples.spans("time", [one for one in self._placements if one[0] in new])
         times = [part.recording.frame["time"].to_physical() for part in parts]
         first, last = min(one[0] for one in times) - _MARGIN_US, max(one[-1] for one in times) + _MARGIN_US
         wanted = []
@@ -282,6 +285,6 @@ def _segments(frame: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]
     return bounds["begin"].to_physical().to_numpy(), bounds["end"].to_physical().to_numpy()
 
 
-def _around(date: dt.date) -> list[dt.date]:
+def around(date: dt.date) -> list[dt.date]:
     """The date and its neighbours; the calendar ends at both sides."""
     return [date, *([date - _DAY] if date > dt.date.min else []), *([date + _DAY] if date < dt.date.max else [])]

@@ -7,6 +7,7 @@ the request that it names, or a prediction within the interval that it claims, i
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import polars as pl
 
@@ -80,7 +81,7 @@ def waiting_feedback(lake: Lake) -> pl.DataFrame:
     return rows.filter(pl.col("review").ne_missing(REJECTED))
 
 
-def requests_with_ids(lake: Lake, ids: pl.Series, since: object, columns: list[str]) -> pl.DataFrame:
+def requests_with_ids(lake: Lake, ids: pl.Series, since: Any, columns: list[str]) -> pl.DataFrame:
     """The windows of these requests.
 
     Args:
@@ -90,13 +91,12 @@ def requests_with_ids(lake: Lake, ids: pl.Series, since: object, columns: list[s
         columns: to read, including request_id and received_at.
     """
     wanted = set(ids)
-    table = lake.requests.scan().select(columns)
-    found = pl.DataFrame(schema=table.collect_schema())
-    recent = (pl.col("received_at") >= pl.lit(since) - span for span in _RECENT)
-    for when in (*recent, pl.lit(True)):
+    found = pl.DataFrame(schema={name: lake.requests.schema[name] for name in columns})
+    for first in (*(since - span for span in _RECENT), None):
         wanted -= set(found["request_id"])
         if wanted:
-            rows = table.filter(when & pl.col("request_id").is_in(list(wanted)))
+            rows = lake.requests.scan_within("received_at", first, None)
+            rows = rows.filter(pl.col("request_id").is_in(list(wanted))).select(columns)
             found = pl.concat([found, lake.requests.collect(rows)])
     return found
 
@@ -107,8 +107,8 @@ def _unknown(lake: Lake, feedback: pl.DataFrame) -> pl.DataFrame:
     if new.is_empty():
         return new
     # A line that comes twice was received once: the statistics of the other files let them be skipped.
-    same_time = pl.col("received_at").is_between(new["received_at"].min(), new["received_at"].max())
-    known = lake.labels.collect(lake.labels.scan().filter(same_time).select("feedback_id"))
+    first, last = new["received_at"].min(), new["received_at"].max()
+    known = lake.labels.collect(lake.labels.scan_within("received_at", first, last).select("feedback_id"))
     return new.join(known, on="feedback_id", how="anti", maintain_order="left")
 
 

@@ -26,7 +26,7 @@ from har.jobs._remote import files_of, keep_logs, versions_of
 from har.labelling import store_path
 from har.lake import Lake, Table
 from har.project import Project
-from har.registry import ARTIFACTS, DATABASE, Registry, copy_sqlite
+from har.registry import ARTIFACTS, CACHE, DATABASE, Registry, copy_sqlite
 from har.settings import Settings
 
 COPIED = ("inbox", "quarantine", "journal", "stream", "feedback_token", "reports")
@@ -205,6 +205,7 @@ def _in_lock_order(lake: Lake) -> list[Table]:
 
 def _copy_registry(registry: Registry, target: Path, *, database: bool) -> None:
     _link(registry.folder, target)
+    shutil.rmtree(target / CACHE, ignore_errors=True)  # copies of what is elsewhere
     for path in target.glob(f"{DATABASE}*"):  # links to files that MLflow writes to
         path.unlink()
     if database:

@@ -26,6 +26,7 @@ from har.files import locked, write_atomically
 from har.inference import Classifier
 from har.jobs._placing import KEY, add_feedback, place_waiting, requests_with_ids
 from har.jobs.label_page import Collected, collect_answers
+from har.jobs.maintain import upkeep
 from har.journal import Entries, Fault, Reader
 from har.lake import Lake
 from har.monitoring.profiles import chosen_features, profile_online
@@ -123,6 +124,8 @@ def collect(project: Project, *, each: Each = in_turn) -> CollectReport:
     report.answers, report.reviewed = answered.new, answered.changed
     if project.settings.monitoring.enabled:
         once(each, profile_answers, project)
+    if parts:
+        once(each, upkeep, project)
     for bad in report.bad:
         line = escape(f"{bad.file}, line {bad.line}: {bad.reason}")  # the reason quotes text that may look like markup
         console.print(f"[yellow]set aside[/] {line}", highlight=False)
@@ -147,8 +150,7 @@ def answers_of_page(project: Project) -> Collected:
 def profile_answers(project: Project) -> int:
     """Profile the windows that the service answered and that no profile contains yet."""
     settings = project.settings
-    requests = project.lake.requests
-    versions = requests.collect(requests.scan().select(pl.col("model_version").unique()))["model_version"]
+    versions = project.lake.requests.extract()["model_version"].unique()
     registered = {version.number for version in project.registry.versions()}
     features = {}
     for number in sorted(registered.intersection(versions.to_list())):

@@ -27,6 +27,8 @@ from har.jobs._ingested import Ingested, Landed, commit
 from har.jobs._isolation import fault_of, set_aside_or_leave
 from har.jobs._lanes import Lane, chunks, in_lanes
 from har.jobs._overlaps import Key, Sessions, Trimmed, counted_once
+from har.jobs._seen import Seen, Stamp
+from har.jobs.maintain import upkeep
 from har.lake import Lake, Partition, to_load_again
 from har.project import Project
 from har.recordings import InboxFile, Part, Recording, StrayFile, cut_at_midnight, inbox_files, read_recording
@@ -84,16 +86,21 @@ def ingest(
         PartsError: some lanes failed; the others are ingested.
     """
     each = each or engine_of(project.settings)
-    files, strays = _listing(project.settings, date)
-    report = IngestReport()
+    reload = to_load_again(project.lake)
+    seen = Seen(project.settings.path("inbox"))
+    settled = {} if replace else seen.settled(project.lake, reload, date)
+    files, strays = _listing(project.settings, date, settled)
+    report = IngestReport(known=[file for files in settled.values() for file in files])
     if strays:
         report.add(once(each, set_aside, StrayPart(project, tuple(strays))))
-    reload = to_load_again(project.lake)
     # What a file shares with others is decided anew within a chunk, if it replaces one: then a chunk is of one date.
     lanes = in_lanes(files, workers_of(project.settings), by_date=replace or bool(reload))
     parts = [IngestPart(project, lane, replace, reload) for lane in lanes]
     for done in track(each(ingest_part, parts), "Ingesting", total=len(parts), unit="parts"):
         report.add(done)
+    seen.add(report.seen)
+    if report.landed:
+        once(each, upkeep, project)
     for word, bad in (("quarantined", report.quarantined), ("skipped", report.skipped)):
         for one in bad:
             reason = escape(str(one.error))  # the error quotes text that may look like markup
@@ -121,12 +128,14 @@ def inbox_chunks(
         settings: have the inbox's path.
         date: this date only; None: all.
     """
-    files, strays = _listing(settings, date)
+    files, strays = _listing(settings, date, ())
     return list(chunks(files, by_date=True)), strays
 
 
-def _listing(settings: Settings, date: dt.date | None) -> tuple[list[InboxFile], list[StrayFile]]:
-    files, strays = inbox_files(settings.path("inbox"), date)
+def _listing(
+    settings: Settings, date: dt.date | None, settled: Collection[str]
+) -> tuple[list[InboxFile], list[StrayFile]]:
+    files, strays = inbox_files(settings.path("inbox"), date, without=settled)
     # A quarantine inside of the inbox must not be quarantined.
     return files, [stray for stray in strays if settings.path("quarantine") not in stray.path.parents]
 
@@ -189,7 +198,7 @@ def set_aside(part: StrayPart) -> IngestReport:
 class _Read:
     """A file that was read ahead: its stamp before, and what is in it."""
 
-    stamp: tuple[int, int, int]
+    stamp: Stamp
     recording: Recording
     parts: list[Part]
 
@@ -206,7 +215,7 @@ class _Intake:
         self.report = IngestReport()
         self.landed: list[Landed] = []
         self.version = lake.recordings.version()
-        self._known = Ingested(lake)
+        self._known = Ingested(lake, {file.date for file in files})
         self._sessions = Sessions(lake, settings, self._known.placements, lost)
         self._renewed: set[str] = set()
         self._replaced: set[Key] = set()
@@ -259,11 +268,13 @@ class _Intake:
                 is_known = self._known.holds(file, replace=self.replace)
                 if is_known and file.subject not in self._renewed:
                     self.report.known.append(file.where)
+                    self._see(file, before)
                     return
                 if ready is not None and ready.stamp == before:
                     recording, parts = ready.recording, ready.parts
                 else:
                     recording, parts = self._read(file)
+                self._known.look_around(part.date for part in parts)
                 self._known.require_free(file, parts)
             beside = self._sessions.beside(file.subject, parts, self._replaced)
             with fault_of(file, self.settings):
@@ -275,6 +286,11 @@ class _Intake:
             self._wait(file)
             return
         self._land(file, recording, trimmed, is_known=is_known)
+        self._see(file, before)
+
+    def _see(self, file: InboxFile, stamp: Stamp) -> None:
+        if stamp.is_settled():
+            self.report.seen.append((file.where, stamp, file.sha256))
 
     def _land(self, file: InboxFile, recording: Recording, trimmed: Sequence[Trimmed], *, is_known: bool) -> None:
         parts = [one.part for one in trimmed]
@@ -341,10 +357,9 @@ def _set_aside(path: Path, error: RecordingError, settings: Settings, report: In
         report.skipped.append(Skipped(name, outcome))
 
 
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    """Size, time of change and type; None if there is nothing. A link is not followed."""
+def _stamp(path: Path) -> Stamp | None:
+    """What tells whether a file changes; None if there is nothing. A link is not followed."""
     try:
-        status = path.lstat()
+        return Stamp.of(path.lstat())
     except OSError:
         return None
-    return status.st_size, status.st_mtime_ns, status.st_mode

@@ -21,6 +21,7 @@ from har.engine import Each, engine_of, once, workers_of
 from har.errors import HarError, SettingsError
 from har.inference import Classifier
 from har.jobs.baseline import baseline
+from har.jobs.maintain import upkeep
 from har.jobs.summarise import summarise
 from har.lake import Lake, Partition, require_samples, to_score_again
 from har.monitoring import Profiler, Profiles
@@ -159,7 +160,8 @@ def score(
             remedy="Run `har score`, or clear scoring.service in har.toml.",
         )
     samples_version = lake.samples.version()
-    profiled = Profiles(lake).done(champion.number, settings.monitoring.keep_days) if profiler else None
+    needed = profiler is not None and rescore
+    profiled = Profiles(lake).done(champion.number, settings.monitoring.keep_days) if needed else None
     wanted = pending(lake, champion.number, date=date, rescore=rescore, profiled=profiled)
     require_samples(lake, wanted)
     chunks = chunks_to_score(lake, wanted, workers=workers_of(settings))
@@ -171,6 +173,8 @@ def score(
         once(each, remove_old_profiles, project)
     summaries = summarise(project, each=each)
     once(each, baseline, project)
+    if chunks:
+        once(each, upkeep, project)
     serving = project.registry.champion().number
     if serving != champion.number:
         console.print(
@@ -250,9 +254,9 @@ def pending(
     """
     scored = {
         (when, subject): (content, version)
-        for when, subject, content, version in lake.scores.read(
-            columns=["date", "subject", "content", "model_version"]
-        ).iter_rows()
+        for when, subject, content, version in lake.scores.extract()
+        .select("date", "subject", "content", "model_version")
+        .iter_rows()
     }
     gone = to_score_again(lake)
     wanted = {}
@@ -272,7 +276,7 @@ def chunks_to_score(
 
     With several workers, chunks are smaller where there would be too few to keep all busy.
     """
-    rows = lake.recordings.read(columns=["date", "subject", "samples"]).group_by("date", "subject").sum()
+    rows = lake.recordings.extract(wanted).group_by("date", "subject").agg(pl.col("samples").sum())
     sizes: dict[Partition, int] = {(date, subject): samples for date, subject, samples in rows.iter_rows()}
     if workers > 1:
         limit = min(limit, max(LEAST_SAMPLES, sum(sizes.get(partition, 0) for partition in wanted) // (2 * workers)))

@@ -6,8 +6,11 @@ import datetime as dt
 import io
 import os
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+
+import polars as pl
 
 from har.engine import Each, in_turn, once
 from har.files import write_atomically
@@ -39,7 +42,7 @@ def summarise_dates(part: SummaryPart) -> tuple[Path, ...]:
     """Write the summary of each day; returns the pages."""
     settings = part.project.settings
     # Read before the predictions: those written meanwhile make the page outdated.
-    stamps = _stamps(part.project.lake)
+    stamps = _stamps(part.project.lake, part.dates)
     pages = tuple(write_summary(part.project.lake, settings, date, stamps.get(date)) for date in part.dates)
     write_index(settings.path("reports"), title=settings.project.name)
     return pages
@@ -56,18 +59,23 @@ def outdated(lake: Lake, settings: Settings) -> list[dt.date]:
     return sorted(date for date, stamp in _stamps(lake).items() if shown(date) != stamp)
 
 
-def _stamps(lake: Lake) -> dict[dt.date, int]:
+def _stamps(lake: Lake, dates: Collection[dt.date] | None = None) -> dict[dt.date, int]:
     """A time stamp per date, in microseconds, that changes with every write to the date's predictions.
 
     It is the second of the newest write, and a checksum of all of them in place of the fraction: a clock that was put
     back would make newer predictions look older than the page.
     """
+    scores, written = lake.scores.extract(), lake.predictions.written()
+    if dates is not None:
+        chosen = pl.col("date").is_in(list(dates))
+        scores, written = scores.filter(chosen), written.filter(chosen)
+    seconds = pl.col("scored_at").to_physical() / 1e6
     writes: dict[dt.date, list[tuple[str, str, float]]] = {}
-    for date, subject, scored_at in lake.scores.read(columns=["date", "subject", "scored_at"]).iter_rows():
-        writes.setdefault(date, []).append((subject, "scored", scored_at.timestamp()))
+    for date, subject, at in scores.select("date", "subject", seconds).iter_rows():
+        writes.setdefault(date, []).append((subject, "scored", at))
     # Predictions of the online service have no row in `scores`.
-    for (date, subject), written_at in lake.predictions.written_at().items():
-        writes.setdefault(date, []).append((subject, "written", written_at))
+    for date, subject, at in written.select("date", "subject", pl.col("written_ms") / 1000).iter_rows():
+        writes.setdefault(date, []).append((subject, "written", at))
     return {
         date: int(max(when for *_, when in found)) * 1_000_000 + zlib.crc32(repr(sorted(found)).encode()) % 1_000_000
         for date, found in writes.items()
@@ -86,7 +94,7 @@ def write_summary(lake: Lake, settings: Settings, date: dt.date, stamp: int | No
     Returns:
         The page.
     """
-    stamp = _stamps(lake).get(date, 0) if stamp is None else stamp
+    stamp = _stamps(lake, [date]).get(date, 0) if stamp is None else stamp
     wanted = [partition for partition in lake.predictions.partitions() if partition[0] == date]
     predictions = counted_once(lake.predictions.read(partitions=wanted))
     summary = activity_minutes(predictions)

@@ -6,7 +6,6 @@ nightly job with its row in `scores`, its online predictions with its rows in `r
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from time import sleep
@@ -70,9 +69,16 @@ def _disagreements(lake: Lake) -> list[Loss]:
     return [loss for loss in counted if loss]
 
 
-def to_load_again(lake: Lake) -> frozenset[Partition]:
-    """Subject-days whose samples, or some of them, are missing: their files are to be ingested once more."""
-    return frozenset({*_samples_too_few(lake), *lake.samples.lost(), *lake.samples.damaged(), *lake.recordings.lost()})
+def to_load_again(lake: Lake, partitions: Collection[Partition] | None = None) -> frozenset[Partition]:
+    """Subject-days whose samples, or some of them, are missing: their files are to be ingested once more.
+
+    Args:
+        lake: the tables.
+        partitions: those to look at; None: all.
+    """
+    damaged = lake.samples.damaged(partitions)
+    found = frozenset({*_samples_too_few(lake), *lake.samples.lost(), *damaged, *lake.recordings.lost()})
+    return found if partitions is None else found.intersection(partitions)
 
 
 def to_score_again(lake: Lake) -> frozenset[Partition]:
@@ -92,7 +98,7 @@ def require_samples(lake: Lake, partitions: Collection[Partition] | None = None)
     Raises:
         LakeDamageError: names the first one, and how to load it again.
     """
-    gone = _lasting(lambda: to_load_again(lake), partitions)
+    gone = _lasting(lambda: to_load_again(lake, partitions))
     if gone:
         (date, subject), *others = sorted(gone)
         recorded, found = _recorded(lake).get((date, subject), 0), lake.samples.counts().get((date, subject), 0)
@@ -110,7 +116,7 @@ def require_predictions(lake: Lake) -> None:
     Raises:
         LakeDamageError: names the first subject-day.
     """
-    gone = _lasting(lambda: to_score_again(lake), None)
+    gone = _lasting(lambda: to_score_again(lake))
     if gone:
         (date, subject), *others = sorted(gone)
         raise LakeDamageError(
@@ -121,11 +127,9 @@ def require_predictions(lake: Lake) -> None:
         )
 
 
-def _lasting(
-    find: Callable[[], frozenset[Partition]], partitions: Collection[Partition] | None
-) -> frozenset[Partition]:
+def _lasting(find: Callable[[], frozenset[Partition]]) -> frozenset[Partition]:
     """What is found at every look: another process may just be between its commits to two tables."""
-    gone = find() if partitions is None else find().intersection(partitions)
+    gone = find()
     for _ in range(_LOOKS - 1):
         if gone:
             sleep(_PAUSE_S)
@@ -133,24 +137,30 @@ def _lasting(
     return gone
 
 
+_KEY = ["date", "subject"]
+
+
 def _recorded(lake: Lake) -> dict[Partition, int]:
-    rows = lake.recordings.read(columns=["date", "subject", "samples"]).group_by("date", "subject").sum()
+    rows = lake.recordings.extract().group_by("date", "subject").agg(pl.col("samples").sum())
     return {(date, subject): samples for date, subject, samples in rows.iter_rows()}
 
 
 def _samples_too_few(lake: Lake) -> dict[Partition, tuple[int, int]]:
     # More samples than recorded: a run was killed between its two commits; the next one reads its files again.
-    recorded, found = _recorded(lake), lake.samples.counts()
-    return {key: (found.get(key, 0), count) for key, count in recorded.items() if found.get(key, 0) < count}
+    recorded = lake.recordings.extract().group_by(*_KEY).agg(pl.col("samples").sum().alias("recorded"))
+    both = recorded.join(lake.samples.counted(), on=_KEY, how="left").with_columns(pl.col("rows").fill_null(0))
+    few = both.filter(pl.col("rows") < pl.col("recorded"))
+    return {(date, subject): (found, count) for date, subject, count, found in few.iter_rows()}
 
 
 def _predictions_off(lake: Lake) -> dict[Partition, tuple[int, int]]:
-    scores = lake.scores.read(columns=["date", "subject", "windows"])
-    scored = {(date, subject): windows for date, subject, windows in scores.iter_rows()}
-    found = Counter(lake.predictions.counts())
-    found.subtract(lake.predictions.counts(filled="request_id"))
     # Predictions without a row in `scores`: a run was killed between its commits; the next one scores them again.
-    return {key: (found[key], count) for key, count in scored.items() if found[key] != count}
+    scored = lake.scores.extract().select(*_KEY, "windows")
+    every, online = lake.predictions.counted(), lake.predictions.counted("request_id").rename({"rows": "online"})
+    both = scored.join(every, on=_KEY, how="left").join(online, on=_KEY, how="left")
+    nightly = pl.col("rows").fill_null(0) - pl.col("online").fill_null(0)
+    off = both.select(*_KEY, nightly.alias("found"), "windows").filter(pl.col("found") != pl.col("windows"))
+    return {(date, subject): (found, count) for date, subject, found, count in off.iter_rows()}
 
 
 def _online_off(lake: Lake) -> dict[Partition, tuple[int, int]]:
@@ -202,9 +212,11 @@ def _files(table: Table) -> Loss | None:
 
 
 def _scored_from_lost_versions(lake: Lake) -> dict[Partition, int]:
-    scores = lake.scores.read(columns=["date", "subject", "samples_version"])
-    ahead = scores.filter(pl.col("samples_version") > lake.samples.version())
-    return {(date, subject): version for date, subject, version in ahead.iter_rows()}
+    ahead = lake.scores.extract().filter(pl.col("samples_version") > lake.samples.version())
+    return {(date, subject): version for date, subject, version in ahead.select(*_SCORED_FROM).iter_rows()}
+
+
+_SCORED_FROM = ("date", "subject", "samples_version")
 
 
 def _versions(lake: Lake) -> Loss | None:

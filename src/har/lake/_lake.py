@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from har.errors import NotEnoughDataError
-from har.lake._table import Table
+from har.lake._table import SMALL_FILES, Table
 from har.schema import (
     BASELINES,
     DECISIONS,
@@ -48,7 +48,7 @@ class Lake:
         baselines: features of each subject's last days.
     """
 
-    def __init__(self, place: Path | Location, channels: tuple[str, ...]) -> None:
+    def __init__(self, place: Path | Location, channels: tuple[str, ...], *, small_files: int = SMALL_FILES) -> None:
         self.location = folder = Location.at(place)
         self.channels = channels
         self.samples = Table(folder / "samples", canonical_schema(channels), rebuild="har ingest")
@@ -57,11 +57,19 @@ class Lake:
             RECORDINGS,
             added=["interpolated", "stamps_spread", "notes", "placement", "device", "overlapping"],
             rebuild="har ingest",
+            extract=["session", "file", "sha256", "samples", "placement", "overlapping"],
         )
         added = ["request_id", "smoothed", "unknown"]
         self.predictions = Table(folder / "predictions", PREDICTIONS, added=added, rebuild="har score")
-        self.scores = Table(folder / "scores", SCORES, rebuild="har score")
-        self.requests = Table(folder / "requests", REQUESTS, measured=True)
+        self.scores = Table(
+            folder / "scores",
+            SCORES,
+            rebuild="har score",
+            extract=["model_version", "content", "samples_version", "windows", "scored_at"],
+        )
+        self.requests = Table(
+            folder / "requests", REQUESTS, measured=True, extract=["model_version", "fallback"], counted=True
+        )
         self.labels = Table(folder / "labels", LABELS, added=_NEW_IN_LABELS)
         self.profiles = Table(
             folder / "profiles",
@@ -69,11 +77,14 @@ class Lake:
             retired=["days", "month_days"],
             measured=True,
             rebuild="har score",
+            extract=["online", "windows", "model_version", "made_at"],
         )
         self.drift = Table(folder / "drift", DRIFT, added=["judged"])
         self.decisions = Table(folder / "decisions", DECISIONS)
         self.label_requests = Table(folder / "label_requests", LABEL_REQUESTS)
-        self.baselines = Table(folder / "baselines", BASELINES, rebuild="har baselines")
+        self.baselines = Table(folder / "baselines", BASELINES, rebuild="har baselines", extract=["predictions_at"])
+        for table in self.tables:
+            table.small_files = small_files
 
     @property
     def folder(self) -> Path:
@@ -100,7 +111,7 @@ class Lake:
 
     def contents(self) -> dict[Partition, str]:
         """A hash of each partition's source files, over their hashes in the order of sessions."""
-        files = self.recordings.read(columns=["date", "subject", "session", "sha256"]).sort("session")
+        files = self.recordings.extract().select("date", "subject", "session", "sha256").sort("session")
         grouped = files.group_by("date", "subject", maintain_order=True).agg(pl.col("sha256").str.join(""))
         # SHA-256 instead of Polars' hash, which changes between releases.
         return {(date, subject): _short(hashes) for date, subject, hashes in grouped.iter_rows()}

@@ -12,6 +12,7 @@ import polars as pl
 
 from har.errors import LakeDamageError
 from har.lake._commits import Commits
+from har.lake._extract import Extract
 from har.lake._reader import Reader
 from har.lake._snapshot import PARTITION, Snapshot
 from har.lake._where import in_order
@@ -41,7 +42,16 @@ class DataFile:
 class ReadableTable:
     """The reading half of `Table`, which has the arguments."""
 
-    def __init__(self, place: Path | Location, schema: pl.Schema, *, added: Iterable[str], rebuild: str) -> None:
+    def __init__(
+        self,
+        place: Path | Location,
+        schema: pl.Schema,
+        *,
+        added: Iterable[str],
+        rebuild: str,
+        extract: Iterable[str],
+        counted: bool,
+    ) -> None:
         self.where = Location.at(place)
         self.name = self.where.name
         self.schema = schema
@@ -49,6 +59,7 @@ class ReadableTable:
         self._reader = Reader(self.where, schema, frozenset(added), rebuild)
         # Object storage loses no commit that it has acknowledged.
         self._commits = Commits(self.where.local) if self.where.is_local else None
+        self._extract = Extract(self._reader, extract, counted)
 
     @property
     def path(self) -> Path:
@@ -72,6 +83,22 @@ class ReadableTable:
         table = self._open(version)
         return pl.LazyFrame(schema=self.schema) if table is None else self._reader.scan(table, partitions)
 
+    def scan_within(self, column: str, first: Any, last: Any) -> pl.LazyFrame:
+        """The newest version's rows with a value of a column between two bounds; other files are not opened.
+
+        Args:
+            column: whose least and greatest values per file are in the log.
+            first: least value; None: any.
+            last: greatest value; None: any.
+        """
+        table = self._open()
+        if table is None:
+            return pl.LazyFrame(schema=self.schema)
+        rows = self._reader.scan(table, rows=table.within(column, first, last))
+        if first is not None:
+            rows = rows.filter(pl.col(column) >= first)
+        return rows if last is None else rows.filter(pl.col(column) <= last)
+
     def collect(self, frame: pl.LazyFrame, version: int | None = None) -> pl.DataFrame:
         """Collect a frame that was made of `scan`.
 
@@ -89,6 +116,18 @@ class ReadableTable:
         """Like `scan`, but collected; within a partition rows have the order in which they were written."""
         frame = self.scan(version, partitions)
         return self.collect(frame if columns is None else frame.select(list(columns)), version)
+
+    def extract(self, partitions: Iterable[Partition] | None = None) -> pl.DataFrame:
+        """The table's `extract` columns at its newest version, from a copy beside it: only new files are read.
+
+        Args:
+            partitions: those to return; None: all.
+        """
+        rows = self._extract.rows(self._open())
+        if partitions is None:
+            return rows
+        wanted = pl.DataFrame(list(partitions), PARTITION, orient="row")
+        return rows.join(wanted, on=list(PARTITION), how="semi", nulls_equal=True, maintain_order="left")
 
     def each(
         self, version: int | None, partitions: Iterable[Partition], columns: Iterable[str], *, verify: bool = False
@@ -140,14 +179,18 @@ class ReadableTable:
             filled: only rows with a value in this column.
             version: of the table; None: the newest.
         """
+        return {(date, subject): rows for date, subject, rows in self.counted(filled, version=version).iter_rows()}
+
+    def counted(self, filled: str | None = None, *, version: int | None = None) -> pl.DataFrame:
+        """Like `counts`, as a frame: date, subject, rows."""
         table = self._open(version)
         if table is None:
-            return {}
-        if filled is None:
-            return table.sums(pl.col("num_records"))
-        if filled in self._reader.absent(table):
-            return dict.fromkeys(table.partitions(), 0)
-        return table.sums(pl.col("num_records") - pl.col(f"null_count.{filled}"))
+            return pl.DataFrame(schema={**PARTITION, "rows": pl.Int64})
+        count = pl.col("num_records")
+        if filled is not None:
+            absent = filled in self._reader.absent(table)
+            count = pl.lit(0) if absent else count - pl.col(f"null_count.{filled}")
+        return table.files.select(*PARTITION, count.alias("rows")).group_by(*PARTITION).agg(pl.col("rows").sum())
 
     def partitions_with_nulls(self, column: str) -> list[Partition]:
         """Partitions that may have a null in this column, sorted; read from the statistics in the log."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
@@ -69,6 +70,10 @@ class Reader:
         self.sums = Sums(where.local) if where.is_local else None
         self.newest = Newest(where, self._open)
         self._earlier: dict[int, Snapshot | None] = {}
+
+    def __reduce__(self) -> tuple[type[Reader], tuple[Location, pl.Schema, frozenset[str], str]]:
+        """Pickle the place, not the open table."""
+        return Reader, (self.where, self.schema, self._added, self._rebuild)
 
     def open(self, version: int | None = None) -> Snapshot | None:
         """What the table holds at a version (None: the newest); None before its first write.
@@ -275,6 +280,8 @@ class Reader:
         """
         found: dict[Partition, dict[str, str]] = {}
         columns = ("date", "subject", "path", "size_bytes", "num_records")
+        if self.where.is_local and not content:
+            files = files.filter(self._of_other_size(files))
         size_of = sizes(self.where, len(files))
         for date, subject, name, size, count in files.select(columns).iter_rows():
             path = self.place(name)
@@ -282,6 +289,18 @@ class Reader:
             if why:
                 found.setdefault((date, subject), {})[path] = why
         return found
+
+    def _of_other_size(self, files: pl.DataFrame) -> pl.Series:
+        """Which files of a folder cannot be found with the size of the log: most of a long history is as it was."""
+        prefix, stat = f"{self.where}/", os.stat
+
+        def differs(path: str, size: int) -> bool:
+            try:
+                return bool(stat(prefix + (unquote(path) if "%" in path else path)).st_size != size)
+            except OSError:
+                return True
+
+        return pl.Series(list(map(differs, files["path"], files["size_bytes"])), dtype=pl.Boolean)
 
     def _fault(self, path: str, size: int, count: int | None, size_of: Callable[[str], int], *, content: bool) -> str:
         try:

@@ -87,11 +87,6 @@ class Snapshot:
         """Those that have files, by date and subject."""
         return self.files.select(*PARTITION).unique().sort(*PARTITION).rows()
 
-    def sums(self, value: pl.Expr) -> dict[Partition, int]:
-        """The sum of an expression over the files of each partition."""
-        grouped = self.files.group_by(*PARTITION).agg(value.sum().cast(pl.Int64))
-        return {(date, subject): total for date, subject, total in grouped.iter_rows()}
-
 
 class Newest:
     """The newest version of a table, kept open by one process; safe to share between threads.
@@ -112,10 +107,6 @@ class Newest:
         self._snapshot: Snapshot | None = None
         self._stamp: _Stamp = ()
         self._opened_s = 0.0
-
-    def __reduce__(self) -> tuple[type[Newest], tuple[Location, Callable[[], DeltaTable | None]]]:
-        """Pickle what opens the table, not the open table."""
-        return Newest, (self._where, self._open)
 
     def snapshot(self) -> Snapshot | None:
         """What the newest version holds; None before the first write."""

@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
 
 import polars as pl
-from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
-from deltalake.exceptions import CommitFailedError, DeltaError
-from polars.exceptions import PolarsError
+from deltalake import DeltaTable, WriterProperties
+from deltalake.exceptions import DeltaError
 
 from har.errors import LakeError
 from har.lake._columns import written
+from har.lake._committing import WritableTable
 from har.lake._keys import Added, hashes
-from har.lake._lock import TableLock
-from har.lake._optimistic import Marked, Optimistic, Write
-from har.lake._readable import ReadableTable
+from har.lake._optimistic import Marked, Optimistic
 from har.lake._reader import File
 from har.lake._snapshot import PARTITION, Snapshot
 from har.lake._where import either, in_order, ordered, partitions_of, ranges, sql
 from har.schema import Partition
 from har.storage import Location
 
-T = TypeVar("T")
-
-_LOCK_TIMEOUT_S = 60.0
-_COMMIT_ATTEMPTS = 5
-_SMALL_FILES = 32
-"""Compact a partition once it has this many files; every append adds one."""
+SMALL_FILES = 32
+"""Files of a partition that are worth merging; every append adds one. See `maintenance.small_files`."""
 
 
-class Table(ReadableTable):
+class Table(WritableTable):
     """A Delta table, partitioned by date and subject, with a fixed schema.
 
     In a folder, a file lock, which the operating system releases when its process ends, lets one writer at a time
@@ -49,6 +40,8 @@ class Table(ReadableTable):
         retired: columns that older releases wrote: no longer read, and null in new rows.
         rebuild: the command that makes lost rows again; "": there is none, and after a loss nothing is written until a
             person has decided.
+        extract: columns that are needed of the whole table, besides date and subject, see `extract`.
+        counted: the extract has one row for all rows of a file with the same values, and their number as `rows`.
     """
 
     def __init__(
@@ -60,9 +53,12 @@ class Table(ReadableTable):
         retired: Iterable[str] = (),
         measured: bool = False,
         rebuild: str = "",
+        extract: Iterable[str] = (),
+        counted: bool = False,
     ) -> None:
-        super().__init__(place, schema, added=added, rebuild=rebuild)
+        super().__init__(place, schema, added=added, rebuild=rebuild, extract=extract, counted=counted)
         self._optimistic = None if self.where.is_local else Optimistic(self.where, self._reader)
+        self.small_files = SMALL_FILES
         self._retired = frozenset(retired)
         self._own: Added | None = None
         self._properties = written(schema, plain=measured)
@@ -101,14 +97,23 @@ class Table(ReadableTable):
         if lost:
             raise self._commits.error(lost)
 
-    def damaged(self, *, content: bool = False) -> dict[Partition, dict[str, str]]:
+    def damaged(
+        self, partitions: Iterable[Partition] | None = None, *, content: bool = False
+    ) -> dict[Partition, dict[str, str]]:
         """Files that the log names and that are missing, cut short or, with `content`, not as they were written.
+
+        Args:
+            partitions: to look at; None: all.
+            content: read the files, too.
 
         Returns:
             By partition, the path of each file and what is wrong with it.
         """
         table = self._open()
-        return {} if table is None else self._reader.damaged(table.files, content=content)
+        if table is None:
+            return {}
+        files = table.files if partitions is None else table.of_partitions(partitions)
+        return self._reader.damaged(files, content=content)
 
     def give_up_damaged(self) -> dict[Partition, dict[str, str]]:
         """Drop the files that cannot be read, as one commit; rows in other files stay. Returns what was dropped."""
@@ -314,7 +319,7 @@ class Table(ReadableTable):
         with self._alone():
             wanted = in_order(partitions)
             files = self._reader.files(self._open(), wanted)
-            many = [one for one in wanted if len(files.get(one, [])) >= _SMALL_FILES]
+            many = [one for one in wanted if len(files.get(one, [])) >= self.small_files]
             if most is not None and len(many) > most:
                 many = sorted(many, key=lambda one: -len(files[one]))[:most]
             for date, subject in many:
@@ -324,53 +329,23 @@ class Table(ReadableTable):
                 self._note(version, [], whole=False)
         return len(many)
 
-    def vacuum(self) -> int:
-        """Remove files of a week ago that only older versions need, or that no commit ever named; returns how many."""
+    def tend(self, work: Callable[[DeltaTable], int]) -> int:
+        """Let `work` remove files or shorten the log of the open table; returns how many files it removed.
+
+        Raises:
+            LakeBusyError: another writer has locked the table for a minute.
+            LakeError: the disk refuses.
+        """
         with self._alone():
             try:
                 with self._reader.newest.writing() as table:
-                    removed = 0 if table is None else len(table.vacuum(dry_run=False, full=True))
-                if self._reader.sums is not None:
+                    removed = 0 if table is None else work(table)
+                if removed and self._reader.sums is not None:
                     self._reader.sums.forget_removed()
                 return removed
             except (OSError, DeltaError) as error:
                 self.where.require_answer(error)
                 raise LakeError.refused(self.where, error) from error
-
-    def step(self, work: Callable[[], T], *, whole: bool = False) -> T:
-        """Run `work`, which reads this table and then writes to it, so that no other writer comes between.
-
-        A folder is locked meanwhile. On object storage `work` runs again if another writer did come between, so it must
-        be harmless to run it twice.
-
-        Args:
-            work: the step.
-            whole: on object storage, any commit of another writer counts; else only one that changed a partition to
-                which `work` writes.
-
-        Raises:
-            LakeBusyError: another writer has locked the table for a minute.
-            LakeConflictError: other writers came between at each of many attempts.
-        """
-        if self._optimistic is not None:
-            return self._optimistic.step(work, whole=whole)
-        with self.lock():
-            return work()
-
-    def lock(self) -> AbstractContextManager[None]:
-        """The lock of writers of a folder, re-entrant within a thread; `step` works on object storage, too."""
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise LakeError.refused(self.path, error) from error
-        return TableLock(self.path, _LOCK_TIMEOUT_S)
-
-    def _alone(self) -> AbstractContextManager[None]:
-        return self.lock() if self._optimistic is None else nullcontext()
-
-    def _note(self, version: int, partitions: Iterable[Partition], *, whole: bool) -> None:
-        if self._commits is not None:
-            self._commits.add(version, partitions, whole=whole)
 
     def _whole(self, frame: pl.DataFrame) -> pl.DataFrame:
         """All columns of the schema, in their order; a row without date or subject would spoil the whole table."""
@@ -384,81 +359,6 @@ class Table(ReadableTable):
                 remedy="Nothing was written. Find out where these rows come from.",
             )
         return frame
-
-    def _commit(self, write: Write, partitions: Collection[Partition], *, keeps_keys: bool = False) -> int:
-        try:
-            if self._optimistic is None:
-                before, after = self._commit_locked(write)
-            else:
-                before, after = self._optimistic.commit(write, partitions)
-        except LakeError:
-            raise
-        except (PolarsError, OSError, DeltaError) as error:
-            raise self._refused(error) from error
-        if keeps_keys and self._own is not None and self._own.version == before and after <= before + 1:
-            self._own.version = after
-        return after
-
-    def _commit_locked(self, write: Write) -> tuple[int, int]:
-        for attempt in range(_COMMIT_ATTEMPTS):
-            try:
-                self._open()  # raises where the log of a table that was written before is gone
-                with self._reader.newest.writing() as table:
-                    before = -1 if table is None else table.version()
-                    write(table, _plain)
-                return before, self.version() if table is None else table.version()
-            except CommitFailedError:  # by a writer on another host, which the file lock does not stop
-                if attempt == _COMMIT_ATTEMPTS - 1:
-                    raise
-                time.sleep(0.1 * 2**attempt)
-        raise AssertionError("unreachable")
-
-    def _refused(self, error: Exception) -> Exception:
-        if isinstance(error, CommitFailedError | PolarsError) and self._optimistic is None:
-            return error
-        self._reader.explain(None, error)
-        return LakeError.refused(self.where, error)
-
-    def _write(
-        self, table: DeltaTable | None, frame: pl.DataFrame, marked: Marked, *, partitions: int, **how: Any
-    ) -> DeltaTable | None:
-        if table is None and self._optimistic is not None:
-            table = self._create()
-        write_deltalake(
-            str(self.path) if table is None else table,
-            frame,
-            **how,
-            schema_mode="merge" if table is not None and self._differs(table) else None,
-            partition_by=["date", "subject"],
-            writer_properties=self._properties,
-            commit_properties=marked({"har.partitions": str(partitions)}),
-        )
-        return table
-
-    def _create(self) -> DeltaTable:
-        """An empty table as version 0: to write rows at once could put them beside those of another first writer."""
-        try:
-            table = DeltaTable.create(
-                str(self.where),
-                pl.DataFrame(schema=self.schema).to_arrow().schema,
-                mode="error",
-                partition_by=["date", "subject"],
-                storage_options=self.where.options,
-                # With the default, of two at once the second one would be a commit that begins the table again.
-                commit_properties=CommitProperties(max_commit_retries=0),
-            )
-        except DeltaError as error:
-            if self._reader.open() is None:
-                raise
-            raise CommitFailedError("another writer has made the table") from error
-        if table.version() > 0:
-            raise CommitFailedError("another writer has already written to the table")
-        return table
-
-    def _differs(self, table: DeltaTable) -> bool:
-        """Whether the stored table lacks columns or still has retired ones."""
-        stored = Snapshot.of(table)
-        return bool(self._reader.absent(stored)) or not self._retired.isdisjoint(stored.columns)
 
     def _rows_to_keep(self, table: DeltaTable, partitions: Iterable[Partition], keep: str | pl.Expr) -> pl.DataFrame:
         """The rows that `replace` keeps; files that have none of them according to the log are not read."""
@@ -495,7 +395,3 @@ def _merge_files(
     before = table.version()
     table.optimize.compact(chosen, writer_properties=properties, commit_properties=marked({}))
     return None if table.version() == before else table
-
-
-def _plain(notes: dict[str, str]) -> CommitProperties:
-    return CommitProperties(custom_metadata=notes or None)

@@ -12,7 +12,7 @@ import os
 import re
 import stat
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -97,8 +97,10 @@ class Inbox(NamedTuple):
     strays: list[StrayFile]
 
 
-def inbox_files(inbox: Path, date: dt.date | None = None) -> Inbox:
+def inbox_files(inbox: Path, date: dt.date | None = None, *, without: Collection[str] = ()) -> Inbox:
     """List the recordings and the other entries under `inbox`, of one date if given.
+
+    Folders named in `without` are not looked into.
 
     The subject is the part before the first underscore, the session the part after it. Hidden files and unfinished
     uploads (`.part`, `.tmp`, …) are skipped; AppleDouble files (`._name.csv`) are strays. A missing folder is empty.
@@ -108,7 +110,7 @@ def inbox_files(inbox: Path, date: dt.date | None = None) -> Inbox:
         LakeError: the inbox cannot be listed.
     """
     listing = Inbox([], [])
-    for path, fault in _walk(inbox, None if date is None else date.isoformat()):
+    for path, fault in _walk(inbox, None if date is None else date.isoformat(), without):
         try:
             if fault is not None:
                 raise fault
@@ -126,7 +128,7 @@ def inbox_entries(inbox: Path) -> Iterator[tuple[Path, OddEntryError | None]]:
     Raises:
         LakeError: the inbox cannot be listed.
     """
-    return _walk(inbox, None)
+    return _walk(inbox, None, ())
 
 
 def kind_of(mode: int) -> str:
@@ -166,12 +168,12 @@ def require_plain(path: Path) -> None:
             raise odd(entry, path.parents[1], kind)
 
 
-def _walk(inbox: Path, only: str | None) -> Iterator[tuple[Path, OddEntryError | None]]:
+def _walk(inbox: Path, only: str | None, without: Collection[str]) -> Iterator[tuple[Path, OddEntryError | None]]:
     """Files in the order of their paths, and odd entries with the reason; `only`: one entry of the inbox."""
     if not inbox.is_dir():
         return
     try:
-        waiting = _entries(inbox)
+        waiting = [path for path in _entries(inbox) if path.name not in without]
     except OSError as error:
         raise LakeError.unreadable(inbox, error) from error
     if only is not None:

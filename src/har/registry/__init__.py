@@ -8,12 +8,14 @@ from har.console import whoami
 from har.registry._backend import ARTIFACTS, DATABASE, artifact_location, is_local, local_database
 from har.registry._catalog import Version
 from har.registry._copy import DUMP, copy_sqlite, load_dump
+from har.registry._files import CACHE
 from har.registry._git import GitState, git_state, worktree
 from har.registry._promotions import Promotion, PromotionLog
 from har.registry._store import Registry
 
 __all__ = [
     "ARTIFACTS",
+    "CACHE",
     "DATABASE",
     "DUMP",
     "GitState",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from har.errors import RegistryError
-from har.registry._backend import locked
+from har.registry._backend import is_local, locked
 from har.registry._catalog import CHAMPION, Catalog
 from har.registry._promotions import Action, Promotion, PromotionLog, now
 
@@ -74,6 +74,14 @@ class AliasMoves:
             if self.log.head(self._catalog.name) != self._catalog.head():
                 with self._exclusive():  # another process may just be between its two steps
                     self.log.require_head(self._catalog.name, self._catalog.head())
+
+    def require_agreement_here(self) -> None:
+        """As `require_agreement`, except on a machine that reads a registry of elsewhere and has no log of it.
+
+        An engine's workers are such: the job that sent them a version's number has compared log and MLflow.
+        """
+        if is_local() or self.log.path.exists():
+            self.require_agreement()
 
     def accept(self, *, reason: str, who: str) -> Path | None:
         """Set the log aside, and begin a new one with the aliases as they are.

@@ -16,7 +16,7 @@ from har.files import temporary_folder
 from har.registry._artifact import FILE_NAME, FOLDER, ModelFile, stage
 from har.registry._backend import DATABASE, artifact_root, connect, is_local, registry_errors
 from har.registry._files import Files, Wanted
-from har.registry._snapshot import Contents, Row, read, stamp_of, write
+from har.registry._snapshot import Contents, Row, outdated, read, stamp_of, write
 from har.storage import Location
 
 CHAMPION, CHALLENGER, PREVIOUS = ALIASES = ("champion", "challenger", "previous")
@@ -106,8 +106,8 @@ class Catalog:
             return self._memory[1]
         contents = read(snapshot, self.name, stamp)
         if contents is None:
-            before = self._memory[1].rows if self._memory else ()
-            contents = self._fetch({row.run_id: row for row in before})
+            before = self._memory[1] if self._memory else outdated(snapshot, self.name)
+            contents = self._fetch({row.run_id: row for row in before.rows})
             stamp = stamp_of(database) if stamp == stamp_of(database) else None
             if stamp is not None:
                 write(snapshot, self.name, stamp, contents)
@@ -132,7 +132,8 @@ class Catalog:
             version = Row(int(row.version), row.run_id, row.creation_timestamp, dict(row.tags))
             if is_local():
                 run = before.get(row.run_id)
-                metrics, params = (run.metrics, run.params) if run else self._values(row.run_id)
+                known = run is not None and run.metrics is not None and run.params is not None
+                metrics, params = (run.metrics, run.params) if run and known else self._values(row.run_id)
                 version = replace(version, metrics=metrics, params=params)
             found.append(version)
         model = self.client.get_registered_model(self.name)

@@ -59,16 +59,24 @@ def stamp_of(database: Path) -> str | None:
 
 def read(path: Path, model: str, stamp: str | None) -> Contents | None:
     """The cached content of this model at this stamp; None if there is none."""
-    if stamp is None:
-        return None
+    cached = _load(path, model)
+    return cached[1] if cached is not None and cached[0] == stamp else None
+
+
+def outdated(path: Path, model: str) -> Contents:
+    """The cached content of this model at whatever stamp: what never changes in it still holds."""
+    cached = _load(path, model)
+    return Contents() if cached is None else cached[1]
+
+
+def _load(path: Path, model: str) -> tuple[str, Contents] | None:
     try:
         cached: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if (cached["format"], cached["model"], cached["stamp"]) != (_FORMAT, model, stamp):
+        if (cached["format"], cached["model"]) != (_FORMAT, model):
             return None
         content = cached["contents"]
-        return Contents(
-            tuple(Row(**row) for row in content["rows"]), content["aliases"], content["tags"], content["known"]
-        )
+        rows = tuple(Row(**row) for row in content["rows"])
+        return cached["stamp"], Contents(rows, content["aliases"], content["tags"], content["known"])
     except (OSError, ValueError, KeyError, TypeError):
         return None  # no cache, or one of another release: the caller asks MLflow
 

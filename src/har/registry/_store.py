@@ -142,7 +142,7 @@ class Registry:
             UnknownVersionError: no such version.
             ModelError: the file is missing or was changed.
         """
-        self._moves.require_agreement()
+        self._moves.require_agreement_here()
         with self._catalog.registry_errors():
             return self._catalog.verified(self._catalog.row(version))
 
@@ -157,7 +157,7 @@ class Registry:
             UnknownVersionError: no such version.
             RegistryError: no file of that name was registered with it, or the file is missing or was changed.
         """
-        self._moves.require_agreement()
+        self._moves.require_agreement_here()
         with self._catalog.registry_errors():
             return self._catalog.artifact(self._catalog.row(version), name)
 

@@ -30,6 +30,8 @@ def why_elsewhere(settings: Settings) -> str:
         return "Your project has other activities than the embedded recordings"
     if settings.tracking.uri:
         return "Your project stores its model versions in a database that others may use"
+    if settings.artifacts is not None or not settings.location("lake").is_local:
+        return "Your project keeps its lake or its models on object storage, which others may use"
     return ""
 
 

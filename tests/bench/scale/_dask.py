@@ -30,9 +30,9 @@ from tests.bench._lake import generate
 
 LENGTH = 128
 """Samples per window, as in most published figures."""
-SAMPLES = 6_000_000
-CHUNK_SAMPLES = 300_000
-PEER_FILES = 6
+SAMPLES = 4_000_000
+CHUNK_SAMPLES = 200_000
+PEER_FILES = 4
 ROUNDS = 3
 
 

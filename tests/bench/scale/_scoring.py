@@ -23,6 +23,7 @@ from rich.console import Console
 from har.dataset import load_windows
 from har.inference import Classifier, granted_cores
 from har.lake import Lake
+from har.monitoring import Profiler
 from har.settings import Settings, load_settings
 from tests.bench._lake import DAYS, SUBJECTS, generate
 from tests.bench._scoring import forget, make_model, score_lake
@@ -58,6 +59,7 @@ def measure(folder: Path, console: Console) -> dict[str, Any]:
 
 def _end_to_end(lake: Lake, settings: Settings, model: Path) -> dict[str, Any]:
     classifier = Classifier(model, threads=1, arena=True)
+    Profiler(lake, settings, classifier.metadata.feature_names, 1)  # imports whylogs, once in a process
     bare = _Bare(model, lake, settings)
     plain: list[_Rate] = []
     profiled: list[_Rate] = []

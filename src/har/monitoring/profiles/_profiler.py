@@ -25,6 +25,8 @@ _WORN = ["date", "subject", "placement", "device"]
 """What a nightly profile is of."""
 _QUALITY = ["coverage", "gaps_per_h", "saturated", "stuck", "no_signal"]
 _NO_QUALITY: dict[str, NDArray[np.float64]] = {name: np.empty(0) for name in _QUALITY}
+_AT_ONCE = 64
+"""Subject-days of online windows in one commit."""
 _SHORTEST_H = 0.25
 """In gaps per hour, a recording counts as at least a quarter of an hour long."""
 
@@ -213,13 +215,31 @@ def profile_online(lake: Lake, models: Mapping[int, tuple[Sequence[str], Sequenc
     seen = (pl.col("fallback").is_null() | (pl.col("fallback") != "rule")) & pl.col("model_version").is_in(list(models))
     ours = pl.col("online") & pl.col("model_version").is_in(list(models))
     oldest = Profiles(lake).oldest_kept(keep_days)
-    recent = lake.requests.scan(partitions=lake.requests.partitions_within("date", oldest))
-    answered = lake.requests.collect(recent.filter(seen).group_by(key).len())
-    known = lake.profiles.collect(lake.profiles.scan().filter(ours).select(*key, "windows"))
+    recent = pl.lit(True) if oldest is None else pl.col("date") >= oldest
+    answered = lake.requests.extract().filter(seen & recent).group_by(key).agg(pl.col("rows").sum().alias("len"))
+    known = lake.profiles.extract().filter(ours).select(*key, "windows")
     late = answered.join(known, on=key, how="left").filter(pl.col("len") > pl.col("windows").fill_null(0))
     outdated = late.select("date", "subject").unique().sort("date", "subject").rows()
     written = 0
-    for partition in outdated:
+    for first in range(0, len(outdated), _AT_ONCE):
+        chosen = outdated[first : first + _AT_ONCE]
+        rows = _online_rows(lake, models, chosen, seen)
+        lake.profiles.replace(pl.DataFrame(rows, lake.profiles.schema), chosen, keep=~ours)
+        written += len(rows)
+    return written
+
+
+def _online_rows(
+    lake: Lake,
+    models: Mapping[int, tuple[Sequence[str], Sequence[str]]],
+    partitions: Sequence[Partition],
+    seen: pl.Expr,
+) -> list[dict[str, Any]]:
+    """Profiles of the online windows of some subject-days; `seen`: which requests have features."""
+    key = ["date", "subject", "model_version"]
+    rows = []
+    made_at = _later_than_reports(lake)
+    for partition in partitions:
         requests = lake.requests.scan(partitions=[partition]).filter(seen).select("request_id", "start", *key, FEATURES)
         predictions = lake.predictions.scan(partitions=[partition]).select(
             "request_id", "start", "session", "activity", "confidence"
@@ -227,8 +247,6 @@ def profile_online(lake: Lake, models: Mapping[int, tuple[Sequence[str], Sequenc
         windows = lake.requests.collect(requests).join(
             lake.predictions.collect(predictions), on=["request_id", "start"], how="inner"
         )
-        rows = []
-        made_at = _later_than_reports(lake)
         in_order = windows.sort("start", "request_id")
         for (version,), group in in_order.partition_by("model_version", as_dict=True).items():
             names, features = models[version]
@@ -236,10 +254,7 @@ def profile_online(lake: Lake, models: Mapping[int, tuple[Sequence[str], Sequenc
             profile = profile_of_windows(_with_features(group, names, features), features, silence)
             where = (*partition, "", "")
             rows.append(_row(where, profile, len(group), online=True, model_version=version, made_at=made_at))
-        frame = pl.DataFrame(rows, lake.profiles.schema)
-        lake.profiles.replace(frame, [partition], keep=~ours)
-        written += len(frame)
-    return written
+    return rows
 
 
 def _with_features(windows: pl.DataFrame, names: Sequence[str], features: Sequence[str]) -> pl.DataFrame:

@@ -72,8 +72,7 @@ class Profiles:
             keep_days: `monitoring.keep_days`.
         """
         nightly = (pl.col("model_version") == model_version) & ~pl.col("online")
-        table = self._lake.profiles
-        found = table.collect(table.scan().filter(nightly).select("date", "subject"))
+        found = self._lake.profiles.extract().filter(nightly).select("date", "subject")
         oldest = self.oldest_kept(keep_days)
         old = [] if oldest is None else [one for one in self._lake.samples.partitions() if one[0] < oldest]
         return {*found.iter_rows(), *old}
@@ -97,8 +96,6 @@ class Profiles:
         old = [] if oldest is None else [one for one in table.partitions() if one[0] < oldest]
         for first in range(0, len(old), _BATCH):
             table.replace(pl.DataFrame(schema=table.schema), old[first : first + _BATCH])
-        if old:
-            table.vacuum()
         return len(old)
 
 

@@ -13,7 +13,7 @@ from har.cutting import matrix
 from har.lake import Lake, Partition
 from har.plausibility import NO_SIGNAL
 from har.predictions import UNCERTAIN, activity_minutes, counted_once, with_signal
-from har.schema import FLAGS, UNKNOWN_SUBJECT
+from har.schema import FLAGS, TIME, UNKNOWN_SUBJECT
 from har.settings import Settings
 from har.streaming.baselines._features import BASELINE_DAYS, Day, baseline, moments
 from har.streaming.state import HotStore
@@ -43,19 +43,19 @@ def update(lake: Lake, settings: Settings, hot: HotStore | None = None) -> Basel
     Raises:
         StateError: the hot store is away; the lake has its rows.
     """
-    written_at = {
-        (date, subject): _stamp(seconds)
-        for (date, subject), seconds in lake.predictions.written_at().items()
-        if subject and subject != UNKNOWN_SUBJECT
-    }
-    made_of: dict[Partition, dt.datetime] = {
-        (date, subject): at
-        for date, subject, at in lake.baselines.read(columns=["date", "subject", "predictions_at"]).iter_rows()
-    }
-    stale = sorted(one for one, at in written_at.items() if made_of.get(one) != at)
-    gone = [one for one in made_of if one not in written_at]
-    changed = _shifted([*stale, *gone], range(BASELINE_DAYS)).intersection(written_at)
-    kept = _shifted(changed, range(1 - BASELINE_DAYS, 1)).intersection(made_of, written_at)
+    key = ["date", "subject"]
+    micros = (pl.col("written_ms") * 1000).cast(TIME)
+    whose = (pl.col("subject").fill_null("") != "") & (pl.col("subject") != UNKNOWN_SUBJECT)
+    written = lake.predictions.written().filter(whose).select(*key, micros.alias("at"))
+    made = lake.baselines.extract()
+    fresh = pl.col("at").eq_missing(pl.col("predictions_at"))
+    stale = written.join(made, on=key, how="left").filter(~fresh).select(key).sort(key).rows()
+    gone = made.join(written, on=key, how="anti").select(key).rows()
+    touched = _frame(_shifted([*stale, *gone], range(BASELINE_DAYS)))
+    written_at = {(date, subject): at for date, subject, at in written.join(touched, on=key, how="semi").iter_rows()}
+    changed = set(written_at)
+    before = _frame(_shifted(changed, range(1 - BASELINE_DAYS, 1)))
+    kept = before.join(made, on=key, how="semi").join(written, on=key, how="semi").rows()
     days = {
         (row["date"], row["subject"]): _day_of(row)
         for row in lake.baselines.read(partitions=kept).iter_rows(named=True)
@@ -185,5 +185,5 @@ def _shifted(partitions: Iterable[Partition], days: range) -> set[Partition]:
     return {(date + days_later * _ONE_DAY, subject) for date, subject in partitions for days_later in days}
 
 
-def _stamp(seconds: float) -> dt.datetime:
-    return dt.datetime.fromtimestamp(round(seconds, 3), dt.UTC)
+def _frame(partitions: Iterable[Partition]) -> pl.DataFrame:
+    return pl.DataFrame(list(partitions), {"date": pl.Date, "subject": pl.String}, orient="row")
