@@ -60,7 +60,7 @@ def challenge(
     Raises:
         NotEnoughDataError: the champion was trained on every subject that the challenger was to be judged on.
     """
-    lake = Lake(Path(recipe.lake), settings.sensors.channels)
+    lake = Lake(settings.place(recipe.lake), settings.sensors.channels)
     windows = load_windows(
         lake,
         Settings.from_values(recipe.settings, root=settings.root),

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 console = Console(stderr=True)
 T = TypeVar("T")
@@ -25,13 +25,18 @@ class Advance(Protocol):
 
 @contextmanager
 def bar(title: str, total: int, unit: str) -> Iterator[Advance]:
-    """A progress bar that `advance(note)` moves; without a terminal, a line when it begins and one when it ends."""
+    """A progress bar that `advance(note)` moves, with the time that is left.
+
+    Without a terminal: a line when it begins, and one when it ends.
+    """
     progress = Progress(
         TextColumn("{task.description:<22}"),
         BarColumn(bar_width=28),
         MofNCompleteColumn(),
         TextColumn(f"{unit}  {{task.fields[note]}}"),
         TimeElapsedColumn(),
+        TextColumn("[dim]left"),
+        TimeRemainingColumn(),
         console=console,
     )
     with progress:

@@ -93,10 +93,7 @@ def cut_day(
         labels=None if labels is None else labels(frame),
         purity=settings.windows.purity,
     )
-    places = frame.select(
-        pl.lit(date, pl.Date).alias("date"),
-        pl.lit(subject).alias("subject"),
-        "session",
-        pl.col("time").alias("start"),
+    places = frame.select("session", pl.col("time").alias("start"))[windows.starts].select(
+        pl.lit(date, pl.Date).alias("date"), pl.lit(subject).alias("subject"), "session", "start"
     )
-    return windows, places[windows.starts]
+    return windows, places

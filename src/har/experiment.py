@@ -129,7 +129,7 @@ def make_recipe(
     )
     return Recipe(
         settings=settings.model_dump(mode="json"),
-        lake=str(lake.folder),
+        lake=str(lake.location),
         lake_version=version,
         split={name: list(subjects) for name, subjects in vars(split).items()},
         network=network,
@@ -205,7 +205,7 @@ def run(
     if monitoring.enabled:
         require_whylogs()
         chosen_features(feature_names(signal), monitoring)
-    lake = Lake(Path(recipe.lake), settings.sensors.channels)
+    lake = Lake(settings.place(recipe.lake), settings.sensors.channels)
     split = recipe.sides
     every = load_windows(
         lake,

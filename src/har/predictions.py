@@ -72,9 +72,8 @@ def predict(
         past = 0
         for partition, frame in parts:
             windows, places = cut_day(partition, frame, settings, settings.sensors.channels)
-            for batch in windows.batches(settings.scoring.batch_size):
-                silent.append(rule.absent(batch))
-                yield batch
+            silent.append(rule.absent_in(windows.samples, windows.starts))
+            yield from windows.batches(settings.scoring.batch_size)
             segments.append(past + windows.segments.astype(np.int64))
             past = int(segments[-1].max(initial=past)) + 1
             rows.append(places)

@@ -35,7 +35,7 @@ class Project:
     def lake(self) -> Lake:
         """The tables."""
         small_files = self.settings.maintenance.small_files
-        return Lake(self.settings.path("lake"), self.settings.sensors.channels, small_files=small_files)
+        return Lake(self.settings.location("lake"), self.settings.sensors.channels, small_files=small_files)
 
     @cached_property
     def registry(self) -> Registry:

@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +20,16 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from har.dataset import load_windows
 from har.evaluation import latency
-from har.experiment import describe
 from har.files import write_atomically
 from har.inference import Classifier, granted_cores
-from har.jobs import score as scoring
 from har.lake import Lake
-from har.monitoring import Profiler
 from har.settings import Settings, load_settings
-from har.training import FitOptions, Fitted, Signal, export, fit
 from har.windows import cut
 from tests.bench import _load, _online, _replicas, _soak, _torch_loop
 from tests.bench._lake import generate
 from tests.bench._project import LENGTH, with_length
+from tests.bench._scoring import forget, make_model, peak_rss_mb, score_lake
 
 console = Console()
 PEERS = ((64, 0), (256, 0), (256, 2))
@@ -117,22 +110,23 @@ def _measure(settings: Settings, folder: Path, samples: int, rounds: int) -> dic
     own, settings = settings, with_length(settings, LENGTH)
     with console.status(f"Generating a lake of {samples:,} samples …"):
         generate(lake, settings, samples)
-        fitted, model = _model(lake, settings, folder / "model.onnx")
-        _, own_model = _model(lake, own, folder / "own.onnx")
+        model, own_model = folder / "model.onnx", folder / "own.onnx"
+        fitted = make_model(lake, settings, model)
+        make_model(lake, own, own_model)
     ours: list[float] = []
     owns: list[float] = []
     shares: list[float] = []
     peers: dict[tuple[int, int], list[float]] = {peer: [] for peer in PEERS}
     with console.status("Scoring, ours and torch loops in turn …"):
         for _ in range(rounds):
-            _forget(lake)
+            forget(lake)
             ours.append(_rate(lambda: score_lake(lake, settings, Classifier(model, threads=1, arena=True))))
-            _forget(lake)
+            forget(lake)
             profiled = _rate(
                 lambda: score_lake(lake, settings, Classifier(model, threads=1, arena=True), profiled=True)
             )
             shares.append(ours[-1] / profiled - 1)
-            _forget(lake)
+            forget(lake)
             owns.append(_rate(lambda: score_lake(lake, own, Classifier(own_model, threads=1, arena=True))))
             for (batch_size, workers), rates in peers.items():
                 target = folder / "peer"
@@ -168,29 +162,6 @@ def _measure(settings: Settings, folder: Path, samples: int, rounds: int) -> dic
     }
 
 
-def score_lake(lake: Lake, settings: Settings, classifier: Classifier, *, profiled: bool = False) -> int:
-    """The nightly job on an unscored lake: plan, read, window, infer, write, on every core; returns the windows."""
-    chunks = scoring.chunks_to_score(lake, scoring.pending(lake, 1))
-    observer = Profiler(lake, settings, classifier.metadata.feature_names, 1) if profiled else None
-    with ThreadPoolExecutor(granted_cores()) as pool:
-        done = pool.map(
-            lambda chunk: scoring.score_chunk(lake, settings, classifier, 1, chunk, observer=observer), chunks
-        )
-        return sum(report.windows for report in done)
-
-
-def _model(lake: Lake, settings: Settings, path: Path) -> tuple[Fitted, Path]:
-    """A model of the default network; its speed does not depend on how much it learned."""
-    windows = load_windows(lake, settings)
-    windows = windows.select(np.flatnonzero(windows.labels >= 0)[::50])
-    subjects = sorted(set(windows.subjects))
-    fitted = fit(
-        windows, subjects[:-2], subjects[-2:], signal=Signal.from_settings(settings), options=FitOptions(epochs=1)
-    )
-    metadata = describe(settings, fitted, git_commit="", data_version="generated", split_id="")
-    return fitted, export(fitted, path, metadata)
-
-
 def _windowing() -> dict[str, int]:
     """Windows of six channels per CPU second: cut and named, and also copied into batches of 64."""
     rows = 8_000_000
@@ -215,14 +186,9 @@ def _rate(work: Callable[[], int]) -> float:
     return windows / (time.perf_counter() - began)
 
 
-def _forget(lake: Lake) -> None:
-    for table in (lake.predictions, lake.scores, lake.profiles):
-        shutil.rmtree(table.path, ignore_errors=True)
-
-
 def _in_a_process_of_its_own(lake: Lake, model: Path) -> dict[str, float]:
     """Score in a fresh process, whose memory is scoring's own."""
-    _forget(lake)
+    forget(lake)
     command = [sys.executable, "-m", "tests.bench", "--score-only", str(lake.folder), str(model)]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     figures: dict[str, float] = json.loads(result.stdout)
@@ -234,16 +200,7 @@ def _score_only(settings: Settings, folder: Path, model: Path) -> dict[str, floa
     began = time.perf_counter()
     windows = score_lake(lake, settings, Classifier(model, threads=1, arena=True))
     seconds = time.perf_counter() - began
-    return {"windows": windows, "seconds": seconds, "peak_rss_mb": _peak_rss_mb()}
-
-
-def _peak_rss_mb() -> float:
-    """The peak of this process: Linux hands `ru_maxrss` down from the parent, so its high-water mark is read."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 * 1024)
+    return {"windows": windows, "seconds": seconds, "peak_rss_mb": peak_rss_mb()}
 
 
 def _print(figures: dict[str, Any]) -> None:

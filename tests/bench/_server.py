@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from infra.local.environment import quiet_environment
+from tests.support.ports_support import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 _START_S, _STOP_S = 120.0, 10.0
@@ -71,9 +71,7 @@ def serving(
     Raises:
         RuntimeError: it ended, or was not ready in time; with the end of its log.
     """
-    with socket.socket() as chosen:
-        chosen.bind(("127.0.0.1", 0))
-        port = int(chosen.getsockname()[1])
+    port = free_port()
     command = [str(python), "-m", *arguments, "--host", "127.0.0.1", "--port", str(port)]
     variables = {**os.environ, **quiet_environment(chatter=True), **environment}
     with log.open("wb") as output:

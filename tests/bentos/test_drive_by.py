@@ -20,7 +20,8 @@ from typing import Any
 import psutil
 import pytest
 from browser_support import CHROMIUM, Elsewhere, Target, elsewhere, visit
-from serving_support import Served, bentoml_serving, eventually, free_port, movements, read_journal
+from ports_support import free_port
+from serving_support import Served, bentoml_serving, eventually, movements, read_journal
 from tests_support import HAR_TOML
 
 pytestmark = [

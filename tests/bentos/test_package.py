@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +16,7 @@ import httpx
 import numpy as np
 import psutil
 import pytest
+from ports_support import free_port
 from serving_support import eventually, movements, write_settings
 from tests_support import copy_code
 
@@ -275,9 +275,7 @@ def test_the_online_bento_runs_in_a_clean_environment_that_stays_lean(online: Pa
 def test_bentoml_serve_by_hand(
     target: str, workers: int, root: Path, online: Path, package: Package, tmp_path: Path
 ) -> None:
-    with socket.socket() as chosen:
-        chosen.bind(("127.0.0.1", 0))
-        port = chosen.getsockname()[1]
+    port = free_port()
     command = [*BENTOML, "serve", target, "--port", str(port)]
     environment = {**by_hand(), "HAR_SERVING__WORKERS": str(workers)}
     with (

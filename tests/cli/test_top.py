@@ -8,9 +8,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from ports_support import free_port
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_support import PROGRAM, prometheus_of
-from serving_support import free_port
 from typer.testing import CliRunner
 
 from har.errors import ServerError

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -18,10 +19,13 @@ from typing import Any
 import polars as pl
 import pytest
 from deltalake import write_deltalake
+from s3_support import bucket, needs_moto
 from typer.testing import CliRunner
 
 from har.lake import Lake
+from har.project import open_project
 from har.schema import PREDICTIONS, TIME
+from har.settings import load_settings
 from har_cli._app import app
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "open-tables.md"
@@ -37,10 +41,16 @@ SPARK_PYTHON = os.environ.get("SPARK_PYTHON") or (sys.executable if importlib.ut
 
 @pytest.fixture
 def tables(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Lake:
+    """A lake in the project's folder, in which commands run."""
+    monkeypatch.chdir(load_settings().root)
+    return _fill(lake)
+
+
+def _fill(lake: Lake) -> Lake:
     """Three tables at versions 0 and 1, with odd subjects; version 0 of the predictions is an older release's."""
-    monkeypatch.chdir(lake.folder.parent)
+    place = lake.location / "predictions"
     old = _rows(PREDICTIONS, DAYS[0], 0).drop("smoothed", "unknown")
-    write_deltalake(str(lake.predictions.path), old, partition_by=["date", "subject"])
+    write_deltalake(str(place), old, partition_by=["date", "subject"], storage_options=place.options)
     for table in (lake.samples, lake.predictions, lake.scores):
         for number, day in enumerate(DAYS):
             if table.version() < number:
@@ -116,6 +126,35 @@ def test_dask_reads_the_files_of_a_version(tables: Lake) -> None:
     columns = ["date", "subject", "start", "activity", "confidence"]
     found = pl.from_pandas(names["rows"][columns].reset_index(drop=True))
     _require_equal(found, _expected(tables, "predictions", 1).select(columns))
+
+
+@needs_moto
+@pytest.mark.stack
+@pytest.mark.release
+@pytest.mark.parametrize("version", [0, 1])
+def test_the_same_on_object_storage(project: Path, monkeypatch: pytest.MonkeyPatch, version: int) -> None:
+    place = bucket(monkeypatch)
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("HAR_PATHS__LAKE", str(place))
+    monkeypatch.setenv("HAR_STORAGE__ENDPOINT", place.service.endpoint)
+    lake = _fill(open_project().lake)
+    code = _example("object storage", "predictions", version).replace("s3://bucket/lake", str(place))
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+    names: dict[str, Any] = {}
+    exec(code.replace("https://s3.example.org", place.service.endpoint), names)  # noqa: S102  of our own page
+    _require_equal(names["rows"], _expected(lake, "predictions", version))
+    counts = {(date, subject): count for date, subject, count in names["counts"].rows()}
+    assert counts == lake.predictions.counts(version=version)
+    _list_files("predictions", version)
+    listed = json.loads(Path("predictions.json").read_text(encoding="utf-8"))
+    assert {(file["date"], file["subject"], file["rows"]) for file in listed["files"]} == {
+        (date.isoformat(), subject, count)
+        for (date, subject), count in lake.predictions.counts(version=version).items()
+    }
+    files = [file["path"] for file in listed["files"]]
+    assert all(path.startswith(f"{place}/predictions/date=") for path in files)
+    found = pl.scan_parquet(files, **place.polars, missing_columns="insert", extra_columns="ignore")
+    assert found.select(pl.len()).collect().item() == sum(counts.values())
 
 
 def test_duckdb_reads_delta_where_its_extension_is_there(tables: Lake) -> None:

@@ -7,7 +7,6 @@ import datetime as dt
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from typing import Any
 import psutil
 import pytest
 import yaml
+from ports_support import free_port
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from flows._events import sender
@@ -44,12 +44,6 @@ SLUGS = {
 ON_EVENTS = ("package/champion", "release/canary", "train/retrain")
 ON_DEMAND = ("evaluate/by-subject",)
 RETRAINS_ON = ("har.drift.confirmed", "har.labels.arrived", "har.performance.dropped")
-
-
-def _free_port() -> int:
-    with socket.socket() as chosen:
-        chosen.bind(("127.0.0.1", 0))
-        return int(chosen.getsockname()[1])
 
 
 def _ask(api: str, path: str, body: dict[str, Any]) -> Any:
@@ -125,7 +119,7 @@ def test_a_project_is_deployed_scheduled_run_and_stopped(
     parts = yaml.safe_load(written)["deployments"]
     wanted = {schedule["slug"]: schedule for part in parts for schedule in part.get("schedules", ())}
     (project / "flows").symlink_to(ROOT / "flows")
-    port, mlflow_port = _free_port(), _free_port()
+    port, mlflow_port = free_port(), free_port()
     api = f"http://127.0.0.1:{port}/api"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]), "COLUMNS": "200"}
     command = [sys.executable, "-m", "infra.local.stack", "--root", str(project)]

@@ -53,7 +53,7 @@ def check_nothing_is_missing(root: Path) -> None:
     assert report.partitions == 6
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_the_same_tables_and_a_backup_that_comes_back_anywhere(
     expected: dict[str, pl.DataFrame], place: Location, tmp_path: Path
 ) -> None:
@@ -76,6 +76,28 @@ def test_the_same_tables_and_a_backup_that_comes_back_anywhere(
     again = write_project(tmp_path / "third", other)
     with pytest.raises(BackupError, match=rf"{other}/lake/\w+: expected none of what the backup holds"):
         restore(load_settings(again), report.path, whose="here")
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [
+        ({"status": (403, "InvalidAccessKeyId")}, "credentials that the store accepts"),
+        ({"status": (404, "NoSuchBucket")}, "a bucket that exists"),
+        ({"without_conditions": True}, "If-None-Match"),
+    ],
+    ids=["keys", "bucket", "conditions"],
+)
+def test_a_check_says_what_the_store_refuses(
+    proxied: tuple[Faults, Location], tmp_path: Path, trouble: dict[str, object], said: str
+) -> None:
+    proxy, place = proxied
+    for name, value in trouble.items():
+        setattr(proxy, name, value)
+    report = check(open_project(write_project(tmp_path / "project", place)))
+    assert f"expected a store that enforces {said}" in report.findings[0].problem or said in report.findings[0].problem
+    assert report.findings[0].remedy
+    assert len(report.findings) == (1 if "without_conditions" in trouble else 2)
 
 
 @pytest.fixture

@@ -44,8 +44,9 @@ def values(place: Location) -> list[int]:
 
 
 @pytest.mark.parametrize("place", PLACES, indirect=True)
-@pytest.mark.parametrize("subject", ["a", "Ä b/%20=c"])
-def test_every_operation(place: Location, subject: str) -> None:
+def test_every_operation(place: Location, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("har.lake._table._SMALL_FILES", 4)
+    subject = "Ä b/%20=c"
     table = Table(place, SCHEMA)
     key = (DAY, subject)
     assert (table.version(), table.read().is_empty(), table.partitions()) == (-1, True, [])
@@ -65,14 +66,19 @@ def test_every_operation(place: Location, subject: str) -> None:
     assert sorted(table.read(version=first)["value"]) == [1, 2]
     with pytest.raises(LakeError, match="expected version 99 of the table"):
         table.read(version=99)
-    for number in range(10, 50):
-        table.replace(rows(DAY, subject, number), [key], keep=pl.col("value") > 9) if number == 10 else table.add(
-            rows(DAY, subject, number), ["value"]
-        )
+    table.replace(rows(DAY, subject, 10), [key], keep=pl.col("value") > 9)
+    for number in range(11, 15):
+        table.add(rows(DAY, subject, number), ["value"])
     before = Table(place, SCHEMA).read().sort("value")
     assert table.compact([key, (NEXT, "b")]) == 1
     assert Table(place, SCHEMA).read().sort("value").equals(before)
-    assert table.tend(lambda opened: len(opened.vacuum(dry_run=False))) == 0
+    orphan = place / "date=2024-01-01/subject=a/part-of-a-writer-that-was-killed.parquet"
+    orphan.write_bytes(b"x")
+    if place.is_local:
+        os.utime(orphan.local, (0, 0))
+    removed = table.tend(lambda opened: len(opened.vacuum(dry_run=False, full=True)))
+    assert removed == int(place.is_local)  # a server in memory has no old objects
+    assert orphan.exists() != place.is_local
     assert table.damaged() == {} == table.damaged(content=True)
     assert table.replace(before.clear(), [key]) == table.version()
     assert values(place) == [9]
@@ -148,11 +154,11 @@ def test_an_answer_that_is_lost_does_not_write_twice(on_s3: Location) -> None:
         table = Table(Location(str(on_s3), Service(endpoint=faults.url)), SCHEMA)
         table.replace(rows(DAY, "a", 0), [(DAY, "a")])
         faults.share_lost, faults.only = 0.5, frozenset({"PUT"})
-        for number in range(1, 9):
+        for number in range(1, 5):
             assert table.add(rows(DAY, "a", number), ["value"]) == 1
-        table.amend(rows(DAY, "a", 3, note="x"), ["value"])
-        assert faults.failed > 3
-    assert values(on_s3) == list(range(9))
+        assert table.amend(rows(DAY, "a", 3, note="x"), ["value"]) == 1
+        assert faults.failed > 1
+    assert values(on_s3) == list(range(5))
 
 
 @needs_moto
@@ -169,6 +175,8 @@ def test_two_first_writers_at_once(on_s3: Location) -> None:
     table.replace(rows(DAY, "a", 1), [(DAY, "a")])
     assert values(on_s3) == [1, 2]
 
+
+_ROWS = 6
 
 WRITER = """
 import datetime as dt, sys
@@ -200,21 +208,24 @@ def writer(place: Location, who: int, count: int, how: str) -> subprocess.Popen[
 
 
 @needs_moto
-@pytest.mark.parametrize("how", ["same", "apart", "keep", "step"])
+@pytest.mark.parametrize(
+    "how",
+    ["same", "step", pytest.param("apart", marks=pytest.mark.release), pytest.param("keep", marks=pytest.mark.release)],
+)
 def test_two_writers_at_once(on_s3: Location, how: str) -> None:
-    processes = [writer(on_s3, who, 8, how) for who in (1, 2)]
+    processes = [writer(on_s3, who, _ROWS, how) for who in (1, 2)]
     for process in processes:
         _, said = process.communicate(timeout=120)
         assert process.returncode == 0, said  # also no abort when the interpreter ends
-    mine = [1000 * who + number for who in (1, 2) for number in range(8)]
-    assert values(on_s3) == sorted(mine + (list(range(8)) if how == "same" else []))
+    mine = [1000 * who + number for who in (1, 2) for number in range(_ROWS)]
+    assert values(on_s3) == sorted(mine + (list(range(_ROWS)) if how == "same" else []))
 
 
 @needs_moto
 def test_a_writer_that_is_killed(on_s3: Location) -> None:
     with faulty_proxy(on_s3.service.url, delay_s=0.02) as faults:
         slow = Location(str(on_s3), Service(endpoint=faults.url))
-        for kill in range(3):
+        for kill in range(2):
             process = writer(slow, 1, 100, "keep")
             assert process.stdout is not None
             for _ in range(2):
@@ -259,7 +270,7 @@ def test_threads_of_one_process(on_s3: Location) -> None:
     key = (DAY, "a")
 
     def work(who: int) -> None:
-        for number in range(4):
+        for number in range(3):
             frame = rows(DAY, "a", 100 * who + number)
             table.step(lambda frame=frame: table.replace(pl.concat([table.read(partitions=[key]), frame]), [key]))
 
@@ -268,4 +279,4 @@ def test_threads_of_one_process(on_s3: Location) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert values(on_s3) == sorted(100 * who + number for who in range(3) for number in range(4))
+    assert values(on_s3) == sorted(100 * who + number for who in range(3) for number in range(3))

@@ -10,6 +10,7 @@ from monitoring_support import (
     FIRST,
     day_report,
     decision,
+    history,
     loop_days,
     promotion,
     story,
@@ -18,7 +19,7 @@ from monitoring_support import (
 from page_support import Chart, Page
 
 from har.monitoring.drift import DayReport, FeatureScore
-from har.pages import LoopDay, loop_table, render_index, render_loop
+from har.pages import LoopDay, loop_table, render_loop
 from har.pages._timeline import Columns
 
 MOVES = [
@@ -50,7 +51,7 @@ def hot(page: Page, days: int) -> set[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def page() -> Page:
-    return Page(render_index(*story(), MOVES, title="house"))
+    return Page(history(*story(), MOVES, title="house"))
 
 
 def test_history_marks_what_happened_and_when(page: Page) -> None:
@@ -97,28 +98,28 @@ def test_days_are_listed_newest_first_with_what_was_done(page: Page) -> None:
 
 def test_days_in_any_order_and_twice_count_once(page: Page) -> None:
     reports, decisions = story()
-    again = Page(render_index([*reports[::-1], reports[-1]], decisions[::-1], MOVES[::-1], title="house"))
+    again = Page(history([*reports[::-1], reports[-1]], decisions[::-1], MOVES[::-1], title="house"))
     assert again.source == page.source
 
 
 def test_nothing_yet_says_so() -> None:
-    text = Page(render_index([], [], [], title="house")).words
+    text = Page(history([], [], [], title="house")).words
     assert "No day has been monitored yet" in text
 
 
 def test_unjudged_days_have_no_score() -> None:
     days = [day_report(), unjudged_report(date=FIRST + dt.timedelta(days=1))]
-    page = Page(render_index(days, [], [], title="house"))
+    page = Page(history(days, [], [], title="house"))
     assert lanes(page, 2) == {"Not judged": ["2026-01-06"]}
     assert len(chart(page).marks("score-of-the-day-points")) == 1
     assert "1 judged" in page.words
-    only = Page(render_index(days[1:], [], [], title="house"))
+    only = Page(history(days[1:], [], [], title="house"))
     assert "Worst features" not in chart(only).labels
     assert only.links == ["../index.html", "2026-01-06.html"]
 
 
 def test_several_subjects_can_alarm_a_day_whose_score_is_low() -> None:
-    page = Page(render_index([day_report(alarmed=True, score=0.8)], [], [], title="house"))
+    page = Page(history([day_report(alarmed=True, score=0.8)], [], [], title="house"))
     assert lanes(page, 1) == {"Drift alarm": ["2026-01-05"]}
     assert len(chart(page).marks("score-of-the-day-alarms")) == 1
     assert chart(page).marks("score-of-the-day-points") == []
@@ -127,12 +128,12 @@ def test_several_subjects_can_alarm_a_day_whose_score_is_low() -> None:
 def test_a_hot_cell_of_the_confidence_is_said_to_be_no_alarm() -> None:
     unsure = FeatureScore("confidence", "confidence", {"hellinger": 0.6, "psi": 1.0}, -2.0, 3.0, 2.5, True)
     note = "confidence is listed with the features, but raises no alarm"
-    unsure_day = Page(render_index([day_report(features=(unsure,))], [], [], title="house"))
+    unsure_day = Page(history([day_report(features=(unsure,))], [], [], title="house"))
     assert hot(unsure_day, 1) == {("confidence", "2026-01-05")}
     assert chart(unsure_day).cells() == ["h4"]
     assert note in unsure_day.words
     plain = day_report(features=day_report().features[:1])
-    assert note not in Page(render_index([plain], [], [], title="house")).words
+    assert note not in Page(history([plain], [], [], title="house")).words
 
 
 def test_a_rollback_is_marked_once_whoever_did_it() -> None:
@@ -140,9 +141,9 @@ def test_a_rollback_is_marked_once_whoever_did_it() -> None:
         return [day_report(date=FIRST + dt.timedelta(days=n), model_version=v) for n, v in enumerate(versions)]
 
     decided = [decision(FIRST + dt.timedelta(days=2), "rollback", event="har.probation.failed")]
-    by_monitoring = Page(render_index(days(1, 2, 2, 1), decided, [], title="house"))
+    by_monitoring = Page(history(days(1, 2, 2, 1), decided, [], title="house"))
     assert lanes(by_monitoring, 4) == {"Promoted": ["2026-01-06"], "Rolled back": ["2026-01-07"]}
-    by_hand = Page(render_index(days(1, 2, 2, 1), [], [], title="house"))
+    by_hand = Page(history(days(1, 2, 2, 1), [], [], title="house"))
     assert lanes(by_hand, 4) == {"Promoted": ["2026-01-06"], "Rolled back": ["2026-01-08"]}
 
 
@@ -173,12 +174,13 @@ def test_columns_are_days_weeks_from_monday_or_months() -> None:
     assert weeks.gaps == months.gaps == ()
 
 
-def test_a_long_history_aggregates_and_folds_away() -> None:
+def test_a_long_history_aggregates_and_goes_on_by_year() -> None:
     reports, decisions = story(130, 100)
-    page = Page(render_index(reports, decisions, MOVES, title="house"))
+    page = Page(history(reports, decisions, MOVES, title="house"))
     assert "One column is a week and shows its worst day." in page.words
-    assert "70 earlier days" in page.words
-    assert len([link for link in page.links if link.startswith("20")]) == 130
+    assert "70 earlier days: 2026" in page.words
+    assert len([link for link in page.links if link.startswith("2026-")]) == 60
+    assert page.links[-1] == "2026.html"
     weeks = len(Columns.of([report.date for report in reports]))
     shown = chart(page)
     assert len(shown.cells()) == 25 * weeks
@@ -191,14 +193,14 @@ def test_a_clock_that_jumped_does_not_stretch_the_axis() -> None:
     dates = [dt.date(1970, 1, 1), *(FIRST + dt.timedelta(days=number) for number in range(5)), dt.date(2099, 1, 1)]
     columns = Columns.of(dates)
     assert (columns.unit, len(columns), columns.gaps) == ("day", 7, (1, 6))
-    page = Page(render_index([day_report(date=date) for date in dates], [], [], title="house"))
+    page = Page(history([day_report(date=date) for date in dates], [], [], title="house"))
     assert {"1970", "2026", "2099"} <= {text for text, _, _, _ in chart(page).texts}
     assert "a lighter one days without a report" in page.words
 
 
 def test_a_huge_score_keeps_its_place() -> None:
     worst = FeatureScore("accel_x.mean", "input", {"hellinger": 0.99, "psi": 20.0}, 5.0, 1.0, 4321.0, True)
-    page = Page(render_index([day_report(features=(worst,), score=4321.0, alarmed=True)], [], [], title="house"))
+    page = Page(history([day_report(features=(worst,), score=4321.0, alarmed=True)], [], [], title="house"))
     assert chart(page).cells() == ["h5"]
     assert "Score of the last day 4 300 " in page.words
     [(_, top)] = chart(page).marks("score-of-the-day-alarms")

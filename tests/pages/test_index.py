@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from filelock import FileLock
-from monitoring_support import day_report, story
+from monitoring_support import Given, day_report, story
 from page_support import Page
 
 from har.pages import write_index, write_pages
@@ -18,7 +18,7 @@ def put(folder: Path, *names: str) -> None:
 
 
 def test_every_page_is_linked_and_every_link_leads_to_a_page(tmp_path: Path) -> None:
-    write_pages(tmp_path, *story(17), [], title="house")
+    write_pages(tmp_path, Given(*story(17)), [], title="house")
     put(tmp_path, "evaluation.html", "loop.html", "model-2.html", "model-10.html")
     put(tmp_path, *(f"activity/2026-01-{day:02}.{kind}" for day in range(5, 22) for kind in ("html", "parquet")))
     page = write_index(tmp_path, title="house")
@@ -35,7 +35,7 @@ def test_every_page_is_linked_and_every_link_leads_to_a_page(tmp_path: Path) -> 
 
 def test_says_first_what_the_last_day_was_like(tmp_path: Path) -> None:
     reports = [day_report(drifted=True)]
-    write_pages(tmp_path, reports, [], [], title="house")
+    write_pages(tmp_path, Given(reports), [], title="house")
     words = Page(write_index(tmp_path, title="house").read_text(encoding="utf-8")).words
     assert words.index(reports[0].verdict) < words.index("Models")
     (tmp_path / "drift" / "2026-01-05.json").unlink()

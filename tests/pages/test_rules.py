@@ -21,6 +21,7 @@ from monitoring_support import (
     day_report,
     decision,
     distribution,
+    history,
     loop_days,
     promotion,
     story,
@@ -38,18 +39,19 @@ from har.pages import (
     render_activity,
     render_board,
     render_day,
-    render_index,
     render_loop,
     render_release,
     render_report,
+    summaries,
     write_index,
 )
+from har.pages._history import render_year
 from har.settings import Settings, load_settings
 
 EVIL = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
 SVG = "{http://www.w3.org/2000/svg}"
 RETRAIN = decision(FIRST, "retrain", reasons=["446 windows have labels."], event="har.drift.confirmed", outcome="won")
-_PAGE = r"\d{4}-\d\d-\d\d|index|evaluation|loop|operations|model|model-\d+|v\d+-\d+"
+_PAGE = r"\d{4}(-\d\d-\d\d)?|index|evaluation|loop|operations|model|model-\d+|v\d+-\d+"
 LINK = re.compile(rf"(\.\./)?((drift|activity|releases)/)?({_PAGE})\.(html|json)|#.*")
 
 
@@ -88,10 +90,17 @@ PAGES: dict[str, Callable[[Path], str]] = {
     "day": lambda _: day(day_report(drifted=True, quality=(FAULT,), performance=PERFORMANCE), [RETRAIN]),
     "quiet day": lambda _: day(),
     "unjudged day": lambda _: day(unjudged_report()),
-    "history": lambda _: render_index(*story(), [promotion(dt.datetime.now(dt.UTC), 1, None, 1)], title="house"),
-    "year": lambda _: render_index(*story(130, 100), [], title="house"),
-    "first of a month": lambda _: render_index(*story(28, 20), [], title="house"),
-    "no day": lambda _: render_index([], [], [], title="house"),
+    "history": lambda _: history(*story(), [promotion(dt.datetime.now(dt.UTC), 1, None, 1)], title="house"),
+    "year": lambda _: history(*story(130, 100), [], title="house"),
+    "earlier year": lambda _: render_year(
+        2026,
+        summaries(*story(130, 100)),
+        [promotion(dt.datetime(2026, 3, 1, tzinfo=dt.UTC), 1, None, 1)],
+        title="house",
+        content_id="0",
+    ),
+    "first of a month": lambda _: history(*story(28, 20), [], title="house"),
+    "no day": lambda _: history([], [], [], title="house"),
     "loop": lambda _: render_loop(loop_days(), title="house"),
     "no loop": lambda _: render_loop([], title="house"),
     "evaluation": lambda _: render_report(
@@ -221,7 +230,7 @@ def test_names_from_files_do_no_harm(tmp_path: Path) -> None:
     (tmp_path / "drift" / "2026-01-05.json").write_text(report.to_json())
     for source, times in (
         (render_day(report, [row], title=EVIL, previous=None, following=None), 14),
-        (render_index([report], [row], [move], title=EVIL), 8),
+        (history([report], [row], [move], title=EVIL), 8),
         (render_loop([first, after], title=EVIL), 8),
         # Title, heading, tile, fact's name and value, tables of activities, subjects and recordings, bars, and beside
         # the matrix.
@@ -243,7 +252,7 @@ from monitoring_support import day_report, story
 from har.pages import render_day, render_index
 import hashlib
 day = render_day(day_report(drifted=True), [], title="house", previous=None, following=None)
-print(hashlib.sha256((day + render_index(*story(), [], title="house")).encode()).hexdigest())
+print(hashlib.sha256((day + history(*story(), [], title="house")).encode()).hexdigest())
 """
     runs = [
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)

@@ -143,3 +143,26 @@ def test_further_channels_may_be_constant() -> None:
     pressure = np.full((20, LENGTH, 1), 1013.25, np.float32)
     assert not rule.absent(np.concatenate([moving(), pressure], axis=2)).any()
     assert rule.absent(np.concatenate([0 * moving(), pressure], axis=2)).all()
+
+
+@pytest.mark.parametrize(
+    ("rate_hz", "length", "stride"), [(50.0, 200, 100), (50.0, 128, 7), (20.0, 37, 37), (50.0, 1, 1)]
+)
+def test_windows_that_share_samples_get_the_same_answers(rate_hz: float, length: int, stride: int) -> None:
+    rule = SignalRule(units=UNITS, rate_hz=rate_hz, length=length, full_scales=FULL_SCALES)
+    rng = np.random.default_rng(int(length))
+    samples = np.concatenate([*moving(30, seed=1), *lying(20, lsb=0.05)])
+    for _ in range(60):
+        first, count = int(rng.integers(0, len(samples))), int(rng.integers(5, 300))
+        axes = (
+            rng.permutation(6)[: rng.integers(1, 4)] if rng.random() < 0.5 else [[0, 1, 2], [3, 4, 5]][rng.integers(2)]
+        )
+        held = [samples[first], FULL_SCALES, np.zeros(6)][rng.integers(3)]
+        for axis in axes:
+            samples[first : first + count, axis] = held[axis] + rng.choice([0, 2e-6]) * rng.normal(0, 1)
+    starts = np.arange(0, len(samples) - length + 1, stride)
+    windows = samples[starts[:, None] + np.arange(length)]
+    expected = rule.absent(windows)
+    assert (rule.absent_in(samples, starts) == expected).all()
+    assert length == 1 or 0 < expected.sum() < len(expected)
+    assert rule.absent_in(samples[:0], starts[:0]).shape == (0,)

@@ -170,3 +170,13 @@ def test_an_inbox_that_cannot_be_listed_is_no_empty_one(tmp_path: Path, monkeypa
     monkeypatch.setattr(os, "listdir", refuse)
     with pytest.raises(LakeError, match="Permission denied"):
         inbox_files(tmp_path)
+
+
+def test_what_is_hashed_is_what_is_read_even_if_the_file_changes_meanwhile(tmp_path: Path) -> None:
+    _put(tmp_path, "2024-01-02/s01_left.csv")
+    (file,) = inbox_files(tmp_path).files
+    with file.held():
+        assert file.sha256 == hashlib.sha256(b"2024-01-02/s01_left.csv").hexdigest()
+        file.path.write_bytes(b"other")
+        assert file.content() == b"2024-01-02/s01_left.csv"
+    assert file.content() == b"other"

@@ -95,3 +95,26 @@ def test_interpolated_samples_are_counted(read, lines) -> None:
     flagged = np.flatnonzero(recording.frame["flags"].to_numpy() & 4)
     assert len(flagged) == recording.quality.interpolated == 4
     assert (recording.quality.samples_read, recording.quality.samples_kept) == (496, 496)
+
+
+@pytest.mark.parametrize("zone", ["", "Z", "+02:00", "-0330", "+05"])
+@pytest.mark.parametrize("digits", [2, 3, 6, 7])
+def test_stamps_are_the_same_times_in_every_form(read, lines, digits: int, zone: str) -> None:
+    ahead = dt.datetime.fromisoformat(f"2024-01-01T00:00:00{zone or 'Z'}").utcoffset() or dt.timedelta()
+    times = [dt.datetime(2024, 1, 1, 8) + dt.timedelta(milliseconds=20 * row) for row in range(60)]
+    written = [f"{time:%Y-%m-%d %H:%M:%S}.{f'{time.microsecond:06d}0'[:digits]}{zone}" for time in times]
+    for stamps in (written, [*written[:-1], f"{written[-1]} "]):
+        found = read(stamped(lines(60), stamps)).frame["time"].to_list()
+        assert [time.replace(tzinfo=None) + ahead for time in found] == times
+
+
+@pytest.mark.parametrize(
+    "wrong", ["2024-01-01T08:00:00.12x000Z", "2024-13-01T08:00:00.120000Z", "2024-01-01T08:00:00Z+1"]
+)
+def test_a_stamp_unlike_the_others_is_named(read, lines, wrong: str) -> None:
+    content = lines(60)
+    content[7] = f"{wrong},{content[7].split(',', 1)[1]}"
+    with pytest.raises(RecordingTimeError) as caught:
+        read(content)
+    assert caught.value.line == 8
+    assert wrong in str(caught.value)

@@ -54,7 +54,10 @@ def test_a_registry_does_not_go_to_another_place_by_itself(stocked: Registry, pl
     remote = Registry(stocked.folder, stocked.name, artifacts=place)
     assert remote.model_path(2) == stocked.model_path(2)
     model = make_model(9)
-    with pytest.raises(RegistryError, match=rf"under {place}, but got artifacts under .*, which MLflow fixes"):
+    refusal = rf"under {place}, but got artifacts under .*, which MLflow fixes"
+    with pytest.raises(RegistryError, match=refusal):
+        remote.require_place()
+    with pytest.raises(RegistryError, match=refusal):
         remote.register(model, params={}, metrics={}, recipe=stocked.recipe(1), report=None, tags={})
     assert not list(place.list())
     assert len(remote.versions()) == 4
@@ -80,6 +83,8 @@ def test_a_store_that_refuses_leaves_no_version(folder: Path, place: Location, m
     with faulty_proxy(status=(403, "AccessDenied")) as proxy:
         service = dataclasses.replace(place.service, endpoint=proxy.url, retries=0)
         refused = Registry(folder, "wrist", artifacts=Location(place.address, service))
+        with pytest.raises(StoreError, match="AccessDenied"):
+            refused.require_place()
         with pytest.raises(StoreError, match=rf"{place}.*credentials that the store accepts.*AccessDenied"):
             refused.register(make_model(), params={}, metrics={}, recipe=example_recipe(), report=None, tags={})
     registry = Registry(folder, "wrist", artifacts=place)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import socket
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from ports_support import free_port
 from tests_support import example_recipe
 
 from har.errors import ModelError, RegistryError
@@ -26,8 +26,7 @@ NAME = "wrist"
 @pytest.fixture
 def server(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A server on a free port, and this process as its client; yields the folder of its files."""
-    with socket.create_server(("127.0.0.1", 0)) as chosen:
-        port = chosen.getsockname()[1]
+    port = free_port()
     files = tmp_path / "files"
     variables = {"MLFLOW_BACKEND_STORE_URI": f"sqlite:///{folder / DATABASE}", "STACK_LOGIN": "har:pass/word"}
     arguments = ["--bind=127.0.0.1", f"--port={port}", f"--artifacts={files}", "--serve-artifacts", "--host=mlflow"]

@@ -18,7 +18,8 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper, numpy_helper
-from serving_support import eventually, free_port, make_rule, movements, train_model, write_settings
+from ports_support import free_port
+from serving_support import eventually, make_rule, movements, train_model, write_settings
 from steady_support import (
     NAME,
     ROOT,

@@ -13,14 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as chosen:
-        chosen.bind(("127.0.0.1", 0))
-        port: int = chosen.getsockname()[1]
-    return port
+from ports_support import free_port
 
 
 class Mosquitto:

@@ -60,7 +60,7 @@ class Cluster:
 
     def _start(self, name: str, *words: str, paths: list[str] | None = None) -> None:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*(paths or []), *filter(None, sys.path)])}
-        environment |= {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "5 minutes", "POLARS_MAX_THREADS": "1"}
+        environment |= {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "5 minutes", "POLARS_MAX_THREADS": "2"}
         host = ("--host", "127.0.0.1") if words[0] == "scheduler" else ()
         with self.log(name).open("wb") as log:
             self._processes[name] = subprocess.Popen(

@@ -12,6 +12,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
+from ports_support import free_port
 from serving_support import eventually
 
 from infra.local.third_party import installed
@@ -59,12 +60,6 @@ class Echo(http.server.BaseHTTPRequestHandler):
 class _Server(http.server.ThreadingHTTPServer):
     def handle_error(self, request: object, address: object) -> None:
         """The proxy closes connections of requests that it refuses half-way."""
-
-
-def free_port() -> int:
-    with socket.socket() as tried:
-        tried.bind(("127.0.0.1", 0))
-        return int(tried.getsockname()[1])
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from ports_support import free_port
 
 from har.streaming.state import Answer, DeviceHealth, SubjectState
 
@@ -64,9 +65,7 @@ class RedisServer:
         program = shutil.which("redis-server") or shutil.which("valkey-server")
         if program is None:
             pytest.skip("needs a Redis server (apt-get install redis-server)")
-        with socket.socket() as chosen:
-            chosen.bind(("127.0.0.1", 0))
-            self.port = chosen.getsockname()[1]
+        self.port = free_port()
         self.address = f"redis://:secret@127.0.0.1:{self.port}/0"
         self.folder = Path(tempfile.mkdtemp(prefix="har-redis-"))
         self._command = [program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]

@@ -5,15 +5,15 @@ from __future__ import annotations
 import datetime as dt
 import math
 import random
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
 from har.monitoring.decisions import DecisionRow
 from har.monitoring.drift import DayReport, Distribution, FeatureScore, Performance, ScoreColumn, SliceScore
 from har.monitoring.profiles import QualityAlarm
-from har.pages import LoopDay
+from har.pages import LoopDay, render_index, summaries
 from har.registry import Promotion
 
 FIRST = dt.date(2026, 1, 5)
@@ -199,3 +199,31 @@ def loop_days(days: int = 17, turned: int = 10) -> list[LoopDay]:
         events += ("version 2 serves",) if number == turned + 2 else ()
         rows.append(LoopDay(report.date, accuracy, report.score, report.alarmed, report.model_version, events, phase))
     return rows
+
+
+@dataclass(frozen=True)
+class Given:
+    """Days to show that a test made, in place of a lake's; counts the reports that were read."""
+
+    all_reports: Sequence[DayReport]
+    all_decisions: Sequence[DecisionRow] = ()
+    read: list[dt.date] = field(default_factory=list)
+
+    def marks(self) -> dict[dt.date, str]:
+        decided = [repr(row) for row in self.all_decisions]
+        own = {report.date: repr(report) for report in sorted(self.all_reports, key=lambda one: one.date)}
+        return {date: f"{mark}{[row for row in decided if repr(date) in row]}" for date, mark in own.items()}
+
+    def reports(self, dates: Collection[dt.date]) -> list[DayReport]:
+        self.read.extend(dates)
+        return [report for report in self.all_reports if report.date in dates]
+
+    def decisions(self, dates: Collection[dt.date]) -> list[DecisionRow]:
+        return [row for row in self.all_decisions if row.date in dates]
+
+
+def history(
+    reports: Sequence[DayReport], decisions: Sequence[DecisionRow], promotions: Sequence[Promotion], *, title: str
+) -> str:
+    """The page about these days."""
+    return render_index(summaries(reports, decisions), promotions, title=title)

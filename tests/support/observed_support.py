@@ -23,12 +23,12 @@ import polars as pl
 import yaml
 from hot_support import state as subject_state
 from monitoring_support import day_report
+from ports_support import free_port
 from serving_support import (
     CHECKOUT,
     Served,
     bentoml_serving,
     eventually,
-    free_port,
     make_rule,
     movements,
     set_traps,

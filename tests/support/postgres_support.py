@@ -6,7 +6,6 @@ import getpass
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -15,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from ports_support import free_port
 
 
 def _server_program(name: str) -> str | None:
@@ -36,9 +36,7 @@ class Postgres:
             pytest.skip("needs Postgres (apt-get install postgresql)")
         # It refuses to run as root, and pytest's folders are closed to other users.
         self._user = "postgres" if os.getuid() == 0 else getpass.getuser()
-        with socket.socket() as chosen:
-            chosen.bind(("127.0.0.1", 0))
-            port = chosen.getsockname()[1]
+        port = free_port()
         self.address = f"postgresql+psycopg://har@127.0.0.1:{port}/postgres"
         self.folder = Path(tempfile.mkdtemp(prefix="har-postgres-"))
         shutil.chown(self.folder, self._user)

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import httpx
 import yaml
+from ports_support import free_port
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import start_http_server
-from serving_support import free_port
 
 PROGRAM = shutil.which("prometheus")
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import httpx
 import numpy as np
-from serving_support import OCTETS, free_port
+from ports_support import free_port
+from serving_support import OCTETS
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -23,6 +23,7 @@ import onnx
 import psutil
 import uvicorn
 from onnx import TensorProto, helper, numpy_helper
+from ports_support import free_port
 from prometheus_client import CollectorRegistry
 from tests_support import HAR_TOML
 
@@ -374,10 +375,3 @@ class Served:
             name: float(value)
             for name, value in (line.rsplit(" ", 1) for line in page.splitlines() if line.startswith("har_"))
         }
-
-
-def free_port() -> int:
-    """A port of this machine that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+from ports_support import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "test-project"
@@ -42,7 +43,7 @@ def environment(root: Path) -> dict[str, str]:
 @contextmanager
 def kept(root: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """The service of the folder, in a process of its own; yields its address."""
-    from serving_support import eventually, free_port
+    from serving_support import eventually
 
     port = free_port()
     log = root / "keeper.log"

@@ -106,8 +106,8 @@ _DIE_AFTER_COMMITS = """
 import os, signal
 from har.lake import Table
 
-def dying(self, write, commit=Table._commit, left=[{commits}], **how):
-    version = commit(self, write, **how)
+def dying(self, *what, commit=Table._commit, left=[{commits}], **how):
+    version = commit(self, *what, **how)
     left[0] -= 1
     if not left[0]:
         os.kill(os.getpid(), signal.SIGKILL)

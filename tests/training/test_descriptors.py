@@ -84,6 +84,18 @@ def test_band_power_is_the_periodograms(described, name) -> None:
     np.testing.assert_allclose(features[f"{name}.entropy"], scipy.stats.entropy(np.array(shares) / total), atol=1e-3)
 
 
+@pytest.mark.parametrize("length", [128, 129, 8])
+def test_a_window_that_cannot_be_folded_has_the_same_spectrum(make_signal: MakeSignal, length: int) -> None:
+    window = np.random.default_rng(length).normal(0, 2, (4, length, 6)).astype(np.float32)
+    features = _describe(make_signal(length=length, rate_hz=RATE_HZ), window)
+    for channel, name in ((0, "accel_x"), (5, "gyro_z")):
+        hz, power = scipy.signal.periodogram(window[..., channel].astype(np.float64), RATE_HZ, scaling="spectrum")
+        jerk = (power * (2 - 2 * np.cos(2 * np.pi * hz / RATE_HZ)))[:, hz <= 25].sum(1)
+        np.testing.assert_allclose(features[f"{name}.log_jerk"], np.log(jerk + FLOOR), atol=2e-3)
+        slow = power[:, (hz >= 5.8) & (hz < 7.0)].sum(1)
+        np.testing.assert_allclose(features[f"{name}.band_5.8_7hz"], np.log(slow + FLOOR), atol=2e-3)
+
+
 def test_autocorrelation_is_circular_and_normalised(described) -> None:
     window, features = described
     series = _series(window, "accel_x")

@@ -143,6 +143,15 @@ def test_an_operation_without_a_rule_is_named(make_signal) -> None:
         translate(Odd(), length=8, channels=1, outputs={"x": 1})
 
 
+def test_a_reshape_that_mixes_windows_has_no_rule() -> None:
+    class Mixed(torch.nn.Module):
+        def forward(self, window: torch.Tensor) -> tuple[torch.Tensor]:
+            return (window.reshape(8, -1),)
+
+    with pytest.raises(UntranslatableError, match="reshape"):
+        translate(Mixed(), length=8, channels=1, outputs={"x": 1})
+
+
 def test_mixed_types_have_no_rule() -> None:
     class Wide(torch.nn.Module):
         def forward(self, window: torch.Tensor) -> tuple[torch.Tensor]:

@@ -10,6 +10,7 @@ import torch
 
 from har.errors import NotEnoughDataError, SettingsError, TrainingError
 from har.training import EpochReport, FitOptions, Fitted, fit
+from har.training._resident import Resident
 
 TRAIN, CHECK = ("s00", "s01", "s02", "s03"), ("s04",)
 
@@ -192,3 +193,16 @@ def test_cuda_without_a_device_is_refused_with_a_remedy(make_signal, make_window
             signal=signal,
             options=FitOptions(device="cuda"),
         )
+
+
+def test_batches_on_a_device_are_those_of_the_windows(make_signal, make_windows) -> None:
+    signal = make_signal()
+    windows = make_windows(signal).select(slice(3, None, 2))
+    ours, copied = (Resident(windows, torch.device("cpu"), copied=copied) for copied in (False, True))
+    for rows in (torch.randperm(len(windows))[:5], slice(2, 9)):
+        values, labels = ours.batch(rows)
+        assert values.shape[1:] == (signal.length, len(signal.channels))
+        assert torch.equal(values, copied.batch(rows)[0])
+        assert torch.equal(labels, copied.batch(rows)[1])
+    none = Resident(windows.select(slice(0)), torch.device("cpu"), copied=True)
+    assert len(none) == len(none.batch(slice(0, 4))[0]) == 0

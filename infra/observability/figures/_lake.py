@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from pathlib import Path
 
 import polars as pl
 
 from har.lake import Lake, Table
 from har.schema import Partition
-from har.storage import Location
 from infra.observability.figures._metric import Gauge, gauge
 
 
@@ -24,7 +22,7 @@ class Changes:
 
     def __init__(self, lake: Lake, *names: str) -> None:
         self._tables: list[Table] = [getattr(lake, name) for name in names]
-        self._local = Location.at(lake.folder).is_local
+        self._local = lake.location.is_local
         self._seen: tuple[int, ...] | None = None
 
     def any(self) -> bool:
@@ -36,7 +34,7 @@ class Changes:
     def _state(self, table: Table) -> int:
         if not self._local:
             return table.version()
-        log = Path(str(table.path), "_delta_log")
+        log = table.path / "_delta_log"
         return log.stat().st_mtime_ns if log.exists() else 0
 
     def forget(self) -> None:

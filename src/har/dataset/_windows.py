@@ -18,7 +18,6 @@ from har.settings import Settings
 from har.windows import WindowSet, cut
 
 _LABEL_COLUMNS = ("date", "subject", "session", "start", "activity")
-_BATCH = 1024
 
 
 def load_windows(
@@ -51,7 +50,7 @@ def load_windows(
     columns = ["date", "subject", "session", "segment", "time", "activity", *lake.channels]
     frame = lake.samples.collect(lake.samples.scan(version).select(columns).sort(ORDER), version)
     if frame.is_empty():
-        raise NotEnoughDataError.no_samples(lake.samples.path)
+        raise NotEnoughDataError.no_samples(lake.samples.where)
     windows = cut(
         matrix(frame, lake.channels),
         run_ids(frame),
@@ -194,8 +193,7 @@ def labels_from_feedback(
 
 def _absent(windows: WindowSet, settings: Settings) -> NDArray[np.bool_]:
     """Which windows have no signal, bool (N,)."""
-    rule = signal_rule(settings)
-    return np.concatenate([np.empty(0, np.bool_), *(rule.absent(batch) for batch in windows.batches(_BATCH))])
+    return signal_rule(settings).absent_in(windows.samples, windows.starts)
 
 
 def _samples_for_labels(

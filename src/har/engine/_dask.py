@@ -17,6 +17,7 @@ from typing import Any
 
 from har.console import console
 from har.engine._outcomes import Done, Outcome, name_of, run_sent, send
+from har.engine._processes import LEAST_POLARS_THREADS
 from har.engine._same import PACKAGES, Place, difference, here, marked_folders, probe
 from har.errors import EngineError
 from har.inference import granted_cores
@@ -329,7 +330,7 @@ _CONFIG = {
     "distributed.scheduler.allowed-failures": 3,
     "distributed.scheduler.worker-ttl": "5 minutes",
     "distributed.admin.tick.limit": "60s",  # no complaints where a part keeps a worker's interpreter busy
-    "distributed.nanny.pre-spawn-environ.POLARS_MAX_THREADS": 1,
+    "distributed.nanny.pre-spawn-environ.POLARS_MAX_THREADS": LEAST_POLARS_THREADS,
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
 }

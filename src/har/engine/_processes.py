@@ -15,6 +15,9 @@ from typing import Any
 from har.engine._outcomes import Done, Outcome, run_sent, send
 from har.inference import granted_cores
 
+LEAST_POLARS_THREADS = 2
+"""With a single thread, Polars 2.1 stands still now and then in a filter or a join of a small frame."""
+
 
 class Processes:
     """So many processes; by default one per available core.
@@ -46,7 +49,7 @@ class Processes:
             if not self._free:
                 if len(self._all) >= self.workers:
                     return False
-                self._free.append(_Worker(max(1, granted_cores() // self.workers)))
+                self._free.append(_Worker(max(LEAST_POLARS_THREADS, granted_cores() // self.workers)))
                 self._all.add(self._free[-1])
             worker = self._free.pop()
 
@@ -91,8 +94,7 @@ class _Worker:
 def _begin(leash: Connection, threads: int) -> None:
     """In a new process: end with the job's process, leave Ctrl-C to it, and use only so many cores."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for name in ("POLARS_MAX_THREADS", "OMP_NUM_THREADS"):
-        os.environ.setdefault(name, str(threads))
+    os.environ.setdefault("POLARS_MAX_THREADS", str(threads))
 
     def end_with_the_job() -> None:
         try:

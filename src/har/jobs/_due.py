@@ -42,7 +42,7 @@ def due_days(
         candidates = profiled.filter(pl.col("date").cast(pl.String) > _trained_to(champion))
     if candidates.is_empty():
         return [], []
-    known = {row.date: row for row in DecisionLog(lake).about_days(candidates["date"].min())}
+    known = {row.date: row for row in DecisionLog(lake).about_days(candidates["date"][0])}
     made = dict(DriftReports(lake).made_at(candidates["date"]).iter_rows())
     today = dt.datetime.now(project.settings.project.zone).date()
     due, future, of_other_version = [], [], []
@@ -158,7 +158,7 @@ def stored_decision(lake: Lake, decision_id: str) -> DecisionRow:
     row = DecisionLog(lake).find(decision_id)
     if row is None:
         raise MonitoringError(
-            where=str(lake.decisions.path),
+            where=str(lake.decisions.where),
             expected=f"the decision {decision_id} that was just written",
             got="none",
             remedy="Another program writes this table: stop it, then run har monitor again.",

@@ -166,9 +166,14 @@ def commit(lake: Lake, landed: Sequence[Landed]) -> None:
     partitions = sorted({key[:2] for key in keys})
     fresh = pl.DataFrame(sorted(keys), {name: lake.recordings.schema[name] for name in _KEY}, orient="row")
     frames = [part.part.recording.frame for one in landed for part in one.parts]
-    stored = lake.samples.readable(partitions)
-    samples = pl.concat([_without(stored, fresh), *frames])
-    lake.samples.replace(samples.sort(*_KEY, "time"), partitions)
+
+    def replace_samples() -> pl.DataFrame:
+        stored = lake.samples.readable(partitions)
+        samples = pl.concat([_without(stored, fresh), *frames])
+        lake.samples.replace(samples.sort(*_KEY, "time"), partitions)
+        return stored
+
+    stored = lake.samples.step(replace_samples)
     written = pl.DataFrame(rows, dict(lake.recordings.schema), orient="row")
     recordings = pl.concat([_without(lake.recordings.readable(partitions), fresh), written])
     _forget(lake, set(partitions) - set(recordings.select("date", "subject").iter_rows()))

@@ -34,7 +34,8 @@ def add_feedback(lake: Lake, feedback: pl.DataFrame, arrived: pl.Series) -> int:
     Returns:
         Number of new rows.
     """
-    with lake.labels.lock():
+
+    def add() -> int:
         new = _unknown(lake, feedback).select(
             pl.coalesce(pl.col("start").dt.date(), pl.col("received_at").dt.date()).alias("date"),
             pl.col("subject").fill_null(UNKNOWN_SUBJECT),
@@ -56,16 +57,21 @@ def add_feedback(lake: Lake, feedback: pl.DataFrame, arrived: pl.Series) -> int:
         _replace(lake, moved=waiting.join(placed, on="feedback_id", how="semi"), rows=pl.concat([unplaced, placed]))
         return len(new)
 
+    return lake.labels.step(add, whole=True)
+
 
 def place_waiting(lake: Lake) -> int:
     """Bound waiting feedback about intervals to predictions that came since; returns how many rows still wait."""
-    with lake.labels.lock():
+
+    def place() -> int:
         waiting = waiting_feedback(lake)
         since = dt.datetime.now(dt.UTC) - _GIVE_UP
         claims = waiting.filter(pl.col("claimed_start").is_not_null() & (pl.col("received_at") >= since))
         placed = _within_predictions(lake, claims)
         _replace(lake, moved=claims.join(placed, on="feedback_id", how="semi"), rows=placed)
         return len(waiting) - len(placed)
+
+    return lake.labels.step(place, whole=True)
 
 
 def waiting_feedback(lake: Lake) -> pl.DataFrame:

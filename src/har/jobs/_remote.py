@@ -36,7 +36,7 @@ def versions_of(lake: Lake) -> dict[str, int]:
             return found
         before = found
     raise LakeBusyError(
-        where=str(lake.folder),
+        where=str(lake.location),
         expected=f"a moment without a commit, within {_ATTEMPTS} looks",
         got="writers that commit all the time",
         remedy="Run the same command again when fewer jobs write.",

@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -20,8 +21,8 @@ from rich.markup import escape
 
 from har.console import console, track
 from har.engine import Each, in_turn, once
-from har.errors import LakeError
-from har.files import write_atomically
+from har.errors import LakeBusyError, LakeError
+from har.files import locked, write_atomically
 from har.inference import Classifier
 from har.jobs._placing import KEY, add_feedback, place_waiting, requests_with_ids
 from har.jobs.label_page import Collected, collect_answers
@@ -36,6 +37,7 @@ CHUNK_BYTES = 64_000_000
 """Approximate size of the files that are collected together."""
 
 _BLOCK_BYTES = 2_000_000
+_WAIT_S = 60.0
 """Parsed at once; as Python objects, it takes a few times this."""
 _COMMIT_BYTES = 48_000_000
 """Approximate size that is read between two commits; it bounds the memory for files of any size."""
@@ -196,7 +198,7 @@ def collect_files(lake: Lake, paths: Sequence[Path]) -> CollectReport:
     """
     report = CollectReport()
     try:
-        with lake.requests.lock():  # one run at a time; the next one will not find the files
+        with _one_run(lake, paths):  # the next one will not find the files
             files = []
             reader = Reader()
             size = 0
@@ -231,6 +233,22 @@ def collect_files(lake: Lake, paths: Sequence[Path]) -> CollectReport:
             remedy="Free space or grant access, then run `har collect` again: no line is lost or counted twice.",
         ) from error
     return report
+
+
+def _one_run(lake: Lake, paths: Sequence[Path]) -> AbstractContextManager[None]:
+    """One collection at a time: of this lake, or, where it is on object storage, of this folder of logs."""
+    if lake.location.is_local:
+        return lake.requests.lock()
+    if not paths:
+        return nullcontext()
+    folder = paths[0].parent
+    busy = LakeBusyError(
+        where=str(folder),
+        expected="no other run",
+        got=f"one that has collected this log for {_WAIT_S:g} s",
+        remedy="Wait for the other run to finish, or stop it, then run the same command again.",
+    )
+    return locked(folder / ".collecting.lock", timeout_s=_WAIT_S, busy=busy)
 
 
 class _LogFile:

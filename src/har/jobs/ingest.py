@@ -166,14 +166,24 @@ def ingest_files(
 
     intake = begin()
     ready = intake.read_ahead(files)
-    with lake.recordings.lock():
-        if lake.recordings.version() != intake.version:
+    aside, tried = IngestReport(), False
+
+    def land() -> IngestReport:
+        nonlocal intake, tried
+        if tried or lake.recordings.version() != intake.version:
+            # What an earlier attempt has set aside is in the inbox no more.
+            aside.add(IngestReport(quarantined=intake.report.quarantined, skipped=intake.report.skipped))
             intake = begin()
+        tried = True
         for file in files:
             intake.take(file, ready.pop(file.path, None))
         if intake.landed:
             commit(lake, intake.landed)
-    return intake.report
+        return intake.report
+
+    report = lake.recordings.step(land)
+    report.add(aside)
+    return report
 
 
 def set_aside(part: StrayPart) -> IngestReport:

@@ -171,14 +171,17 @@ def undo_batch(lake: Lake, batch: str) -> int:
             got=f"{batch!r}, which {len(meant)} of them begin with" if meant else repr(batch),
             remedy="`har labels --batches` lists them.",
         )
-    with lake.labels.lock():
+
+    def take_out() -> int:
         chosen = lake.labels.read().with_columns(_batch()).filter(pl.col("batch") == meant[0])
         gone = chosen.filter(pl.col("feedback_id").str.starts_with(IMPORTED_ID))
         partitions = gone.select("date", "subject").unique().rows()
         others = lake.labels.read(partitions=partitions).join(gone, on="feedback_id", how="anti")
         # What else has no subject cannot be used, and no table takes it any more.
         lake.labels.replace(others.filter(pl.col("subject").fill_null("") != ""), partitions)
-    return len(gone)
+        return len(gone)
+
+    return lake.labels.step(take_out, whole=True)
 
 
 def requested_labels(lake: Lake) -> pl.DataFrame:

@@ -21,7 +21,7 @@ from har.jobs._due import due_days, stored_decision, to_send, why_no_day_is_due
 from har.jobs._events import Send, decision_event, no_receiver, promotion_event
 from har.jobs.label_page import prepare_tasks
 from har.lake import require_predictions
-from har.monitoring import DecisionLog, DriftReports, Profiles
+from har.monitoring import DecisionLog, DriftReports, MonitoredDays, Profiles
 from har.monitoring.decisions import (
     STARTS_TRAINING,
     DecisionRow,
@@ -296,10 +296,10 @@ def _roll_back(project: Project, row: DecisionRow, send: Send) -> tuple[str, str
 
 
 def _write_pages(project: Project) -> Path | None:
-    all_reports = DriftReports(project.lake).of()
-    if not all_reports:
+    days = MonitoredDays(project.lake)
+    if not days.marks():
         return None
     folder, title = project.settings.path("reports"), project.settings.project.name
-    index = write_pages(folder, all_reports, DecisionLog(project.lake).rows(), project.registry.log(), title=title)
+    index = write_pages(folder, days, project.registry.log(), title=title)
     write_index(folder, title=title)
     return index

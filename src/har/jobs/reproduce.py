@@ -154,7 +154,7 @@ def _lake_has(lake: Location, recipe: Mapping[str, Any], registry: Registry, ver
     """Whether the lake is the one of the recipe, and has got so far, as its log and its list of files tell."""
     if not lake.is_local and "storage" not in recipe["settings"]:
         return False  # the recorded commit reads folders only
-    here = Lake(lake if not lake.is_local else lake.local, ())
+    here = Lake(lake, ())
     if here.samples.version() < int(recipe["lake_version"]):
         return False
     if not recipe.get("snapshot"):  # there is nothing else to train on

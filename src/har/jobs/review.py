@@ -80,7 +80,8 @@ def review_feedback(
         "subject": pl.col("subject") == name,
         "source": pl.col("source").fill_null("") == name,
     }.get(field, pl.col("feedback_id") == which)
-    with lake.labels.lock():
+
+    def write() -> tuple[int, int]:
         rows = lake.labels.read().filter(~pl.col("feedback_id").str.starts_with(IMPORTED_ID) & meant)
         if rows.is_empty():
             raise LabelError(
@@ -97,4 +98,6 @@ def review_feedback(
         if partitions:
             others = lake.labels.read(partitions=partitions).join(changed, on="feedback_id", how="anti")
             lake.labels.replace(pl.concat([others, changed]), partitions)
-    return len(ready), len(rows) - len(ready)
+        return len(ready), len(rows) - len(ready)
+
+    return lake.labels.step(write, whole=True)

@@ -298,6 +298,7 @@ def _train(order: Order, each: Each, send: Send) -> TrainReport:
     recipe = once(each, settle_recipe, order)
     known = next((version for version in registry.versions() if version.tags.get("recipe_key") == recipe.key), None)
     if known is None:
+        registry.require_place()
         trained = Trained(project, recipe, project.settings.path("runs") / recipe.key, why)
         once(each, fit_and_export, trained)
         number = once(each, register, trained)

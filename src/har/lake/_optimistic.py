@@ -128,6 +128,11 @@ class Optimistic:
             remedy="Nothing was written. Wait for the other runs to finish, then run the same command again.",
         )
 
+    def noted(self, version: int, name: str) -> int:
+        """A figure that a commit notes about itself."""
+        lines = map(json.loads, self._log(version).read_bytes().splitlines())
+        return int(next(line["commitInfo"] for line in lines if "commitInfo" in line)["operationMetrics"][name])
+
     def _committed(self, version: int) -> int:
         step = _running.__dict__.get(str(self._where))
         if step is not None:

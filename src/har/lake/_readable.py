@@ -220,7 +220,7 @@ class ReadableTable:
     def file_names(self, version: int | None = None) -> pl.DataFrame:
         """Date, subject and path, as in the log, of each file; a file's content never changes."""
         table = self._open(version)
-        schema = pl.Schema({**PARTITION, "path": pl.String()})
+        schema = pl.Schema([*PARTITION.items(), ("path", pl.String())])
         return pl.DataFrame(schema=schema) if table is None else table.files.select(schema.names())
 
     def spans(

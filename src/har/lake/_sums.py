@@ -15,7 +15,7 @@ from pathlib import Path
 from har.files import write_atomically
 from har.storage import Location
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 18
 _FEW = 8
 
 
@@ -65,9 +65,11 @@ class Sums:
 def crc32(file: Path) -> int:
     """CRC-32 of a file's bytes."""
     total = 0
-    with file.open("rb") as stream:
-        while block := stream.read(_BLOCK):
-            total = zlib.crc32(block, total)
+    # One buffer for all blocks: a new one for each costs as much as the sum.
+    block = memoryview(bytearray(_BLOCK))
+    with file.open("rb", buffering=0) as stream:
+        while count := stream.readinto(block):
+            total = zlib.crc32(block[:count], total)
     return total
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import polars as pl
-from deltalake import ColumnProperties, CommitProperties, DeltaTable, WriterProperties, write_deltalake
+from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 from polars.exceptions import PolarsError
 
 from har.errors import LakeError
+from har.lake._columns import written
 from har.lake._keys import Added, hashes
 from har.lake._lock import TableLock
 from har.lake._optimistic import Marked, Optimistic, Write
@@ -43,8 +44,8 @@ class Table(ReadableTable):
         place: the table's folder, or its place on object storage.
         schema: its columns; date and subject are among them.
         added: columns that tables of older releases lack: they read as null, and the next write adds them.
-        measured: whether most columns are measured values, which rarely repeat: without dictionary encoding they are
-            written four times as fast, and smaller.
+        measured: whether lists are of measured values, which rarely repeat; they then have no dictionary, nor has any
+            other column.
         retired: columns that older releases wrote: no longer read, and null in new rows.
         rebuild: the command that makes lost rows again; "": there is none, and after a loss nothing is written until a
             person has decided.
@@ -69,14 +70,7 @@ class Table(ReadableTable):
         self.small_files = SMALL_FILES
         self._retired = frozenset(retired)
         self._own: Added | None = None
-        plain = ColumnProperties(dictionary_enabled=False)
-        # Statistics of a binary column are useless, and would copy whole values into the log.
-        opaque = ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE")
-        self._properties = WriterProperties(
-            compression="SNAPPY",
-            default_column_properties=plain if measured else None,
-            column_properties={name: opaque for name, dtype in schema.items() if dtype == pl.Binary} or None,
-        )
+        self._properties = written(schema, plain=measured)
 
     def lost(self) -> set[Partition]:
         """Partitions of commits that were written here and are gone, and that no later commit wrote anew.
@@ -293,13 +287,13 @@ class Table(ReadableTable):
         for name in ordered(frame, key):
             low, high = (getattr(frame[name], edge)().isoformat() for edge in ("min", "max"))
             terms.append(f"t.{name} >= '{low}' AND t.{name} <= '{high}'")
-        changed = 0
+        changed: int | None = 0
 
         def write(table: DeltaTable | None, marked: Marked) -> DeltaTable | None:
             nonlocal changed
             if table is None:
                 return None
-            before = table.version()
+            before, changed = table.version(), None
             merge = table.merge(
                 frame,
                 predicate=" AND ".join(terms),
@@ -317,7 +311,9 @@ class Table(ReadableTable):
             version = self._commit(write, partitions_of(frame), keeps_keys=True)
             if version >= 0:
                 self._note(version, partitions_of(frame), whole=False)
-        return changed
+        if changed is None and self._optimistic is not None:  # committed, but the answer was lost
+            changed = self._optimistic.noted(version, "num_target_rows_updated")
+        return changed or 0
 
     def compact(self, partitions: Iterable[Partition], *, most: int | None = None) -> int:
         """Merge the files of those partitions that have many; the rows do not change.

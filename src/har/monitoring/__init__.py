@@ -3,8 +3,9 @@
 `har.monitoring.profiles`, `.drift` and `.decisions` hold the rest.
 """
 
+from har.monitoring._days import MonitoredDays
 from har.monitoring.decisions import DecisionLog
 from har.monitoring.drift import DriftReports
 from har.monitoring.profiles import Profiler, Profiles
 
-__all__ = ["DecisionLog", "DriftReports", "Profiler", "Profiles"]
+__all__ = ["DecisionLog", "DriftReports", "MonitoredDays", "Profiler", "Profiles"]

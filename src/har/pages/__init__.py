@@ -9,6 +9,7 @@ from har.pages._history import Move, render_index
 from har.pages._index import write_index
 from har.pages._loop import LoopDay, loop_table, render_loop
 from har.pages._release import Answers, page_of, render_release, write_release
+from har.pages._summaries import summaries
 
 __all__ = [
     "Answers",
@@ -27,6 +28,7 @@ __all__ = [
     "render_release",
     "render_report",
     "sections",
+    "summaries",
     "write_index",
     "write_pages",
     "write_release",

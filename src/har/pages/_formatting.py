@@ -11,6 +11,7 @@ from markupsafe import Markup, escape
 
 from har.monitoring.drift import DayReport
 from har.monitoring.profiles import QualityAlarm
+from har.pages._summaries import DaySummary
 
 NOTHING = "–"
 _GAP = "\N{NO-BREAK SPACE}"
@@ -116,7 +117,7 @@ def fault_value(alarm: QualityAlarm, value: float) -> str:
     return f"{digits(value)}/h" if alarm.kind == "gaps" else percent(value)
 
 
-def state(report: DayReport) -> str:
+def state(report: DayReport | DaySummary) -> str:
     """One of `confirmed`, `alarm`, `calm` and `unjudged`."""
     if not report.judged:
         return "unjudged"

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Protocol
 
 from markupsafe import Markup
 
-from har.monitoring.decisions import DecisionRow
-from har.monitoring.drift import DayReport
 from har.monitoring.profiles import CONFIDENCE
 from har.pages import _formatting as formatting
 from har.pages._render import render
+from har.pages._summaries import DaySummary
 
 _FEATURES = 25
 """Show at most this many features in the heat map."""
 _OF_A_DAY = 5
 """A feature is in the heat map if it was among this many worst ones of a day."""
-_LISTED = 60
-"""The tables show this many days and promotions at once; older ones fold away."""
+LISTED = 60
+"""The tables show this many days and promotions; older ones are on the pages of their years."""
 
 
 class Move(Protocol):
@@ -42,53 +41,68 @@ class Move(Protocol):
     def reason(self) -> str: ...
 
 
-def render_index(
-    reports: Sequence[DayReport], decisions: Sequence[DecisionRow], promotions: Sequence[Move], *, title: str
-) -> str:
-    """One self-contained HTML page; links lead to the days' pages beside it.
+def render_index(days: Sequence[DaySummary], promotions: Sequence[Move], *, title: str) -> str:
+    """One self-contained HTML page; links lead to the days' pages and to those of earlier years beside it.
+
+    Its size does not grow with the history: the chart has a column per day, week or month, and the tables have the
+    newest days and promotions; the others are on the pages of their years.
 
     Args:
-        reports: of all days, in any order; the later one of two about one date counts.
-        decisions: the policy's log.
+        days: all, in order.
         promotions: the registry's log.
         title: the project's name.
     """
-    days = in_order(reports)
-    decided = by_date(decisions)
     rows = _heat_rows(days)
-    unit, picture = _chart(days, decided, rows) if days else ("day", Markup())
+    unit, picture = _chart(days, rows) if days else ("day", Markup())
     return render(
         "history.html.j2",
         title=title,
         days=days[::-1],
-        decisions=decided,
-        moves=sorted(promotions, key=lambda move: move.when, reverse=True),
+        moves=_newest_first(promotions),
+        years=years_before(days, promotions),
         picture=picture,
         confidence=CONFIDENCE in rows,
         unit=unit,
         judged=sum(day.judged for day in days),
         alarms=sum(day.alarmed for day in days),
         scale=_scale(),
-        listed=_LISTED,
+        listed=LISTED,
     )
 
 
-def in_order(reports: Sequence[DayReport]) -> list[DayReport]:
-    """By date, one a date."""
-    return [day for _, day in sorted({report.date: report for report in reports}.items())]
+def render_year(
+    year: int, days: Sequence[DaySummary], promotions: Sequence[Move], *, title: str, content_id: str
+) -> str:
+    """One page with a table of all days and promotions of a year.
+
+    Args:
+        year: the year.
+        days: all of the history, in order.
+        promotions: the registry's log.
+        title: the project's name.
+        content_id: identifies the content; the page carries it in its head.
+    """
+    return render(
+        "year.html.j2",
+        content_id=content_id,
+        title=title,
+        year=year,
+        days=[day for day in days[::-1] if day.date.year == year],
+        moves=[move for move in _newest_first(promotions) if move.when.year == year],
+    )
 
 
-def by_date(decisions: Sequence[DecisionRow]) -> dict[dt.date, list[DecisionRow]]:
-    """Each day's decisions in the order in which they were taken."""
-    found: dict[dt.date, list[DecisionRow]] = {}
-    for row in sorted(decisions, key=lambda row: row.decided_at):
-        found.setdefault(row.date, []).append(row)
-    return found
+def years_before(days: Sequence[DaySummary], promotions: Sequence[Move]) -> list[int]:
+    """Years of which the history lists days or promotions no longer, the newest first: they have a page each."""
+    older = {day.date.year for day in days[:-LISTED]}
+    return sorted(older | {move.when.year for move in _newest_first(promotions)[LISTED:]}, reverse=True)
 
 
-def _chart(
-    days: Sequence[DayReport], decisions: dict[dt.date, list[DecisionRow]], features: Sequence[str]
-) -> tuple[str, Markup]:
+def _newest_first(promotions: Sequence[Move]) -> list[Move]:
+    return sorted(promotions, key=lambda move: move.when, reverse=True)
+
+
+def _chart(days: Sequence[DaySummary], features: Sequence[str]) -> tuple[str, Markup]:
     """What one column holds, and the chart. The last day of a column stands for its model, the worst for its score."""
     # matplotlib takes half a second to import.
     from har.pages._charts import style
@@ -98,13 +112,13 @@ def _chart(
     dates = {day.date: day for day in days}
     groups = [[dates[date] for date in group] for group in columns.groups]
 
-    def where(true: Callable[[DayReport], bool]) -> list[int]:
+    def where(true: Callable[[DaySummary], bool]) -> list[int]:
         return [index for index, group in enumerate(groups) if any(true(day) for day in group)]
 
     def decided(action: str) -> list[int]:
-        return where(lambda day: any(row.action == action for row in decisions.get(day.date, ())))
+        return where(lambda day: action in day.actions)
 
-    promoted, rolled_back = _model_changes(days, decisions)
+    promoted, rolled_back = _model_changes(days)
     lanes = {
         "Not judged": Lane(where(lambda day: not day.judged), "o", "quiet"),
         "Drift alarm": Lane(where(lambda day: day.alarmed), "D", "alarm"),
@@ -134,16 +148,14 @@ def _chart(
         )
 
 
-def _model_changes(
-    days: Sequence[DayReport], decisions: dict[dt.date, list[DecisionRow]]
-) -> tuple[set[dt.date], set[dt.date]]:
+def _model_changes(days: Sequence[DaySummary]) -> tuple[set[dt.date], set[dt.date]]:
     """Dates on which a newer version answers than before, and dates of a rollback.
 
     They come from the reports: the promotion log's times are the clock's, and days monitored late lie elsewhere on
     this axis. A rollback by monitoring is marked on the day of its decision only, not again on the next day.
     """
     promoted: set[dt.date] = set()
-    rolled_back = {date for date, rows in decisions.items() if any(row.action == "rollback" for row in rows)}
+    rolled_back = {day.date for day in days if "rollback" in day.actions}
     for before, day in pairwise(days):
         if day.model_version > before.model_version:
             promoted.add(day.date)
@@ -152,17 +164,17 @@ def _model_changes(
     return promoted, rolled_back
 
 
-def _heat_rows(days: Sequence[DayReport]) -> list[str]:
+def _heat_rows(days: Sequence[DaySummary]) -> list[str]:
     """Features that were ever among the worst of a judged day, the one with the highest score first."""
     peaks: dict[str, float] = {}
     for day in days:
-        for feature in day.features[:_OF_A_DAY] if day.judged else ():
-            peaks[feature.name] = max(feature.score, peaks.get(feature.name, 0.0))
+        for name, score in islice(day.features.items(), _OF_A_DAY) if day.judged else ():
+            peaks[name] = max(score, peaks.get(name, 0.0))
     return sorted(peaks, key=lambda name: (-peaks[name], name))[:_FEATURES]
 
 
-def _score(name: str, group: Sequence[DayReport]) -> float | None:
-    found = [feature.score for day in group if day.judged for feature in day.features if feature.name == name]
+def _score(name: str, group: Sequence[DaySummary]) -> float | None:
+    found = [day.features[name] for day in group if day.judged and name in day.features]
     return max(found, default=None)
 
 

@@ -71,6 +71,9 @@ def _parse(layout: CsvLayout, columns: dict[str, int], numbers: Sequence[str]) -
 
 
 def _blank(frame: pl.DataFrame) -> NDArray[np.bool_]:
+    """Rows without any value, bool (n,)."""
+    if not all(column.null_count() for column in frame):
+        return np.zeros(len(frame), np.bool_)
     return frame.select(pl.all_horizontal(pl.all().is_null())).to_series().to_numpy()
 
 
@@ -84,9 +87,10 @@ def _ragged(layout: CsvLayout, frame: pl.DataFrame, columns: dict[str, int]) -> 
 
 
 def _drop_blank_lines(layout: CsvLayout, frame: pl.DataFrame, settings: Settings) -> Parsed:
-    filled = ~_blank(frame)
-    lines = _line_numbers(layout, len(frame))[filled]
-    frame = frame.filter(filled)
+    blank = _blank(frame)
+    lines = _line_numbers(layout, len(frame))
+    if blank.any():
+        lines, frame = lines[~blank], frame.filter(~blank)
     if not len(frame):
         raise _header_only(layout)
     return Parsed(

@@ -124,8 +124,10 @@ def _refuse_text(parsed: Parsed, stamps: pl.Series, row: int, remedy: str) -> No
 
 
 def _epoch_text(parsed: Parsed, stamps: pl.Series, unit: str) -> NDArray[np.int64]:
-    texts = stamps.str.strip_chars()
-    counts = texts.cast(pl.Int64, strict=False)
+    counts = stamps.cast(pl.Int64, strict=False)
+    if counts.null_count():
+        texts = stamps.str.strip_chars()
+        counts = texts.cast(pl.Int64, strict=False)
     if counts.null_count():
         counts = texts.cast(pl.Float64, strict=False)
     if counts.null_count():

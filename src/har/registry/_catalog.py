@@ -288,6 +288,12 @@ class Catalog:
         """The content of a version's recipe.json."""
         return dict(json.loads(self._files.text(row, RECIPE)))
 
+    def require_place(self) -> None:
+        """Refuse artifacts on object storage if it refuses them, or if the experiment has another place."""
+        if self._artifacts is not None:
+            self._artifacts.probe()
+            self._experiment()
+
     def _experiment(self) -> str:
         """The experiment with artifacts in this folder, or at `artifacts`, which never changes of one experiment.
 

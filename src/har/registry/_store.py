@@ -99,6 +99,11 @@ class Registry:
             )
         return self.version(number)
 
+    def require_place(self) -> None:
+        """Refuse now what `register` would refuse about object storage, after a long training."""
+        with self._catalog.registry_errors():
+            self._catalog.require_place()
+
     def versions(self) -> list[Version]:
         """All usable versions, newest first."""
         self._moves.settle()

@@ -192,6 +192,8 @@ def _store(place: Location, *, retries: int | None = None) -> S3Store:
 def _opened(bucket: str, config: Any, client: Any, retries: int, patience: Any, _key: str) -> S3Store:
     options: Any = {name: value == "true" if name == "allow_http" else value for name, value in client}
     settings: Any = {**dict(config), "aws_conditional_put": "etag"}
+    # Only AWS has the request that deletes many objects for sure.
+    settings["aws_disable_bulk_delete"] = "aws_endpoint_url" in settings
     return S3Store(
         bucket,
         config=settings,

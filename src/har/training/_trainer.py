@@ -18,6 +18,7 @@ from har.errors import TrainingError
 from har.training._augment import augment
 from har.training._calibration import log_loss
 from har.training._fitted import PREDICT_BATCH, EpochReport
+from har.training._resident import Resident
 from har.training._signal import Signal
 from har.training.networks import Network
 from har.windows import WindowSet
@@ -78,10 +79,11 @@ class Trainer:
 
         Without validation windows, the last epoch is chosen.
         """
-        state = self._start(train)
+        resident, held_out = Resident(train, self.device), Resident(validation, self.device)
+        state = self._start(resident)
         best, lowest = Pass(state.averaged, 0, None), math.inf
         for epoch in range(1, stop + 1):
-            total = self._train(state, train)
+            total = self._train(state, resident)
             if not math.isfinite(total):
                 raise TrainingError(
                     where=f"{phase}, epoch {epoch}",
@@ -91,7 +93,7 @@ class Trainer:
                 )
             report = EpochReport(phase, epoch, stop, total / len(train))
             if len(validation):
-                logits = self._logits(state.averaged, validation)
+                logits = self._logits(state.averaged, held_out)
                 loss = log_loss(logits, validation.labels)
                 accuracy = float((logits.argmax(1) == validation.labels).mean())
                 report = replace(report, validation_loss=loss, validation_accuracy=accuracy)
@@ -101,7 +103,7 @@ class Trainer:
                 self.on_epoch(report)
         return best if len(validation) else Pass(state.averaged, stop, None)
 
-    def _start(self, train: WindowSet) -> _State:
+    def _start(self, train: Resident) -> _State:
         module = self.network(self.signal).to(self.device)
         deviation = self._observe(module, train)
         values = module.optimisation
@@ -113,12 +115,13 @@ class Trainer:
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, values.learning_rate, total_steps=steps * self.epochs)
         return _State(module, copy.deepcopy(module).eval(), optimiser, schedule, deviation, steps)
 
-    def _train(self, state: _State, train: WindowSet) -> float:
+    def _train(self, state: _State, train: Resident) -> float:
         """Train one epoch; returns the sum of the loss over all windows."""
         module = state.module.train()
-        total = 0.0
-        for rows in torch.tensor_split(torch.randperm(len(train)), state.steps):
-            windows, labels = self._batch(train, rows.numpy())
+        # Nothing is asked of the device before the end of the epoch: a question would wait for its queue.
+        total = torch.zeros((), dtype=torch.float64, device=self.device)
+        for rows in torch.tensor_split(torch.randperm(len(train)).to(self.device), state.steps):
+            windows, labels = train.batch(rows)
             members = module.members(augment(windows, self.signal, state.deviation))
             loss = functional.cross_entropy(
                 members.flatten(0, 1),
@@ -130,30 +133,26 @@ class Trainer:
             state.optimiser.step()
             state.schedule.step()
             _update_average(state.averaged, module)
-            total += loss.item() * len(rows)
-        return total
+            total += loss.detach().double() * len(rows)
+        return float(total)
 
-    def _observe(self, module: Network, train: WindowSet) -> Tensor:
+    def _observe(self, module: Network, train: Resident) -> Tensor:
         """Pass every training window to the network once; returns each channel's standard deviation, (C,)."""
         sums = torch.zeros(2, len(self.signal.channels), dtype=torch.float64, device=self.device)
         with torch.no_grad():
             for first in range(0, len(train), PREDICT_BATCH):
-                windows, _ = self._batch(train, slice(first, first + PREDICT_BATCH))
+                windows, _ = train.batch(slice(first, first + PREDICT_BATCH))
                 module.observe(windows)
                 sums += torch.stack((windows.double().mean(1).sum(0), windows.double().square().mean(1).sum(0)))
         mean, square = sums / len(train)
         deviation: Tensor = (square - mean.square()).clamp_min(0).sqrt().float()
         return deviation
 
-    def _batch(self, windows: WindowSet, rows: NDArray[np.integer] | slice) -> tuple[Tensor, Tensor]:
-        values = torch.from_numpy(windows.batch(rows)).to(self.device)
-        return values, torch.from_numpy(windows.labels[rows].astype(np.int64)).to(self.device)
-
-    def _logits(self, module: Network, windows: WindowSet) -> NDArray[np.float64]:
+    def _logits(self, module: Network, windows: Resident) -> NDArray[np.float64]:
         parts = []
         with torch.no_grad():
             for first in range(0, len(windows), PREDICT_BATCH):
-                values, _ = self._batch(windows, slice(first, first + PREDICT_BATCH))
+                values, _ = windows.batch(slice(first, first + PREDICT_BATCH))
                 parts.append(module.logits(values, module.describe(values)))
         logits: NDArray[np.float64] = torch.cat(parts).double().cpu().numpy()
         return logits

@@ -30,8 +30,8 @@ from tests.bench._lake import generate
 
 LENGTH = 128
 """Samples per window, as in most published figures."""
-SAMPLES = 10_000_000
-CHUNK_SAMPLES = 500_000
+SAMPLES = 6_000_000
+CHUNK_SAMPLES = 300_000
 PEER_FILES = 6
 ROUNDS = 3
 

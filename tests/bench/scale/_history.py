@@ -25,9 +25,10 @@ from har.jobs.monitor import monitor
 from har.jobs.score import score
 from har.jobs.train import train
 from har.lake import Lake
-from har.monitoring import DecisionLog, DriftReports, Profiles
+from har.monitoring import DecisionLog, DriftReports, MonitoredDays, Profiles
 from har.monitoring.decisions import Decision
 from har.monitoring.drift import DayReport
+from har.pages import write_pages
 from har.project import Project, open_project
 from har.schema import EVERYONE
 from har.settings import FILE_NAME
@@ -228,6 +229,7 @@ class History:
             text = re.sub(r'(<meta name="har-content" content=")[0-9a-f]+', rf"\g<1>{mark}", page, count=1)
             write_atomically(folder / f"{report.date}.html", text.replace(str(FIRST), str(report.date)))
             write_atomically(folder / f"{report.date}.json", data.replace(str(FIRST), str(report.date)))
+        write_pages(folder.parent, MonitoredDays(self.project.lake), self.project.registry.log(), title=title)
 
     def _real(self, name: str, number: int, date: dt.date) -> pl.DataFrame:
         """A generated day under another date; with its labels only if the champion learns from it."""

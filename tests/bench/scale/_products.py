@@ -44,4 +44,4 @@ def products_of(model: Path, batch: int) -> bytes:
     graph = helper.make_graph(nodes, "products", list(inputs.values()), outputs, list(used.values()))
     alone = helper.make_model(graph, opset_imports=whole.opset_import, ir_version=whole.ir_version)
     onnx.checker.check_model(alone, full_check=True)
-    return alone.SerializeToString()
+    return bytes(alone.SerializeToString())

@@ -7,7 +7,6 @@ busy with other things.
 from __future__ import annotations
 
 import os
-import shutil
 import statistics
 import time
 from collections.abc import Callable
@@ -22,15 +21,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from har.dataset import load_windows
-from har.engine import in_threads
-from har.experiment import describe
 from har.inference import Classifier, granted_cores
-from har.jobs.score import ChunkReport, chunks_to_score, pending, score_chunk
 from har.lake import Lake
-from har.monitoring import Profiler
 from har.settings import Settings, load_settings
-from har.training import FitOptions, Signal, export, fit, learn_novelty
 from tests.bench._lake import DAYS, SUBJECTS, generate
+from tests.bench._scoring import forget, make_model, score_lake
 from tests.bench.scale._products import products_of
 
 WINDOWS_A_DAY = 1500
@@ -56,39 +51,9 @@ def measure(folder: Path, console: Console) -> dict[str, Any]:
     lake = Lake(folder / "lake", settings.sensors.channels)
     samples = SUBJECTS * DAYS * ((WINDOWS_A_DAY - 1) * settings.stride + settings.length)
     generate(lake, settings, samples)
-    model = make_model(lake, settings, folder / "model.onnx")
+    model = folder / "model.onnx"
+    make_model(lake, settings, model)
     return _end_to_end(lake, settings, model) | _graph(model, settings.scoring.batch_size)
-
-
-def make_model(lake: Lake, settings: Settings, path: Path) -> Path:
-    """A model of the default network with a distance; its speed does not depend on how much it learned."""
-    windows = load_windows(lake, settings)
-    windows = windows.select(np.flatnonzero(windows.labels >= 0)[::200])
-    subjects = sorted(set(windows.subjects))
-    signal = Signal.from_settings(settings)
-    fitted = fit(windows, subjects[:-2], subjects[-2:], signal=signal, options=FitOptions(epochs=1))
-    novelty = learn_novelty(fitted, windows)
-    metadata = describe(settings, fitted, git_commit="", data_version="generated", split_id="", novelty=novelty)
-    return export(fitted, path, metadata, novelty=novelty)
-
-
-def score_lake(lake: Lake, settings: Settings, classifier: Classifier, *, profiled: bool = False) -> int:
-    """The nightly job on an unscored lake, on every core: plan, read, window, infer, write; returns the windows."""
-    observer = Profiler(lake, settings, classifier.metadata.feature_names, 1) if profiled else None
-    chunk = partial(_scored, lake, settings, classifier, observer)
-    return sum(report.windows for report in in_threads(chunk, chunks_to_score(lake, pending(lake, 1))))
-
-
-def _scored(
-    lake: Lake, settings: Settings, classifier: Classifier, observer: Profiler | None, chunk: Any
-) -> ChunkReport:
-    return score_chunk(lake, settings, classifier, 1, chunk, observer=observer)
-
-
-def forget(lake: Lake) -> None:
-    """Remove what scoring wrote."""
-    for table in (lake.predictions, lake.scores, lake.profiles):
-        shutil.rmtree(table.path, ignore_errors=True)
 
 
 def _end_to_end(lake: Lake, settings: Settings, model: Path) -> dict[str, Any]:

@@ -12,17 +12,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.bench.stream._environments import NOIDA, TANSU, NotInstalledError, environment
+from tests.support.ports_support import free_port
 
 TOPIC = "har.samples"
 _START_S, _STOP_S = 30.0, 3.0
 KAFKA_BROKERS = ("noida-db", "tansu")
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as chosen:
-        chosen.bind(("127.0.0.1", 0))
-        return int(chosen.getsockname()[1])
 
 
 @contextlib.contextmanager

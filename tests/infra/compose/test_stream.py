@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 from hot_support import state as subject_state
+from ports_support import free_port
 
 from har.settings import Settings
 from har.streaming.queue import open_queue
@@ -151,17 +152,11 @@ def _running(command: list[str], port: int) -> Iterator[None]:
         process.wait(30)
 
 
-def _port() -> int:
-    with socket.socket() as chosen:
-        chosen.bind(("127.0.0.1", 0))
-        return int(chosen.getsockname()[1])
-
-
 @pytest.mark.skipif(MOSQUITTO is None, reason="needs mosquitto (apt-get install mosquitto)")
 def test_the_broker_lets_devices_send_and_the_consumer_read(tmp_path: Path) -> None:
     from paho.mqtt.client import CallbackAPIVersion, Client, MQTTv5
 
-    port, secrets, folder = _port(), tmp_path / "secrets", tmp_path / "tmp"
+    port, secrets, folder = free_port(), tmp_path / "secrets", tmp_path / "tmp"
     make_secrets(secrets, OF_STREAM)
     folder.mkdir()
     config = (FOLDER / "mosquitto" / "mosquitto.conf").read_text()
@@ -219,7 +214,7 @@ def test_the_broker_lets_devices_send_and_the_consumer_read(tmp_path: Path) -> N
 
 @pytest.mark.skipif(SERVER is None, reason="needs a Redis server (apt-get install redis-server)")
 def test_the_hot_store_wants_its_password(tmp_path: Path) -> None:
-    port, secrets, folder = _port(), tmp_path / "secrets", tmp_path / "tmp"
+    port, secrets, folder = free_port(), tmp_path / "secrets", tmp_path / "tmp"
     make_secrets(secrets, OF_STREAM)
     folder.mkdir()
     config = (FOLDER / "valkey" / "valkey.conf").read_text()

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ports_support import free_port
 from prometheus_client import CollectorRegistry, make_asgi_app
-from serving_support import Service, free_port, listening, make_rule, read_journal, train_model, write_settings
+from serving_support import Service, listening, make_rule, read_journal, train_model, write_settings
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from broker_support import MockKafka, free_port
+from broker_support import MockKafka
+from ports_support import free_port
 
 from har.errors import SourceError
 from har.settings import Settings

@@ -13,7 +13,8 @@ from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
-from broker_support import Mosquitto, free_port
+from broker_support import Mosquitto
+from ports_support import free_port
 from sensor_logger_support import iphone
 
 from har.errors import SourceError

@@ -51,8 +51,8 @@ def collect_answers(lake: Lake, settings: Settings) -> Collected:
     if not settled:
         return Collected()
     wanted = [row for one in settled for row in rows_of(one)]
-    with lake.labels.lock():
-        done = _bring(lake, pl.DataFrame(wanted, lake.labels.schema, orient="row"))
+    rows = pl.DataFrame(wanted, lake.labels.schema, orient="row")
+    done = lake.labels.step(lambda: _bring(lake, rows), whole=True)
     store.mark_collected(settled)
     return done
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import io
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -117,17 +118,11 @@ class LabelledWindows:
         """
         table = self._lake.labels
         own = table.file_names(version)
-        spans = [
-            (date, subject, *(dt.datetime.fromtimestamp(edge / 1e6, dt.UTC).date() for edge in span))
-            for (date, subject), span in table.spans("start", version=version).items()
-        ]
-        ends = {
-            place: dt.datetime.fromtimestamp(last / 1e6, dt.UTC).date()
-            for place, (_, last) in table.spans("end", version=version).items()
-        }
+        begins, ends = (table.spans(column, version=version) for column in ("start", "end"))
         wide = [
-            (date, subject, min(first, date), max(last, ends.get((date, subject), last), date))
-            for date, subject, first, last in spans
+            (date, subject, min(date, _day(begins[date, subject][0])), max(date, _day(last)))
+            for (date, subject), (_, last) in ends.items()
+            if (date, subject) in begins
         ]
         schema = {"date": pl.Date, "subject": pl.String, "first": pl.Date, "last": pl.Date}
         edges = own.join(pl.DataFrame(wide, schema, orient="row"), on=_PARTITION, how="left", nulls_equal=True)
@@ -148,9 +143,11 @@ class LabelledWindows:
         write_atomically(self._path, _bytes(rows))
 
 
-def _bytes(rows: pl.DataFrame) -> bytes:
-    import io
+def _day(time_us: int) -> dt.date:
+    return dt.datetime.fromtimestamp(time_us / 1e6, dt.UTC).date()
 
+
+def _bytes(rows: pl.DataFrame) -> bytes:
     stream = io.BytesIO()
     rows.write_parquet(stream)
     return stream.getvalue()

@@ -95,7 +95,7 @@ class DriftReports:
     def _read(self, partitions: Iterable[Partition] | None) -> list[tuple[int, DayReport]]:
         """Reports with the version that each was compared with, oldest first."""
         rows = self._lake.drift.read(partitions=partitions, columns=["date", "model_version", "report"]).sort("date")
-        where = self._lake.drift.path
+        where = self._lake.drift.where
         return [
             (version, DayReport.from_json(text, where=f"{where}, {date}")) for date, version, text in rows.iter_rows()
         ]

@@ -86,8 +86,12 @@ class Profile:
         others: dict[str, NDArray[Any]] = {CONFIDENCE: confidence} | {
             f"{QUALITY}{name}": values for name, values in (quality or {}).items()
         }
+        alike: dict[tuple[int, Any], dict[str, NDArray[Any]]] = {}
         for name, values in others.items():
-            (columns[name],) = columns_of(np.array(values)[None], empty)
+            alike.setdefault((len(values), values.dtype), {})[name] = values
+        for group in alike.values():
+            columns |= zip(group, columns_of(np.array(list(group.values())), empty), strict=True)
+        columns = {name: columns[name] for name in (*names, *others)}
         answers = _activity_column(logs, activities)
         counts = {_ACTIVITY: answers.to_protobuf().metric_components}
         metadata = {_NAMES: json.dumps(tuple(columns))}

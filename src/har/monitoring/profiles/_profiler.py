@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from har.errors import MonitoringError
 from har.lake import Lake, Partition
@@ -22,6 +23,10 @@ from har.settings import Settings
 
 _AT_ONCE = 64
 """Subject-days of online windows in one commit."""
+_WORN = ["date", "subject", "placement", "device"]
+"""What a nightly profile is of."""
+_QUALITY = ["coverage", "gaps_per_h", "saturated", "stuck", "no_signal"]
+_NO_QUALITY: dict[str, NDArray[np.float64]] = {name: np.empty(0) for name in _QUALITY}
 _SHORTEST_H = 0.25
 """In gaps per hour, a recording counts as at least a quarter of an hour long."""
 
@@ -60,24 +65,30 @@ class Profiler:
         recordings = self._recordings(partitions)
         worn = recordings.select("date", "subject", "session", "placement", "device")
         # Features are most of the bytes: they are not joined or partitioned, only indexed by row.
-        narrow = predictions.select("date", "subject", "session", "activity", "confidence").with_row_index("row")
+        narrow = predictions.select("date", "subject", "session", "activity").with_row_index("row")
         placed = narrow.join(worn, on=["date", "subject", "session"], how="left", maintain_order="left")
-        key = ["date", "subject", "placement", "device"]
-        seen = placed.with_columns(pl.col("placement", "device").fill_null("")).partition_by(key, as_dict=True)
-        known = recordings.partition_by(key, as_dict=True)
-        features = predictions[FEATURES]
+        placed = placed.with_columns(pl.col("placement", "device").fill_null(""))
+        measured = with_signal(placed)
+        answered = {tuple(where): count for *where, count in placed.group_by(_WORN).len().iter_rows()}
+        counts: dict[Any, dict[str, int]] = {}
+        for *where, activity, count in measured.group_by(*_WORN, "activity").len().iter_rows():
+            counts.setdefault(tuple(where), {})[activity] = count
+        windows = measured.select("row", *_WORN).partition_by(_WORN, as_dict=True, include_key=False)
+        known = _quality(_silence(placed, recordings))
+        features, confidence = _matrix(predictions[FEATURES], len(self.features)), predictions["confidence"].to_numpy()
         rows = []
         made_at = _later_than_reports(self._lake)
-        for where in sorted({*seen, *known}):
-            every = seen.get(where, placed.clear())
-            windows = with_signal(every)
-            index = windows["row"]
-            contiguous = len(index) > 0 and index.is_sorted() and index[-1] - index[0] == len(index) - 1
-            values = features[index[0] : index[-1] + 1] if contiguous else features[index]
-            profile = profile_of_windows(
-                windows.with_columns(values), self.features, _silence(every, known.get(where, recordings.clear()))
+        for where in sorted({*answered, *known}):
+            index = windows[where]["row"].to_numpy() if where in windows else np.empty(0, np.uint32)
+            profile = Profile.of(
+                features[index],
+                self.features,
+                confidence=confidence[index],
+                activities=counts.get(where, {}),
+                quality=known.get(where, _NO_QUALITY),
             )
-            rows.append(_row(where, profile, len(every), online=False, model_version=self._version, made_at=made_at))
+            count = answered.get(where, 0)
+            rows.append(_row(where, profile, count, online=False, model_version=self._version, made_at=made_at))
         frame = pl.DataFrame(rows, self._lake.profiles.schema)
         self._lake.profiles.replace(frame, partitions, keep=pl.col("online"))
 
@@ -105,6 +116,22 @@ def _silence(windows: pl.DataFrame, recordings: pl.DataFrame) -> pl.DataFrame:
     return recordings.join(shares, on=key, how="left", maintain_order="left")
 
 
+def _quality(recordings: pl.DataFrame) -> dict[Any, dict[str, NDArray[np.float64]]]:
+    """By date, subject, placement and device, the values of each counter; NaN where a recording has none."""
+    values = recordings.select(pl.col(_QUALITY).cast(pl.Float64)).to_numpy()
+    places: dict[Any, list[int]] = {}
+    for row, where in enumerate(recordings.select(_WORN).iter_rows()):
+        places.setdefault(where, []).append(row)
+    return {where: dict(zip(_QUALITY, values[rows].T, strict=True)) for where, rows in places.items()}
+
+
+def _matrix(features: pl.Series, count: int) -> NDArray[np.float32]:
+    """The features of windows as float32 (N, count)."""
+    if not len(features):
+        return np.empty((0, count), np.float32)
+    return np.asarray(features.cast(pl.Array(pl.Float32, count)).to_numpy())
+
+
 def _share(name: str) -> pl.Expr:
     used = pl.col("samples_read") - pl.col("duplicates") - pl.col("duplicate_stamps")
     return (pl.col(name) / pl.max_horizontal(used, 1)).alias(name)
@@ -122,14 +149,11 @@ def profile_of_windows(
             None: none.
     """
     windows = with_signal(windows)
-    values = np.empty((0, len(features)), np.float32)
-    if len(windows):
-        values = np.asarray(windows[FEATURES].cast(pl.Array(pl.Float32, len(features))).to_numpy())
+    values = _matrix(windows[FEATURES], len(features))
     counts = windows["activity"].value_counts()
     quality = {}
     if recordings is not None:
-        names = ("coverage", "gaps_per_h", "saturated", "stuck", "no_signal")
-        known = [name for name in names if name in recordings.columns]
+        known = [name for name in _QUALITY if name in recordings.columns]
         quality = {name: recordings[name].drop_nulls().cast(pl.Float64).to_numpy() for name in known}
     return Profile.of(
         values,

@@ -52,7 +52,7 @@ class Profiles:
         if model_version is not None:
             rows = rows.filter(pl.col("model_version") == model_version)
         rows = _counted_once(rows)
-        where = table.path
+        where = table.where
         return [
             SubjectDay(
                 subject=row["subject"],

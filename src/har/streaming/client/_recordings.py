@@ -55,12 +55,12 @@ def from_lake(settings: Settings, *, subjects: Collection[str] = (), date: dt.da
     Raises:
         NotEnoughDataError: there are none.
     """
-    lake = Lake(settings.path("lake"), settings.sensors.channels)
+    lake = Lake(settings.location("lake"), settings.sensors.channels)
     lake.require_samples()
     held = sorted(partition for partition in lake.contents() if _wanted(partition, subjects, date))
     if not held:
         raise NotEnoughDataError(
-            where=str(lake.samples.path),
+            where=str(lake.samples.where),
             expected=f"samples of {', '.join(subjects) or 'somebody'} on {date or 'some day'}",
             got="none",
             remedy="`har status` shows which subjects and dates there are.",

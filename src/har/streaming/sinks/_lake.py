@@ -245,10 +245,13 @@ class LakeSink:
         table = self._lake.recordings
         written = pl.DataFrame(rows, dict(table.schema), orient="row")
         partitions = written.select("date", "subject").unique().rows()
-        with table.lock():
+
+        def write() -> None:
             stored = table.read(partitions=partitions)
             others = stored.join(written, on=["date", "subject", "session"], how="anti")
             table.replace(pl.concat([others, written]).sort("date", "subject", "session"), partitions)
+
+        table.step(write)
         return len(rows)
 
     def _quarantine(self, key: _Key, frame: pl.DataFrame, problem: str) -> None:

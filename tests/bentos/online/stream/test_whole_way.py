@@ -9,7 +9,8 @@ from typing import cast
 import numpy as np
 import pytest
 from live_support import SECOND, ServeStreaming, message, now_us
-from serving_support import eventually, free_port, movements, read_journal
+from ports_support import free_port
+from serving_support import eventually, movements, read_journal
 
 from har.errors import ServiceError
 from har.registry import Registry
