@@ -58,7 +58,13 @@ def maintain(
 def _maintain(table: Table, keep_days: int, kept: Collection[int], *, full: bool) -> Maintained:
     def work(opened: DeltaTable) -> int:
         present = sorted(version for version in kept if _opens(table, version))
-        removed = opened.vacuum(keep_days * 24, False, False, full=full, keep_versions=present or None)
+        removed = opened.vacuum(
+            keep_days * 24,
+            dry_run=False,
+            enforce_retention_duration=False,
+            full=full,
+            keep_versions=present or None,
+        )
         opened.create_checkpoint()
         if not kept:  # the log of versions that models were trained on must stay readable
             opened.cleanup_metadata()
