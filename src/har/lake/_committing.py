@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 import polars as pl
-from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 from polars.exceptions import PolarsError
 
@@ -24,6 +24,9 @@ T = TypeVar("T")
 
 _LOCK_TIMEOUT_S = 60.0
 _COMMIT_ATTEMPTS = 5
+
+KEEP_LOG = PostCommitHookProperties(cleanup_expired_logs=False)
+"""delta-rs would remove the log of versions that are 30 days old, also of those that a model was trained on."""
 
 
 class WritableTable(ReadableTable):
@@ -116,6 +119,7 @@ class WritableTable(ReadableTable):
             partition_by=["date", "subject"],
             writer_properties=self._properties,
             commit_properties=marked({"har.partitions": str(partitions)}),
+            post_commithook_properties=KEEP_LOG,
         )
         return table
 

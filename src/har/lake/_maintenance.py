@@ -15,6 +15,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from har.errors import LakeError
+from har.lake._committing import KEEP_LOG
 from har.lake._lake import Lake
 from har.lake._table import Table
 
@@ -64,6 +65,7 @@ def _maintain(table: Table, keep_days: int, kept: Collection[int], *, full: bool
             enforce_retention_duration=False,
             full=full,
             keep_versions=present or None,
+            post_commithook_properties=KEEP_LOG,
         )
         opened.create_checkpoint()
         if not kept:  # the log of versions that models were trained on must stay readable

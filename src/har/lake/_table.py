@@ -12,7 +12,7 @@ from deltalake.exceptions import DeltaError
 
 from har.errors import LakeError
 from har.lake._columns import written
-from har.lake._committing import WritableTable
+from har.lake._committing import KEEP_LOG, WritableTable
 from har.lake._keys import Added, hashes
 from har.lake._optimistic import Marked, Optimistic
 from har.lake._reader import File
@@ -292,6 +292,7 @@ class Table(WritableTable):
                 target_alias="t",
                 writer_properties=self._properties,
                 commit_properties=marked({}),
+                post_commithook_properties=KEEP_LOG,
             )
             updates = {name: f"s.{name}" for name in frame.columns if name not in names}
             changed = int(merge.when_matched_update(updates).execute()["num_target_rows_updated"])
@@ -393,5 +394,7 @@ def _merge_files(
     if table is None:
         return None
     before = table.version()
-    table.optimize.compact(chosen, writer_properties=properties, commit_properties=marked({}))
+    table.optimize.compact(
+        chosen, writer_properties=properties, commit_properties=marked({}), post_commithook_properties=KEEP_LOG
+    )
     return None if table.version() == before else table
