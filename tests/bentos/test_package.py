@@ -107,7 +107,7 @@ def test_an_online_bento_holds_its_own_code_and_nothing_of_the_project(online: P
     code = {f"bentos/{path.name}" for path in (ROOT / "bentos").glob("*.py")}
     code |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "bentos" / "online").rglob("*.py")}
     code |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "bentos" / "online" / "pages").iterdir()}
-    for name in ("inference", "labelling", "plausibility", "settings", *PARTS_OF_THE_STREAM):
+    for name in ("inference", "labelling", "plausibility", "settings", "storage", *PARTS_OF_THE_STREAM):
         code |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "src" / "har" / name).glob("*.py")}
     code |= {f"src/har/{name}.py" for name in ("__init__", "errors", "log_lines", "logs", "tokens")}
     code |= {f"src/har/streaming/{name}.py" for name in ("__init__", "_passwords", "queue")}
@@ -131,6 +131,7 @@ def test_a_batch_bento_holds_what_scoring_needs(batch: Path) -> None:
         "predictions",
         "schema",
         "settings",
+        "storage",
         "windows",
     )
     strangers = [name for name in found if not any(re.search(rf"/{part}(/|\.py$)", name) for part in parts)]

@@ -49,6 +49,7 @@ class Commits:
         self._table = table
         self.path = table.parent / f".{table.name}.commits"
         self.sums = Sums(table)
+        self._last_read: tuple[tuple[int, int, int], list[Commit], dict[int, frozenset[Partition]]] | None = None
 
     @property
     def exists(self) -> bool:
@@ -143,15 +144,25 @@ class Commits:
                 os.close(handle)
 
     def _read(self) -> tuple[list[Commit], dict[int, frozenset[Partition]]]:
+        """The record; it is parsed again only after a change, as a commit of all partitions makes it large."""
         try:
-            record: dict[str, Any] = json.loads(self.path.read_text(encoding="utf-8"))
+            status = self.path.stat()
+            stamp = status.st_ino, status.st_size, status.st_mtime_ns
+            if self._last_read is None or self._last_read[0] != stamp:
+                self._last_read = (stamp, *self._parse(self.path.read_bytes()))
+        except FileNotFoundError:
+            return [], {}
+        _, commits, lost = self._last_read
+        return commits, dict(lost)
+
+    def _parse(self, content: bytes) -> tuple[list[Commit], dict[int, frozenset[Partition]]]:
+        try:
+            record: dict[str, Any] = json.loads(content)
             commits = [
                 Commit(one["version"], one["size"], one["sha256"], _partitions(one["partitions"]))
                 for one in record["commits"]
             ]
-            lost = {int(version): _partitions(rows) for version, rows in record["lost"].items()}
-        except FileNotFoundError:
-            return [], {}
+            return commits, {int(version): _partitions(rows) for version, rows in record["lost"].items()}
         except (ValueError, KeyError, TypeError) as error:
             raise LakeDamageError(
                 where=str(self.path),
@@ -159,7 +170,6 @@ class Commits:
                 got=reason(error),
                 remedy="Delete the file, then run `har check`: the next write begins a new record.",
             ) from error
-        return commits, lost
 
     def _write(self, commits: Iterable[Commit], lost: dict[int, frozenset[Partition]]) -> None:
         record = {

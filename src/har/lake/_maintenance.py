@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ from har.errors import LakeError
 from har.lake._committing import KEEP_LOG
 from har.lake._lake import Lake
 from har.lake._table import Table
+
+_COMMIT = re.compile(r"\d{20}\.json")
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ def maintain(
     Raises:
         LakeError: the disk or the store refuses.
     """
-    due = [one for one in lake.tables if one.version() >= 0 and (now or one.version() - _checkpoint(one) >= every)]
+    due = [one for one in lake.tables if _commits_since_checkpoint(one) >= every or (now and one.version() >= 0)]
     if not due:
         return []
     needed = kept()
@@ -81,6 +84,12 @@ def _opens(table: Table, version: int) -> bool:
     with contextlib.suppress(LakeError):
         return table.partitions(version) is not None
     return False
+
+
+def _commits_since_checkpoint(table: Table) -> int:
+    """Their number, by the names in the log: most tables need no work, and are not opened for it."""
+    names = (entry.name for entry in (table.where / "_delta_log").list(after=f"{_checkpoint(table):020}.json"))
+    return sum(1 for name in names if _COMMIT.fullmatch(name))
 
 
 def _checkpoint(table: Table) -> int:

@@ -67,11 +67,15 @@ def write_blocks(place: Location, blocks: Iterator[bytes]) -> None:
 
 
 def entries(place: Location, after: str = "") -> Iterator[Entry]:
-    for path in place.local.rglob("*"):
-        name = path.relative_to(place.local).as_posix()
-        if path.is_file() and name > after:
-            status = path.stat()
-            yield Entry(name, status.st_size, status.st_mtime)
+    root = str(place.local)
+    for folder, _, names in os.walk(root):
+        within = folder[len(root) + 1 :]
+        for name in names:
+            path = f"{within}/{name}" if within else name
+            file = Path(folder, name) if path > after else None
+            if file is not None and file.is_file():
+                status = file.stat()
+                yield Entry(path, status.st_size, status.st_mtime)
 
 
 def delete(place: Location) -> None:
