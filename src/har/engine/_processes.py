@@ -16,7 +16,7 @@ from har.engine._outcomes import Done, Outcome, run_sent, send
 from har.inference import granted_cores
 
 LEAST_POLARS_THREADS = 2
-"""With a single thread, Polars 2.1 stands still now and then in a filter or a join of a small frame."""
+"""A second thread lets Polars read while it decodes; more would take the cores of the other workers."""
 
 
 class Processes:
