@@ -46,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     figures = json.loads(path.read_text()) if path.exists() else {}
     for part in options.only:
         began, load = time.monotonic(), os.getloadavg()[0]
+        environment = dict(os.environ)
         measure = importlib.import_module(f"tests.bench.scale._{part}").measure
         with (
             sigterm_ends_blocks(),
@@ -53,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             console.status(f"{part}: {PARTS[part]} …"),
         ):
             measured = measure(Path(folder), console)
+        os.environ.clear()
+        os.environ.update(environment)  # a part may have let HAR_ROOT point to a project of its own
         measured |= {"cores": granted_cores(), "load_before": round(load, 1)}
         figures[part] = measured | {"minutes": round((time.monotonic() - began) / 60, 1)}
         # A run that is interrupted leaves what it measured.
