@@ -32,6 +32,8 @@ WINDOWS = 2560
 EPOCHS = 3
 ROUNDS = 3
 BATCH = 128
+_SAME = 0.02
+"""Relative difference of the losses of two loops that do the same."""
 
 
 def measure(folder: Path, console: Console) -> dict[str, Any]:
@@ -73,7 +75,9 @@ def _measured(name: str, windows: WindowSet, signal: Signal) -> dict[str, Any]:
             torch.manual_seed(0)
             seconds, losses[kind] = loop()
             least[kind] = min(least[kind], seconds)
-    assert math.isclose(losses["ours"], losses["bare"], rel_tol=1e-3), "the loops do not do the same"
+    # The order of sums differs, and steps of training amplify what rounding makes of that.
+    if not math.isclose(losses["ours"], losses["bare"], rel_tol=_SAME):
+        raise RuntimeError(f"the loops do not do the same: {name}, losses {losses}")
     return {
         f"epoch_vs_bare_loop_{name}": round(least["ours"] / least["bare"], 2),
         f"epoch_vs_dataloader_{name}": round(least["ours"] / least["loader"], 2),
