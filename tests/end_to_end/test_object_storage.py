@@ -79,25 +79,20 @@ def run(root: Path, place: Location | None, monkeypatch: pytest.MonkeyPatch) -> 
     (journal / "2024.jsonl").write_bytes(encoded(*lines, feedback("f1", "PEN", request_id="r1")))
     assert collect(project).predictions == 15
     assert not check(project).findings
-    result = reproduce(
-        project.registry,
-        version,
-        root=root,
-        lake=settings.location("lake"),
-        snapshots=Snapshots(settings),
-        from_snapshot=False,
+    fresh, restored = (
+        reproduce(
+            project.registry,
+            version,
+            root=root,
+            lake=settings.location("lake"),
+            snapshots=Snapshots(settings),
+            from_snapshot=from_snapshot,
+        )
+        for from_snapshot in (False, True)
     )
-    assert result.equal, [row for row in result.rows if not row.equal]
-    assert not any("snapshot" in note for note in result.notes)
-    again = reproduce(
-        project.registry,
-        version,
-        root=root,
-        lake=settings.location("lake"),
-        snapshots=Snapshots(settings),
-        from_snapshot=True,
-    )
-    assert again.equal, [row for row in again.rows if not row.equal]
+    for result in (fresh, restored):
+        assert result.equal, [row for row in result.rows if not row.equal]
+    assert not any("snapshot" in note for note in fresh.notes)
     figures = project.registry.version(version).metrics.items()
     return Outcome(tables_of(project.lake), {name: value for name, value in figures if "latency" not in name})
 

@@ -19,6 +19,7 @@ from urllib.parse import unquote
 
 from har.errors import LakeDamageError, LakeError, reason
 from har.files import write_atomically
+from har.lake._snapshot import identity
 from har.lake._sums import Sums
 from har.lake._where import in_order
 from har.schema import Partition
@@ -49,7 +50,7 @@ class Commits:
         self._table = table
         self.path = table.parent / f".{table.name}.commits"
         self.sums = Sums(table)
-        self._last_read: tuple[tuple[int, int, int], list[Commit], dict[int, frozenset[Partition]]] | None = None
+        self._last_read: tuple[tuple[object, ...], list[Commit], dict[int, frozenset[Partition]]] | None = None
 
     @property
     def exists(self) -> bool:
@@ -146,8 +147,7 @@ class Commits:
     def _read(self) -> tuple[list[Commit], dict[int, frozenset[Partition]]]:
         """The record; it is parsed again only after a change, as a commit of all partitions makes it large."""
         try:
-            status = self.path.stat()
-            stamp = status.st_ino, status.st_size, status.st_mtime_ns
+            stamp = identity(self.path)
             if self._last_read is None or self._last_read[0] != stamp:
                 self._last_read = (stamp, *self._parse(self.path.read_bytes()))
         except FileNotFoundError:

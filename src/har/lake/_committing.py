@@ -17,7 +17,7 @@ from har.lake._keys import Added
 from har.lake._lock import TableLock
 from har.lake._optimistic import Marked, Optimistic, Write
 from har.lake._readable import ReadableTable
-from har.lake._snapshot import Snapshot
+from har.lake._snapshot import columns_of
 from har.schema import Partition
 
 T = TypeVar("T")
@@ -145,8 +145,8 @@ class WritableTable(ReadableTable):
 
     def _differs(self, table: DeltaTable) -> bool:
         """Whether the stored table lacks columns or still has retired ones."""
-        stored = Snapshot.of(table)
-        return bool(self._reader.absent(stored)) or not self._retired.isdisjoint(stored.columns)
+        stored = columns_of(table)
+        return bool(self._reader.absent(stored)) or not self._retired.isdisjoint(stored)
 
 
 def _plain(notes: dict[str, str]) -> CommitProperties:

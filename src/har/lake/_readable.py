@@ -14,7 +14,7 @@ from har.errors import LakeDamageError
 from har.lake._commits import Commits
 from har.lake._extract import Extract
 from har.lake._reader import Reader
-from har.lake._snapshot import PARTITION, Snapshot
+from har.lake._snapshot import PARTITION, Snapshot, of_partitions
 from har.lake._where import in_order
 from har.schema import TIME, Partition
 from har.storage import Location
@@ -124,10 +124,7 @@ class ReadableTable:
             partitions: those to return; None: all.
         """
         rows = self._extract.rows(self._open())
-        if partitions is None:
-            return rows
-        wanted = pl.DataFrame(list(partitions), PARTITION, orient="row")
-        return rows.join(wanted, on=list(PARTITION), how="semi", nulls_equal=True, maintain_order="left")
+        return rows if partitions is None else of_partitions(rows, partitions)
 
     def each(
         self, version: int | None, partitions: Iterable[Partition], columns: Iterable[str], *, verify: bool = False
@@ -188,7 +185,7 @@ class ReadableTable:
             return pl.DataFrame(schema={**PARTITION, "rows": pl.Int64})
         count = pl.col("num_records")
         if filled is not None:
-            absent = filled in self._reader.absent(table)
+            absent = filled in self._reader.absent(table.columns)
             count = pl.lit(0) if absent else count - pl.col(f"null_count.{filled}")
         return table.files.select(*PARTITION, count.alias("rows")).group_by(*PARTITION).agg(pl.col("rows").sum())
 
@@ -257,16 +254,6 @@ class ReadableTable:
             return last + dt.timedelta(milliseconds=1)
         found: dt.datetime | None = self.read(columns=[column]).select(pl.col(column).max()).item()
         return found
-
-    def changed_since(self, version: int) -> list[Partition]:
-        """Partitions whose files differ from those at `version`, sorted; read from the log, not from the data."""
-        key = [*PARTITION, "path"]
-        empty = pl.DataFrame(schema={**PARTITION, "path": pl.String})
-        new, old = (
-            empty if table is None else table.files.select(key) for table in (self._open(), self._open(version))
-        )
-        changed = (one.join(other, on=key, how="anti", nulls_equal=True) for one, other in ((new, old), (old, new)))
-        return in_order(partition for rows in changed for partition in rows.select(*PARTITION).iter_rows())
 
     def written_at(self) -> dict[Partition, float]:
         """When each partition's newest file was written, in seconds since 1970; read from the log."""

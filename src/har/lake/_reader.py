@@ -121,13 +121,12 @@ class Reader:
                 "the log aside, and says what to do next.",
             ) from error
 
-    def absent(self, table: Snapshot) -> list[str]:
-        """The columns that the table lacks, all of them in `added`.
+    def absent(self, present: Collection[str]) -> list[str]:
+        """The columns that a table with these columns lacks, all of them in `added`.
 
         Raises:
             LakeError: it lacks others.
         """
-        present = table.columns
         absent = [name for name in self.schema if name not in present]
         unexpected = [name for name in absent if name not in self._added]
         if unexpected:
@@ -179,7 +178,7 @@ class Reader:
             rows: of `table.files`, the files to read instead.
             paths_as: a further column of this name has the path of each row's file.
         """
-        self.absent(table)
+        self.absent(table.columns)
         if rows is None:
             rows = table.files if partitions is None else table.of_partitions(partitions)
         places = rows.with_row_index("order").sort("date", "subject", "order", nulls_last=False)

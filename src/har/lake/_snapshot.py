@@ -55,7 +55,7 @@ class Snapshot:
         protocol = table.protocol()
         return cls(
             table.version(),
-            frozenset(field.name for field in table.schema().fields),
+            columns_of(table),
             files,
             (protocol.min_reader_version, frozenset(protocol.reader_features or ())),
             deleted[0] if deleted else "",
@@ -63,8 +63,7 @@ class Snapshot:
 
     def of_partitions(self, partitions: Iterable[Partition]) -> pl.DataFrame:
         """The rows of `files` of these partitions."""
-        wanted = pl.DataFrame(list(partitions), PARTITION, orient="row")
-        return self.files.join(wanted, on=list(PARTITION), how="semi", nulls_equal=True, maintain_order="left")
+        return of_partitions(self.files, partitions)
 
     def within(self, column: str, low: Any, high: Any) -> pl.DataFrame:
         """The rows of `files` that may have a value of a column between two bounds; None: without a bound.
@@ -138,8 +137,8 @@ class Newest:
         own, following, hint = f"{version:020}.json", f"{version + 1:020}.json", "_last_checkpoint"
         if self._where.is_local:
             log = self._where.local / "_delta_log"
-            commit, is_newest = _identity(log / own), not (log / following).exists()
-            return ((commit, _identity(log / hint)) if commit else ()), is_newest
+            commit, is_newest = identity(log / own), not (log / following).exists()
+            return ((commit, identity(log / hint)) if commit else ()), is_newest
         listed = {one.name: one for one in (self._where / "_delta_log").list(after=f"{version:020}")}
         return ((listed[own], listed.get(hint)) if own in listed else ()), following not in listed
 
@@ -163,7 +162,19 @@ class Newest:
         self._snapshot, self._table = Snapshot.of(table), table
 
 
-def _identity(path: Path) -> _Stamp:
+def columns_of(table: DeltaTable) -> frozenset[str]:
+    """The names of an open table's columns; its list of files is not read."""
+    return frozenset(field.name for field in table.schema().fields)
+
+
+def of_partitions(rows: pl.DataFrame, partitions: Iterable[Partition]) -> pl.DataFrame:
+    """The rows of these partitions, in their order."""
+    wanted = pl.DataFrame(list(partitions), PARTITION, orient="row")
+    return rows.join(wanted, on=list(PARTITION), how="semi", nulls_equal=True, maintain_order="left")
+
+
+def identity(path: Path) -> _Stamp:
+    """What changes with a file's content: its inode, size and time; empty if there is none."""
     try:
         status = path.stat()
     except FileNotFoundError:
