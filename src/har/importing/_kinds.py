@@ -31,6 +31,8 @@ _MAGIC: tuple[tuple[int, bytes, str, str], ...] = (
 _LAYOUTS: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"PAR1", "a Parquet file", "parquet"),
     (8, b".FIT", "a FIT file", "garmin-fit"),
+    (0, b"MD\xfc\x03", "an Axivity .cwa file", "axivity"),
+    (0, b"Device Identity", "a GENEActiv .bin file", "geneactiv"),
 )
 SUFFIXES = {
     **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".ods"), "export each sheet as CSV"),
@@ -38,6 +40,9 @@ SUFFIXES = {
     **dict.fromkeys((".csv", ".tsv"), "see `har import csv`"),
     ".parquet": "see `har import parquet`",
     ".fit": "see `har import garmin-fit`",
+    ".gt3x": "see `har import actigraph`",
+    ".cwa": "see `har import axivity`",
+    ".bin": "see `har import geneactiv`",
 }
 """What to do about files that were passed over, by the end of their names."""
 
@@ -60,7 +65,7 @@ def refuse_other_kinds(path: Path, layout: str) -> None:
     if not head.strip():
         raise EmptyRecordingError.no_bytes(where)
     refuse_foreign(head, where)
-    if head.startswith(b"PK\x03\x04"):
+    if head.startswith(b"PK\x03\x04") and layout != "actigraph":
         raise _zip(where, head)
     for start, magic, what, remedy in _MAGIC:
         if head[start:].startswith(magic):
@@ -75,6 +80,8 @@ def _zip(where: str, head: bytes) -> NotARecordingError:
         return _other(where, "an Excel workbook (.xlsx), or another Office file", _AS_CSV)
     if b"mimetypeapplication/vnd.oasis" in head:
         return _other(where, "an OpenDocument file (.ods)", _AS_CSV)
+    if b"log.bin" in head or b"info.txt" in head:
+        return _other(where, "an ActiGraph .gt3x file", "Import it with `har import actigraph`.")
     return _other(where, "a zip archive", _UNPACK)
 
 
