@@ -115,7 +115,7 @@ def read_recording(file: InboxFile, settings: Settings) -> Recording:
     values = channel_values(parsed, settings)
     labels = activity_codes(parsed, settings.activities.all)
     placement, device = (one_value(parsed, name, settings) for name in ("placement", "device"))
-    times = utc_microseconds(parsed, settings.recordings.time_unit, settings.project.timezone)
+    times, clock_faults = utc_microseconds(parsed, settings.recordings.time_unit, settings.project.timezone)
     order = order_rows(parsed, times, values, labels, max_gap_s)
     check_date(parsed, times, order.rows, file.date, settings.recordings.time_unit)
     chosen = _choice(order.rows, len(times))
@@ -151,7 +151,11 @@ def read_recording(file: InboxFile, settings: Settings) -> Recording:
         unlabelled=int((cleaned.labels < 0).sum()),
         interpolated=interpolated,
         stamps_spread=spaced.moved,
-        notes=(*_row_notes(len(times), order, spaced), *oddities(regular, settings)),
+        notes=(
+            *(f"{count:,} {words}" for words, count in clock_faults.items()),
+            *_row_notes(len(times), order, spaced),
+            *oddities(regular, settings),
+        ),
     )
     return Recording(frame, quality, placement, device)
 
