@@ -20,6 +20,7 @@ from har.recordings._inbox import (
     require_plain,
     shown,
 )
+from har.recordings._local_time import local_to_utc
 from har.recordings._quarantine import quarantine
 from har.recordings._reading import Quality, Recording, read_recording
 from har.recordings._resampling import (
@@ -58,6 +59,7 @@ __all__ = [
     "kept",
     "kind_of",
     "last_point",
+    "local_to_utc",
     "odd",
     "quarantine",
     "read_recording",
