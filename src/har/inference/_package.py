@@ -119,7 +119,10 @@ class Package:
                 shutil.copyfile(source, folder / name)
             except FileNotFoundError as error:
                 raise ModelError(
-                    where=str(source), expected="a file to package", got="none", remedy="Fetch it from the registry again."
+                    where=str(source),
+                    expected="a file to package",
+                    got="none",
+                    remedy="Fetch it from the registry again.",
                 ) from error
         manifest: dict[str, Any] = {
             "format": FORMAT,
