@@ -29,8 +29,8 @@ def nonwear(epochs: Epochs) -> list[tuple[int, int]]:
 
     An hour was not worn if for two of the three axes or all of them the standard deviation is below 13 mg and the range
     below 50 mg. Hours begin at every quarter of an hour; those not worn are joined, so that intervals are an hour long
-    at least, at the ends of a recording three quarters, and end within a quarter of an hour of the truth. A sensor that slept in place cannot be told from one
-    that was taken off.
+    at least, at the ends of a recording three quarters, and end within a quarter of an hour of the truth. A sensor that
+    slept in place cannot be told from one that was taken off.
 
     The windows and thresholds are those of van Hees et al. 2013 (PLoS ONE 8(4): e61691), which follow van Hees et al.
     2011 (PLoS ONE 6(7): e22922). Their texts join the two criteria by "or"; as in GGIR, the authors' own program

@@ -107,13 +107,13 @@ def total_s(intervals: tuple[Interval, ...]) -> float:
     return sum(end - start for start, end in intervals) / 1e6
 
 
-def as_text(found: Calibration) -> str:
+def calibration_text(found: Calibration) -> str:
     """A calibration as the metadata of a Parquet file say it (`CALIBRATED`)."""
     return json.dumps(asdict(found))
 
 
 def from_text(text: str) -> Calibration | None:
-    """The calibration that `as_text` wrote; None if it cannot be read."""
+    """The calibration that `calibration_text` wrote; None if it cannot be read."""
     try:
         given = json.loads(text)
         numbers = [float(number) for name in ("gain", "offset_mg") for number in given[name]]

@@ -15,6 +15,7 @@ from har.recordings.layouts._devices.decode import Metadata
 from har.recordings.layouts._devices.gt3x import pieces
 from har.recordings.layouts._devices.recordings import OPTIONS, Header, device_recordings
 from har.recordings.layouts._layout import Layout, RawRecording, Source
+from har.recordings.layouts._look import Look
 
 
 def _find(source: Source) -> list[Path]:
@@ -52,4 +53,10 @@ def _entered(metadata: Metadata) -> dict[str, str]:
     return {}
 
 
-LAYOUT = Layout("actigraph", "ActiGraph .gt3x files with raw samples", _find, _read, OPTIONS)
+def _recognises(look: Look) -> bool:
+    return look.is_archive and "log.bin" in look.names
+
+
+LAYOUT = Layout(
+    "actigraph", "ActiGraph .gt3x files with raw samples", _find, _read, OPTIONS, _recognises, archives=True
+)
