@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from har.dataset import load_windows, placements, recording_names
+from har.cards import FACTS, Facts
+from har.dataset import devices, load_windows, placements, recording_names
 from har.errors import NotEnoughDataError, TrainingError
 from har.evaluation import (
     Evaluation,
@@ -190,9 +192,8 @@ def run(
 
     The page shows the champion's figures on the same windows beside the model's, where the two can be compared.
 
-    The files of a drop-in network are written to `network.json`.
-
-    Where monitoring is enabled, `reference.json` is written beside them, what drift is measured against, and
+    `facts.json` is what the model's card says of its data and training; `network.json` has the files of a drop-in
+    network. Where monitoring is enabled, `reference.json` is written beside them, what drift is measured against, and
     `reference-profile.bin`, the same windows as whylogs profiles them.
 
     Args:
@@ -225,6 +226,7 @@ def run(
         unreviewed_of=split.train,
     )
     windows = labelled(every)
+    began = time.perf_counter()
     fitted = fit(
         windows,
         split.train,
@@ -241,6 +243,7 @@ def run(
         regimes=recipe.regimes_of(windows),
         on_epoch=on_epoch,
     )
+    seconds = time.perf_counter() - began
     regimes = recipe.regimes_of(windows)
     is_seen = np.isin(windows.subjects, (*split.train, *split.validation))
     seen = windows.select(is_seen)
@@ -300,6 +303,16 @@ def run(
         champion=beside,
     )
     report = write_atomically(folder / "report.html", page)
+    Facts.of(
+        windows,
+        split,
+        evaluation,
+        stride_s=settings.stride / settings.sensors.rate_hz,
+        placements=placements(lake, windows, version=recipe.lake_version),
+        devices=devices(lake, windows, version=recipe.lake_version),
+        seconds=seconds,
+        on=fitted.module.inverse_temperature.device.type,
+    ).write(folder / FACTS)
     for name in (REFERENCE, REFERENCE_PROFILE):
         (folder / name).unlink(missing_ok=True)
     if monitoring.enabled:

@@ -61,6 +61,7 @@ def survey(
 
     Raises:
         SettingsError: an option, a unit or an activity does not exist, or there is no file of the layout.
+        NotARecordingError: there is none, but an export of a health app without raw samples.
         LakeError: the temporary folder is full.
     """
     options, units = dict(options or {}), dict(units or {})
@@ -76,7 +77,7 @@ def survey(
             run.read(file, layout, source)
     result.passed = passed_over(source, files)
     if not files:
-        raise nothing_found(layout, path, result.passed)
+        raise nothing_found(layout, path, result.passed, source.tree.files if path.is_dir() else [path])
     run.finish(settings.path("inbox") if inbox else None)
     return result
 
@@ -105,7 +106,7 @@ class _Run:
         before = self.result.counts()
         drafts: list[Draft] = []
         try:
-            refuse_other_kinds(file, layout.name)
+            refuse_other_kinds(file, layout)
             self._convert(layout.read(file, source), drafts)
         except (Exception, pl.exceptions.PanicException) as error:
             refusal = as_refusal(str(file), layout, error)

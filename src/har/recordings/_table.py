@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -20,6 +21,9 @@ from har.errors import (
 )
 from har.settings import Settings
 
+CALIBRATED = "har.calibration"
+"""The key in a Parquet file's metadata that says which calibration its values have."""
+
 
 @dataclass(frozen=True)
 class Parsed:
@@ -34,6 +38,7 @@ class Parsed:
         activity: String; None if the file has no such column.
         placement: where the sensor was worn; None if the file has no such column.
         device: which device recorded; None if the file has no such column.
+        calibration: what the file says about the calibration that its values have; "" if nothing.
     """
 
     where: str
@@ -44,6 +49,7 @@ class Parsed:
     activity: pl.Series | None
     placement: pl.Series | None = None
     device: pl.Series | None = None
+    calibration: str = ""
 
     def at(self, row: int, column: str = "") -> str:
         """A row, and optionally a column of it, as messages name it."""
@@ -93,7 +99,7 @@ def optional_columns(settings: Settings) -> dict[str, str]:
     return {name: column for name, column in columns.items() if column}
 
 
-def optional_values(frame: pl.DataFrame, settings: Settings) -> dict[str, pl.Series | None]:
+def optional_values(frame: pl.DataFrame, settings: Settings) -> dict[str, Any]:
     """The optional columns of a file; None for those that it lacks."""
     names = optional_columns(settings)
     return {
