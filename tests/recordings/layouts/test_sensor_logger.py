@@ -84,7 +84,7 @@ def test_a_file_of_an_unpacked_folder_stands_for_the_folder(
 ) -> None:
     folder = _unpacked(tmp_path / "walk", _phone(signal, ANDROID))
     (found,) = read_all("sensor-logger", folder / "Gyroscope.csv", subject="anna", activity="WALK")
-    assert (found.session, found.labels, found.device) == ("walk", "WALK", "Pixel 8")
+    assert (found.session, found.labels, found.device) == ("walk", "WALK", "android-phone")
 
 
 def test_total_acceleration_is_taken_where_it_is(tmp_path: Path, signal: np.ndarray, read_all: ReadAll) -> None:
