@@ -63,6 +63,14 @@ RECORDINGS = pl.Schema(
         "placement": pl.String(),
         "device": pl.String(),
         "overlapping": pl.Int64(),
+        "idle_s": pl.Float64(),
+        "nonwear_s": pl.Float64(),
+        "nonwear": pl.List(pl.Struct({"start": TIME, "end": TIME})),
+        "calibration_error_mg": pl.Float64(),
+        "calibrated_error_mg": pl.Float64(),
+        "calibration_gain": pl.List(pl.Float64()),
+        "calibration_offset_mg": pl.List(pl.Float64()),
+        "calibrated": pl.Boolean(),
     }
 )
 """One row per ingested file and date: the source of its samples, and their quality.
@@ -70,6 +78,12 @@ RECORDINGS = pl.Schema(
 `samples` is the number of rows in the sample table. A file that was cut at midnight has a row for each of its dates,
 with the same `file` and `sha256`. `overlapping` counts samples that were left out because another session of the
 subject and placement has them.
+
+`idle_s` counts seconds in which the accelerometer repeated its last values or zeros, `nonwear_s` those in which it was
+not worn (`nonwear` says when), null where a recording is shorter than an hour. `calibration_error_mg` is the mean
+distance of the acceleration at rest from 1 g, `calibrated_error_mg` the same after `calibration_gain` · measured +
+`calibration_offset_mg`; null where the file does not tell. `calibrated` says whether the samples have that gain and
+offset. All of them are null in rows of older releases and of streams.
 """
 
 PREDICTIONS = pl.Schema(

@@ -28,6 +28,22 @@ from har.storage import Location
 
 __all__ = ["Lake", "Partition"]
 
+_NEW_IN_RECORDINGS = [
+    "interpolated",
+    "stamps_spread",
+    "notes",
+    "placement",
+    "device",
+    "overlapping",
+    "idle_s",
+    "nonwear_s",
+    "nonwear",
+    "calibration_error_mg",
+    "calibrated_error_mg",
+    "calibration_gain",
+    "calibration_offset_mg",
+    "calibrated",
+]
 _NEW_IN_LABELS = ("claimed_start", "claimed_end", "source", "batch", "review", "reviewed_by")
 
 
@@ -57,7 +73,7 @@ class Lake:
         self.recordings = Table(
             folder / "recordings",
             RECORDINGS,
-            added=["interpolated", "stamps_spread", "notes", "placement", "device", "overlapping"],
+            added=_NEW_IN_RECORDINGS,
             rebuild="har ingest",
             extract=["session", "file", "sha256", "samples", "placement", "overlapping"],
         )
