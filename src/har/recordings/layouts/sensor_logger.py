@@ -32,6 +32,7 @@ _G = 9.80665
 _MAIN = ("totalacceleration", "accelerometer", "accelerometeruncalibrated", "wristmotion")
 _MARKS = ("metadata", "gyroscope", "gravity", "annotation", "totalacceleration", "wristmotion", "orientation")
 _PHONES = {"ios": "iphone", "android": "android-phone"}
+_TURNED = "recordings of an iPhone or Apple Watch with Apple's signs, whose acceleration was turned"
 _DEVICES = ("phone", "watch", "both")
 _OPTIONS = {
     **OPTIONS,
@@ -130,7 +131,9 @@ def _acceleration(source: Source, tables: Tables) -> tuple[Series, str]:
             got=", ".join(sorted(tables.names)[:20]) or "no sensor",
             remedy=f"{_SWITCH} Of a recording without them, gravity cannot be restored.",
         )
-    return replace(found, values=sign * found.values), platform
+    if sign < 0:
+        found = replace(found, values=-found.values, faults=found.faults + Counter({_TURNED: 1}))
+    return found, platform
 
 
 def _with_gravity(source: Source, tables: Tables) -> Series:
@@ -172,7 +175,8 @@ def _watch(path: Path, source: Source, tables: Tables, session: str) -> RawRecor
     # A watch writes g until it is standardised, and has the iPhone's signs until then.
     raw = bool(len(pull)) and float(np.median(np.linalg.norm(pull, axis=1))) < _G / 2
     unit = "g" if raw else "m/s^2"
-    accelerometer = Series(moved.times_us[valid], -total if raw else total, unit, moved.faults)
+    faults = moved.faults + Counter({_TURNED: int(raw), UNMATCHED: int((~valid).sum())})
+    accelerometer = Series(moved.times_us[valid], -total if raw else total, unit, faults)
     known = identity(path, source, session=session, device="watch", placement="wrist")
     return recording(
         tables.where,
