@@ -35,6 +35,8 @@ _MAGIC: tuple[tuple[int, bytes, str, str], ...] = (
 _LAYOUTS: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"PAR1", "a Parquet file", "parquet"),
     (8, b".FIT", "a FIT file", "garmin-fit"),
+    (0, b"MD\xfc\x03", "an Axivity .cwa file", "axivity"),
+    (0, b"Device Identity", "a GENEActiv .bin file", "geneactiv"),
 )
 """Files that are told by their first bytes, though their layout does not recognise them itself."""
 _TABLES = ("csv", "parquet", "garmin-fit")
@@ -45,6 +47,9 @@ SUFFIXES = {
     **dict.fromkeys((".csv", ".tsv"), "see `har import csv`"),
     ".parquet": "see `har import parquet`",
     ".fit": "see `har import garmin-fit`",
+    ".gt3x": "see `har import actigraph`",
+    ".cwa": "see `har import axivity`",
+    ".bin": "see `har import geneactiv`",
     ".avro": "see `har import embrace-plus`",
 }
 """What to do about files that were passed over, by the end of their names."""

@@ -34,8 +34,11 @@ from har.recordings._resampling import (
     judged,
     last_point,
 )
+from har.recordings._table import CALIBRATED
+from har.recordings._wear import calibration_text, gaps_of, longest
 
 __all__ = [
+    "CALIBRATED",
     "JUDGED_US",
     "REACH",
     "UPLOADING",
@@ -46,10 +49,12 @@ __all__ = [
     "Recording",
     "StrayFile",
     "breaches",
+    "calibration_text",
     "cut_at_midnight",
     "decimation",
     "fault_flags",
     "follows",
+    "gaps_of",
     "grid_flags",
     "inbox_entries",
     "inbox_files",
@@ -60,6 +65,7 @@ __all__ = [
     "kind_of",
     "last_point",
     "local_to_utc",
+    "longest",
     "odd",
     "quarantine",
     "read_recording",

@@ -79,11 +79,11 @@ class Signal:
     """One sensor's samples.
 
     Attributes:
-        values: float64 (n, 3), x, y, z; acceleration including gravity.
+        values: float64 or float32 (n, 3), x, y, z; acceleration including gravity.
         unit: "g", "mg" or "m/s^2"; "rad/s" or "deg/s".
     """
 
-    values: NDArray[np.float64]
+    values: NDArray[np.float64] | NDArray[np.float32]
     unit: str
 
 
