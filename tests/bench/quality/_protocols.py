@@ -102,7 +102,7 @@ OURS = Protocol(
     windows=lambda lake, settings: labelled(load_windows(lake, settings)),
     folds=_our_folds,
     statement={
-        "Windows": "of the length and overlap that har.toml names (in the table), cut from recordings; the label is "
+        "Windows": "of the length and overlap that the set's har.toml names (above its table), cut from recordings; the label is "
         "that of most samples, and a window with less than windows.purity of one label is left out, as is one of a "
         "sensor that was off or stuck",
         "Folds": "GroupKFold by subject: nobody is in training and test",
