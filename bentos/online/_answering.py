@@ -58,6 +58,7 @@ class Answering:
         full_scales = settings.sensors.full_scales
         self.contract = Contract(metadata, max_windows=serving.max_windows, full_scales=full_scales)
         self.description = describe_models(models, max_windows=serving.max_windows)
+        self.card = package.card.read_bytes() if package.card else None
         self.door = Door(settings)
         self.metrics = Metrics(metadata.activities, registry)
         for role, model in models.items():

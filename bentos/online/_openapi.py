@@ -31,10 +31,14 @@ _TOKENS = {
 }
 _GETS = {
     "/model": ("model", "What is served, and what windows it takes"),
+    "/model/card": ("model_card", "What is known of the model: its data, figures and limits, in Markdown"),
     "/livez": ("livez", "Whether the process runs"),
     "/readyz": ("readyz", "Whether it has answered a first window"),
     "/metrics": ("metrics", "Counters and histograms for Prometheus, summed over workers"),
 }
+
+_TEXTS = {"/metrics": "text/plain", "/model/card": "text/markdown"}
+"""Media types of what is no JSON."""
 
 
 def describe(contract: Contract, *, version: int) -> dict[str, Any]:
@@ -161,10 +165,12 @@ def _post(
 
 
 def _get(path: str, name: str, summary: str) -> dict[str, Any]:
-    schema, media = ({"type": "string"}, "text/plain") if path == "/metrics" else ({"type": "object"}, JSON)
-    return {
-        "get": {"operationId": name, "summary": summary, "responses": {"200": _response("As asked", schema, media)}}
-    }
+    media = _TEXTS.get(path, JSON)
+    schema = {"type": "object" if media == JSON else "string"}
+    responses = {"200": _response("As asked", schema, media)}
+    if path == "/model/card":
+        responses["404"] = _response("The package has no card", {"$ref": _REF.format(model="Refusal")})
+    return {"get": {"operationId": name, "summary": summary, "responses": responses}}
 
 
 def _response(text: str, schema: dict[str, Any], media: str = JSON) -> dict[str, Any]:

@@ -38,6 +38,7 @@ _FLUSH_S = 0.25
 _FEEDBACK_BYTES = 16 * 1024
 _METRICS = ("/metrics", "/metrics/")
 _HTML = "text/html; charset=utf-8"
+_MARKDOWN = "text/markdown; charset=utf-8"
 _OCTETS = "application/octet-stream"
 
 
@@ -78,6 +79,7 @@ class App(Starlette):
             Route("/livez", self._livez),
             Route("/readyz", self._readyz),
             Route("/model", self._constant(orjson.dumps(answering.description))),
+            Route("/model/card", self._card),
             Route("/docs.json", self._constant(orjson.dumps(describe(contract, version=answering.version)))),
             Route("/", self._constant(PAGE, _HTML)),
         ]
@@ -160,6 +162,18 @@ class App(Starlette):
         if self.answering.ready:
             return answer(200, b'{"status":"ready"}', self._request_id(request))
         return answer(503, b'{"status":"warming up"}', self._request_id(request))
+
+    async def _card(self, request: Request) -> Response:
+        if self.answering.card is not None:
+            return answer(200, self.answering.card, self._request_id(request), _MARKDOWN)
+        missing = RequestError(
+            where="/model/card",
+            expected="a package with the model's card",
+            got="one that an older release made",
+            remedy="Package the version again: har package.",
+            status=404,
+        )
+        return refusal(missing, self._request_id(request))
 
     def _constant(self, content: bytes, media: str = JSON) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:

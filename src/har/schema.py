@@ -63,6 +63,14 @@ RECORDINGS = pl.Schema(
         "placement": pl.String(),
         "device": pl.String(),
         "overlapping": pl.Int64(),
+        "idle_s": pl.Float64(),
+        "nonwear_s": pl.Float64(),
+        "nonwear": pl.List(pl.Struct({"start": TIME, "end": TIME})),
+        "calibration_error_mg": pl.Float64(),
+        "calibrated_error_mg": pl.Float64(),
+        "calibration_gain": pl.List(pl.Float64()),
+        "calibration_offset_mg": pl.List(pl.Float64()),
+        "calibrated": pl.Boolean(),
     }
 )
 """One row per ingested file and date: the source of its samples, and their quality.
@@ -70,6 +78,12 @@ RECORDINGS = pl.Schema(
 `samples` is the number of rows in the sample table. A file that was cut at midnight has a row for each of its dates,
 with the same `file` and `sha256`. `overlapping` counts samples that were left out because another session of the
 subject and placement has them.
+
+`idle_s` counts seconds in which the accelerometer repeated its last values or zeros, `nonwear_s` those in which it was
+not worn (`nonwear` says when), null where a recording is shorter than an hour. `calibration_error_mg` is the mean
+distance of the acceleration at rest from 1 g, `calibrated_error_mg` the same after `calibration_gain` · measured +
+`calibration_offset_mg`; null where the file does not tell. `calibrated` says whether the samples have that gain and
+offset. All of them are null in rows of older releases and of streams.
 """
 
 PREDICTIONS = pl.Schema(
@@ -191,14 +205,34 @@ PROFILES = pl.Schema(
         "model_version": pl.Int32(),
         "profile": pl.Binary(),
         "made_at": TIME,
+        "by_activity": pl.Binary(),
     }
 )
 """One row per date, subject, placement and device, online windows separately: distributions of the model's features.
 
 `windows` counts those without a signal, too; the profile holds the others, and the share without one per recording.
 
-`profile` is a `har.monitoring.profiles.Profile`; rows older than `monitoring.keep_days` are deleted. `placement` and
-`device` are "" where unknown.
+`profile` is a `har.monitoring.profiles.Profile`, and `by_activity` a `ByActivity`, null in rows of older releases and
+of models without a reference; rows older than `monitoring.keep_days` are deleted. `placement` and `device` are "" where
+unknown.
+"""
+
+OWN_HISTORY = pl.Schema(
+    {
+        "date": pl.Date(),
+        "subject": pl.String(),
+        "day": pl.Date(),
+        "placement": pl.String(),
+        "device": pl.String(),
+        "model_version": pl.Int32(),
+        "windows": pl.Int64(),
+        "by_activity": pl.Binary(),
+    }
+)
+"""Each subject's own history: one row per quiet `day`, placement and device, in one partition per subject.
+
+`date` is the first of the subject's days. A history has `drift.own_history_days` days, of one model version, and does
+not grow after them. `by_activity` is a `har.monitoring.profiles.ByActivity`.
 """
 
 EVERYONE = "everyone"

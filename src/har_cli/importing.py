@@ -57,6 +57,13 @@ def import_recordings(
         list[str] | None,
         typer.Option(metavar="SENSOR=UNIT", help="The values' unit, if the layout states a wrong one."),
     ] = None,
+    calibrated: Annotated[
+        bool,
+        typer.Option(
+            "--calibrate",
+            help="Correct gain and offset of the accelerometer by its own stretches at rest; see the report.",
+        ),
+    ] = False,
     first_day: Annotated[
         dt.datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The first date for recordings without a date.")
     ] = None,
@@ -65,8 +72,9 @@ def import_recordings(
     ] = False,
 ) -> None:
     """Read recordings of a published or vendor layout and write inbox files for `har ingest`."""
-    from har.importing import ASSIGNED_FROM, survey, write
+    from har.importing import ASSIGNED_FROM, calibrate, survey, write
     from har.recordings.layouts import find_layout
+    from har_cli._wear import print_calibrated, print_wear
 
     settings = load_settings()
     reader = find_layout(layout)
@@ -83,6 +91,12 @@ def import_recordings(
                 first_day=first_day.date() if first_day else ASSIGNED_FROM,
             )
         _print_survey(found, path)
+        if found.staged:
+            print_wear(found, settings, out, suggest=not calibrated)
+        if calibrated:
+            with out.status("Calibrating …"):
+                done = calibrate(found, settings)
+            print_calibrated(done, out)
         if found.refused and len(found.refused) >= len(found.staged):
             _print_proposal(reader, path, settings, _pairs(option, "--option"), _pairs(unit, "--unit"))
         if not found.staged:

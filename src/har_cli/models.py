@@ -129,14 +129,20 @@ def list_models(
     verify: Annotated[
         bool, typer.Option("--verify", help="Check that the promotion log was not edited and agrees with MLflow.")
     ] = False,
+    card: Annotated[int | None, typer.Option(metavar="VERSION", min=1, help="Print the card of this version.")] = None,
     accept: Annotated[
         str, typer.Option(help="After a loss, take versions and log as they are; the reason, for the new log.")
     ] = "",
 ) -> None:
-    """List the registered versions and the promotion log."""
+    """List the registered versions and the promotion log, or print a version's model card."""
     from har.project import open_project
 
     registry = open_project().registry
+    if card is not None:
+        from har.jobs.card import card_of
+
+        print(card_of(registry, card).read_text(encoding="utf-8"), end="")  # as it is, for a pipe into a file
+        return
     if accept:
         from har.registry import whoami
 

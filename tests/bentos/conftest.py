@@ -35,7 +35,9 @@ def model_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def make_package(model_files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> MakePackage:
     """A package of the models with these names: version 7, previous 6, shadow 8."""
 
-    def make(model: str = "champion", *, previous: str | None = None, shadow: str | None = None) -> Package:
+    def make(
+        model: str = "champion", *, previous: str | None = None, shadow: str | None = None, card: Path | None = None
+    ) -> Package:
         return Package.write(
             tmp_path_factory.mktemp("package"),
             model=model_files[model],
@@ -43,6 +45,7 @@ def make_package(model_files: dict[str, Path], tmp_path_factory: pytest.TempPath
             previous=(model_files[previous], 6) if previous else None,
             shadow=(model_files[shadow], 8) if shadow else None,
             rule=make_rule(),
+            card=card,
         )
 
     return make

@@ -99,6 +99,8 @@ def test_the_champion_is_built_tested_and_recorded_once_and_a_rollback_finds_its
     assert latest(here) == {first.online_tag, first.batch_tag, f"test-project:{key}"}
     described = json.loads(store(here, "models", "test-project", key, "package.json").read_text())
     assert (described["version"], described["previous"], described["shadow"]) == (1, 2, None)
+    card = store(here, "models", "test-project", key, "card.md").read_text(encoding="utf-8")
+    assert card == here.registry.artifact(1, "card.md").read_text(encoding="utf-8")
     # What the try asked for is no prediction of a watch.
     assert not here.settings.path("journal").exists()
     with get_client(sync_client=True) as client:

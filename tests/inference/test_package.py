@@ -59,6 +59,24 @@ def test_the_champion_alone_is_enough(tmp_path: Path, models: dict[str, Path], r
     assert sorted(path.name for path in package.model.parent.iterdir()) == ["model.onnx", "package.json"]
 
 
+def test_the_champions_card_is_packaged_and_its_content_is_checked(
+    tmp_path: Path, models: dict[str, Path], rule: MagnitudeRule, full: Path
+) -> None:
+    card = tmp_path / "version-7.md"
+    card.write_text("# Version 7")
+    folder = tmp_path / "carded"
+    options = {"version": 7, "previous": None, "shadow": None, "rule": rule}
+    package = Package.write(folder, model=models["champion"], **options, card=card)
+    assert package.card == folder / "card.md" and package.card.read_text() == "# Version 7"
+    package.card.write_text("# Version 8")
+    with pytest.raises(ModelError, match="the content that was packaged"):
+        Package.read(folder)
+    package.card.unlink()
+    with pytest.raises(ModelError, match=r"the file that package.json names"):
+        Package.read(folder)
+    assert Package.read(full).card is None
+
+
 def test_it_does_not_depend_on_the_files_it_was_made_from(full: Path, models: dict[str, Path]) -> None:
     for path in models.values():
         path.unlink()
@@ -93,7 +111,7 @@ def test_a_missing_source_leaves_nothing_that_could_be_served(
     tmp_path: Path, models: dict[str, Path], rule: MagnitudeRule, name: str
 ) -> None:
     nothing = tmp_path / "nothing.onnx"
-    with pytest.raises(ModelError, match=r"nothing\.onnx: expected a model file, but got none"):
+    with pytest.raises(ModelError, match=r"nothing\.onnx: expected a file to package, but got none"):
         Package.write(
             tmp_path / "package",
             model=nothing if name == "model" else models["champion"],
@@ -109,7 +127,7 @@ def test_a_missing_source_leaves_nothing_that_could_be_served(
 @pytest.mark.parametrize("name", ["model", "previous", "shadow"])
 def test_a_model_that_is_gone_is_named(full: Path, name: str) -> None:
     (full / f"{name}.onnx").unlink()
-    with pytest.raises(ModelError, match=rf"{name}\.onnx: expected the model file .*har package"):
+    with pytest.raises(ModelError, match=rf"{name}\.onnx: expected the file that package.json names.*har package"):
         Package.read(full)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from har.errors import MalformedRowError, NotARecordingError, RecordingTimeError
+from har.errors import MalformedRowError, NotARecordingError
 from har.recordings import sample_contract
 from har.schema import canonical_schema
 from har.settings import STANDARD_GRAVITY
@@ -218,11 +219,12 @@ def autumn(tmp_path, change):
         windows={"length_s": 10.0},
     )
 
-    def read_seconds(stamps: list[dt.datetime], date: dt.date = VIENNA_2024) -> list[dt.datetime]:
+    def read_seconds(stamps: list[dt.datetime], date: dt.date = VIENNA_2024, *, whole: bool = False) -> Any:
         path = tmp_path / date.isoformat() / "s01_night.parquet"
         path.parent.mkdir(exist_ok=True)
         _parquet_times(stamps).write_parquet(path)
-        return read_recording(InboxFile(path, date, "s01", "night"), using).frame["time"].to_list()
+        recording = read_recording(InboxFile(path, date, "s01", "night"), using)
+        return recording if whole else recording.frame["time"].to_list()
 
     return read_seconds
 
@@ -245,17 +247,18 @@ def test_the_repeated_hour_is_resolved_by_the_rest_of_the_recording(autumn) -> N
     assert autumn(_seconds(2, 50, 1200))[0] == dt.datetime(2024, 10, 27, 1, 50, tzinfo=dt.UTC)
 
 
-def test_a_recording_within_the_repeated_hour_is_refused(autumn) -> None:
-    with pytest.raises(RecordingTimeError, match="Write the stamps with an offset"):
-        autumn(_seconds(2, 10, 600))
+def test_a_recording_within_the_repeated_hour_is_read_as_the_first_pass_and_says_so(autumn) -> None:
+    recording = autumn(_seconds(2, 10, 600), whole=True)
+    assert recording.frame["time"][0] == dt.datetime(2024, 10, 27, 0, 10, tzinfo=dt.UTC)
+    assert next(note for note in recording.quality.notes if "Europe/Vienna repeats" in note).startswith("600 stamps")
 
 
-def test_a_time_that_daylight_saving_skips_is_refused(autumn) -> None:
+def test_a_clock_that_was_not_put_forward_keeps_its_offset_and_says_so(autumn) -> None:
     date = dt.date(2024, 3, 31)
     skipped = [dt.datetime(2024, 3, 31, 1, 59, 50) + dt.timedelta(seconds=second) for second in range(30)]
-    with pytest.raises(RecordingTimeError, match="skips") as caught:
-        autumn(skipped, date)
-    assert caught.value.line == 11
+    recording = autumn(skipped, date, whole=True)
+    assert recording.frame["time"].to_list() == [one.replace(tzinfo=dt.UTC) - dt.timedelta(hours=1) for one in skipped]
+    assert next(note for note in recording.quality.notes if "Europe/Vienna skips" in note).startswith("20 stamps")
 
 
 def test_the_schema_refuses_bad_samples(read, lines, settings) -> None:

@@ -35,7 +35,7 @@ LOOPBACK = ("127.0.0.0/8", "::1")
 _METRICS = ("/metrics", "/metrics/")
 _LABEL_POSTS = tuple(f"/label/{name}" for name in ("next", "answers", "skip", "undo"))
 PATHS = (
-    *("/", "/model", "/predict", "/predict/raw", "/feedback", "/samples"),
+    *("/", "/model", "/model/card", "/predict", "/predict/raw", "/feedback", "/samples"),
     *("/subjects", "/login", "/logout", "/live"),
     *(f"/pages/{name}" for name in ("live.css", "live.js", "access.js", "band.js", "colours.js", "signal.js")),
     *(f"/pages/{name}" for name in ("ledger.js", "subject.js", "table.js", "label.css", "label.js")),

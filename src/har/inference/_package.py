@@ -1,6 +1,6 @@
-"""The package of a service: a folder with the champion, the fallback rule and, optionally, two further models.
+"""The package of a service: a folder with the champion and its card, the fallback rule, and up to two further models.
 
-Its manifest, `package.json`, holds the SHA-256 of every model file and of its own content, so that a flipped bit, an
+Its manifest, `package.json`, holds the SHA-256 of every file and of its own content, so that a flipped bit, an
 incomplete copy or another version's file under the same name is refused before anything is served.
 """
 
@@ -19,6 +19,7 @@ from har.inference._rule import MagnitudeRule
 FORMAT = 2
 _MANIFEST = "package.json"
 _OPTIONAL = ("previous", "shadow")
+_CARD = "card.md"
 _AGAIN = "Package the champion again: har package."
 
 
@@ -34,6 +35,7 @@ class Package:
         shadow: path of the shadow model, which gets some requests without answering them; None: there is none.
         shadow_version: its version in the registry.
         rule: answers if the models fail.
+        card: path of the champion's model card, Markdown; None: there is none.
         sha256: of the manifest's content, and through it of all files; a bento records it.
     """
 
@@ -45,14 +47,15 @@ class Package:
     shadow_version: int | None
     rule: MagnitudeRule
     sha256: str
+    card: Path | None = None
 
     @classmethod
     def read(cls, folder: Path | str) -> Package:
-        """Read a package's manifest and compare every model file with it.
+        """Read a package's manifest and compare every file with it.
 
         Raises:
-            ModelError: the manifest is missing, has another format, cannot be read or was changed, or a model file is
-                missing or is not the one that was packaged.
+            ModelError: the manifest is missing, has another format, cannot be read or was changed, or a file is missing
+                or is not the one that was packaged.
         """
         folder = Path(folder)
         manifest = _manifest(folder / _MANIFEST)
@@ -61,9 +64,11 @@ class Package:
         paths = {name: folder / f"{name}.onnx" for name in versions}
         rule = MagnitudeRule.from_json(manifest.get("rule"), where=f"{folder / _MANIFEST}, rule")
         _require_hash(f"{folder / _MANIFEST}, sha256", manifest.get("sha256"), _content_sha256(manifest))
-        hashes = manifest.get("files")
-        for path in (folder / "model.onnx", *paths.values()):
-            _require_file(path, hashes.get(path.name) if isinstance(hashes, dict) else None)
+        found = manifest.get("files")
+        hashes = found if isinstance(found, dict) else {}
+        card = folder / _CARD if _CARD in hashes else None
+        for path in (folder / "model.onnx", *paths.values(), *([card] if card else [])):
+            _require_file(path, hashes.get(path.name))
         return cls(
             folder / "model.onnx",
             version,
@@ -73,6 +78,7 @@ class Package:
             versions.get("shadow"),
             rule,
             manifest["sha256"],
+            card,
         )
 
     @classmethod
@@ -85,13 +91,14 @@ class Package:
         previous: tuple[Path, int] | None,
         shadow: tuple[Path, int] | None,
         rule: MagnitudeRule,
+        card: Path | None = None,
     ) -> Package:
-        """Copy the models to a new or empty folder and write the manifest.
+        """Copy the models and the card to a new or empty folder and write the manifest.
 
         The manifest is written last, so that an incomplete copy is refused.
 
         Raises:
-            ModelError: the folder is not empty, or a model file is missing.
+            ModelError: the folder is not empty, or a file is missing.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -104,19 +111,21 @@ class Package:
                 remedy="Choose a new folder for each package.",
             )
         optional = {"previous": previous, "shadow": shadow}
-        files = {"model": model, **{name: pair[0] for name, pair in optional.items() if pair is not None}}
+        files = {"model.onnx": model, **{f"{name}.onnx": pair[0] for name, pair in optional.items() if pair}}
+        if card is not None:
+            files[_CARD] = card
         for name, source in files.items():
             try:
-                shutil.copyfile(source, folder / f"{name}.onnx")
+                shutil.copyfile(source, folder / name)
             except FileNotFoundError as error:
                 raise ModelError(
-                    where=str(source), expected="a model file", got="none", remedy="Fetch it from the registry again."
+                    where=str(source), expected="a file to package", got="none", remedy="Fetch it from the registry."
                 ) from error
         manifest: dict[str, Any] = {
             "format": FORMAT,
             "version": version,
             **{name: None if pair is None else pair[1] for name, pair in optional.items()},
-            "files": {f"{name}.onnx": _file_sha256(folder / f"{name}.onnx") for name in files},
+            "files": {name: _file_sha256(folder / name) for name in files},
             "rule": rule.to_json(),
         }
         manifest["sha256"] = _content_sha256(manifest)
@@ -165,7 +174,7 @@ def _file_sha256(path: Path) -> str:
 
 def _require_file(path: Path, expected: object) -> None:
     if not path.is_file():
-        raise ModelError(where=str(path), expected=f"the model file that {_MANIFEST} names", got="none", remedy=_AGAIN)
+        raise ModelError(where=str(path), expected=f"the file that {_MANIFEST} names", got="none", remedy=_AGAIN)
     _require_hash(str(path), expected, _file_sha256(path))
 
 

@@ -19,6 +19,7 @@ from har.dataset import load_windows
 from har.errors import ModelMismatchError, NotEnoughDataError, RegistryError
 from har.files import file_sha256
 from har.inference import Classifier, MagnitudeRule, ModelMetadata, Package
+from har.jobs.card import card_of
 from har.lake import Lake, Partition
 from har.recipe import Recipe
 from har.registry import Registry, Version
@@ -136,6 +137,7 @@ def write_package(folder: Path, registry: Registry, lake: Lake, choice: Choice) 
         previous=file(choice.previous),
         shadow=file(choice.shadow),
         rule=rule,
+        card=card_of(registry, version.number),
     )
     return package, _spread(windows.for_subjects(recipe.sides.held_out), KNOWN_WINDOWS).batch()
 

@@ -237,7 +237,22 @@ def _row(file: InboxFile, trimmed: Trimmed, now: dt.datetime) -> dict[str, Any]:
 
 
 def _stored(quality: Quality) -> dict[str, Any]:
-    return {name: value for name, value in vars(quality).items() if name != "samples_kept"}
+    """The quality as columns of the table `recordings`."""
+    apart = ("samples_kept", "longest_gaps", "nonwear", "calibration")
+    found = quality.calibration
+    return {
+        **{name: value for name, value in vars(quality).items() if name not in apart},
+        "nonwear": None if quality.nonwear_s is None else [_interval(one) for one in quality.nonwear],
+        "calibration_error_mg": found and found.error_mg,
+        "calibrated_error_mg": found and found.after_mg,
+        "calibration_gain": found and found.gain,
+        "calibration_offset_mg": found and found.offset_mg,
+    }
+
+
+def _interval(ends_us: tuple[int, int]) -> dict[str, dt.datetime]:
+    start, end = (dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=one) for one in ends_us)
+    return {"start": start, "end": end}
 
 
 def _name(file: InboxFile) -> _Name:

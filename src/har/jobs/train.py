@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rich.markup import escape
 
+from har.cards import FACTS
 from har.challenge import challenge
 from har.console import bar, console
 from har.engine import Each, in_turn, once
@@ -22,6 +23,7 @@ from har.experiment import Champion, make_recipe, run
 from har.files import write_atomically
 from har.jobs._due import FAILED
 from har.jobs._events import Send, no_receiver, promotion_event
+from har.jobs.card import card_of
 from har.jobs.package import TAGS
 from har.jobs.snapshot import FILES, before_training, coverage, ingested_files
 from har.lake import newest_day, require_samples
@@ -30,7 +32,7 @@ from har.monitoring.decisions import LAKE_TO, DecisionRow
 from har.monitoring.drift import REFERENCE, REFERENCE_PROFILE
 from har.pages import write_index
 from har.project import Project
-from har.recipe import Recipe
+from har.recipe import SOURCES, Recipe
 from har.registry import git_state, whoami
 
 _UNDECIDED = ("challenge", "release")
@@ -199,6 +201,7 @@ def fit_and_export(trained: Trained) -> None:
             trained.folder,
             on_epoch=lambda epoch: advance(str(epoch)),
             champion=_champion(trained.project),
+            root=trained.project.settings.root,
         )
     left_out = int(made.metrics["windows_without_signal"])
     if left_out:
@@ -220,7 +223,7 @@ def register(trained: Trained) -> int:
     project, recipe, folder, why = trained.project, trained.recipe, trained.folder, trained.why
     registry = project.registry
     metrics: dict[str, float] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    beside = [folder / name for name in (REFERENCE, REFERENCE_PROFILE)]
+    beside = [folder / name for name in (FACTS, REFERENCE, REFERENCE_PROFILE, SOURCES)]
     if recipe.snapshot:
         # The snapshot may hold more, such as files that came after the last ingest.
         files = ingested_files(project, recipe)
@@ -239,6 +242,7 @@ def register(trained: Trained) -> int:
         extra_artifacts=[path for path in beside if path.is_file()],
         tags={**recipe.tags(), **why},
     )
+    card_of(registry, version.number)
     registry.set_challenger(version.number, reason=why.get("reason", "registered"))
     page = (folder / "report.html").read_bytes()
     path = write_atomically(_page(project, version.number), page)

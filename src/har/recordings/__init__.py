@@ -20,6 +20,7 @@ from har.recordings._inbox import (
     require_plain,
     shown,
 )
+from har.recordings._local_time import local_to_utc
 from har.recordings._quarantine import quarantine
 from har.recordings._reading import Quality, Recording, read_recording
 from har.recordings._resampling import (
@@ -33,8 +34,11 @@ from har.recordings._resampling import (
     judged,
     last_point,
 )
+from har.recordings._table import CALIBRATED
+from har.recordings._wear import calibration_text, gaps_of, longest
 
 __all__ = [
+    "CALIBRATED",
     "JUDGED_US",
     "REACH",
     "UPLOADING",
@@ -45,10 +49,12 @@ __all__ = [
     "Recording",
     "StrayFile",
     "breaches",
+    "calibration_text",
     "cut_at_midnight",
     "decimation",
     "fault_flags",
     "follows",
+    "gaps_of",
     "grid_flags",
     "inbox_entries",
     "inbox_files",
@@ -58,6 +64,8 @@ __all__ = [
     "kept",
     "kind_of",
     "last_point",
+    "local_to_utc",
+    "longest",
     "odd",
     "quarantine",
     "read_recording",

@@ -85,7 +85,7 @@ def fault_flags(
             if saturated.any():
                 flags[saturated] |= FLAGS["saturated"]
             within = REPEATS[sensor.si_unit]
-            first, last = _runs(joined & ~(np.abs(np.diff(series)) > within))
+            first, last = runs(joined & ~(np.abs(np.diff(series)) > within))
             interval = 1e6 / rate_hz if rate_hz else 0.0
             stuck = (times[last] - times[first] + interval >= 1e6 * STUCK_S) & (last - first + 1 >= STUCK_SAMPLES)
             if sensor is sensors.gyroscope:
@@ -96,7 +96,7 @@ def fault_flags(
     return flags
 
 
-def _runs(repeats: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def runs(repeats: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """The first and the last sample of each run, given which of n samples (n - 1,) repeat the one before.
 
     Runs of two samples and more; most signals have few.

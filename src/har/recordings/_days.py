@@ -11,9 +11,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from har.recordings._cleaning import coverage
+from har.recordings._cleaning import Samples, coverage
 from har.recordings._inbox import InboxFile
 from har.recordings._reading import Quality, Recording
+from har.recordings._wear import GAPS_KEPT, gaps_of, longest, wear_figures, wear_of
 from har.schema import FLAGS
 from har.settings import Settings
 
@@ -97,6 +98,7 @@ def _share(quality: Quality, rows: NDArray[np.bool_], frame: pl.DataFrame, setti
         else coverage(times, quality.measured_rate_hz),
         **{name: int(((flags & FLAGS[name]) > 0).sum()) for name in ("saturated", "stuck", "interpolated")},
         "unlabelled": frame["activity"].null_count(),
+        **_wear(times, flags, frame, quality, settings),
     }
     shares: dict[str, Any] = {
         field.name: _proportion(getattr(quality, field.name), rows)
@@ -104,6 +106,20 @@ def _share(quality: Quality, rows: NDArray[np.bool_], frame: pl.DataFrame, setti
         if field.name not in counted and type(getattr(quality, field.name)) is int
     }
     return dataclasses.replace(quality, **counted, **shares)
+
+
+def _wear(
+    times: NDArray[np.int64], flags: NDArray[np.int8], frame: pl.DataFrame, quality: Quality, settings: Settings
+) -> dict[str, Any]:
+    """Pauses, sleep and non-wear of these samples; the calibration is that of the whole file."""
+    segments = frame["segment"].to_numpy()
+    values = np.stack([frame[channel].to_numpy() for channel in settings.sensors.channels])
+    samples = Samples(times, values, np.empty(0, np.int16), flags, segments)
+    return {
+        "longest_gaps": longest(gaps_of(times, segments), GAPS_KEPT),
+        **wear_figures(wear_of(samples, settings), quality.calibration),
+        "calibrated": quality.calibrated,
+    }
 
 
 def _proportion(count: int, rows: NDArray[np.bool_]) -> int:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from har.errors import EmptyRecordingError, MalformedRowError, NotARecordingError
 from har.parquet import check_parquet
 from har.recordings._foreign import HEAD_BYTES, refuse_foreign
-from har.recordings._table import Parsed, optional_columns, optional_values, wanted_columns
+from har.recordings._table import CALIBRATED, Parsed, optional_columns, optional_values, wanted_columns
 from har.settings import Settings
 
 _BLOCK_ROWS = 250_000
@@ -30,6 +30,7 @@ class ParquetFile:
         self._file = file
         self.header = list(file.schema_arrow.names)
         self.rows = int(file.metadata.num_rows)
+        self.metadata = dict(file.metadata.metadata or {})
 
     def blocks(self, columns: Sequence[str], rows: int = _BLOCK_ROWS) -> Iterator[pl.DataFrame]:
         """Blocks of `rows` rows at most, at least one; stamps with a zone are in UTC."""
@@ -96,6 +97,7 @@ def read_parquet(path: Path, where: str, settings: Settings) -> Parsed:
         columns = wanted_columns(file.header, settings, where)
         check_parquet(path, columns, where=where, row_groups_at_once=0)
         frame = pl.concat(file.blocks([*columns]))
+        calibration = file.metadata.get(CALIBRATED.encode(), b"").decode("utf-8", "replace")
     if not len(frame):
         raise EmptyRecordingError.no_rows(where)
     for name in settings.sensors.channels:
@@ -109,9 +111,14 @@ def read_parquet(path: Path, where: str, settings: Settings) -> Parsed:
         row_word="row",
         lines=np.arange(1, len(frame) + 1),
         time=_stamps(where, frame[settings.recordings.time_column]),
-        values=tuple(frame[name].cast(pl.Float64) for name in settings.sensors.channels),
+        values=tuple(_number(frame[name]) for name in settings.sensors.channels),
         **optional_values(frame, settings),
+        calibration=calibration,
     )
+
+
+def _number(series: pl.Series) -> pl.Series:
+    return series if series.dtype == pl.Float32 else series.cast(pl.Float64)
 
 
 def _stamps(where: str, stamps: pl.Series) -> pl.Series:

@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from har.errors import LakeError, RangeError, RecordingError, UnitError
-from har.plausibility import RANGE_SLACK
+from har.plausibility import RANGE_SLACK, Calibration
 from har.recordings._cleaning import (
     Samples,
     coverage,
@@ -29,6 +29,7 @@ from har.recordings._spreading import MOST_DROPPED, Spread, spread
 from har.recordings._stamps import utc_microseconds
 from har.recordings._table import Parsed, activity_codes, channel_values, one_value
 from har.recordings._timing import check_date, check_interpolated, check_rate
+from har.recordings._wear import GAPS_KEPT, Interval, from_text, gaps_of, longest, wear_figures, wear_notes, wear_of
 from har.schema import FLAGS, canonical_schema
 from har.settings import Sensor, Settings
 
@@ -54,6 +55,12 @@ class Quality:
         unlabelled: samples without an activity.
         interpolated: samples after resampling without a measured one near them, see `FLAGS`.
         stamps_spread: kept rows with the stamp of another row, whose times were spread between the stamps.
+        longest_gaps: the longest pauses, start and end in µs since 1970, in order; not in the lake, which has all.
+        idle_s: seconds for which the accelerometer slept: it repeats its last values, or zeros.
+        nonwear_s: seconds for which the sensor was not worn; None if the recording is shorter than an hour.
+        nonwear: when, start and end in µs since 1970.
+        calibration: what its stretches at rest say about gain and offset of the accelerometer; None: they are too few.
+        calibrated: whether the values have that gain and offset; only `har import --calibrate` applies them.
         notes: what is odd about the file but no reason to refuse it, one sentence each.
     """
 
@@ -72,6 +79,12 @@ class Quality:
     unlabelled: int
     interpolated: int = 0
     stamps_spread: int = 0
+    longest_gaps: tuple[Interval, ...] = ()
+    idle_s: float = 0.0
+    nonwear_s: float | None = None
+    nonwear: tuple[Interval, ...] = ()
+    calibration: Calibration | None = None
+    calibrated: bool = False
     notes: tuple[str, ...] = ()
 
     @property
@@ -115,7 +128,7 @@ def read_recording(file: InboxFile, settings: Settings) -> Recording:
     values = channel_values(parsed, settings)
     labels = activity_codes(parsed, settings.activities.all)
     placement, device = (one_value(parsed, name, settings) for name in ("placement", "device"))
-    times = utc_microseconds(parsed, settings.recordings.time_unit, settings.project.timezone)
+    times, clock_faults = utc_microseconds(parsed, settings.recordings.time_unit, settings.project.timezone)
     order = order_rows(parsed, times, values, labels, max_gap_s)
     check_date(parsed, times, order.rows, file.date, settings.recordings.time_unit)
     chosen = _choice(order.rows, len(times))
@@ -135,6 +148,8 @@ def read_recording(file: InboxFile, settings: Settings) -> Recording:
     if resampled:
         frame = _frame(file, regular, settings)
         sample_contract(settings, named=False).validate(frame)
+    worn = wear_of(cleaned, settings)
+    applied = from_text(parsed.calibration) if parsed.calibration else None
     quality = Quality(
         samples_read=len(times),
         samples_kept=len(cleaned.times),
@@ -151,7 +166,14 @@ def read_recording(file: InboxFile, settings: Settings) -> Recording:
         unlabelled=int((cleaned.labels < 0).sum()),
         interpolated=interpolated,
         stamps_spread=spaced.moved,
-        notes=(*_row_notes(len(times), order, spaced), *oddities(regular, settings)),
+        longest_gaps=longest(gaps_of(cleaned.times, cleaned.segments), GAPS_KEPT),
+        **wear_figures(worn, applied),
+        notes=(
+            *(f"{count:,} {words}" for words, count in clock_faults.items()),
+            *wear_notes(worn, parsed.calibration, applied),
+            *_row_notes(len(times), order, spaced),
+            *oddities(regular, settings),
+        ),
     )
     return Recording(frame, quality, placement, device)
 
@@ -183,7 +205,10 @@ def _clean(
 
 def _frame(file: InboxFile, samples: Samples, settings: Settings) -> pl.DataFrame:
     names = pl.Series([*settings.activities.all, None], dtype=pl.String)
-    activity = names.gather(np.where(samples.labels < 0, len(names) - 1, samples.labels))
+    if (samples.labels < 0).all():
+        activity = pl.repeat(None, len(samples.labels), dtype=pl.String, eager=True)
+    else:
+        activity = names.gather(np.where(samples.labels < 0, len(names) - 1, samples.labels))
     columns = {
         "segment": samples.segments,
         "time": pl.Series(samples.times).cast(pl.Datetime("us")).dt.replace_time_zone("UTC"),

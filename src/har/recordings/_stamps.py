@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import unicodedata
+from collections import Counter
 from typing import NoReturn
 
 import numpy as np
@@ -12,6 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from har.errors import RecordingTimeError
+from har.recordings._local_time import local_to_utc
 from har.recordings._table import Parsed
 from har.settings import TICKS_PER_SECOND
 
@@ -24,7 +26,6 @@ _FAST_DIGITS = (0, 3, 6)
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?", re.ASCII)
 _LAST_SECOND = 253_402_300_799  # of the year 9999
 _LAST_COUNT = 2**63 - 1
-_HALF_HOUR_US = 1_800_000_000
 _UPTIME_US = 20 * 365 * 86_400_000_000  # no device has run for longer
 _NOT_ISO = (
     "Export the stamps in ISO 8601, year first; or import the file with `har import csv`, whose option time-format "
@@ -37,22 +38,25 @@ NO_DATES = (
 )
 
 
-def utc_microseconds(parsed: Parsed, unit: str, zone: str) -> NDArray[np.int64]:
+def utc_microseconds(parsed: Parsed, unit: str, zone: str) -> tuple[NDArray[np.int64], Counter[str]]:
     """Each row's stamp in µs since 1970, UTC, int64 (n,); stamps without an offset are read in `zone`.
 
+    The second is the number of stamps by what `local_to_utc` says of them.
+
     Raises:
-        RecordingTimeError: a stamp is absent, zero, not in `unit`, or does not exist in `zone`.
+        RecordingTimeError: a stamp is absent, zero or not in `unit`.
     """
+    faults: Counter[str] = Counter()
     stamps = parsed.time
     if stamps.null_count():
         _refuse(parsed, int(stamps.is_null().arg_max() or 0), "a stamp", "an empty field", "Delete that line.")
     if isinstance(stamps.dtype, pl.Datetime):
         _refuse_far_dates(parsed, stamps)
-        times = _datetimes(parsed, stamps.dt.cast_time_unit("us"), zone)
+        times = _datetimes(stamps.dt.cast_time_unit("us"), zone, faults)
     elif stamps.dtype.is_numeric() and unit != "iso":
         times = _epoch(parsed, stamps, unit)
     elif stamps.dtype == pl.String:
-        times = _iso(parsed, stamps, zone) if unit == "iso" else _epoch_text(parsed, stamps, unit)
+        times = _iso(parsed, stamps, zone, faults) if unit == "iso" else _epoch_text(parsed, stamps, unit)
     else:
         _refuse(
             parsed,
@@ -68,10 +72,10 @@ def utc_microseconds(parsed: Parsed, unit: str, zone: str) -> NDArray[np.int64]:
         if np.median(times) < _UPTIME_US:
             remedy = NO_DATES
         _refuse(parsed, row, "a time after 1970", got, remedy)
-    return times
+    return times, faults
 
 
-def _iso(parsed: Parsed, stamps: pl.Series, zone: str) -> NDArray[np.int64]:
+def _iso(parsed: Parsed, stamps: pl.Series, zone: str, faults: Counter[str]) -> NDArray[np.int64]:
     match = _ISO.fullmatch(stamps[0].strip())
     if match is None:
         counts = _NUMBER.fullmatch(stamps[0].strip())
@@ -83,7 +87,7 @@ def _iso(parsed: Parsed, stamps: pl.Series, zone: str) -> NDArray[np.int64]:
         _refuse_text(parsed, stamps, 0, remedy)
     alike = _alike(stamps, match)
     if alike is not None:
-        return _datetimes(parsed, alike, zone)
+        return _datetimes(alike, zone, faults)
     pattern = f"%Y-%m-%d{match['between']}%H:%M:%S%.f{'%#z' if match['offset'] else ''}"
     parsed_stamps = stamps.str.to_datetime(pattern, time_unit="us", strict=False)
     if parsed_stamps.null_count():
@@ -91,7 +95,7 @@ def _iso(parsed: Parsed, stamps: pl.Series, zone: str) -> NDArray[np.int64]:
         parsed_stamps = stripped.str.to_datetime(pattern, time_unit="us", strict=False)
     if parsed_stamps.null_count():
         _refuse_text(parsed, stamps, int(parsed_stamps.is_null().arg_max() or 0), "")
-    return _datetimes(parsed, parsed_stamps, zone)
+    return _datetimes(parsed_stamps, zone, faults)
 
 
 def _alike(stamps: pl.Series, first: re.Match[str]) -> pl.Series | None:
@@ -167,40 +171,13 @@ def _refuse_far_dates(parsed: Parsed, stamps: pl.Series) -> None:
         _refuse(parsed, row, "a date before the year 9999", f"one in the year {year:,}", "Fix the stamp.")
 
 
-def _datetimes(parsed: Parsed, stamps: pl.Series, zone: str) -> NDArray[np.int64]:
+def _datetimes(stamps: pl.Series, zone: str, faults: Counter[str]) -> NDArray[np.int64]:
+    times = stamps.to_physical().to_numpy()
     if stamps.dtype.time_zone is not None:  # type: ignore[attr-defined]
-        return stamps.to_physical().to_numpy()
-    if zone == "UTC":
-        return stamps.to_physical().to_numpy()
-    return _localised(parsed, stamps, zone)
-
-
-def _localised(parsed: Parsed, stamps: pl.Series, zone: str) -> NDArray[np.int64]:
-    """Convert wall-clock stamps to UTC; refuse times that daylight saving skips, resolve the hour that it repeats.
-
-    If the wall clock goes back once within the repeated hour, stamps up to there are read as the earlier time and
-    those after it as the later. Otherwise the part of the recording outside the repeated hour decides. A recording
-    that lies entirely within the repeated hour is ambiguous and is refused.
-    """
-    earliest = stamps.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
-    if earliest.null_count():
-        row = int(earliest.is_null().arg_max() or 0)
-        remedy = "Write the stamps with an offset (…Z), or correct project.timezone in har.toml."
-        _refuse(parsed, row, f"a time that exists in {zone}", f"{stamps[row]}, which daylight saving skips", remedy)
-    latest = stamps.dt.replace_time_zone(zone, ambiguous="latest", non_existent="null")
-    early, late = earliest.to_physical().to_numpy(), latest.to_physical().to_numpy()
-    ambiguous = early != late
-    if not ambiguous.any():
-        return early
-    wall = stamps.to_physical().to_numpy()
-    set_back = np.flatnonzero((np.diff(wall) < -_HALF_HOUR_US) & (ambiguous[1:] | ambiguous[:-1]))
-    if len(set_back):
-        return np.where(np.arange(len(wall)) <= set_back[0], early, late)
-    if ambiguous[0] and ambiguous[-1]:
-        remedy = "Write the stamps with an offset (…Z) or as epoch counts."
-        got = f"{stamps[0]}, in the hour that {zone} repeats when daylight saving ends"
-        _refuse(parsed, 0, "a time that occurs once", got, remedy)
-    return late if ambiguous[0] else early
+        return times
+    utc, found = local_to_utc(times, zone)
+    faults.update(found)
+    return utc
 
 
 def _refuse(parsed: Parsed, row: int, expected: str, got: str, remedy: str) -> NoReturn:

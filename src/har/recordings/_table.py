@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -20,6 +21,9 @@ from har.errors import (
 )
 from har.settings import Settings
 
+CALIBRATED = "har.calibration"
+"""The key in a Parquet file's metadata that says which calibration its values have."""
+
 
 @dataclass(frozen=True)
 class Parsed:
@@ -34,6 +38,7 @@ class Parsed:
         activity: String; None if the file has no such column.
         placement: where the sensor was worn; None if the file has no such column.
         device: which device recorded; None if the file has no such column.
+        calibration: what the file says about the calibration that its values have; "" if nothing.
     """
 
     where: str
@@ -44,6 +49,7 @@ class Parsed:
     activity: pl.Series | None
     placement: pl.Series | None = None
     device: pl.Series | None = None
+    calibration: str = ""
 
     def at(self, row: int, column: str = "") -> str:
         """A row, and optionally a column of it, as messages name it."""
@@ -93,7 +99,7 @@ def optional_columns(settings: Settings) -> dict[str, str]:
     return {name: column for name, column in columns.items() if column}
 
 
-def optional_values(frame: pl.DataFrame, settings: Settings) -> dict[str, pl.Series | None]:
+def optional_values(frame: pl.DataFrame, settings: Settings) -> dict[str, Any]:
     """The optional columns of a file; None for those that it lacks."""
     names = optional_columns(settings)
     return {
@@ -112,7 +118,10 @@ def one_value(parsed: Parsed, name: str, settings: Settings) -> str:
     default: str = getattr(settings.recordings, name)
     if series is None:
         return default
-    texts = series.cast(pl.String).str.strip_chars()
+    texts = series.cast(pl.String)
+    if len(texts) and not texts.null_count() and (first := str(texts[0]).strip()) and (texts == texts[0]).all():
+        return first  # as nearly always, and much faster
+    texts = texts.str.strip_chars()
     texts = texts.set(texts == "", None)
     values = texts.drop_nulls()
     if values.is_empty():
@@ -144,8 +153,10 @@ def channel_values(parsed: Parsed, settings: Settings) -> NDArray[np.float32]:
         if not np.isfinite(raw.sum()) and not (finite := np.isfinite(raw)).all():
             bad.append((int(np.argmin(finite)), name, series))
             continue
-        # Values beyond float32 stay finite here, so that the range check reports them.
-        values[index] = np.clip(raw * factors[index], -3e38, 3e38)
+        # In float64, block by block. Values beyond float32 stay finite here, so that the range check reports them.
+        with np.errstate(over="ignore"):
+            np.multiply(raw, factors[index], out=values[index], dtype=np.float64, casting="unsafe")
+        np.clip(values[index], -3e38, 3e38, out=values[index])
     if bad:
         row, name, series = min(bad, key=lambda entry: entry[0])
         raise non_finite(parsed.at(row, name), str(series[row]) if series[row] is not None else "", parsed.line(row))

@@ -60,6 +60,10 @@ class Version:
         """SHA-256 of the model file."""
         return self.tags["sha256"]
 
+    def has(self, name: str) -> bool:
+        """Whether a file of this name is stored with it; `Registry.artifact` returns it."""
+        return f"{ARTIFACT}{name}" in self.tags
+
 
 class Catalog:
     """The registered model `name`; the first `add` creates the folder and its database."""
@@ -279,6 +283,11 @@ class Catalog:
         return self._files.path(
             row, Wanted(f"{_REPORT_FOLDER}/{name}", digest, RegistryError, what, gone=remedy, changed=remedy)
         )
+
+    def attach(self, row: Row, path: Path, digest: str) -> None:
+        """Store a file with the run of a version, then its hash with the version."""
+        self._files.store(self.client.get_run(row.run_id), path, _REPORT_FOLDER)
+        self.set_tags(row, {f"{ARTIFACT}{path.name}": digest})
 
     def set_tags(self, row: Row, tags: Mapping[str, str]) -> None:
         """Set tags of a version; its other tags stay."""

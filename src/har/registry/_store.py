@@ -179,6 +179,30 @@ class Registry:
         with self._catalog.registry_errors():
             return self._catalog.recipe_values(self._catalog.row(version))
 
+    def attach(self, version: int, path: Path) -> None:
+        """Store one more file with a registered version, such as its card; `artifact` returns it by name.
+
+        Attaching the same file again changes nothing.
+
+        Raises:
+            UnknownVersionError: no such version.
+            RegistryError: the version has another file of this name.
+        """
+        _require_file(path)
+        digest = file_sha256(path)
+        with self._catalog.registry_errors(), locked(self.folder / "register.lock", timeout_s=600):
+            row = self._catalog.row(version)
+            known = row.tags.get(f"{ARTIFACT}{path.name}")
+            if known is None:
+                self._catalog.attach(row, path, digest)
+            elif known != digest:
+                raise RegistryError(
+                    where=f"version {version}, {path.name}",
+                    expected=f"the file that it has (SHA-256 {known[:12]}…), or another name",
+                    got=f"other content ({digest[:12]}…)",
+                    remedy="Files of a version never change: choose another name.",
+                )
+
     def set_tags(self, version: int, tags: Mapping[str, str]) -> None:
         """Add tags to a registered version, such as the bentos that were built of it.
 

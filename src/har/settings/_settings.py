@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from har.settings._card import Card
 from har.settings._scale import Engine, Maintenance, Storage
 from har.settings._sections import (
     Activities,
@@ -62,6 +63,7 @@ class Settings(BaseSettings):
     tracking: Tracking = Tracking()
     images: Images = Images()
     snapshots: Snapshots = Snapshots()
+    card: Card = Card()
     engine: Engine = Engine()
     storage: Storage = Storage()
     maintenance: Maintenance = Maintenance()

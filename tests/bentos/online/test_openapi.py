@@ -27,6 +27,7 @@ ROUTES = {
     "/login": "post",
     "/logout": "post",
     "/model": "get",
+    "/model/card": "get",
     "/livez": "get",
     "/readyz": "get",
     "/metrics": "get",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -137,6 +138,17 @@ def test_model_says_what_it_takes(service: Service, classifier: Classifier) -> N
     assert model["data_version"] == metadata.data_version
     assert model["trained_at"] == metadata.trained_at
     assert model["abstain_below"] == 0.5
+
+
+def test_the_models_card_is_handed_out(serve, make_package, service: Service, tmp_path: Path) -> None:
+    card = tmp_path / "card.md"
+    card.write_text("# Version 7, für Männer und Frauen\n", encoding="utf-8")
+    answer = serve(make_package(card=card)).client.get("/model/card")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/markdown; charset=utf-8")
+    assert answer.content == card.read_bytes()
+    missing = service.client.get("/model/card")
+    assert missing.status_code == 404
+    assert "har package" in missing.json()["error"]["remedy"]
 
 
 def test_health(service: Service) -> None:

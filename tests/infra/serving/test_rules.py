@@ -232,7 +232,7 @@ def test_the_limits_hold_what_the_models_take(tmp_path: Path) -> None:
 
 def test_the_proxy_knows_the_routes_and_the_page_of_the_service() -> None:
     metrics = {"/metrics", "/metrics/"}
-    own = {"/", "/model", "/predict", "/predict/raw", "/feedback", "/samples"}
+    own = {"/", "/model", "/model/card", "/predict", "/predict/raw", "/feedback", "/samples"}
     people = {"/subjects", "/login", "/logout", "/live", *(f"/pages/{name}" for name in FILES if name != "live.html")}
     labels = {*LABEL_PATHS, *(f"/pages/{name}" for name in LABEL_FILES)}
     assert set(PATHS) == own | people | labels | BENTOML_PATHS - metrics

@@ -4,6 +4,7 @@ Each module here without a leading underscore is one reader: it defines `LAYOUT`
 layout (`sp_sw_har.py` reads `sp-sw-har`). Readers neither convert units nor clean; `har.importing` does both.
 """
 
+from har.recordings._local_time import local_to_utc
 from har.recordings.layouts._align import on_stamps_of
 from har.recordings.layouts._layout import Layout, RawRecording, Signal, Source, sample_times
 from har.recordings.layouts._names import PathPattern
@@ -19,6 +20,7 @@ __all__ = [
     "Source",
     "find_layout",
     "layouts",
+    "local_to_utc",
     "number_rows",
     "on_stamps_of",
     "sample_times",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
@@ -12,8 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from har.errors import RecordingTimeError
-from har.recordings._stamps import utc_microseconds
-from har.recordings._table import Parsed
+from har.recordings._local_time import local_to_utc
 from har.recordings.layouts._layout import Clock
 from har.recordings.layouts._plausible import (
     FIRST_US,
@@ -82,6 +82,9 @@ class Stamps:
         where: the file, as messages name it.
         options: how stamps are written.
         zone: the zone of stamps without an offset.
+
+    Attributes:
+        faults: the number of stamps by what the zone's changes of the clock did to them, after `result`.
     """
 
     def __init__(self, where: str, options: ClockOptions, zone: str) -> None:
@@ -92,6 +95,7 @@ class Stamps:
         self._pattern = options.format
         self._naive: bool | None = None
         self._sample = np.empty(0)
+        self.faults: Counter[str] = Counter()
 
     def add(self, stamps: pl.Series, lines: NDArray[np.int64]) -> None:
         """Convert the stamps of further rows.
@@ -139,9 +143,9 @@ class Stamps:
         if fault:
             self._refuse_implausible(judged, fault)
         if self._naive and self._zone != "UTC" and not counts:
-            wall = pl.Series(times).cast(pl.Datetime("us"))
-            lines = np.arange(len(times))
-            times = utc_microseconds(Parsed(self._where, "row", lines, wall, (), None), "iso", self._zone)
+            unset = times == 0  # the reader leaves these rows out
+            times, self.faults = local_to_utc(times, self._zone)
+            times[unset] = 0
         return times, "device" if counts else "utc"
 
     def _rounded(self, times: NDArray[np.int64]) -> str:

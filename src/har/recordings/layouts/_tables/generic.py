@@ -196,7 +196,9 @@ class _Table:
 
     def _times(self, stamps: Stamps, numbers: list[NDArray[np.int64]]) -> tuple[NDArray[np.int64], Clock]:
         if self.mapping.time:
-            return stamps.result()
+            times, clock = stamps.result()
+            self.faults += stamps.faults
+            return times, clock
         return sample_times(np.concatenate(numbers), self.mapping.rate_hz), "counted"
 
     def _drop_zero(self, zero: NDArray[np.bool_], columns: dict[str, pl.Series]) -> dict[str, pl.Series]:
