@@ -11,6 +11,7 @@ from har_cli import (
     data,
     drift,
     engine,
+    exporting,
     importing,
     labels,
     lake,
@@ -37,6 +38,7 @@ app.command()(recordings.replay)
 app.command("import")(importing.import_recordings)
 app.command()(recordings.ingest)
 app.command("recordings")(recordings.list_recordings)
+app.command()(exporting.export)
 app.add_typer(data.app, name="data")
 app.command()(models.train)
 app.command()(models.evaluate)

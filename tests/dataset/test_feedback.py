@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from inbox_support import inbox_chunks
 
 from har.dataset import Feedback, labels_from_feedback, load_windows, placements, recording_names, window_labels
 from har.dataset._feedback import _last_cover
-from har.jobs.ingest import inbox_chunks, ingest_files
+from har.jobs.ingest import ingest_files
 from har.lake import Lake
 from har.settings import Settings
 

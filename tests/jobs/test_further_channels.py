@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from inbox_support import inbox_chunks
 from tests_support import HAR_TOML, write_recording
 
 from har.errors import SettingsError
 from har.experiment import Experiment, make_recipe, run
 from har.inference import Classifier
-from har.jobs.ingest import inbox_chunks, ingest_files
+from har.jobs.ingest import ingest_files
 from har.jobs.score import chunks_to_score, pending, score_chunk
 from har.lake import Lake
 from har.monitoring import Profiler, Profiles

@@ -15,10 +15,12 @@ from typing import Any
 
 import polars as pl
 import pytest
+from inbox_support import inbox_chunks
 from tests_support import run_and_kill, run_until_commit
 
 from har.errors import LakeError
-from har.jobs.ingest import IngestReport, StrayPart, inbox_chunks, ingest_files, set_aside
+from har.jobs.ingest import IngestReport, StrayPart, ingest_files, set_aside
+from har.jobs.ingest import ingest as ingest_job
 from har.lake import Lake
 from har.project import Project
 from har.recordings import InboxFile, Recording, read_recording
@@ -251,11 +253,11 @@ def test_a_bad_file_that_cannot_be_moved_is_named_and_stays(
     assert bad.read_text() == "time\n"
 
 
-def test_a_quarantine_inside_of_the_inbox_is_left_alone(put, lake: Lake, change) -> None:
+def test_a_quarantine_inside_of_the_inbox_is_left_alone(put, change) -> None:
     put("2024-01-01", "s01", "a", "PEN").with_name("nosession.csv").write_text("time\n")
     inside = change(paths={"quarantine": Path("data/inbox/quarantine")})
-    assert len(ingest(lake, inside).quarantined) == 1
-    again = ingest(lake, inside)
+    assert len(ingest_job(Project(inside)).quarantined) == 1
+    again = ingest_job(Project(inside))
     assert (again.known, again.quarantined, again.skipped) == (["2024-01-01/s01_a.csv"], [], [])
 
 
@@ -291,15 +293,14 @@ def test_a_file_that_is_gone_since_it_was_listed_stops_nobody(put, lake: Lake, s
 
 
 INGEST = """
-from har.errors import LakeError
-from har.jobs.ingest import ingest_files, inbox_chunks
+from har.jobs._lanes import chunks
+from har.jobs.ingest import ingest_files
 from har.lake import Lake
-from har.project import Project
-from har.recordings import InboxFile, Recording, read_recording
+from har.recordings import inbox_files
 from har.settings import load_settings
 settings = load_settings()
 lake = Lake(settings.path("lake"), settings.sensors.channels)
-for chunk in inbox_chunks(settings)[0]:
+for chunk in chunks(inbox_files(settings.path("inbox"))[0], by_date=True):
     print("chunk", flush=True)
     ingest_files(lake, settings, chunk)
 """

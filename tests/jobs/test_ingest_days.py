@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from inbox_support import inbox_chunks
 from tests_support import HAR_TOML
 
-from har.jobs.ingest import IngestReport, inbox_chunks, ingest_files
+from har.jobs.ingest import IngestReport, ingest_files
 from har.jobs.score import pending
 from har.lake import Lake
 from har.recordings import Part

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from inbox_support import inbox_chunks
 from tests_support import HAR_TOML, run_and_kill, run_until_commit, write_recording
 
 from har import predictions
@@ -27,7 +28,7 @@ from har.errors import NotEnoughDataError
 from har.experiment import Champion, Experiment, Recipe, make_recipe, run
 from har.inference import Classifier
 from har.jobs import score as scoring
-from har.jobs.ingest import inbox_chunks, ingest_files
+from har.jobs.ingest import ingest_files
 from har.jobs.summarise import outdated, write_summary
 from har.lake import Lake
 from har.monitoring import Profiler, Profiles

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from inbox_support import inbox_chunks
 from tests_support import HAR_TOML, write_recording
 
 from har.cutting import cut_day, signal_rule
 from har.dataset import load_windows, window_labels
 from har.experiment import Experiment, judge, make_recipe, run
 from har.inference import Classifier
-from har.jobs.ingest import inbox_chunks, ingest_files
+from har.jobs.ingest import ingest_files
 from har.jobs.score import ChunkReport, chunks_to_score, pending, score_chunk
 from har.jobs.summarise import write_summary
 from har.lake import Lake

@@ -5,9 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from har.errors import EmptyRecordingError, NotARecordingError
+from har.importing._exports import export_of
 from har.recordings._foreign import refuse_foreign
+from har.recordings.layouts import Layout
+from har.recordings.layouts._look import Look
+from har.recordings.layouts._recognise import recognised
 
-_UNPACK = "Unpack it, and import the folder; archives are not opened, whatever size they claim."
+_UNPACK = "Unpack it, and import the folder; archives of unknown apps are not opened, whatever size they claim."
 _AS_CSV = "Export its sheet as CSV (in a spreadsheet: Save as, CSV UTF-8), and import that file."
 _EXPORT = "Export the recordings as CSV or Parquet."
 _MAGIC: tuple[tuple[int, bytes, str, str], ...] = (
@@ -31,21 +35,31 @@ _MAGIC: tuple[tuple[int, bytes, str, str], ...] = (
 _LAYOUTS: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"PAR1", "a Parquet file", "parquet"),
     (8, b".FIT", "a FIT file", "garmin-fit"),
+    (0, b"MD\xfc\x03", "an Axivity .cwa file", "axivity"),
+    (0, b"Device Identity", "a GENEActiv .bin file", "geneactiv"),
 )
+"""Files that are told by their first bytes, though their layout does not recognise them itself."""
+_TABLES = ("csv", "parquet", "garmin-fit")
 SUFFIXES = {
     **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".ods"), "export each sheet as CSV"),
-    **dict.fromkeys((".zip", ".gz", ".tgz", ".tar", ".bz2", ".xz", ".zst", ".7z", ".rar"), "unpack first"),
+    **dict.fromkeys((".gz", ".tgz", ".tar", ".bz2", ".xz", ".zst", ".7z", ".rar"), "unpack first"),
+    ".zip": "`har import auto` reads those of known apps; unpack others first",
     **dict.fromkeys((".csv", ".tsv"), "see `har import csv`"),
     ".parquet": "see `har import parquet`",
     ".fit": "see `har import garmin-fit`",
+    ".gt3x": "see `har import actigraph`",
+    ".cwa": "see `har import axivity`",
+    ".bin": "see `har import geneactiv`",
+    ".avro": "see `har import embrace-plus`",
 }
 """What to do about files that were passed over, by the end of their names."""
 
 
-def refuse_other_kinds(path: Path, layout: str) -> None:
-    """Raise for an empty file, an archive, a spreadsheet, and a file that another layout reads; folders pass.
+def refuse_other_kinds(path: Path, layout: Layout) -> None:
+    """Raise for an empty file, an archive, a spreadsheet, an export of a health app, and what another layout reads.
 
-    Archives are never unpacked, so none can fill the disk or the memory, or name a path outside.
+    Folders pass. So do archives, if the layout reads them where they are; others are never opened, so that none can
+    fill the disk or the memory, or name a path outside. Text passes the reader `csv`: options may make it readable.
 
     Raises:
         EmptyRecordingError: no bytes, or white space only.
@@ -55,19 +69,52 @@ def refuse_other_kinds(path: Path, layout: str) -> None:
     if path.is_dir():
         return
     where = str(path)
-    with path.open("rb") as file:
-        head = file.read(4096)
-    if not head.strip():
+    look = Look.of(path)
+    if not look.head.strip():
         raise EmptyRecordingError.no_bytes(where)
-    refuse_foreign(head, where)
-    if head.startswith(b"PK\x03\x04"):
-        raise _zip(where, head)
+    refuse_foreign(look.head, where)
+    right = right_layout(look, layout)
+    if right is None and (export := export_of(look)) is not None:
+        raise export.error(where)
+    if look.is_archive and not layout.archives and right != layout.name:
+        raise _zip(where, look.head) if right is None else _belongs(where, right)
+    strict = layout.recognises is not None or (layout.name in _TABLES and b"\0" in look.head)
+    if strict and right not in (None, layout.name):
+        raise _belongs(where, right)
     for start, magic, what, remedy in _MAGIC:
-        if head[start:].startswith(magic):
+        if look.head[start:].startswith(magic):
             raise _other(where, what, remedy)
-    for start, magic, what, name in _LAYOUTS:
-        if head[start:].startswith(magic) and name != layout and layout in ("csv", "parquet", "garmin-fit"):
-            raise _other(where, what, f"Import it with `har import {name}`.")
+
+
+def right_layout(look: Look, layout: Layout) -> str | None:
+    """The layout that a file is of: `layout` if that recognises it, else the first that does; None if none does."""
+    if layout.recognises is not None and layout.recognises(look):
+        return layout.name
+    for start, magic, _, name in _LAYOUTS:
+        if look.head[start:].startswith(magic):
+            return name
+    found = recognised(look)
+    return None if found is None else found.name
+
+
+def hint(path: Path, layout: Layout) -> str:
+    """A sentence that names the right layout of a file that a reader has refused; "" if none is known."""
+    try:
+        look = Look.of(path)
+    except OSError:
+        return ""
+    right = right_layout(look, layout)
+    if right is None or right == layout.name or layout.name == "auto":
+        return ""
+    return f"It looks like {_called(right)}: try `har import {right}`."
+
+
+def _called(layout: str) -> str:
+    return next((what for _, _, what, name in _LAYOUTS if name == layout), f"a file of the layout {layout}")
+
+
+def _belongs(where: str, layout: str | None) -> NotARecordingError:
+    return _other(where, _called(layout or ""), f"Import it with `har import {layout}`.")
 
 
 def _zip(where: str, head: bytes) -> NotARecordingError:

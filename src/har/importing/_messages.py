@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import errno
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from har.errors import (
@@ -20,6 +20,8 @@ from har.errors import (
     UnitError,
     reason,
 )
+from har.importing._exports import export_among
+from har.importing._kinds import hint
 from har.importing._passed import Passed
 from har.importing._staged import Draft
 from har.recordings.layouts import Layout
@@ -35,7 +37,7 @@ def as_refusal(where: str, layout: Layout, error: BaseException) -> RecordingErr
         LakeError: the temporary folder is full.
     """
     if isinstance(error, RecordingError):
-        return error
+        return _with_hint(error, hint(Path(where), layout))
     if isinstance(error, (HarError, MemoryError)):
         return None
     if isinstance(error, OSError):
@@ -56,8 +58,18 @@ def as_refusal(where: str, layout: Layout, error: BaseException) -> RecordingErr
     )
 
 
-def nothing_found(layout: Layout, path: Path, passed: Sequence[Passed]) -> SettingsError:
-    """The error for a folder without any file of the layout."""
+def _with_hint(error: RecordingError, sentence: str) -> RecordingError:
+    """The error with a sentence in front of its remedy."""
+    if not sentence or sentence in error.remedy or "`har import" in error.remedy:
+        return error
+    return type(error)(**{**error.parts(), "remedy": f"{sentence} {error.remedy}"})
+
+
+def nothing_found(layout: Layout, path: Path, passed: Sequence[Passed], files: Iterable[Path] = ()) -> HarError:
+    """The error for a folder without any file of the layout, whose `files` may be of a health app's export."""
+    export = export_among(file.as_posix().casefold() for file in files)
+    if export is not None:
+        return export.error(str(path))
     others = "; ".join(str(one) for one in passed[:_PASSED_SHOWN])
     return SettingsError(
         where=str(path),

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from har.importing._kinds import SUFFIXES
 from har.recordings.layouts import Source
+from har.recordings.layouts._look import Look
+from har.recordings.layouts._recognise import recognised
 from har.recordings.layouts._tree import printable
 
 _EXAMPLES = 3
@@ -48,9 +50,7 @@ def passed_over(source: Source, files: Collection[Path]) -> list[Passed]:
     for path, reason in source.tree.odd:
         odd.setdefault(reason, []).append(path)
     found = [
-        _passed(
-            source.path, f"{suffix} files" if suffix else "files without an extension", paths, SUFFIXES.get(suffix, "")
-        )
+        _passed(source.path, f"{suffix} files" if suffix else "files without an extension", paths, _how(suffix, paths))
         for suffix, paths in others.items()
     ]
     found += [_passed(source.path, reason, paths, _ODD.get(reason, "")) for reason, paths in odd.items()]
@@ -71,6 +71,15 @@ _ODD = {
     "links to folders": "import the folder that they lead to",
     "names that are not UTF-8": "rename the files",
 }
+
+
+def _how(suffix: str, paths: list[Path]) -> str:
+    """How to import files of one suffix: as the first of them shows, or as the suffix does."""
+    try:
+        layout = recognised(Look.of(paths[0]))
+    except OSError:
+        layout = None
+    return f"see `har import {layout.name}`" if layout is not None else SUFFIXES.get(suffix, "")
 
 
 def _passed(root: Path, what: str, paths: list[Path], hint: str) -> Passed:

@@ -84,7 +84,7 @@ def propose(
     best: Proposal | None = None
     for file in _spread(files):
         try:
-            refuse_other_kinds(file, layout.name)
+            refuse_other_kinds(file, layout)
             form, table, above = _head(file, layout.name)
             guess = guess_columns(table, settings, decimal=_decimal(form), above=above)
         except (HarError, OSError, ValueError, LookupError, csv.Error, pl.exceptions.PolarsError):

@@ -119,10 +119,7 @@ class Package:
                 shutil.copyfile(source, folder / name)
             except FileNotFoundError as error:
                 raise ModelError(
-                    where=str(source),
-                    expected="a file to package",
-                    got="none",
-                    remedy="Fetch it from the registry again.",
+                    where=str(source), expected="a file to package", got="none", remedy="Fetch it from the registry."
                 ) from error
         manifest: dict[str, Any] = {
             "format": FORMAT,

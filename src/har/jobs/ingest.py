@@ -25,7 +25,7 @@ from har.jobs._ingest_report import IngestReport as IngestReport
 from har.jobs._ingest_report import Quarantined, Skipped
 from har.jobs._ingested import Ingested, Landed, commit
 from har.jobs._isolation import fault_of, set_aside_or_leave
-from har.jobs._lanes import Lane, chunks, in_lanes
+from har.jobs._lanes import Lane, in_lanes
 from har.jobs._overlaps import Key, Sessions, Trimmed, counted_once
 from har.jobs._seen import Seen, Stamp
 from har.jobs.maintain import upkeep
@@ -89,7 +89,9 @@ def ingest(
     reload = to_load_again(project.lake)
     seen = Seen(project.settings.path("inbox"))
     settled = {} if replace else seen.settled(project.lake, reload, date)
-    files, strays = _listing(project.settings, date, settled)
+    files, listed = inbox_files(project.settings.path("inbox"), date, without=settled)
+    # A quarantine inside of the inbox must not be quarantined.
+    strays = [stray for stray in listed if project.settings.path("quarantine") not in stray.path.parents]
     report = IngestReport(known=[file for files in settled.values() for file in files])
     if strays:
         report.add(once(each, set_aside, StrayPart(project, tuple(strays))))
@@ -117,27 +119,6 @@ def ingest_part(part: IngestPart) -> IngestReport:
     for chunk in part.lane.chunks:
         report.add(ingest_files(lake, settings, chunk, replace=part.replace, reload=part.reload))
     return report
-
-
-def inbox_chunks(
-    settings: Settings, date: dt.date | None = None
-) -> tuple[list[tuple[InboxFile, ...]], list[StrayFile]]:
-    """The inbox's files in chunks, each of some subjects of one date, and the entries that are no recordings.
-
-    Args:
-        settings: have the inbox's path.
-        date: this date only; None: all.
-    """
-    files, strays = _listing(settings, date, ())
-    return list(chunks(files, by_date=True)), strays
-
-
-def _listing(
-    settings: Settings, date: dt.date | None, settled: Collection[str]
-) -> tuple[list[InboxFile], list[StrayFile]]:
-    files, strays = inbox_files(settings.path("inbox"), date, without=settled)
-    # A quarantine inside of the inbox must not be quarantined.
-    return files, [stray for stray in strays if settings.path("quarantine") not in stray.path.parents]
 
 
 def ingest_files(

@@ -111,10 +111,14 @@ def read_parquet(path: Path, where: str, settings: Settings) -> Parsed:
         row_word="row",
         lines=np.arange(1, len(frame) + 1),
         time=_stamps(where, frame[settings.recordings.time_column]),
-        values=tuple(frame[name].cast(pl.Float64) for name in settings.sensors.channels),
+        values=tuple(_number(frame[name]) for name in settings.sensors.channels),
         **optional_values(frame, settings),
         calibration=calibration,
     )
+
+
+def _number(series: pl.Series) -> pl.Series:
+    return series if series.dtype == pl.Float32 else series.cast(pl.Float64)
 
 
 def _stamps(where: str, stamps: pl.Series) -> pl.Series:

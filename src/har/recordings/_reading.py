@@ -205,7 +205,10 @@ def _clean(
 
 def _frame(file: InboxFile, samples: Samples, settings: Settings) -> pl.DataFrame:
     names = pl.Series([*settings.activities.all, None], dtype=pl.String)
-    activity = names.gather(np.where(samples.labels < 0, len(names) - 1, samples.labels))
+    if (samples.labels < 0).all():
+        activity = pl.repeat(None, len(samples.labels), dtype=pl.String, eager=True)
+    else:
+        activity = names.gather(np.where(samples.labels < 0, len(names) - 1, samples.labels))
     columns = {
         "segment": samples.segments,
         "time": pl.Series(samples.times).cast(pl.Datetime("us")).dt.replace_time_zone("UTC"),

@@ -185,9 +185,9 @@ def interpolate(
         highest = np.pad(fine, edges, constant_values=-np.inf)
     smooth = _convolve(padded, _taps(factor))[..., ::factor]
     # Ringing beside a step must not exceed the measured range around it.
-    lowest = _sliding(np.minimum, lowest, 2 * half + 1)[..., ::factor]
-    highest = _sliding(np.maximum, highest, 2 * half + 1)[..., ::factor]
-    return np.minimum(np.maximum(smooth, lowest), highest)
+    lowest = _sliding(np.minimum, lowest, 2 * REACH, factor)
+    highest = _sliding(np.maximum, highest, 2 * REACH, factor)
+    return np.minimum(np.maximum(smooth, lowest, out=lowest), highest, out=highest)
 
 
 def _interp(points: NDArray[np.float64], at: NDArray[np.float64], series: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -214,14 +214,22 @@ def _taps(factor: int) -> NDArray[np.float64]:
     return np.asarray(taps / taps.sum(), np.float64)
 
 
-def _sliding(extreme: np.ufunc, series: NDArray[np.float64], width: int) -> NDArray[np.float64]:
-    """The minimum or maximum of every `width` consecutive values along the last axis, in steps that double."""
+def _sliding(extreme: np.ufunc, series: NDArray[np.float64], blocks: int, size: int) -> NDArray[np.float64]:
+    """The minimum or maximum of so many blocks of `size` values and the value after, from each block, on the last axis.
+
+    First of each block, then of consecutive blocks, in steps that double.
+    """
+    after = series[..., blocks * size :: size]
+    whole = series.shape[-1] // size
+    found = series[..., 0 : whole * size : size]
+    for place in range(1, size):
+        found = extreme(found, series[..., place : whole * size : size])
     done = 1
-    while done < width:
-        step = min(done, width - done)
-        series = extreme(series[..., :-step], series[..., step:])
+    while done < blocks:
+        step = min(done, blocks - done)
+        found = extreme(found[..., :-step], found[..., step:])
         done += step
-    return series
+    return np.asarray(extreme(found[..., : after.shape[-1]], after), np.float64)
 
 
 def grid_flags(

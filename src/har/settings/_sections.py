@@ -329,6 +329,8 @@ class Drift(Section):
     of_days: int = Field(default=3, ge=1)
     min_subjects: int = Field(default=2, ge=1)
     min_windows: int = Field(default=30, ge=2)
+    own_history_days: int = Field(default=5, ge=0)
+    own_history_windows: int = Field(default=200, ge=1)
 
     @model_validator(mode="after")
     def _days_fit(self) -> Drift:

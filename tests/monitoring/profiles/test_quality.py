@@ -8,8 +8,9 @@ import math
 import numpy as np
 import polars as pl
 import pytest
+from inbox_support import inbox_chunks
 
-from har.jobs.ingest import inbox_chunks, ingest_files
+from har.jobs.ingest import ingest_files
 from har.lake import Lake
 from har.monitoring import Profiler, Profiles
 from har.monitoring.profiles import Profile, SubjectDay, quality_alarms

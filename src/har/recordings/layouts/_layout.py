@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from har.recordings.layouts._look import Look
 from har.recordings.layouts._option import option_error
 from har.recordings.layouts._tree import Tree, child, matches
 from har.settings import Settings
@@ -78,11 +79,11 @@ class Signal:
     """One sensor's samples.
 
     Attributes:
-        values: float64 (n, 3), x, y, z; acceleration including gravity.
+        values: float64 or float32 (n, 3), x, y, z; acceleration including gravity.
         unit: "g", "mg" or "m/s^2"; "rad/s" or "deg/s".
     """
 
-    values: NDArray[np.float64]
+    values: NDArray[np.float64] | NDArray[np.float32]
     unit: str
 
 
@@ -129,6 +130,9 @@ class Layout:
         find: lists the files of a source that `read` is called with, one by one.
         read: reads one of them. A `RecordingError` refuses this file only.
         options: a description of each of the reader's options.
+        recognises: whether a file is of this layout, by its name and beginning; None: nothing tells. It lets messages
+            name the right layout, and `har import auto` find it.
+        archives: whether it reads zip archives; of other layouts, the import refuses them.
     """
 
     name: str
@@ -136,6 +140,8 @@ class Layout:
     find: Callable[[Source], Iterable[Path]]
     read: Callable[[Path, Source], Iterator[RawRecording]]
     options: Mapping[str, str] = field(default_factory=dict)
+    recognises: Callable[[Look], bool] | None = None
+    archives: bool = False
 
 
 def sample_times(samples: int | NDArray[np.int64], rate_hz: float) -> NDArray[np.int64]:

@@ -84,4 +84,11 @@ def _no_samples(path: Path, content: Content) -> NotARecordingError:
     )
 
 
-LAYOUT = Layout("garmin-fit", "Garmin FIT files with accelerometer and gyroscope messages", _find, _read, _OPTIONS)
+LAYOUT = Layout(
+    "garmin-fit",
+    "Garmin FIT files with accelerometer and gyroscope messages",
+    _find,
+    _read,
+    _OPTIONS,
+    lambda look: look.head[8:12] == b".FIT",
+)

@@ -6,7 +6,7 @@ import codecs
 import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import IO, Literal, Protocol
 
 from har.errors import EmptyRecordingError, NotARecordingError
 from har.recordings.layouts._option import option_error
@@ -24,6 +24,13 @@ _HEAD_BYTES = 1 << 16
 _DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "space": " "}
 _DECIMALS = {"point": ".", "comma": ","}
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+class Opens(Protocol):
+    """A file: a path, or an entry of an archive."""
+
+    def open(self, mode: Literal["rb"], /) -> IO[bytes]:
+        """Its bytes."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,7 @@ class Text:
     """
 
     where: str
-    path: Path
+    path: Opens
     format: TextFormat
     columns: tuple[str, ...]
     delimiter: str
@@ -112,7 +119,7 @@ class Text:
             yield rest
 
 
-def open_text(path: Path, where: str, fmt: TextFormat) -> Text:
+def open_text(path: Opens, where: str, fmt: TextFormat) -> Text:
     """Read the header of a text file.
 
     Spreadsheets' first line `sep=;` is skipped and names the delimiter.
@@ -143,7 +150,7 @@ def open_text(path: Path, where: str, fmt: TextFormat) -> Text:
     return Text(where, path, fmt, columns, delimiter, skip + 1 if fmt.header else skip + 2)
 
 
-def head_lines(path: Path, where: str, encoding: str) -> list[str]:
+def head_lines(path: Opens, where: str, encoding: str) -> list[str]:
     """The lines at the beginning of a text file; the last may be cut short.
 
     Raises:
@@ -164,7 +171,7 @@ def fields(line: str, delimiter: str) -> tuple[str, ...]:
     return tuple(field.strip().strip('"').strip() for field in next(csv.reader([line], delimiter=delimiter), []))
 
 
-def _decoded(path: Path, where: str, encoding: str, size: int = BLOCK_BYTES) -> Iterator[str]:
+def _decoded(path: Opens, where: str, encoding: str, size: int = BLOCK_BYTES) -> Iterator[str]:
     """The text of a file, block by block, lines ended by line feeds."""
     with path.open("rb") as file:
         head = file.read(4)

@@ -7,14 +7,13 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from har.errors import EmptyRecordingError, MalformedRowError, MissingColumnError, NotARecordingError, reason
-from har.recordings.layouts._tables.format import Text, TextFormat, open_text
+from har.recordings.layouts._tables.format import Opens, Text, TextFormat, open_text
 
 CUT = "rows cut short"
 NOT_A_NUMBER = "rows with a value that is not a number"
@@ -57,13 +56,15 @@ class Rows:
 
 
 def text_rows(
-    path: Path,
+    path: Opens,
     where: str,
     *,
     numbers: Sequence[str],
     texts: Sequence[str] = (),
     header: Sequence[str] | None = None,
     separator: str | None = None,
+    skip: int = 0,
+    decimal: str = ".",
 ) -> Rows:
     """Read columns of a delimited UTF-8 file.
 
@@ -74,6 +75,8 @@ def text_rows(
         texts: columns that may be empty.
         header: the columns' names, if the file has no header.
         separator: between two fields; None: ';', tab or ',', whichever is most frequent in the first line.
+        skip: lines above the header, or above the first row if `header` is given.
+        decimal: the decimal mark.
 
     Raises:
         NotARecordingError: the file is not text.
@@ -81,7 +84,7 @@ def text_rows(
         MissingColumnError: a column is absent.
         MalformedRowError: no row is complete.
     """
-    text = open_text(path, where, TextFormat(header=tuple(header or ()), delimiter=separator or ""))
+    text = open_text(path, where, TextFormat(skip, tuple(header or ()), separator or "", decimal))
     blocks = list(row_blocks(text, numbers, texts))
     return Rows(
         where,

@@ -1,0 +1,1 @@
+"""What the readers of apps' and devices' exports share: archives, names, and two sensors with stamps of their own."""
