@@ -80,8 +80,9 @@ def error_of(result, movement: tuple[NDArray[np.float64], NDArray[np.float64]]) 
 def test_an_offset_within_the_setting_is_corrected_and_said(apart, movement, ahead_s: float) -> None:
     result = apart(ahead_s)
     assert result.refused == []
-    (words,) = [words for words in result.faults if "gyroscope moved by" in words]
+    (words,) = [words for words in result.faults if "gyroscope was moved by" in words]
     assert f"moved by {-ahead_s:+.1f}" in words
+    assert [note for note in result.staged[0].quality.notes if "gyroscope was moved by" in note]  # goes to the lake
     assert error_of(result, movement) < 0.15
     assert error_of(apart(ahead_s, max_offset="0"), movement) > 0.9
 
@@ -89,7 +90,7 @@ def test_an_offset_within_the_setting_is_corrected_and_said(apart, movement, ahe
 def test_clocks_that_are_the_same_are_left_alone(apart, movement) -> None:
     for ahead_s in (0.0, 0.03):
         result = apart(ahead_s)
-        assert not [words for words in result.faults if "gyroscope moved" in words or words.endswith(UNCOMPARED)]
+        assert not [words for words in result.faults if "gyroscope was moved" in words or words.endswith(UNCOMPARED)]
     assert error_of(apart(0.0), movement) < 0.15
 
 
@@ -113,7 +114,7 @@ def test_too_little_movement_is_said_and_stamps_are_kept(tmp_path: Path, look: L
     write(tmp_path / "data" / "anna" / "Gyroscope.csv", stamps, rng.normal(0, 0.01, (3000, 3)))
     result = look(options={**XYZ, "time-unit": "us"})
     assert len(result.staged) == 1
-    assert result.faults[f"recordings with the {UNCOMPARED}"] == 1
+    assert result.faults[f"recordings of which this is odd: {UNCOMPARED}"] == 1
 
 
 def test_drift_over_hours_is_measured(movement: tuple[NDArray[np.float64], NDArray[np.float64]]) -> None:

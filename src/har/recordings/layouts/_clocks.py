@@ -15,7 +15,7 @@ from har.errors import RecordingTimeError
 SAME_S = 0.1
 """Clocks this close count as one: the comparison is not finer, and a window of seconds does not notice."""
 
-UNCOMPARED = "clocks of the two sensors not compared: too short, or too little movement"
+UNCOMPARED = "the clocks of the two sensors were not compared: too short, or too little movement"
 
 _GRID_HZ = 50.0
 _SMOOTH = 5
@@ -42,11 +42,11 @@ class Track:
 
     Attributes:
         times_us: int64 (n,), increasing.
-        values: float64 (n, 3), in any unit.
+        values: (n, 3), in any unit.
     """
 
     times_us: NDArray[np.int64]
-    values: NDArray[np.float64]
+    values: NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def on_one_clock(
     drift = f", and {1e6 * found.drift:+.0f} ppm of the time," if found.drift else ""
     return found.corrected(
         rotation.times_us
-    ), f"gyroscope moved by {-found.seconds:+.2f} s{drift} to the accelerometer's clock"
+    ), f"the gyroscope was moved by {-found.seconds:+.2f} s{drift} to the accelerometer's clock"
 
 
 def _starts(acceleration: Track, first: float, last: float, length: float) -> list[float]:

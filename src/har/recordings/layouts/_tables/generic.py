@@ -78,6 +78,7 @@ def _recording(
     times_us = main.times_us[rows]
     signals = {kind: Signal(spool.take(rows), main.unit(kind)) for kind, spool in main.spools.items()}
     labels: str | pl.Series | None = known.get("activity") or None
+    notes = tuple(f"{count:,} {words}" for words, count in main.clock_faults.items())
     if main.labels is not None:
         labels = main.labels[rows].cast(pl.String)
     if other is not None:
@@ -91,7 +92,7 @@ def _recording(
         faults = faults + Counter(
             {"samples without a matching sample of the other sensor, left out": int((~valid).sum())}
         )
-        faults += Counter({f"recordings with the {words}": 1} if words else {})
+        notes += (words,) if words else ()
     return RawRecording(
         where=str(main.path),
         subject=known["subject"],
@@ -104,6 +105,7 @@ def _recording(
         placement=known.get("placement") or "",
         device=known.get("device") or "",
         faults=faults,
+        notes=notes,
     )
 
 
@@ -116,6 +118,7 @@ class _Table:
         spools: the values by kind of sensor.
         labels: Categorical (n,), or None without a column of activities.
         faults: number of rows left out, by reason.
+        clock_faults: number of stamps by what the changes of the zone's clock did to them.
     """
 
     def __init__(
@@ -127,6 +130,7 @@ class _Table:
         self._stack = stack
         self.spools = {kind: stack.enter_context(Spool(3)) for kind in kinds}
         self.faults: Counter[str] = Counter()
+        self.clock_faults: Counter[str] = Counter()
         self._header: Sequence[str] = ()
         texts: dict[str, list[pl.Series]] = {}
         numbers: list[NDArray[np.int64]] = []
@@ -169,7 +173,7 @@ class _Table:
             yield {**defaults, **dict(zip(self._keys.columns, texts, strict=True))}, rows
 
     def rotation_at(
-        self, times_us: NDArray[np.int64], acceleration: NDArray[np.float64], main: _Table
+        self, times_us: NDArray[np.int64], acceleration: NDArray[np.floating], main: _Table
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_], str]:
         """The gyroscope's values at the stamps of the other sensor, where they are valid, and what was done to clocks.
 
@@ -213,6 +217,7 @@ class _Table:
         if self.mapping.time:
             times, clock = stamps.result()
             self.faults += stamps.faults
+            self.clock_faults = stamps.faults
             return times, clock
         return sample_times(np.concatenate(numbers), self.mapping.rate_hz), "counted"
 
