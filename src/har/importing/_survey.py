@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
@@ -20,7 +21,7 @@ from har.importing._names import Subjects, session_name, taken
 from har.importing._passed import passed_over
 from har.importing._staged import Draft, Refused, Survey
 from har.importing._table import inbox_table, parts
-from har.recordings import InboxFile, Quality, read_recording
+from har.recordings import NOTES, InboxFile, Quality, read_recording
 from har.recordings.layouts import Layout, RawRecording, Source
 from har.settings import Settings
 
@@ -173,7 +174,7 @@ class _Run:
         if path.exists() or earlier != raw.where:
             raise two_sessions(raw.where, earlier, subject, session, date)
         path.parent.mkdir(parents=True, exist_ok=True)
-        table.write_parquet(path, compression="zstd")
+        table.write_parquet(path, compression="zstd", metadata={NOTES: json.dumps(raw.notes)} if raw.notes else None)
         faults = clipped(raw)
         faults += Counter({"samples that repeat the previous values": repeated(raw)})
         return Draft(
