@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from har.cards import FACTS, Facts
-from har.dataset import devices, load_windows, placements, recording_names
+from har.dataset import device_reference, devices, load_windows, placements, recording_names
+from har.devices import DEVICE_REFERENCE
 from har.errors import NotEnoughDataError
 from har.evaluation import (
     Evaluation,
@@ -189,7 +190,7 @@ def run(
 
     `facts.json` is what the model's card says of its data and training. Where monitoring is enabled, `reference.json`
     is written beside it, what drift is measured against, and `reference-profile.bin`, the same windows as whylogs
-    profiles them.
+    profiles them. Where three subjects or more were trained on, `devices.json` says what their devices were like.
 
     Args:
         recipe: what to train.
@@ -303,11 +304,14 @@ def run(
         seconds=seconds,
         on=fitted.module.inverse_temperature.device.type,
     ).write(folder / FACTS)
-    for name in (REFERENCE, REFERENCE_PROFILE):
+    for name in (REFERENCE, REFERENCE_PROFILE, DEVICE_REFERENCE):
         (folder / name).unlink(missing_ok=True)
+    known = every.for_subjects((*split.train, *split.validation))
+    worn = placements(lake, known, version=recipe.lake_version)
+    written = device_reference(lake, settings, known, worn, seed=recipe.seed)
+    if written is not None:
+        written.write(folder / DEVICE_REFERENCE)
     if monitoring.enabled:
-        known = every.for_subjects((*split.train, *split.validation))
-        worn = placements(lake, known, version=recipe.lake_version)
         reference, profile = reference_of(
             classifier, known, monitoring, regimes=recipe.regimes, placements=worn, seed=recipe.seed
         )

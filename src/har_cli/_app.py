@@ -8,6 +8,7 @@ import typer
 
 from har_cli import (
     backups,
+    check_device,
     data,
     drift,
     engine,
@@ -35,6 +36,7 @@ app = typer.Typer(
 app.command()(project.demo)
 app.command()(recordings.replay)
 app.command("import")(importing.import_recordings)
+app.command("check-device")(check_device.check_device)
 app.command()(recordings.ingest)
 app.add_typer(data.app, name="data")
 app.command()(models.train)

@@ -11,6 +11,7 @@ import polars as pl
 
 from har.errors import RecordingError
 from har.importing._arguments import check_arguments
+from har.importing._axes import check_axes, turned
 from har.importing._checks import clipped, refuse_implausible, refuse_loss, refuse_mixed_rates, repeated
 from har.importing._kinds import refuse_other_kinds
 from har.importing._labels import Labels
@@ -31,7 +32,7 @@ _PAUSE_S = 60
 """Between two recordings on an assigned date."""
 
 
-def survey(
+def survey(  # noqa: PLR0913  the options of one command
     layout: Layout,
     path: Path,
     settings: Settings,
@@ -40,6 +41,7 @@ def survey(
     options: Mapping[str, str] | None = None,
     names: Mapping[str, str] | None = None,
     units: Mapping[str, str] | None = None,
+    axes: Mapping[str, str] | None = None,
     first_day: dt.date = ASSIGNED_FROM,
     inbox: bool = True,
 ) -> Survey:
@@ -53,6 +55,7 @@ def survey(
         options: the reader's options.
         names: activity by label; "" leaves the samples unlabelled.
         units: unit by sensor ("accelerometer", "gyroscope"), where the values are not in the reader's unit.
+        axes: axes by sensor, such as "y,-x,z", where the device names or turns them otherwise.
         first_day: the date of recordings without dates.
         inbox: refuse what does not go with the recordings that the inbox has.
 
@@ -66,9 +69,10 @@ def survey(
     """
     options, units = dict(options or {}), dict(units or {})
     check_arguments(layout, path, settings, options, units)
+    check_axes(axes or {})
     source = Source(path, options, settings)
     result = Survey(labels=Labels.of(settings.activities.all, names or {}))
-    run = _Run(settings, staging, units, first_day, result)
+    run = _Run(settings, staging, units, axes or {}, first_day, result)
     files = list(layout.find(source))
     for file in files:
         if file.name.startswith("._") or "__MACOSX" in file.parts:
@@ -86,11 +90,18 @@ class _Run:
     """One survey: stages recordings one by one, and assigns dates to those without."""
 
     def __init__(
-        self, settings: Settings, staging: Path, units: Mapping[str, str], first_day: dt.date, result: Survey
+        self,
+        settings: Settings,
+        staging: Path,
+        units: Mapping[str, str],
+        axes: Mapping[str, str],
+        first_day: dt.date,
+        result: Survey,
     ) -> None:
         self.settings = settings
         self.staging = staging
         self.units = units
+        self.axes = axes
         self.first_day = first_day
         self.result = result
         self._next_free_us: dict[str, int] = {}
@@ -125,7 +136,7 @@ class _Run:
         for raw in recordings:
             self.result.faults.update(raw.faults)
             try:
-                for piece in parts(raw, self.settings):
+                for piece in parts(turned(raw, self.axes), self.settings):
                     try:
                         drafts.append(self._draft(piece))
                     except RecordingError as error:

@@ -16,6 +16,7 @@
     backup     copy all data into one file, while everything runs
     restore    bring such a file back into a project without data
     snapshot   take raw data into DVC, and bring them back
+    diagnose   say what is off about a new device
     check      find rows, files and versions that are missing
     reproduce  train a registered version again and compare its metrics
 
