@@ -53,7 +53,7 @@ def fit(
         TrainingError: a subject on both sides, windows of another shape, CUDA asked for but absent, or a loss that is
             not finite.
     """
-    network = find_network(options.network)
+    network = find_network(options.network, options.root)
     device = _device(options.device)
     _check_subjects(train, validation)
     _check_shape(windows, signal)

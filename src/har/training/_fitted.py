@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -22,11 +23,12 @@ class FitOptions:
     """What decides a training besides its data; the defaults are those of har.toml.
 
     Attributes:
-        network: a name in `har.training.networks`, or the path of a Python file that holds a network.
+        network: a name in `har.training.networks`, `module:Class`, or the path of a Python file that holds a network.
         seed: of initial weights, order, dropout and augmentation.
         epochs: at most.
         batch_size: windows per step.
         device: "auto" (CUDA if available), "cpu" or "cuda".
+        root: the project's folder, which drop-in networks are found from; None: that of the nearest har.toml.
     """
 
     network: str = "spectral"
@@ -34,6 +36,7 @@ class FitOptions:
     epochs: int = 15
     batch_size: int = 128
     device: str = "auto"
+    root: Path | None = None
 
 
 @dataclass(frozen=True)
