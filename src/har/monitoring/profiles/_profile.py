@@ -124,7 +124,8 @@ class Profile:
         # The sketch counts values strictly below a split point.
         above = np.nextafter(np.asarray(at, np.float64), np.inf)
         new = np.concatenate([[True], above[1:] > above[:-1]])
-        return np.asarray(sketch.get_cdf(above[new].tolist()))[:-1][np.cumsum(new) - 1]
+        shares: NDArray[np.float64] = np.asarray(sketch.get_cdf(above[new].tolist()))[:-1]
+        return shares[np.cumsum(new) - 1]
 
     def quantiles(self, name: str, q: Sequence[float]) -> NDArray[np.float64]:
         """Quantiles of the column at `q` (0 … 1), float64 (len(q),); NaN without values."""
