@@ -8,6 +8,7 @@ import typer
 
 from har_cli import (
     backups,
+    check_device,
     data,
     drift,
     engine,
@@ -36,6 +37,7 @@ app = typer.Typer(
 app.command()(project.demo)
 app.command()(recordings.replay)
 app.command("import")(importing.import_recordings)
+app.command("check-device")(check_device.check_device)
 app.command()(recordings.ingest)
 app.command("recordings")(recordings.list_recordings)
 app.command()(exporting.export)

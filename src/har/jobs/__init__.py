@@ -18,6 +18,7 @@
     restore    bring such a file back into a project without data
     snapshot   take raw data into DVC, and bring them back
     find_gaps  list the pauses of recordings in the lake
+    diagnose   say what is off about a new device
     check      find rows, files and versions that are missing
     reproduce  train a registered version again and compare its metrics
 
