@@ -27,6 +27,7 @@ from har_cli import (
     tls,
     tokens,
     top,
+    tuning,
 )
 
 app = typer.Typer(
@@ -40,6 +41,7 @@ app.command("recordings")(recordings.list_recordings)
 app.add_typer(data.app, name="data")
 app.command()(models.train)
 app.command()(models.evaluate)
+app.command()(tuning.tune)
 app.command()(predictions.score)
 app.command()(predictions.collect)
 app.command()(drift.monitor)
