@@ -132,11 +132,11 @@ def _sensor(path: Path, source: Source, head: _Head, prefix: str, session: str) 
         skip=head.skip,
     )
     rows, times_us, clock, faults = _times(rows, stamp, source)
-    accelerometer = Series(times_us, rows.xyz(acceleration), head.unit(where, acceleration[0]), rows.faults)
+    accelerometer = Series(times_us, rows.xyz(acceleration), head.unit(where, acceleration[0]), rows.faults + faults)
     gyroscope = Series(times_us, rows.xyz(rotation), head.unit(where, rotation[0])) if rotation else None
     known = identity(path, source, session=session, device=prefix.replace("_", "-"))
     max_gap_s = source.settings.recordings.max_gap_s
-    return recording(where, known, clock, accelerometer, gyroscope, max_gap_s=max_gap_s, faults=faults)
+    return recording(where, known, clock, accelerometer, gyroscope, max_gap_s=max_gap_s, notes=zones.notes(faults))
 
 
 def _accelerometer(where: str, source: Source, head: _Head, prefix: str) -> list[str]:
