@@ -41,6 +41,7 @@ _STAMPS = (
     "Timestamp_CAL",
 )
 _UNITS = {"m/(s^2)": "m/s^2", "m/(sec^2)": "m/s^2", "m/s^2": "m/s^2", "g": "g", "deg/s": "deg/s", "rad/s": "rad/s"}
+_FAR_MS = 1e14
 _AGAIN = "In Consensys, export calibrated data (CAL) as CSV."
 _ACCELEROMETERS = {"ln": "Accel_LN", "wr": "Accel_WR"}
 
@@ -165,9 +166,10 @@ def _times(rows: Rows, stamp: str, source: Source) -> tuple[Rows, NDArray[np.int
         local = read.drop_nulls().to_physical().to_numpy().astype(np.int64)
         times_us, faults = local_to_utc(local, zones.zone_of(source))
         return rows, times_us, "utc", faults
-    counts = texts.cast(pl.Float64, strict=False)
-    rows = rows.keep(counts.is_not_null().to_numpy(), "rows without a stamp")
-    times_us = np.round(counts.drop_nulls().to_numpy() * 1000).astype(np.int64)
+    counts = texts.cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy()
+    stamped = np.abs(counts) < _FAR_MS
+    rows = rows.keep(stamped, "rows without a stamp")
+    times_us = np.round(counts[stamped] * 1000).astype(np.int64)
     return rows, times_us, "utc" if "Unix" in stamp else "device", Counter()
 
 
