@@ -15,9 +15,8 @@ from har.recordings.layouts._align import on_stamps_of
 from har.recordings.layouts._clocks import UNCOMPARED, Track, on_one_clock
 from har.recordings.layouts._held.identity import Identity
 from har.recordings.layouts._layout import Clock, RawRecording, Signal, Source
-from har.recordings.layouts._option import option_error
+from har.recordings.layouts._tables.columns import offset_s
 from har.recordings.layouts._tables.text import Rows
-from har.settings import MAX_CLOCK_OFFSET_S
 
 OFFSET_OPTION = {
     "max-offset": "largest offset in s between the two sensors' clocks that is measured by their movements and "
@@ -141,14 +140,7 @@ def largest_offset(source: Source) -> float:
     Raises:
         SettingsError: it is no such number.
     """
-    text = source.options.get("max-offset", str(source.settings.recordings.max_clock_offset_s))
-    try:
-        offset = float(text)
-    except ValueError:
-        offset = -1.0
-    if not 0 <= offset <= MAX_CLOCK_OFFSET_S:
-        raise option_error("max-offset", f"seconds, 0 to {MAX_CLOCK_OFFSET_S:g}", text)
-    return offset
+    return offset_s(source.options.get("max-offset", str(source.settings.recordings.max_clock_offset_s)))
 
 
 def _on_one_clock(
