@@ -57,8 +57,8 @@ def tune(
         f"The best: {metric} {_figure(figures['best'])}; too good, as it was chosen by this figure.", highlight=False
     )
     if report.lines:
-        if "further_seeds" in figures:
-            further = figures["further_seeds"]
+        further = figures["further_seeds"]
+        if further:
             change = further["best_less_start"]
             out.print(
                 f"Under {further['seeds']} further seeds it changes {metric} by {change['value']:+.2%} "
