@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from har.cards import FACTS, Facts
-from har.dataset import devices, load_windows, placements, recording_names
+from har.dataset import device_reference, devices, load_windows, placements, recording_names
+from har.devices import DEVICE_REFERENCE
 from har.errors import NotEnoughDataError, TrainingError
 from har.evaluation import (
     Evaluation,
@@ -193,7 +194,8 @@ def run(
     The page shows the champion's figures on the same windows beside the model's, where the two can be compared.
 
     `facts.json` is what the model's card says of its data and training; `network.json` has the files of a drop-in
-    network. Where monitoring is enabled, `reference.json` is written beside them, what drift is measured against, and
+    network. Where three subjects or more were trained on, `devices.json` says what their devices were like. Where
+    monitoring is enabled, `reference.json` is written beside them, what drift is measured against, and
     `reference-profile.bin`, the same windows as whylogs profiles them.
 
     Args:
@@ -314,11 +316,14 @@ def run(
         seconds=seconds,
         on=fitted.module.inverse_temperature.device.type,
     ).write(folder / FACTS)
-    for name in (REFERENCE, REFERENCE_PROFILE):
+    for name in (REFERENCE, REFERENCE_PROFILE, DEVICE_REFERENCE):
         (folder / name).unlink(missing_ok=True)
+    known = every.for_subjects((*split.train, *split.validation))
+    worn = placements(lake, known, version=recipe.lake_version)
+    written = device_reference(lake, settings, known, worn, seed=recipe.seed)
+    if written is not None:
+        written.write(folder / DEVICE_REFERENCE)
     if monitoring.enabled:
-        known = every.for_subjects((*split.train, *split.validation))
-        worn = placements(lake, known, version=recipe.lake_version)
         reference, profile = reference_of(
             classifier, known, monitoring, regimes=recipe.regimes, placements=worn, seed=recipe.seed
         )

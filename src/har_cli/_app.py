@@ -8,9 +8,11 @@ import typer
 
 from har_cli import (
     backups,
+    check_device,
     data,
     drift,
     engine,
+    exporting,
     importing,
     labels,
     lake,
@@ -36,8 +38,10 @@ app = typer.Typer(
 app.command()(project.demo)
 app.command()(recordings.replay)
 app.command("import")(importing.import_recordings)
+app.command("check-device")(check_device.check_device)
 app.command()(recordings.ingest)
 app.command("recordings")(recordings.list_recordings)
+app.command()(exporting.export)
 app.add_typer(data.app, name="data")
 app.command()(models.train)
 app.command()(models.evaluate)

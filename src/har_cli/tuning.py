@@ -61,11 +61,11 @@ def tune(
         if further:
             change = further["best_less_start"]
             out.print(
-                f"Under {further['seeds']} further seeds it changes {metric} by {change['value']:+.2%} "
+                f"Under further seeds ({further['seeds']}) it changes {metric} by {change['value']:+.2%} "
                 f"({change['low']:+.2%} to {change['high']:+.2%}) on the same subjects.",
                 highlight=False,
             )
-        out.print(f"\n{report.lines}\n", highlight=False, markup=False)
+        out.print(f"\n{report.lines}\n", highlight=False, markup=False, soft_wrap=True)
         to_write = "Write these lines into har.toml: har tune --trials 0 --apply"
         out.print("har.toml has these lines now." if report.applied else to_write)
         out.print("The held-out subjects decide: har train.")

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from har.devices._axes import handedness, place, relations, ways
 from har.devices._signal import Motion
 
-LAW = 0.5
+LAW = 1.0
 """Weight of the physical law beside the nearness to the reference's windows."""
-_LAW_BLOCKS, _NEAR_BLOCKS = 15, 6
+_LAW_BLOCKS, _NEAR_BLOCKS = 40, 12
 """Evidence of more blocks of four seconds than this grows more slowly: they come from one person and device."""
 
 NONE, TURNED, MIRRORED, SWAPPED, FLIPPED, APART = "none", "turned", "mirrored", "swapped", "flipped", "apart"

@@ -14,10 +14,12 @@
     review     accept or reject feedback of the online service
     release    let a version serve step by step, watched, and take it back
     package    build the champion's two bentos and test them
+    export     write labelled samples for other tools
     backup     copy all data into one file, while everything runs
     restore    bring such a file back into a project without data
     snapshot   take raw data into DVC, and bring them back
     find_gaps  list the pauses of recordings in the lake
+    diagnose   say what is off about a new device
     check      find rows, files and versions that are missing
     reproduce  train a registered version again and compare its metrics
 

@@ -6,6 +6,7 @@ Commands and services call `load_settings` once and pass values on.
 from har.settings._loading import FILE_NAME, load_settings, read_toml
 from har.settings._networks import check_network, network_file, network_names, project_root
 from har.settings._sections import (
+    MAX_CLOCK_OFFSET_S,
     STANDARD_GRAVITY,
     TICKS_PER_SECOND,
     Accelerometer,
@@ -22,6 +23,7 @@ from har.settings._values import Value
 
 __all__ = [
     "FILE_NAME",
+    "MAX_CLOCK_OFFSET_S",
     "STANDARD_GRAVITY",
     "TICKS_PER_SECOND",
     "Accelerometer",

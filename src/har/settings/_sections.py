@@ -56,6 +56,10 @@ class Project(Section):
         return dt.UTC if self.timezone == "UTC" else ZoneInfo(self.timezone)
 
 
+MAX_CLOCK_OFFSET_S = 600.0
+"""No larger offset between the clocks of two sensors is looked for."""
+
+
 class Recordings(Section):
     """Columns and stamps of the inbox files."""
 
@@ -67,6 +71,7 @@ class Recordings(Section):
     placement: str = ""
     device: str = ""
     max_gap_s: float = Field(default=0.5, gt=0)
+    max_clock_offset_s: float = Field(default=1.0, ge=0, le=MAX_CLOCK_OFFSET_S)
 
 
 class Sensor(Section):

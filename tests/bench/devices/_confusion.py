@@ -10,10 +10,12 @@ import numpy as np
 
 from har.devices import DeviceReference, Recorded, Wearer, diagnose, learn, timing
 from har.devices._recorded import motion
-from tests.bench.devices._data import People, even, first_seconds
+from tests.bench.devices._data import People, even, spread
 from tests.bench.devices._faults import Fault, changed, faults
 
 GAP_S = 0.5
+EACH_S = 12.0
+"""Seconds of one recording that are shown."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def cases(
         reference = reference_of({name: people[name] for name in names if name not in held_out}, rate_hz)
         for seconds in lengths_s:
             for subject in held_out:
-                shown = first_seconds(people[subject], seconds, max(10.0, seconds / 6))
+                shown = spread(people[subject], seconds, EACH_S)
                 for true, name, fault in faults():
                     if not only or name in only:
                         found += _diagnosed(reference, shown, rate_hz, (true, name, fault), subject, seconds)
@@ -89,9 +91,7 @@ def cases(
         stated = next(iter(reference.worn))
         for true, name, (subject, recorded) in others:
             for seconds in lengths_s if not only or name in only else ():
-                shown = [
-                    even(replace(one, placement=stated), rate_hz) for one in first_seconds(recorded, seconds, 30.0)
-                ]
+                shown = [even(replace(one, placement=stated), rate_hz) for one in spread(recorded, seconds, EACH_S)]
                 found += _diagnosed(reference, shown, rate_hz, (true, name, lambda one, _: one), subject, seconds)
     return found
 

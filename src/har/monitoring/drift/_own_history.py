@@ -61,7 +61,7 @@ class OwnHistory:
             known: what `of` gave for the day's subjects.
             settings: how long a history is.
         """
-        added = _quiet(report, days, known, settings)
+        added = quiet_days(report, days, known, settings)
         touched = set(self._partitions({one.subject for one in [*added, *known] if one.day == report.date}))
         first = report.date
         if report.confirmed and report.since is not None:
@@ -85,7 +85,7 @@ class OwnHistory:
         return self._table.read(partitions=partitions).sort(_ORDER)
 
 
-def _quiet(report: DayReport, days: Sequence[SubjectDay], known: Sequence[OwnDay], settings: Drift) -> list[OwnDay]:
+def quiet_days(report: DayReport, days: Sequence[SubjectDay], known: Sequence[OwnDay], settings: Drift) -> list[OwnDay]:
     """What the day adds to the histories that are not complete yet."""
     dropped = report.performance is not None and report.performance.dropped
     if not report.judged or report.alarmed or report.confirmed or dropped or not settings.own_history_days:

@@ -24,12 +24,15 @@ class Optimisation:
         weight_decay: of AdamW.
         smoothing: label smoothing, the share of the target that is spread over all classes.
         average: decay of the exponential moving average of the weights, per step.
+        echoes: how often `members` reads an augmented window before it is augmented anew; more than once pays where
+            `prepare` costs more than a step.
     """
 
     learning_rate: float
     weight_decay: float
     smoothing: float
     average: float
+    echoes: int = 1
 
 
 class Network(nn.Module, ABC):
@@ -72,8 +75,15 @@ class Network(nn.Module, ABC):
         Called with one batch after another until every training window has been passed once.
         """
 
+    def prepare(self, window: Tensor) -> Tensor:
+        """What `members` reads of augmented windows (N, T, C), as far as nothing in it is learned from the loss.
+
+        Called without gradients. By default the windows themselves.
+        """
+        return window
+
     @abstractmethod
-    def members(self, window: Tensor) -> Tensor:
+    def members(self, inputs: Tensor) -> Tensor:
         """Logits (N, M, K) of every ensemble member, for the loss; M is 1 for a single network."""
 
     @abstractmethod
