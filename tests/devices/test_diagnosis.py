@@ -36,9 +36,7 @@ def _first(found: Diagnosis) -> Finding:
 
 
 @pytest.mark.parametrize("subject", HELD_OUT)
-def test_nothing_is_wrong_with_devices_of_new_people(
-    people: People, reference: DeviceReference, subject: str
-) -> None:
+def test_nothing_is_wrong_with_devices_of_new_people(people: People, reference: DeviceReference, subject: str) -> None:
     found = _judged(people[subject], reference)
     assert found.is_fine, found.findings
     assert found.seconds == pytest.approx(84, abs=2)
