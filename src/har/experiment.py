@@ -1,6 +1,6 @@
 """A recipe in, a judged model file out: the recipe holds everything that decides a model, so the same comes out again.
 
-`python -m har.experiment RECIPE.json FOLDER` is how `har reproduce` runs the code of a recorded commit.
+`python -m har.experiment RECIPE.json FOLDER [ROOT]` is how `har reproduce` runs the code of a recorded commit.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from har.cards import FACTS, Facts
 from har.dataset import device_reference, devices, load_windows, placements, recording_names
 from har.devices import DEVICE_REFERENCE
-from har.errors import NotEnoughDataError
+from har.errors import NotEnoughDataError, TrainingError
 from har.evaluation import (
     Evaluation,
     Latency,
@@ -33,6 +33,7 @@ from har.lake import Lake, newest_day
 from har.monitoring.drift import REFERENCE, REFERENCE_PROFILE, reference_of
 from har.monitoring.profiles import chosen_features, require_whylogs
 from har.pages import render_report
+from har.recipe import SOURCES
 from har.recipe import Recipe as Recipe
 from har.settings import Monitoring, Settings, check_network
 from har.training import (
@@ -47,6 +48,7 @@ from har.training import (
     learn_novelty,
     learn_runs,
 )
+from har.training.networks import configured, find_network, network_source, network_sources
 from har.windows import WindowSet, split_subjects
 
 
@@ -114,10 +116,11 @@ def make_recipe(
             windows are left out; empty: the settings decide.
 
     Raises:
-        SettingsError: an unknown network; before anything is read.
+        SettingsError: an unknown network, or one whose file cannot be used; before anything is read.
         NotEnoughDataError: no labelled windows, too few subjects, or none of `held_out` has labelled windows.
     """
-    network = check_network(network or settings.training.network)
+    network = check_network(network or settings.training.network, settings.root)
+    configured(find_network(network, settings.root), settings.training.values_of(network))
     version, labels_version = lake.samples.version(), lake.labels.version()
     every = load_windows(lake, settings, version=version, labels_version=labels_version)
     windows = labelled(every)
@@ -143,6 +146,7 @@ def make_recipe(
         labels_version=labels_version,
         trained_to=newest_day(every.dates.tolist()).isoformat(),
         recordings_version=lake.recordings.version(),
+        network_source=network_source(network, settings.root),
     )
 
 
@@ -183,14 +187,16 @@ def run(
     on_epoch: Callable[[EpochReport], None] | None = None,
     monitoring: Monitoring | None = None,
     champion: Champion | None = None,
+    root: Path | None = None,
 ) -> Experiment:
     """Train, export and judge on the held-out subjects; writes model.onnx, report.html, recipe.json and metrics.json.
 
     The page shows the champion's figures on the same windows beside the model's, where the two can be compared.
 
-    `facts.json` is what the model's card says of its data and training. Where monitoring is enabled, `reference.json`
-    is written beside it, what drift is measured against, and `reference-profile.bin`, the same windows as whylogs
-    profiles them. Where three subjects or more were trained on, `devices.json` says what their devices were like.
+    `facts.json` is what the model's card says of its data and training; `network.json` has the files of a drop-in
+    network. Where three subjects or more were trained on, `devices.json` says what their devices were like. Where
+    monitoring is enabled, `reference.json` is written beside them, what drift is measured against, and
+    `reference-profile.bin`, the same windows as whylogs profiles them.
 
     Args:
         recipe: what to train.
@@ -198,12 +204,15 @@ def run(
         on_epoch: called after every epoch.
         monitoring: what the reference holds, which decides nothing about the model; None: as the recipe's settings say.
         champion: to compare with on the page; decides nothing about the model.
+        root: the folder that a drop-in network is found from; None: that of the nearest har.toml.
 
     Raises:
+        TrainingError: the files of a drop-in network are not those that the recipe was made with.
         MonitoringError: monitoring is enabled and whylogs is not installed, or a pattern of monitoring.features names
             nothing; before anything is trained.
     """
     settings = Settings.from_values(recipe.settings, root=folder)
+    sources = _sources(recipe, root)
     monitoring = monitoring or settings.monitoring
     signal = Signal.from_settings(settings)
     if monitoring.enabled:
@@ -231,6 +240,8 @@ def run(
             epochs=settings.training.epochs,
             batch_size=settings.training.batch_size,
             device=settings.training.device,
+            root=root,
+            values=settings.training.values_of(recipe.network),
         ),
         regimes=recipe.regimes_of(windows),
         on_epoch=on_epoch,
@@ -278,6 +289,7 @@ def run(
         "Never seen in training": ", ".join(fitted.missing_activities) or "none",
         "Split": split.id,
         "Seed": str(recipe.seed),
+        **({"Network's source": recipe.network_source} if recipe.network_source else {}),
         "Git commit": recipe.git_commit or "none recorded",
         "Raw data": _raw(recipe),
         "Trained at": metadata.trained_at,
@@ -317,9 +329,27 @@ def run(
         )
         reference.write(folder / REFERENCE)
         write_atomically(folder / REFERENCE_PROFILE, profile.to_bytes())
+    (folder / SOURCES).unlink(missing_ok=True)
+    if sources:
+        write_atomically(folder / SOURCES, json.dumps(sources, indent=0, sort_keys=True))
     write_atomically(folder / "recipe.json", json.dumps(recipe.to_json(), indent=1))
     write_atomically(folder / "metrics.json", json.dumps(metrics, indent=1))
     return Experiment(recipe, model, outcome, evaluation, timing, metrics, report, fitted.missing_activities)
+
+
+def _sources(recipe: Recipe, root: Path | None) -> dict[str, str]:
+    """The files of a drop-in network, if they are those that the recipe was made with."""
+    if not recipe.network_source:  # also of a recipe from before it was recorded
+        return {}
+    now = network_source(recipe.network, root)
+    if now != recipe.network_source:
+        raise TrainingError(
+            where=f"network {recipe.network}",
+            expected=f"the source that the recipe was made with ({recipe.network_source[:12]})",
+            got=f"another one ({now[:12]})",
+            remedy="Train again: har train. A registered version keeps its source: har reproduce VERSION.",
+        )
+    return network_sources(recipe.network, root)
 
 
 def _raw(recipe: Recipe) -> str:
@@ -409,10 +439,13 @@ def judge(
 
 
 def main(arguments: list[str]) -> None:
-    """Run one recipe from a file for its figures; monitoring is off, so whylogs need not be installed."""
-    recipe, folder = arguments
+    """Run one recipe from a file for its figures; monitoring is off, so whylogs need not be installed.
+
+    A third argument is the folder that a drop-in network is found from.
+    """
+    recipe, folder, *root = arguments
     recorded = Recipe.from_json(json.loads(Path(recipe).read_text(encoding="utf-8-sig")), where=recipe)
-    run(recorded, Path(folder), monitoring=Monitoring(enabled=False))
+    run(recorded, Path(folder), monitoring=Monitoring(enabled=False), root=Path(root[0]) if root else None)
 
 
 if __name__ == "__main__":

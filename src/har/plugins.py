@@ -5,12 +5,16 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pkgutil
+import sysconfig
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Generic, TypeVar
 
-from har.errors import SettingsError, did_you_mean
+from har.errors import HarError, SettingsError, did_you_mean
 
 T = TypeVar("T")
 
@@ -82,7 +86,7 @@ def load_file(path: Path, noun: str) -> ModuleType:
     """Import a Python file of the user's.
 
     Raises:
-        SettingsError: there is none, or it is not Python.
+        SettingsError: there is none, it is not Python, or its code fails; with the line.
     """
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if not path.is_file() or spec is None or spec.loader is None:
@@ -90,13 +94,40 @@ def load_file(path: Path, noun: str) -> ModuleType:
             where=str(path), expected=f"a Python file with a {noun}", got="no such file", remedy="Check the path."
         )
     module = importlib.util.module_from_spec(spec)
-    try:
+    with explained(path):
         spec.loader.exec_module(module)
+    return module
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Let errors of a user's file that is imported name the file and the line.
+
+    Raises:
+        SettingsError: it is not Python, or its code fails.
+    """
+    try:
+        yield
     except SyntaxError as error:  # also text in another encoding
         raise SettingsError(
-            where=f"{path}, line {error.lineno}",
+            where=f"{error.filename or path}, line {error.lineno}",
             expected="Python in UTF-8",
             got=str(error.msg),
             remedy="Fix the line, or save the file as UTF-8.",
         ) from error
-    return module
+    except HarError:
+        raise
+    except Exception as error:  # whatever the user's code raises
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
+        line = f", line {frames[-1].lineno}" if frames else ""
+        raise SettingsError(
+            where=f"{frames[-1].filename if frames else path}{line}",
+            expected="a file that can be imported",
+            got=f"{type(error).__name__}: {error}",
+            remedy="Fix the line; what it imports must be installed, or lie in the project's folder.",
+        ) from error
+
+
+def _is_users(filename: str) -> bool:
+    others = ("<", sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), str(Path(__file__)))
+    return not filename.startswith(others)

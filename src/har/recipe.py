@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from har.errors import RegistryError
 from har.windows import Split, WindowSet
 
+SOURCES = "network.json"
+"""The file of a version that has the text of a drop-in network's files, by path."""
 _DECIDE_NOTHING = ("lake", "trained_to", "recordings_version", "snapshot", "snapshot_lacks")
 """Fields that say where the data are and were."""
 _SECTIONS_THAT_DECIDE = ("recordings", "sensors", "windows", "activities", "split", "training")
@@ -40,6 +42,7 @@ class Recipe:
         recordings_version: version of the table `recordings`, which lists the files; -1: not recorded.
         snapshot: DVC's hashes of the raw data in `git_commit`, by folder, if they hold all that the lake was made from.
         snapshot_lacks: otherwise why there are none, or what they lack; "" also in recipes of older releases.
+        network_source: hash of the files of a drop-in network; "": the network is part of the code of `git_commit`.
     """
 
     settings: dict[str, Any]
@@ -56,6 +59,7 @@ class Recipe:
     recordings_version: int = -1
     snapshot: dict[str, str] = field(default_factory=dict)
     snapshot_lacks: str = ""
+    network_source: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values."""
@@ -113,9 +117,15 @@ class Recipe:
             del content["regimes"]
         if self.labels_version < 0:
             del content["labels_version"]
+        if not self.network_source:
+            del content["network_source"]
         content["settings"] = {
             name: section for name, section in self.settings.items() if name in _SECTIONS_THAT_DECIDE
         }
+        # Of networks with their own values, and of releases without this setting.
+        if not content["settings"].get("training", {}).get("values", True):
+            training = {name: value for name, value in self.settings["training"].items() if name != "values"}
+            content["settings"]["training"] = training
         # The only setting of another section that is written into the model file.
         content["abstain_below"] = self.settings["scoring"]["abstain_below"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
@@ -157,6 +167,7 @@ class Recipe:
             **({"trained_to": self.trained_to} if self.trained_to else {}),
             **({"recordings_version": str(self.recordings_version)} if self.recordings_version >= 0 else {}),
             **{f"dvc_{folder}": oid for folder, oid in self.snapshot.items()},
+            **({"network_source": self.network_source} if self.network_source else {}),
             **({"dvc_lacks": self.snapshot_lacks} if self.snapshot_lacks else {}),
         }
 

@@ -205,14 +205,34 @@ PROFILES = pl.Schema(
         "model_version": pl.Int32(),
         "profile": pl.Binary(),
         "made_at": TIME,
+        "by_activity": pl.Binary(),
     }
 )
 """One row per date, subject, placement and device, online windows separately: distributions of the model's features.
 
 `windows` counts those without a signal, too; the profile holds the others, and the share without one per recording.
 
-`profile` is a `har.monitoring.profiles.Profile`; rows older than `monitoring.keep_days` are deleted. `placement` and
-`device` are "" where unknown.
+`profile` is a `har.monitoring.profiles.Profile`, and `by_activity` a `ByActivity`, null in rows of older releases and
+of models without a reference; rows older than `monitoring.keep_days` are deleted. `placement` and `device` are "" where
+unknown.
+"""
+
+OWN_HISTORY = pl.Schema(
+    {
+        "date": pl.Date(),
+        "subject": pl.String(),
+        "day": pl.Date(),
+        "placement": pl.String(),
+        "device": pl.String(),
+        "model_version": pl.Int32(),
+        "windows": pl.Int64(),
+        "by_activity": pl.Binary(),
+    }
+)
+"""Each subject's own history: one row per quiet `day`, placement and device, in one partition per subject.
+
+`date` is the first of the subject's days. A history has `drift.own_history_days` days, of one model version, and does
+not grow after them. `by_activity` is a `har.monitoring.profiles.ByActivity`.
 """
 
 EVERYONE = "everyone"

@@ -12,6 +12,7 @@ from har_cli import (
     data,
     drift,
     engine,
+    exporting,
     importing,
     labels,
     lake,
@@ -28,6 +29,7 @@ from har_cli import (
     tls,
     tokens,
     top,
+    tuning,
 )
 
 app = typer.Typer(
@@ -38,9 +40,12 @@ app.command()(recordings.replay)
 app.command("import")(importing.import_recordings)
 app.command("check-device")(check_device.check_device)
 app.command()(recordings.ingest)
+app.command("recordings")(recordings.list_recordings)
+app.command()(exporting.export)
 app.add_typer(data.app, name="data")
 app.command()(models.train)
 app.command()(models.evaluate)
+app.command()(tuning.tune)
 app.command()(predictions.score)
 app.command()(predictions.collect)
 app.command()(drift.monitor)

@@ -25,7 +25,8 @@ Date = Annotated[dt.datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Th
 Network = Annotated[
     str | None,
     typer.Option(
-        help=f"{', '.join(network_names())}, or a Python file that holds a network; by default har.toml's.",
+        help=f"{', '.join(network_names())}, your own as module:Class, or a Python file that holds one; "
+        "by default har.toml's.",
         callback=lambda name: name and check_network(name),
     ),
 ]

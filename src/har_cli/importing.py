@@ -57,6 +57,13 @@ def import_recordings(
         list[str] | None,
         typer.Option(metavar="SENSOR=UNIT", help="The values' unit, if the layout states a wrong one."),
     ] = None,
+    calibrated: Annotated[
+        bool,
+        typer.Option(
+            "--calibrate",
+            help="Correct gain and offset of the accelerometer by its own stretches at rest; see the report.",
+        ),
+    ] = False,
     axes: Annotated[
         list[str] | None,
         typer.Option(
@@ -71,8 +78,9 @@ def import_recordings(
     ] = False,
 ) -> None:
     """Read recordings of a published or vendor layout and write inbox files for `har ingest`."""
-    from har.importing import ASSIGNED_FROM, survey, write
+    from har.importing import ASSIGNED_FROM, calibrate, survey, write
     from har.recordings.layouts import find_layout
+    from har_cli._wear import print_calibrated, print_wear
 
     settings = load_settings()
     reader = find_layout(layout)
@@ -90,6 +98,12 @@ def import_recordings(
                 first_day=first_day.date() if first_day else ASSIGNED_FROM,
             )
         _print_survey(found, path)
+        if found.staged:
+            print_wear(found, settings, out, suggest=not calibrated)
+        if calibrated:
+            with out.status("Calibrating …"):
+                done = calibrate(found, settings)
+            print_calibrated(done, out)
         _print_new_devices(found)
         if found.refused and len(found.refused) >= len(found.staged):
             _print_proposal(reader, path, settings, pairs(option, "import, --option"), pairs(unit, "import, --unit"))

@@ -14,7 +14,9 @@ from har.project import open_project
 from har.schema import RECORDINGS
 from har.settings import Settings
 
-NEW = ["interpolated", "stamps_spread", "notes", "overlapping", "placement", "device"]
+WEAR = ["idle_s", "nonwear_s", "nonwear", "calibration_error_mg", "calibrated_error_mg"]
+WEAR += ["calibration_gain", "calibration_offset_mg", "calibrated"]
+NEW = ["interpolated", "stamps_spread", "notes", "overlapping", "placement", "device", *WEAR]
 
 
 def in_packets(path: Path, size: int, dead: int | None = None) -> None:
@@ -63,3 +65,6 @@ def test_a_table_of_an_older_release_reads_the_new_counts_as_null(put, project: 
     assert kept["subject"].to_list() == ["s09", "s01"]
     assert kept["interpolated"].to_list() == [None, 0]
     assert kept["notes"].to_list() == [None, []]
+    assert kept["idle_s"].to_list() == [None, 0]
+    assert kept["calibrated"].to_list() == [None, False]
+    assert kept["nonwear"].to_list() == [None, None]  # a recording of half a minute does not tell

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from run_support import in_processes
 
 from har.engine import in_turn
 from har.settings import load_settings
 from tests.bench.drift._data import Source
-from tests.bench.drift._days import _thirds, judge_third
+from tests.bench.drift._days import judge_third, thirds
 
 
 @pytest.mark.stack
@@ -20,7 +19,7 @@ from tests.bench.drift._days import _thirds, judge_third
 def test_other_processes_judge_days_alike() -> None:
     settings = load_settings()
     drift = settings.drift.model_copy(update={"min_windows": 8})
-    whole = _thirds(Source(None, settings), drift, np.random.default_rng(0))[:2]
+    whole = thirds(Source(None, settings, in_time=True), drift, 0)[:2]
     assert len({str(part) for part in whole}) == 2
     parts = [replace(part, held=part.held[:2]) for part in whole]
     for ours, theirs in zip(in_turn(judge_third, parts), in_processes(judge_third, parts), strict=True):

@@ -33,9 +33,14 @@ def guides_file(tmp_path: Path) -> Path:
 def test_the_guides_network_learns_and_is_served(
     guides_file: Path, make_signal, make_windows, describe_model, tmp_path: Path
 ) -> None:
+    """As the guide names it, from the public names that it imports."""
+    imported = re.findall(r"^(?:from|import) (\S+)", guides_file.read_text(encoding="utf-8"), re.MULTILINE)
+    assert imported == ["torch", "torch", "har.training.networks"]
+    assert "deep_conv_lstm:DeepConvLstm" in GUIDE.read_text(encoding="utf-8")
     signal = make_signal()
     windows = make_windows(signal)
-    options = FitOptions(network=str(guides_file), epochs=6, batch_size=16, device="cpu")
+    name = "deep_conv_lstm:DeepConvLstm"
+    options = FitOptions(network=name, epochs=6, batch_size=16, device="cpu", root=guides_file.parent)
     fitted = fit(windows, TRAIN, ("s04",), signal=signal, options=options)
     path = export(fitted, tmp_path / "model.onnx", describe_model(fitted))
     assert check_parity(fitted, path) < 1e-4
@@ -50,6 +55,7 @@ def test_the_guides_network_learns_and_is_served(
 def test_a_file_in_the_package_is_a_network_and_nothing_else_registers_it(
     guides_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    guides_file.write_text(guides_file.read_text(encoding="utf-8") + "\n\nNETWORK = DeepConvLstm\n", encoding="utf-8")
     monkeypatch.setattr(_networks, "_FOLDER", guides_file.parent)
     monkeypatch.setattr(networks, "__path__", [*networks.__path__, str(guides_file.parent)])
     assert network_names() == ["deep-conv-lstm"]
@@ -64,7 +70,7 @@ def test_the_networks_of_the_project_are_found_by_name() -> None:
 
 
 def test_an_unknown_name_is_refused_with_the_closest_one() -> None:
-    with pytest.raises(SettingsError, match=r"or a Python file .*'spektral'\. Did you mean 'spectral'"):
+    with pytest.raises(SettingsError, match=r"module:Class, or a Python file .*'spektral'\. Did you mean 'spectral'"):
         find_network("spektral")
     with pytest.raises(SettingsError, match=r"'transformer'\. See docs/how-to/own-network\.md"):
         find_network("transformer")

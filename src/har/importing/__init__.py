@@ -2,9 +2,11 @@
 
 `survey` reads and converts all recordings into a staging folder, and checks each file with the reader of `har ingest`;
 `write` then copies the files into the inbox. Recordings that cannot be imported are listed with the reason, `propose`
-guesses the options that they need; no values are filled in. Importing the same recordings again writes nothing.
+guesses the options that they need; no values are filled in. `calibrate` corrects staged files, if it is asked for.
+Importing the same recordings again writes nothing.
 """
 
+from har.importing._calibrate import Calibrated, calibrate
 from har.importing._groups import Group, grouped
 from har.importing._labels import Labels
 from har.importing._passed import Passed
@@ -16,6 +18,7 @@ from har.importing._write import Written, write
 
 __all__ = [
     "ASSIGNED_FROM",
+    "Calibrated",
     "Group",
     "Labels",
     "Passed",
@@ -24,6 +27,7 @@ __all__ = [
     "Staged",
     "Survey",
     "Written",
+    "calibrate",
     "grouped",
     "propose",
     "recorded",

@@ -3,6 +3,7 @@
     ingest     read inbox files into the lake
     train      train a challenger and compare it with the champion
     evaluate   cross-validate by subject
+    tune       search the settings of training by subject
     score      write predictions and profiles of new recordings
     summarise  write minutes per activity, a table and a page per day
     baseline   write what is usual for each subject into the lake and the hot store
@@ -13,9 +14,11 @@
     review     accept or reject feedback of the online service
     release    let a version serve step by step, watched, and take it back
     package    build the champion's two bentos and test them
+    export     write labelled samples for other tools
     backup     copy all data into one file, while everything runs
     restore    bring such a file back into a project without data
     snapshot   take raw data into DVC, and bring them back
+    find_gaps  list the pauses of recordings in the lake
     diagnose   say what is off about a new device
     check      find rows, files and versions that are missing
     reproduce  train a registered version again and compare its metrics

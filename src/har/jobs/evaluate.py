@@ -6,7 +6,6 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from har.console import console
@@ -14,7 +13,6 @@ from har.dataset import load_windows, recording_names
 from har.engine import Each, engine_of
 from har.evaluation import RESAMPLES
 from har.experiment import labelled
-from har.files import file_sha256
 from har.jobs._cross_validation import CrossValidation, cross_validate, evaluate_fold
 from har.jobs._folds import KeptFolds
 from har.lake import require_samples
@@ -23,6 +21,7 @@ from har.project import Project
 from har.registry import git_state
 from har.settings import check_network
 from har.training import FitOptions, Signal
+from har.training.networks import configured, find_network, network_source
 from har.windows import WindowSet
 
 __all__ = ["CrossValidation", "cross_validate", "evaluate", "evaluate_fold"]
@@ -116,7 +115,15 @@ def _cross_validation(parameters: Parameters, each: Each) -> dict[str, Any]:
     result = cross_validate(
         LakeWindows(project, version, parameters.labels_version),
         signal=Signal.from_settings(settings),
-        options=FitOptions(parameters.network, 0, training.epochs, training.batch_size, training.device),
+        options=FitOptions(
+            parameters.network,
+            0,
+            training.epochs,
+            training.batch_size,
+            training.device,
+            root=settings.root,
+            values=training.values_of(parameters.network),
+        ),
         folds=parameters.folds,
         seeds=range(parameters.seeds),
         validation=settings.split.validation,
@@ -152,10 +159,11 @@ def _windows(source: LakeWindows) -> WindowSet:
 
 def _parameters(project: Project, network: str | None, folds: int | None, seeds: int, resamples: int) -> Parameters:
     settings = project.settings
-    network, folds = check_network(network or settings.training.network), folds or settings.split.folds
+    network, folds = check_network(network or settings.training.network, settings.root), folds or settings.split.folds
+    configured(find_network(network, settings.root), settings.training.values_of(network))
     version, labels = project.lake.samples.version(), project.lake.labels.version()
     values = settings.model_dump(mode="json", include={"sensors", "windows", "activities", "split", "training"})
-    decided_by = [values, network, file_sha256(Path(network)) if network.endswith(".py") else "", version, labels]
+    decided_by = [values, network, network_source(network, settings.root), version, labels]
     content = [decided_by, folds, seeds, resamples, git_state(settings.root).commit]
     key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
     return Parameters(project, network, folds, seeds, resamples, version, labels, decided_by, key)

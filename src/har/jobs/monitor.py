@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 from rich.markup import escape
@@ -19,6 +18,7 @@ from har.engine import Each, in_turn, once
 from har.errors import HarError
 from har.jobs._due import due_days, stored_decision, to_send, why_no_day_is_due
 from har.jobs._events import Send, decision_event, no_receiver, promotion_event
+from har.jobs._reference import has_reference, reference_of_version
 from har.jobs.label_page import prepare_tasks
 from har.lake import require_predictions
 from har.monitoring import DecisionLog, DriftReports, MonitoredDays, Profiles
@@ -31,7 +31,7 @@ from har.monitoring.decisions import (
     request_labels,
     watch_probation,
 )
-from har.monitoring.drift import REFERENCE, DayReport, Reference, watch_day
+from har.monitoring.drift import DayReport, OwnHistory, watch_day
 from har.monitoring.profiles import quality_alarms
 from har.pages import write_index, write_pages
 from har.project import Project
@@ -148,7 +148,7 @@ def monitor(
     for row in unhandled:
         act(row)
     champion = project.registry.champion()  # a rollback may have just been carried out
-    if not _has_reference(champion):
+    if not has_reference(champion):
         notes.append(
             f"Version {champion.number} has no reference to compare days with, because it was trained without "
             "monitoring. Train and promote another version: har train."
@@ -177,18 +177,21 @@ def monitor(
 
 
 def watch(part: DayPart) -> DayReport:
-    """Compare a day with the champion's reference and store the report."""
+    """Compare a day with the champion's reference and its subjects' own histories; store the report."""
     project, version, date = part.project, part.version, part.date
     settings, lake = project.settings, project.lake
     days = Profiles(lake).of_day(date)
     split = project.registry.recipe(version.number).sides
+    histories = OwnHistory(lake)
+    own = histories.of({day.subject for day in days}, version.number)
     report = watch_day(
         date,
         version.number,
-        _reference(project, version.number),
+        reference_of_version(project, version.number),
         days,
         DriftReports(lake).judged_before(date, version.number, settings.drift.of_days),
         settings.drift,
+        own=own,
         performance=measure_performance(
             lake,
             settings,
@@ -199,6 +202,8 @@ def watch(part: DayPart) -> DayReport:
         ),
         quality=quality_alarms(days),
     )
+    # Before the report: a run that is killed in between judges the day again, by the days before it.
+    histories.learn(report, days, own, settings.drift)
     DriftReports(lake).store(report)
     return report
 
@@ -272,15 +277,6 @@ def _learned(version: Version) -> int | None:
     """Labelled windows that a version was trained, calibrated and judged on; None if it does not say."""
     counts = [version.metrics.get(name) for name in ("windows_trained", "windows_calibrated", "windows")]
     return None if None in counts else int(sum(count for count in counts if count is not None))
-
-
-def _has_reference(version: Version) -> bool:
-    return any(name.endswith(REFERENCE) for name in version.tags)
-
-
-@lru_cache(maxsize=2)
-def _reference(project: Project, version: int) -> Reference:
-    return Reference.read(project.registry.artifact(version, REFERENCE))
 
 
 def _roll_back(project: Project, row: DecisionRow, send: Send) -> tuple[str, str]:

@@ -21,6 +21,7 @@ from har.errors import ReproductionError
 from har.files import temporary_folder
 from har.jobs.snapshot import FILES
 from har.lake import Lake
+from har.recipe import SOURCES
 from har.registry import Registry, worktree
 from har.snapshots import TABLE, Snapshots
 from har.storage import Location
@@ -106,7 +107,8 @@ def reproduce(
             raw = _raw_files(snapshots.at(recipe["settings"]), recipe, files, folder, version=recorded.number)
             recipe |= _remake(source, recipe, raw, folder / "lake", version=recorded.number)
             notes.append(f"The lake was made again from the snapshot of commit {commit[:12]}: {len(files)} recordings.")
-        metrics = _train(source, recipe, folder, version=recorded.number)
+        drop_in = _drop_in(registry, recorded.number, recipe, folder) if recipe.get("network_source") else None
+        metrics = _train(source, recipe, folder, drop_in, version=recorded.number)
     return Reproduction(
         version=recorded.number,
         commit=commit,
@@ -228,12 +230,31 @@ def _remake(
     }
 
 
-def _train(source: Path, recipe: Mapping[str, Any], folder: Path, *, version: int) -> dict[str, float]:
+def _drop_in(registry: Registry, version: int, recipe: dict[str, Any], folder: Path) -> Path:
+    """Write the files of the version's drop-in network; the folder that the network is found from.
+
+    They come from the registry: the recorded commit may lack them, or have others.
+    """
+    root = folder / "network"
+    sources = json.loads(registry.artifact(version, SOURCES).read_text(encoding="utf-8"))
+    for name, text in sources.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", newline="")
+    if recipe["network"] not in sources and recipe["network"].endswith(".py"):  # it was outside of the project's folder
+        recipe["network"] = Path(recipe["network"]).name
+    return root
+
+
+def _train(
+    source: Path, recipe: Mapping[str, Any], folder: Path, drop_in: Path | None, *, version: int
+) -> dict[str, float]:
     """Run `python -m har.experiment` with the code in `source`; returns the metrics that it wrote."""
     (folder / "recipe.json").write_text(json.dumps(recipe, indent=2, sort_keys=True))
     out = folder / "out"
     out.mkdir()
-    finished = _run(source, "har.experiment", [str(folder / "recipe.json"), str(out)])
+    arguments = [str(folder / "recipe.json"), str(out), *([str(drop_in)] if drop_in else [])]
+    finished = _run(source, "har.experiment", arguments)
     missing = [name for name in ("metrics.json", "model.onnx") if not (out / name).is_file()]
     if finished.returncode or missing:
         raise ReproductionError(

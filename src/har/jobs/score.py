@@ -20,6 +20,7 @@ from har.console import console, track
 from har.engine import Each, engine_of, once, workers_of
 from har.errors import HarError, SettingsError
 from har.inference import Classifier
+from har.jobs._reference import own_bins
 from har.jobs.baseline import baseline
 from har.jobs.maintain import upkeep
 from har.jobs.summarise import summarise
@@ -232,7 +233,7 @@ def _profiler(project: Project, version: int) -> Profiler | None:
     if not project.settings.monitoring.enabled:
         return None
     names = project.classifier(version).metadata.feature_names
-    return Profiler(project.lake, project.settings, names, version)
+    return Profiler(project.lake, project.settings, names, version, own_bins(project, version))
 
 
 def pending(

@@ -33,7 +33,7 @@ from har.monitoring.decisions import LAKE_TO, DecisionRow
 from har.monitoring.drift import REFERENCE, REFERENCE_PROFILE
 from har.pages import write_index
 from har.project import Project
-from har.recipe import Recipe
+from har.recipe import SOURCES, Recipe
 from har.registry import git_state, whoami
 
 _UNDECIDED = ("challenge", "release")
@@ -202,6 +202,7 @@ def fit_and_export(trained: Trained) -> None:
             trained.folder,
             on_epoch=lambda epoch: advance(str(epoch)),
             champion=_champion(trained.project),
+            root=trained.project.settings.root,
         )
     left_out = int(made.metrics["windows_without_signal"])
     if left_out:
@@ -223,7 +224,7 @@ def register(trained: Trained) -> int:
     project, recipe, folder, why = trained.project, trained.recipe, trained.folder, trained.why
     registry = project.registry
     metrics: dict[str, float] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    beside = [folder / name for name in (FACTS, REFERENCE, REFERENCE_PROFILE, DEVICE_REFERENCE)]
+    beside = [folder / name for name in (FACTS, REFERENCE, REFERENCE_PROFILE, SOURCES, DEVICE_REFERENCE)]
     if recipe.snapshot:
         # The snapshot may hold more, such as files that came after the last ingest.
         files = ingested_files(project, recipe)

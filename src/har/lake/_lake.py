@@ -15,6 +15,7 @@ from har.schema import (
     DRIFT,
     LABEL_REQUESTS,
     LABELS,
+    OWN_HISTORY,
     PREDICTIONS,
     PROFILES,
     RECORDINGS,
@@ -58,6 +59,7 @@ class Lake:
         requests: one row per window that the online service answered.
         labels: one row per label that is not in a recording's file.
         profiles: distributions of the model's features per day, subject, placement and device.
+        own_history: each subject's first quiet days, with which later ones are compared.
         drift: one report per monitored day.
         decisions: the decisions of the monitoring policy, and their outcome.
         label_requests: windows to be labelled.
@@ -90,11 +92,13 @@ class Lake:
         self.profiles = Table(
             folder / "profiles",
             PROFILES,
+            added=["by_activity"],
             retired=["days", "month_days"],
             measured=True,
             rebuild="har score",
             extract=["online", "windows", "model_version", "made_at"],
         )
+        self.own_history = Table(folder / "own_history", OWN_HISTORY, measured=True, rebuild="har monitor")
         self.drift = Table(folder / "drift", DRIFT, added=["judged"])
         self.decisions = Table(folder / "decisions", DECISIONS)
         self.label_requests = Table(folder / "label_requests", LABEL_REQUESTS)

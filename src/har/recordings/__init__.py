@@ -34,9 +34,13 @@ from har.recordings._resampling import (
     judged,
     last_point,
 )
+from har.recordings._table import CALIBRATED, NOTES
+from har.recordings._wear import calibration_text, gaps_of, longest
 
 __all__ = [
+    "CALIBRATED",
     "JUDGED_US",
+    "NOTES",
     "REACH",
     "UPLOADING",
     "Inbox",
@@ -46,10 +50,12 @@ __all__ = [
     "Recording",
     "StrayFile",
     "breaches",
+    "calibration_text",
     "cut_at_midnight",
     "decimation",
     "fault_flags",
     "follows",
+    "gaps_of",
     "grid_flags",
     "inbox_entries",
     "inbox_files",
@@ -60,6 +66,7 @@ __all__ = [
     "kind_of",
     "last_point",
     "local_to_utc",
+    "longest",
     "odd",
     "quarantine",
     "read_recording",

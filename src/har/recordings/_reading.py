@@ -169,6 +169,7 @@ def read_recording(file: InboxFile, settings: Settings) -> Recording:
         longest_gaps=longest(gaps_of(cleaned.times, cleaned.segments), GAPS_KEPT),
         **wear_figures(worn, applied),
         notes=(
+            *parsed.notes,
             *(f"{count:,} {words}" for words, count in clock_faults.items()),
             *wear_notes(worn, parsed.calibration, applied),
             *_row_notes(len(times), order, spaced),
@@ -205,7 +206,10 @@ def _clean(
 
 def _frame(file: InboxFile, samples: Samples, settings: Settings) -> pl.DataFrame:
     names = pl.Series([*settings.activities.all, None], dtype=pl.String)
-    activity = names.gather(np.where(samples.labels < 0, len(names) - 1, samples.labels))
+    if (samples.labels < 0).all():
+        activity = pl.repeat(None, len(samples.labels), dtype=pl.String, eager=True)
+    else:
+        activity = names.gather(np.where(samples.labels < 0, len(names) - 1, samples.labels))
     columns = {
         "segment": samples.segments,
         "time": pl.Series(samples.times).cast(pl.Datetime("us")).dt.replace_time_zone("UTC"),

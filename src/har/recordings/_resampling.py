@@ -14,6 +14,7 @@ from har.schema import FLAGS
 _RATE_TOLERANCE = 0.01
 _DECIMATION = 1.5
 _TAPS_PER_RATE = 10
+_POINTS = 1 << 18  # of the grid at once: those of a day would need ten times the memory of their values
 JUDGED_US = 1_500_000
 """The first samples of a segment, up to this time, say whether it is regular, and how fast its source is."""
 REACH = _TAPS_PER_RATE
@@ -125,8 +126,15 @@ def _resample_segment(source: Samples, rate_hz: float, factor: int) -> Samples:
     interval = 1e6 / rate_hz
     count = last_point(float(at[-1]), interval) + 1
     values = np.empty((len(source.values), count), np.float32)
-    for channel, series in enumerate(source.values):
-        values[channel] = interpolate(at, series, interval, 0, count, factor, ends=True)
+    begin = 0
+    while begin < count:
+        end = begin + _POINTS if begin + 2 * _POINTS <= count else count
+        first, last = np.searchsorted(at, [(begin - REACH) * interval, (end + REACH) * interval])
+        near = slice(max(int(first) - 1, 0), int(last) + 1)
+        for channel, series in enumerate(source.values):
+            part = interpolate(at[near], series[near], interval, begin, end, factor, ends=end == count)
+            values[channel, begin:end] = part
+        begin = end
 
     grid = np.arange(count, dtype=np.float64) * np.float64(interval)
     nearest, flags = grid_flags(at, source.flags, grid, interval)
@@ -185,9 +193,9 @@ def interpolate(
         highest = np.pad(fine, edges, constant_values=-np.inf)
     smooth = _convolve(padded, _taps(factor))[..., ::factor]
     # Ringing beside a step must not exceed the measured range around it.
-    lowest = _sliding(np.minimum, lowest, 2 * half + 1)[..., ::factor]
-    highest = _sliding(np.maximum, highest, 2 * half + 1)[..., ::factor]
-    return np.minimum(np.maximum(smooth, lowest), highest)
+    lowest = _sliding(np.minimum, lowest, 2 * REACH, factor)
+    highest = _sliding(np.maximum, highest, 2 * REACH, factor)
+    return np.minimum(np.maximum(smooth, lowest, out=lowest), highest, out=highest)
 
 
 def _interp(points: NDArray[np.float64], at: NDArray[np.float64], series: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -214,14 +222,22 @@ def _taps(factor: int) -> NDArray[np.float64]:
     return np.asarray(taps / taps.sum(), np.float64)
 
 
-def _sliding(extreme: np.ufunc, series: NDArray[np.float64], width: int) -> NDArray[np.float64]:
-    """The minimum or maximum of every `width` consecutive values along the last axis, in steps that double."""
+def _sliding(extreme: np.ufunc, series: NDArray[np.float64], blocks: int, size: int) -> NDArray[np.float64]:
+    """The minimum or maximum of so many blocks of `size` values and the value after, from each block, on the last axis.
+
+    First of each block, then of consecutive blocks, in steps that double.
+    """
+    after = series[..., blocks * size :: size]
+    whole = series.shape[-1] // size
+    found = series[..., 0 : whole * size : size]
+    for place in range(1, size):
+        found = extreme(found, series[..., place : whole * size : size])
     done = 1
-    while done < width:
-        step = min(done, width - done)
-        series = extreme(series[..., :-step], series[..., step:])
+    while done < blocks:
+        step = min(done, blocks - done)
+        found = extreme(found[..., :-step], found[..., step:])
         done += step
-    return series
+    return np.asarray(extreme(found[..., : after.shape[-1]], after), np.float64)
 
 
 def grid_flags(

@@ -23,6 +23,8 @@ from har.settings import Settings
 
 CALIBRATED = "har.calibration"
 """The key in a Parquet file's metadata that says which calibration its values have."""
+NOTES = "har.notes"
+"""The key that says what was done to its recording before: a JSON list of sentences."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Parsed:
         placement: where the sensor was worn; None if the file has no such column.
         device: which device recorded; None if the file has no such column.
         calibration: what the file says about the calibration that its values have; "" if nothing.
+        notes: what the file says was done to the recording before.
     """
 
     where: str
@@ -50,6 +53,7 @@ class Parsed:
     placement: pl.Series | None = None
     device: pl.Series | None = None
     calibration: str = ""
+    notes: tuple[str, ...] = ()
 
     def at(self, row: int, column: str = "") -> str:
         """A row, and optionally a column of it, as messages name it."""
@@ -118,6 +122,8 @@ def one_value(parsed: Parsed, name: str, settings: Settings) -> str:
     default: str = getattr(settings.recordings, name)
     if series is None:
         return default
+    if series.dtype == pl.Categorical and len(different := series.unique()) == 1 and (text := different[0]):
+        return str(text).strip() or default  # as nearly always
     texts = series.cast(pl.String).str.strip_chars()
     texts = texts.set(texts == "", None)
     values = texts.drop_nulls()
@@ -150,8 +156,10 @@ def channel_values(parsed: Parsed, settings: Settings) -> NDArray[np.float32]:
         if not np.isfinite(raw.sum()) and not (finite := np.isfinite(raw)).all():
             bad.append((int(np.argmin(finite)), name, series))
             continue
-        # Values beyond float32 stay finite here, so that the range check reports them.
-        values[index] = np.clip(raw * factors[index], -3e38, 3e38)
+        # In float64, block by block. Values beyond float32 stay finite here, so that the range check reports them.
+        with np.errstate(over="ignore"):
+            np.multiply(raw, factors[index], out=values[index], dtype=np.float64, casting="unsafe")
+        np.clip(values[index], -3e38, 3e38, out=values[index])
     if bad:
         row, name, series = min(bad, key=lambda entry: entry[0])
         raise non_finite(parsed.at(row, name), str(series[row]) if series[row] is not None else "", parsed.line(row))

@@ -8,9 +8,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from har.errors import ParityError, TrainingError
+from har.errors import ModelError, ParityError, TrainingError
 from har.files import replacing
-from har.inference import Classifier, ModelMetadata
+from har.inference import Classifier, ModelMetadata, Prediction
 from har.training._fitted import Fitted
 from har.training._graph import translate_network
 from har.training._novelty import Novelty, add_distance
@@ -66,7 +66,7 @@ def check_parity(fitted: Fitted, path: Path, *, tolerance: float = TOLERANCE, no
     largest = 0.0
     for batch in BATCHES:
         windows = trial_windows(fitted.signal, batch)
-        expected, got = fitted.predict(windows), classifier.predict(windows)
+        expected, got = fitted.predict(windows), _answers(classifier, windows, path)
         pairs = {"probabilities": (expected[0], got.probabilities), "features": (expected[1], got.features)}
         if novelty is not None and got.distance is not None:
             pairs["distance"] = (novelty.distance(got.features).astype(np.float32), got.distance)
@@ -84,6 +84,18 @@ def check_parity(fitted: Fitted, path: Path, *, tolerance: float = TOLERANCE, no
                 )
             largest = max(largest, difference)
     return largest
+
+
+def _answers(classifier: Classifier, windows: NDArray[np.float32], path: Path) -> Prediction:
+    try:
+        return classifier.predict(windows)
+    except ModelError as error:
+        raise ParityError(
+            where=f"{path} at batch {len(windows)}",
+            expected="answers as torch gives them",
+            got=error.got,
+            remedy="The file was not kept. Does a shape depend on the batch? See docs/how-to/own-network.md.",
+        ) from error
 
 
 def trial_windows(signal: Signal, count: int) -> NDArray[np.float32]:

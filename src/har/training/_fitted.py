@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -10,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from har.settings import Value
 from har.training._alone import alone
 from har.training._signal import Signal
 from har.training.networks import Network
@@ -22,11 +25,13 @@ class FitOptions:
     """What decides a training besides its data; the defaults are those of har.toml.
 
     Attributes:
-        network: a name in `har.training.networks`, or the path of a Python file that holds a network.
+        network: a name in `har.training.networks`, `module:Class`, or the path of a Python file that holds a network.
         seed: of initial weights, order, dropout and augmentation.
         epochs: at most.
         batch_size: windows per step.
         device: "auto" (CUDA if available), "cpu" or "cuda".
+        values: of the network, in place of its own: of its optimisation, and arguments of its class.
+        root: the project's folder, which drop-in networks are found from; None: that of the nearest har.toml.
     """
 
     network: str = "spectral"
@@ -34,6 +39,8 @@ class FitOptions:
     epochs: int = 15
     batch_size: int = 128
     device: str = "auto"
+    root: Path | None = None
+    values: Mapping[str, Value] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -31,11 +31,12 @@ Fault = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class Piece:
-    """One recording: who, where it was worn, and its samples (n, 6) in m/s² and rad/s at 50 Hz."""
+    """One recording: who, where it was worn, its samples (n, 6) in m/s² and rad/s at 50 Hz, and their labels (n,)."""
 
     subject: str
     side: str
     samples: NDArray[np.float64]
+    labels: NDArray[np.str_]
 
 
 def _gain(percent: float) -> Fault:
@@ -73,6 +74,8 @@ FAULTS: dict[str, tuple[Fault, ...]] = {
     "stuck_axis": tuple(_stuck(axis) for axis in range(3)),
 }
 """The gain is the accelerometer's; offset and stuck axis are one axis of it, day by day another one in turn."""
+SLOW: dict[str, tuple[Fault, ...]] = {f"gain_{percent}": (_gain(percent),) for percent in range(1, 31)}
+"""A gain that grows by 1 % a day."""
 SWAPPED = "swapped_wrist"
 """No fault of the signal: days from the subject's other wrist."""
 
@@ -80,13 +83,18 @@ SWAPPED = "swapped_wrist"
 def sample() -> list[Piece]:
     """The embedded sample."""
     return [
-        Piece(one.subject, one.wrist, np.column_stack([one.accel_g * STANDARD_GRAVITY, one.gyro_rad_s]))
+        Piece(
+            one.subject,
+            one.wrist,
+            np.column_stack([one.accel_g * STANDARD_GRAVITY, one.gyro_rad_s]),
+            np.full(len(one.accel_g), one.activity),
+        )
         for one in sample_recordings()
     ]
 
 
 def folder(path: Path) -> list[Piece]:
-    """The recordings of a Parquet file, with columns subject, session, accel_{xyz}_{g,ms2} and gyro_{xyz}_rads.
+    """The recordings of a Parquet file, with columns subject, session, label, accel_{xyz}_{g,ms2} and gyro_{xyz}_rads.
 
     Without a column timestamp the rate is taken to be 50 Hz.
     """
@@ -96,12 +104,15 @@ def folder(path: Path) -> list[Piece]:
     pieces = []
     for (subject, _), part in frame.group_by("subject", "session", maintain_order=True):
         values = part.select(columns).to_numpy().astype(np.float64) * np.array([factor] * 3 + [1.0] * 3)
+        labels = part["label"].cast(pl.String).to_numpy().astype(str)
         if "timestamp" in part.columns:
             seconds = part["timestamp"].cast(pl.Int64).to_numpy() / 1e9
             seconds, first = np.unique(seconds, return_index=True)
             grid = np.arange(seconds[0], seconds[-1], 1 / RATE_HZ)
             values = np.stack([np.interp(grid, seconds, column[first]) for column in values.T], axis=1)
-        pieces.append(Piece(str(subject), "", values[: LONGEST_S * RATE_HZ]))
+            labels = labels[first][np.searchsorted(seconds, grid).clip(0, len(seconds) - 1)]
+        most = LONGEST_S * RATE_HZ
+        pieces.append(Piece(str(subject), "", values[:most], labels[:most]))
     return pieces
 
 
@@ -113,6 +124,7 @@ class Windows:
         names: the profiled features.
         features: per variant float32 (N, F): "none" and, per fault, its variants such as "gain_5/0".
         subjects, sides: str (N,).
+        labels: str (N,), the commonest within each window.
         recordings: int (N,).
     """
 
@@ -120,6 +132,7 @@ class Windows:
     features: dict[str, NDArray[np.float32]]
     subjects: NDArray[np.str_]
     sides: NDArray[np.str_]
+    labels: NDArray[np.str_]
     recordings: NDArray[np.int64]
 
 
@@ -130,21 +143,24 @@ class Source:
     Attributes:
         file: Parquet file of recordings; None: the embedded sample.
         settings: of windows and features.
+        in_time: a subject's own history is the first part of each recording, and days are drawn from the second; False:
+            of every other recording. The former is optimistic, and all there is where an activity was recorded once.
     """
 
     file: Path | None
     settings: Settings
+    in_time: bool
 
     def windows(self) -> Windows:
         """The windows and their features."""
-        return _windows(self)
+        return _windows(self.file, self.settings)
 
 
 @lru_cache(maxsize=1)
-def _windows(source: Source) -> Windows:
-    pieces = sample() if source.file is None else folder(source.file)
+def _windows(file: Path | None, settings: Settings) -> Windows:
+    pieces = sample() if file is None else folder(file)
     with alone():
-        return describe(pieces, source.settings)
+        return describe(pieces, settings)
 
 
 def describe(pieces: list[Piece], settings: Settings) -> Windows:
@@ -154,7 +170,8 @@ def describe(pieces: list[Piece], settings: Settings) -> Windows:
     columns = [descriptors.names.index(name) for name in names]
     length, stride = settings.length, settings.stride
     variants: dict[str, Fault] = {"none": lambda samples: samples}
-    variants |= {f"{name}/{number}": fault for name, faults in FAULTS.items() for number, fault in enumerate(faults)}
+    every = {**SLOW, **FAULTS}
+    variants |= {f"{name}/{number}": fault for name, faults in every.items() for number, fault in enumerate(faults)}
     pieces = [piece for piece in pieces if len(piece.samples) >= length]
     lengths = np.array([len(piece.samples) for piece in pieces])
     segments = np.repeat(np.arange(len(pieces)), lengths)
@@ -174,5 +191,15 @@ def describe(pieces: list[Piece], settings: Settings) -> Windows:
         features=features,
         subjects=np.array([piece.subject for piece in pieces])[recordings],
         sides=np.array([piece.side for piece in pieces])[recordings],
+        labels=np.array([label for piece in pieces for label in _labels(piece.labels, length, stride)]),
         recordings=recordings,
     )
+
+
+def _labels(labels: NDArray[np.str_], length: int, stride: int) -> list[str]:
+    """The commonest label within each window of a recording."""
+    found = []
+    for first in range(0, len(labels) - length + 1, stride):
+        names, counts = np.unique(labels[first : first + length], return_counts=True)
+        found.append(str(names[counts.argmax()]))
+    return found

@@ -14,7 +14,7 @@ from journal_support import FEATURES, Log, prediction
 from har.errors import MonitoringError
 from har.lake import Lake
 from har.monitoring import Profiler, Profiles
-from har.monitoring.profiles import profile_online
+from har.monitoring.profiles import Bins, profile_online
 from har.plausibility import NO_SIGNAL
 from har.settings import Settings
 
@@ -274,3 +274,27 @@ def test_online_windows_without_a_signal_are_counted_and_not_profiled(lake: Lake
     assert (day.profile.windows, day.profile.activities) == (1, {"PEN": 1})
     assert day.profile.mean("quality.no_signal") == pytest.approx(2 / 3)
     assert lake.profiles.read()["windows"].to_list() == [3]
+
+
+def test_scoring_counts_the_windows_with_a_signal_by_activity(lake: Lake, own: Settings) -> None:
+    record(lake, DAY, "s01", "a")
+    windows = pl.concat([seen(DAY, "s01", "a", 3), seen(DAY, "s01", "a", 2, value=5.0)])
+    answers = ["PEN", "ROW", "ROW", NO_SIGNAL, "PEN"]
+    windows = windows.with_columns(pl.Series("activity", answers))
+    bins = Bins(CHOSEN, np.array([[1.0, 2.0], [2.0, 4.0]]))
+    Profiler(lake, own, NAMES, 3, bins)([(DAY, "s01")], windows)
+    (day,) = Profiles(lake).of_day(DAY)
+    assert day.by_activity is not None
+    assert (day.by_activity.activities, day.by_activity.edges_id) == (("PEN", "ROW"), bins.id)
+    assert day.by_activity.counts[:, 0].tolist() == [[1, 0, 1], [2, 0, 0]]
+    assert day.by_activity.sums.tolist() == [[5.0, 7.0], [0.0, 2.0]]
+
+
+def test_without_bins_or_with_those_of_other_features_nothing_is_counted(lake: Lake, own: Settings) -> None:
+    record(lake, DAY, "s01", "a")
+    keep(lake, own, seen(DAY, "s01", "a", 3))
+    other = DAY + dt.timedelta(days=1)
+    record(lake, other, "s01", "a")
+    bins = Bins(("b.mean", "e.mean"), np.zeros((2, 2)))
+    Profiler(lake, own, NAMES, 3, bins)([(other, "s01")], seen(other, "s01", "a", 3))
+    assert [day.by_activity for date in (DAY, other) for day in Profiles(lake).of_day(date)] == [None, None]

@@ -1,6 +1,9 @@
 """Drift: a model's reference, the alarm levels learned from it, and each day compared with it."""
 
-from har.monitoring.drift._reference import Reference, Seen, make_reference
+from har.monitoring.drift._making import make_reference
+from har.monitoring.drift._own import OwnDay
+from har.monitoring.drift._own_history import OwnHistory
+from har.monitoring.drift._reference import Reference
 from har.monitoring.drift._report import (
     DayReport,
     Distribution,
@@ -10,6 +13,7 @@ from har.monitoring.drift._report import (
     SliceScore,
 )
 from har.monitoring.drift._reports import DriftReports
+from har.monitoring.drift._seen import Seen
 from har.monitoring.drift._training_reference import REFERENCE, REFERENCE_PROFILE, reference_of
 from har.monitoring.drift._watch import watch_day
 
@@ -20,6 +24,8 @@ __all__ = [
     "Distribution",
     "DriftReports",
     "FeatureScore",
+    "OwnDay",
+    "OwnHistory",
     "Performance",
     "Reference",
     "ScoreColumn",

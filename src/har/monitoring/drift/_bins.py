@@ -56,15 +56,16 @@ def profile_shares(
     A column without values is NaN.
     """
     rows = np.full((len(names) + len(activities), BINS), np.nan)
-    for row, (name, at) in enumerate(zip(names, cuts, strict=True)):
-        counts = np.array([profile.count(name) for profile in profiles], np.float64)
-        parts = [
-            np.diff(one.cdf(name, at), prepend=0.0, append=1.0)
-            for one, count in zip(profiles, counts, strict=True)
-            if count
-        ]
-        if parts:
-            rows[row] = parts[0] if len(parts) == 1 else np.average(parts, axis=0, weights=counts[counts > 0])
+    counts = np.array([[profile.count(name) for name in names] for profile in profiles], np.float64)
+    total = np.zeros((len(names), BINS))
+    for profile, weights in zip(profiles, counts, strict=True):
+        below = np.zeros((len(names), BINS + 1))
+        below[:, -1] = 1.0
+        for row in np.flatnonzero(weights).tolist():
+            below[row, 1:-1] = profile.cdf(names[row], cuts[row])
+        total += weights[:, None] * np.diff(below, axis=1)
+    known = counts.sum(0) > 0
+    rows[: len(names)][known] = total[known] / counts.sum(0)[known, None]
     answers: Counter[str] = Counter()
     for profile in profiles:
         answers.update(profile.activities)

@@ -83,6 +83,14 @@ class Level:
         level: NDArray[np.float64] = mean + t * deviation * math.sqrt(1.0 + 1.0 / self.subjects)
         return level[[names.index(name) for name in self.families]]
 
+    def relative(self, values: NDArray[np.float64], windows: int) -> NDArray[np.float64]:
+        """Per quantity, the largest of its family's values (Q,) over what it is on average without drift, (Q,)."""
+        names = sorted(set(self.families))
+        places = np.array([names.index(name) for name in self.families])
+        largest = np.array([np.abs(values[places == place]).max() for place in range(len(names))])
+        over: NDArray[np.float64] = (largest / np.maximum(self._at(windows, self.mean), 1e-12))[places]
+        return over
+
     def _at(self, windows: int, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         """The row for a number of windows, interpolated by its logarithm."""
         place = float(np.interp(math.log(max(1, windows)), np.log(self.windows), np.arange(len(self.windows))))
@@ -92,13 +100,19 @@ class Level:
         return between
 
 
-def shrink(score: Score, subjects: int, others: int) -> float:
+def shrink(score: Score, subjects: int, others: int | None = None) -> float:
     """The factor by which the mean of several subjects scores lower than one subject, without drift.
+
+    Args:
+        score: the score.
+        subjects: how many there are.
+        others: how many the common reference has; None: each subject is compared with something of its own.
 
     Both means vary with the variance of a subject over their number. A score that grows like a square (`order` 2) is
     proportional to the sum of both variances near 0, one that grows in proportion to its root.
     """
-    ratio = (1.0 / subjects + 1.0 / others) / (1.0 + 1.0 / others)
+    noise = 0.0 if others is None else 1.0 / others
+    ratio = (1.0 / subjects + noise) / (1.0 + noise)
     return ratio if score.order == 2 else float(ratio ** (score.order / 2))
 
 
@@ -126,21 +140,23 @@ def calibrate(
         for row, subject in enumerate(chosen):
             others = (total - whole[subject]) / (len(subjects) - 1)
             one = subjects[subject]
-            days = np.stack([shares(one.codes[_draw(one.recordings, windows, random)]) for _ in range(DRAWS)])
+            days = np.stack([shares(one.codes[draw(one.recordings, windows, random)]) for _ in range(DRAWS)])
             for number, score in enumerate(scores):
                 found = score.formula(days, others)
                 largest[size, number, row] = np.stack([found[:, of].max(-1) for of in members], axis=-1)
-    return {score.name: _level(largest[:, number], families, len(subjects)) for number, score in enumerate(scores)}
+    return {score.name: level_of(largest[:, number], families, len(subjects)) for number, score in enumerate(scores)}
 
 
-def _level(largest: NDArray[np.float64], families: Sequence[str], subjects: int) -> Level:
-    """From the largest scores of simulated days, float64 (G, subjects, days, families)."""
+def level_of(
+    largest: NDArray[np.float64], families: Sequence[str], subjects: int, variation: float = PRIOR_VARIATION
+) -> Level:
+    """From the largest scores of simulated days, float64 (G, subjects, days, families); `variation`: the prior's."""
     freedom = largest.shape[1] - 1
     means, deviations = [], []
     for days in largest:
         mean = days.mean((0, 1))
         variance = days.mean(1).var(0, ddof=1) + days.var(1, ddof=1).mean(0)
-        prior = (PRIOR_VARIATION * mean) ** 2
+        prior = (variation * mean) ** 2
         means.append(mean)
         deviations.append(np.sqrt((PRIOR_FREEDOM * prior + freedom * variance) / (PRIOR_FREEDOM + freedom)))
     return Level(
@@ -153,7 +169,7 @@ def _level(largest: NDArray[np.float64], families: Sequence[str], subjects: int)
     )
 
 
-def _draw(recordings: NDArray[np.integer], windows: int, random: np.random.Generator) -> NDArray[np.int64]:
+def draw(recordings: NDArray[np.integer], windows: int, random: np.random.Generator) -> NDArray[np.int64]:
     """Rows of a simulated day: whole recordings drawn with replacement, the last cut to a run of its windows."""
     starts = np.flatnonzero(np.diff(recordings, prepend=recordings[0] - 1))
     bounds = np.append(starts, len(recordings))

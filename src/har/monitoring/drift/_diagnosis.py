@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from har.monitoring.drift._report import FeatureScore, SliceScore
 from har.settings import Drift
@@ -20,8 +21,36 @@ _UPPER_HZ = 8.0
 
 
 def diagnose(features: Sequence[FeatureScore], slices: Sequence[SliceScore]) -> str:
-    """One sentence about a day that alarmed: whose data changed, and how."""
-    return f"{_who(slices)}: {_what(features)} (most in {', '.join(one.name for one in _moved(features)[:3])})."
+    """One sentence about a day that alarmed: whose data changed, against what, and how."""
+    everyone = slices[0]
+    if not everyone.alarmed_by_own:
+        return f"{_who(slices)}: {_what(features)} (most in {', '.join(one.name for one in _moved(features)[:3])})."
+    seen = _as_own(features)
+    moved = ", ".join(one.name for one in _moved(seen)[:3])
+    return (
+        f"{_who(slices)}, against their own history of {everyone.own_days} quiet days: {_own_what(seen)} "
+        f"(most in {moved})."
+    )
+
+
+def _as_own(features: Sequence[FeatureScore]) -> list[FeatureScore]:
+    """The features with score and shift against the own histories, worst first."""
+    own = [
+        replace(one, score=one.own, alarmed=one.own >= 1, shift=one.own_shift or 0.0)
+        for one in features
+        if one.own is not None
+    ]
+    return sorted(own, key=lambda one: -one.score)
+
+
+def _own_what(features: Sequence[FeatureScore]) -> str:
+    """As `_what`; between the days of one person, a sensor's magnitude changes with its gain, and hardly otherwise."""
+    gains = [one for one in _moved(features) if one.name.endswith("_norm.mean") and one.own_change is not None]
+    still = any(one.name.endswith(".log_var") and one.shift < _STILL for one in _moved(features))
+    if not gains or still:
+        return _what(features)
+    sensor, change = _series(gains[0])[0].removesuffix("_norm"), gains[0].own_change
+    return f"the gain of {sensor} (or an offset), {change:+.0%} in its magnitude"
 
 
 def _who(slices: Sequence[SliceScore]) -> str:
@@ -89,6 +118,7 @@ def verdict(
     since: dt.date | None,
     subjects: int,
     alarming: int,
+    own_subjects: int,
     diagnosis: str,
     settings: Drift,
 ) -> str:
@@ -104,4 +134,5 @@ def verdict(
         return f"{state} Today is quiet."
     if alarming:
         return f"No drift: {alarming} of {subjects} subjects stand{'s' if alarming == 1 else ''} out alone."
-    return f"No drift in {subjects} subject{'s' if subjects > 1 else ''}."
+    own = f", {own_subjects} of them compared with their own history, too" if own_subjects else ""
+    return f"No drift in {subjects} subject{'s' if subjects > 1 else ''}{own}."

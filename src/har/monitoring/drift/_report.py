@@ -41,6 +41,10 @@ class FeatureScore:
         spread: the day's interquartile range over the reference's.
         score: the largest alarming score over its level: 1 is the alarm level, whatever the feature.
         alarmed: `score` reached 1.
+        own: the same against the subjects' own histories only; None: they are not compared, or have none.
+        own_shift: the day's mean minus that of the histories with the same mix of activities, in the reference's
+            standard deviations; None without a history.
+        own_change: the same over the histories' mean, of the magnitude of a sensor; None for other features.
     """
 
     name: str
@@ -50,6 +54,9 @@ class FeatureScore:
     spread: float
     score: float
     alarmed: bool
+    own: float | None = None
+    own_shift: float | None = None
+    own_change: float | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,8 @@ class SliceScore:
         score: calibrated for this number of subjects: 1 is the alarm level.
         alarmed: the score reached 1.
         worst: features that reached the alarm level (or the one nearest to it), worst first, five at most.
+        own: `score` against the subjects' own histories only; None: they have none.
+        own_days: how many quiet days the shortest of these histories has; 0: there is none.
     """
 
     by: By
@@ -83,6 +92,13 @@ class SliceScore:
     score: float
     alarmed: bool
     worst: tuple[str, ...]
+    own: float | None = None
+    own_days: int = 0
+
+    @property
+    def alarmed_by_own(self) -> bool:
+        """Whether the subjects' own history raised the alarm, alone or more clearly than the others."""
+        return self.alarmed and self.own is not None and self.own >= self.score
 
 
 @dataclass(frozen=True)
@@ -141,6 +157,7 @@ class DayReport:
         diagnosis: what changed, in a sentence: for one subject, one device or everyone; one axis, the gain or the rate.
         verdict: one sentence.
         scores: the drift scores in `features`, in the order of their columns.
+        own_subjects: how many subjects were compared with their own history, too.
     """
 
     date: dt.date
@@ -160,6 +177,7 @@ class DayReport:
     diagnosis: str
     verdict: str
     scores: tuple[ScoreColumn, ...] = ()
+    own_subjects: int = 0
 
     def to_json(self) -> str:
         """As JSON, floats in full."""

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from har.inference import Classifier
-from har.monitoring.drift._reference import Reference, Seen, make_reference
+from har.monitoring.drift._making import make_reference
+from har.monitoring.drift._reference import Reference
+from har.monitoring.drift._seen import Seen
 from har.monitoring.profiles import Profile, chosen_features
 from har.settings import Monitoring
 from har.windows import WindowSet
@@ -64,6 +66,7 @@ def reference_of(
         recordings=windows.segments[rows],
         regimes=np.searchsorted(np.array(regimes, "datetime64[D]"), windows.dates[rows], side="right"),
         placements=None if placements is None else placements[rows],
+        dates=windows.dates[rows],
     )
     profile = Profile.of(
         seen.features,

@@ -1,23 +1,21 @@
 """A day's profiles and the model's reference to the day's report; a pure function without lake or clock.
 
-A subject's day scores as high as its worst quantity. All subjects together are compared as one mixture, in which
-differences between persons average out and a shift that they share does not. 1 is the alarm level everywhere.
+A subject's day scores as high as its worst quantity, against the reference or against the subject's own history.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from har.errors import MonitoringError
-from har.monitoring.drift._bins import ACTIVITY, profile_shares
-from har.monitoring.drift._calibration import shrink
+from har.monitoring.drift._bins import ACTIVITY
 from har.monitoring.drift._diagnosis import diagnose, verdict
-from har.monitoring.drift._reference import Reference, Stratum
+from har.monitoring.drift._judge import Judged, by_subject, judge
+from har.monitoring.drift._own import OwnDay
+from har.monitoring.drift._reference import Reference
 from har.monitoring.drift._report import (
     By,
     DayReport,
@@ -28,46 +26,11 @@ from har.monitoring.drift._report import (
     SliceScore,
     columns_of,
 )
-from har.monitoring.drift.scores import alarming, scores
+from har.monitoring.drift.scores import scores
 from har.monitoring.profiles import CONFIDENCE, Profile, QualityAlarm, SubjectDay
 from har.settings import Drift
 
 _WORST = 5
-
-
-@dataclass(frozen=True, eq=False)
-class Judged:
-    """A subject, or several together, compared with the reference.
-
-    Attributes:
-        shares: the mean over its subjects, float64 (Q, B).
-        reference: what they are compared with, float64 (Q, B).
-        scores: per quantity the largest alarming score over its level, float64 (Q,).
-        windows: how many.
-        subjects: how many.
-        counted: which quantities may alarm, (Q,).
-    """
-
-    shares: NDArray[np.float64]
-    reference: NDArray[np.float64]
-    scores: NDArray[np.float64]
-    windows: int
-    subjects: int
-    counted: NDArray[np.bool_]
-
-    @property
-    def score(self) -> float:
-        """That of the worst counted quantity."""
-        return float(self.scores[self.counted].max())
-
-
-@dataclass(frozen=True, eq=False)
-class _SubjectShares:
-    """One subject's windows of the day: shares (Q, B), how many, and the strata they may be compared with."""
-
-    shares: NDArray[np.float64]
-    windows: int
-    strata: tuple[Stratum, ...]
 
 
 def watch_day(
@@ -78,6 +41,7 @@ def watch_day(
     history: Sequence[DayReport],
     settings: Drift,
     *,
+    own: Sequence[OwnDay] = (),
     performance: Performance | None = None,
     quality: Sequence[QualityAlarm] = (),
 ) -> DayReport:
@@ -90,6 +54,7 @@ def watch_day(
         days: the day's profiles; one subject may have several.
         history: earlier reports; those of another version or of later dates do not count.
         settings: when a day alarms, and when drift is confirmed.
+        own: quiet days of the subjects' own histories; later ones than the day do not count.
         performance: is copied into the report.
         quality: is copied into the report.
 
@@ -99,18 +64,20 @@ def watch_day(
     for day in days:
         _check(reference, day)
     enough = _with_enough(days, settings)
-    seen = _by_subject(reference, enough)
+    earlier = [one for one in own if one.day < date]
+    seen = by_subject(reference, enough, earlier, settings)
     judged = len(seen) >= settings.min_subjects
-    subjects = {name: judge([one], settings.false_alarms) for name, one in seen.items()}
-    everyone = judge(list(seen.values()), settings.false_alarms) if seen else None
+    subjects = {name: judge(reference, [one], settings.false_alarms) for name, one in seen.items()}
+    everyone = judge(reference, list(seen.values()), settings.false_alarms) if seen else None
     alarming = [name for name, one in subjects.items() if one.score >= 1]
     needed = max(settings.min_subjects, _too_many(len(subjects), settings.false_alarms))
     # A judged day has subjects, so `everyone` is not None.
     alarmed = judged and everyone is not None and (everyone.score >= 1 or len(alarming) >= needed)
     confirmed, since = _persistent(date, model_version, judged, alarmed, history, settings)
-    slices = _slices(reference, enough, subjects, everyone, settings)
+    slices = _slices(reference, enough, earlier, subjects, everyone, settings)
     features = _features(reference, everyone, [day.profile for day in enough]) if everyone else ()
     diagnosis = diagnose(features, slices) if alarmed else ""
+    own_subjects = sum(one.own is not None for one in seen.values())
     return DayReport(
         date=date,
         model_version=model_version,
@@ -135,55 +102,12 @@ def watch_day(
             subjects=len(seen),
             alarming=len(alarming),
             diagnosis=diagnosis,
+            own_subjects=own_subjects,
             settings=settings,
         ),
         scores=columns_of(scores()),
+        own_subjects=own_subjects,
     )
-
-
-def judge(seen: Sequence[_SubjectShares], false_alarms: float) -> Judged:
-    """Score subjects together, one at least; each is compared with the regime nearest to it."""
-    nearest = [_nearest(one, false_alarms) for one in seen]
-    # A column without a finite value says nothing about drift; that it has none is data quality's concern.
-    mean = np.mean([_filled(one, stratum) for one, stratum in zip(seen, nearest, strict=True)], axis=0)
-    expected = np.mean([stratum.shares for stratum in nearest], axis=0)
-    each = [stratum.limits(one.windows, false_alarms) for one, stratum in zip(seen, nearest, strict=True)]
-    others = min(stratum.subjects for stratum in nearest)
-    limits = {}
-    for score in alarming():
-        if all(score.name in one for one in each):
-            level = np.mean([one[score.name] for one in each], axis=0) * shrink(score, len(seen), others)
-            limits[score.name] = np.maximum(level, score.least_level)
-    return Judged(
-        shares=mean,
-        reference=expected,
-        scores=_over(limits, mean, expected),
-        windows=sum(one.windows for one in seen),
-        subjects=len(seen),
-        counted=nearest[0].counted,
-    )
-
-
-def _over(
-    limits: Mapping[str, NDArray[np.float64]], day: NDArray[np.float64], reference: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Per quantity the largest alarming score over its level, float64 (Q,)."""
-    ratios = [score.formula(day, reference) / limits[score.name] for score in alarming() if score.name in limits]
-    largest: NDArray[np.float64] = np.max(ratios, axis=0)
-    return largest
-
-
-def _filled(one: _SubjectShares, stratum: Stratum) -> NDArray[np.float64]:
-    return np.where(np.isnan(one.shares), stratum.shares, one.shares)
-
-
-def _nearest(one: _SubjectShares, false_alarms: float) -> Stratum:
-    def score(stratum: Stratum) -> float:
-        limits = stratum.limits(one.windows, false_alarms)
-        over = _over(limits, _filled(one, stratum), stratum.shares)
-        return float(over[stratum.counted].max())
-
-    return min(one.strata, key=score)
 
 
 def _check(reference: Reference, day: SubjectDay) -> None:
@@ -204,20 +128,6 @@ def _with_enough(days: Sequence[SubjectDay], settings: Drift) -> list[SubjectDay
     for day in days:
         windows[day.subject] = windows.get(day.subject, 0) + day.profile.windows
     return [day for day in days if windows[day.subject] >= settings.min_windows]
-
-
-def _by_subject(reference: Reference, days: Sequence[SubjectDay]) -> dict[str, _SubjectShares]:
-    found = {}
-    for subject in sorted({day.subject for day in days}):
-        parts = [day for day in days if day.subject == subject]
-        placements = {day.placement for day in parts}
-        profiles = [day.profile for day in parts]
-        found[subject] = _SubjectShares(
-            shares=profile_shares(profiles, (*reference.features, CONFIDENCE), reference.edges, reference.activities),
-            windows=sum(profile.windows for profile in profiles),
-            strata=reference.strata_for(placements.pop() if len(placements) == 1 else ""),
-        )
-    return found
 
 
 def _too_many(subjects: int, false_alarms: float) -> int:
@@ -252,6 +162,7 @@ def _persistent(
 def _slices(
     reference: Reference,
     days: Sequence[SubjectDay],
+    own: Sequence[OwnDay],
     subjects: dict[str, Judged],
     everyone: Judged | None,
     settings: Drift,
@@ -264,10 +175,10 @@ def _slices(
         if len(values) < 2:
             continue
         for value in values:
-            seen = _by_subject(reference, [day for day in days if getattr(day, by) == value])
+            seen = by_subject(reference, [day for day in days if getattr(day, by) == value], own, settings)
             part = [one for one in seen.values() if one.windows >= settings.min_windows]
             if part:
-                found.append(_slice(by, value, judge(part, settings.false_alarms), reference))
+                found.append(_slice(by, value, judge(reference, part, settings.false_alarms), reference))
     found.sort(key=lambda one: -one.score)
     return (_slice("everyone", "everyone", everyone, reference), *found)
 
@@ -283,6 +194,8 @@ def _slice(by: By, name: str, judged: Judged, reference: Reference) -> SliceScor
         score=judged.score,
         alarmed=judged.score >= 1,
         worst=tuple(reference.quantities[index] for index in order[: min(reached, _WORST)]),
+        own=judged.own_score,
+        own_days=judged.own_days,
     )
 
 
@@ -303,9 +216,24 @@ def _features(reference: Reference, everyone: Judged, profiles: Sequence[Profile
                 spread=spread,
                 score=score,
                 alarmed=score >= 1,
+                **_own_moves(reference, everyone, index),
             )
         )
     return tuple(sorted(rows, key=lambda row: -row.score))
+
+
+def _own_moves(reference: Reference, everyone: Judged, index: int) -> dict[str, float | None]:
+    """A feature's score and shift against the own histories, and of a sensor's magnitude the relative change."""
+    if everyone.own is None or everyone.day is None or everyone.history is None or index >= len(reference.features):
+        return {}
+    moved = float(everyone.day[index] - everyone.history[index])
+    before = float(everyone.history[index])
+    magnitude = reference.features[index].endswith("_norm.mean") and before > 0
+    return {
+        "own": float(everyone.own[index]),
+        "own_shift": moved / max(float(reference.deviation[index]), 1e-9),
+        "own_change": moved / before if magnitude else None,
+    }
 
 
 def _moved(

@@ -1,5 +1,6 @@
 """Profiles: what the model saw in some windows, small enough to store for every day, and the data faults they show."""
 
+from har.monitoring.profiles._by_activity import Bins, ByActivity
 from har.monitoring.profiles._profile import CONFIDENCE, QUALITY, Profile, chosen_features, require_whylogs
 from har.monitoring.profiles._profiler import Profiler, profile_online
 from har.monitoring.profiles._profiles import Profiles, SubjectDay
@@ -8,6 +9,8 @@ from har.monitoring.profiles._quality import Limits, QualityAlarm, quality_alarm
 __all__ = [
     "CONFIDENCE",
     "QUALITY",
+    "Bins",
+    "ByActivity",
     "Limits",
     "Profile",
     "Profiler",

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from har.errors import MonitoringError
 from har.lake import Lake, Partition
+from har.monitoring.profiles._by_activity import Bins, ByActivity
 from har.monitoring.profiles._profile import Profile, chosen_features
 from har.monitoring.profiles._profiles import Profiles
 from har.plausibility import NO_SIGNAL
@@ -42,13 +43,18 @@ class Profiler:
         settings: say which features, and the rate.
         names: of all the model's features.
         model_version: the model's.
+        bins: in which the features are counted by activity; None, or bins of other
+            features: they are not.
 
     Raises:
         MonitoringError: the settings name features that the model does not have.
     """
 
-    def __init__(self, lake: Lake, settings: Settings, names: Sequence[str], model_version: int) -> None:
+    def __init__(
+        self, lake: Lake, settings: Settings, names: Sequence[str], model_version: int, bins: Bins | None = None
+    ) -> None:
         self.features = chosen_features(names, settings.monitoring)
+        self._bins = bins if bins is not None and bins.features == self.features else None
         self._lake = lake
         self._rate_hz = settings.sensors.rate_hz
         self._version = model_version
@@ -76,6 +82,7 @@ class Profiler:
         windows = measured.select("row", *_WORN).partition_by(_WORN, as_dict=True, include_key=False)
         known = _quality(_silence(placed, recordings))
         features, confidence = _matrix(predictions[FEATURES], len(self.features)), predictions["confidence"].to_numpy()
+        activities, answers = _answers(placed["activity"])
         rows = []
         made_at = _later_than_reports(self._lake)
         for where in sorted({*answered, *known}):
@@ -87,8 +94,11 @@ class Profiler:
                 activities=counts.get(where, {}),
                 quality=known.get(where, _NO_QUALITY),
             )
-            count = answered.get(where, 0)
-            rows.append(_row(where, profile, count, online=False, model_version=self._version, made_at=made_at))
+            bins = self._bins
+            counted = None if bins is None else bins.count(features[index], answers[index], activities)
+            rows.append(
+                _row(where, profile, answered.get(where, 0), counted, model_version=self._version, made_at=made_at)
+            )
         frame = pl.DataFrame(rows, self._lake.profiles.schema)
         self._lake.profiles.replace(frame, partitions, keep=pl.col("online"))
 
@@ -130,6 +140,14 @@ def _matrix(features: pl.Series, count: int) -> NDArray[np.float32]:
     if not len(features):
         return np.empty((0, count), np.float32)
     return np.asarray(features.cast(pl.Array(pl.Float32, count)).to_numpy())
+
+
+def _answers(activity: pl.Series) -> tuple[tuple[str, ...], NDArray[np.uint32]]:
+    """The activities that were predicted, sorted, and each window's place among them."""
+    known = activity.unique().sort()
+    return tuple(known), activity.replace_strict(
+        known, pl.int_range(len(known), eager=True), return_dtype=pl.UInt32
+    ).to_numpy()
 
 
 def _share(name: str) -> pl.Expr:
@@ -175,10 +193,11 @@ def _row(
     where: tuple[Any, ...],
     profile: Profile,
     answered: int,
+    counted: ByActivity | None,
     *,
-    online: bool,
     model_version: int,
     made_at: dt.datetime,
+    online: bool = False,
 ) -> dict[str, Any]:
     date, subject, placement, device = where
     return {
@@ -191,6 +210,7 @@ def _row(
         "model_version": model_version,
         "profile": profile.to_bytes(),
         "made_at": made_at,
+        "by_activity": None if counted is None else counted.to_bytes(),
     }
 
 
@@ -251,9 +271,10 @@ def _online_rows(
         for (version,), group in in_order.partition_by("model_version", as_dict=True).items():
             names, features = models[version]
             silence = _silence(group, group.select("date", "subject", "session").unique(maintain_order=True))
-            profile = profile_of_windows(_with_features(group, names, features), features, silence)
+            chosen = _with_features(group, names, features)
+            profile = profile_of_windows(chosen, features, silence)
             where = (*partition, "", "")
-            rows.append(_row(where, profile, len(group), online=True, model_version=version, made_at=made_at))
+            rows.append(_row(where, profile, len(group), None, online=True, model_version=version, made_at=made_at))
     return rows
 
 

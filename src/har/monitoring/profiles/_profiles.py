@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from har.lake import Lake, Partition, newest_day
+from har.monitoring.profiles._by_activity import ByActivity
 from har.monitoring.profiles._profile import Profile
 
 _BATCH = 500
@@ -16,13 +17,17 @@ _BATCH = 500
 
 @dataclass(frozen=True)
 class SubjectDay:
-    """What the model saw of a subject on one day, at one placement with one device; `online` or by the nightly job."""
+    """What the model saw of a subject on one day, at one placement with one device; `online` or by the nightly job.
+
+    `by_activity` is None in the rows of older releases, and where the model has no reference.
+    """
 
     subject: str
     placement: str
     device: str
     online: bool
     profile: Profile
+    by_activity: ByActivity | None = None
 
 
 class Profiles:
@@ -60,6 +65,9 @@ class Profiles:
                 device=row["device"],
                 online=row["online"],
                 profile=Profile.from_bytes(row["profile"], where=f"{where}, {row['date']}, subject {row['subject']}"),
+                by_activity=None
+                if row["by_activity"] is None
+                else ByActivity.from_bytes(row["by_activity"], where=f"{where}, {row['date']}, {row['subject']}"),
             )
             for row in rows.sort("subject", "placement", "device", "online", "model_version").iter_rows(named=True)
         ]

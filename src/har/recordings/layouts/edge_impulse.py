@@ -95,7 +95,8 @@ def _read(path: Path, source: Source) -> Iterator[RawRecording]:
     known = identity(
         path,
         source,
-        session=metadata.get("session") or path.name.removesuffix(".json"),
+        session="-".join(filter(None, (metadata.get("session"), metadata.get("part"))))
+        or path.name.removesuffix(".json"),
         device=metadata.get("device") or payload.device_type or "edge-impulse",
         subject=metadata.get("subject", ""),
         placement=metadata.get("placement", ""),
@@ -136,14 +137,16 @@ def _payload(path: Path, where: str) -> _Payload:
 
 
 def _table(where: str, names: Sequence[str], values: Sequence[Any]) -> pl.DataFrame:
-    """The values by sensor, null where a row is no row of as many numbers."""
+    """The values by sensor, NaN where a row has others than numbers, or another count of them."""
     if len(set(names)) != len(names):
         raise NotARecordingError(
             where=where, expected="sensors of different names", got=", ".join(names), remedy="Rename them in the file."
         )
-    empty = [None] * len(names)
-    rows = [row if isinstance(row, list) and len(row) == len(names) else empty for row in values]
-    return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.Float64), orient="row", strict=False)
+    numbers = np.full((len(values), len(names)), np.nan)
+    for number, row in enumerate(values):
+        if isinstance(row, list) and len(row) == len(names):
+            numbers[number] = [value if isinstance(value, (int, float)) else np.nan for value in row]
+    return pl.DataFrame(numbers, schema=list(names))
 
 
 def _kinds(where: str, sensors: Collection[_Sensor]) -> dict[str, tuple[list[str], str]]:

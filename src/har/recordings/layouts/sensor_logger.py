@@ -31,6 +31,8 @@ _XYZ = ("x", "y", "z")
 _G = 9.80665
 _MAIN = ("totalacceleration", "accelerometer", "accelerometeruncalibrated", "wristmotion")
 _MARKS = ("metadata", "gyroscope", "gravity", "annotation", "totalacceleration", "wristmotion", "orientation")
+_PHONES = {"ios": "iphone", "android": "android-phone"}
+_TURNED = "recordings of an iPhone or Apple Watch with Apple's signs, whose acceleration was turned"
 _DEVICES = ("phone", "watch", "both")
 _OPTIONS = {
     **OPTIONS,
@@ -97,8 +99,9 @@ def _recordings(path: Path, source: Source, tables: Tables, session: str) -> Ite
 
 
 def _phone(path: Path, source: Source, tables: Tables, session: str) -> RawRecording:
-    accelerometer = _acceleration(source, tables)
-    known = identity(path, source, session=session, device=tables.metadata.get("device name") or "phone")
+    accelerometer, platform = _acceleration(source, tables)
+    # Not the phone's own name, which often is a person's.
+    known = identity(path, source, session=session, device=_PHONES.get(platform, "phone"))
     gyroscope = tables.series("gyroscope", _XYZ, "rad/s") if "gyroscope" in tables.names else None
     return recording(
         tables.where,
@@ -111,8 +114,8 @@ def _phone(path: Path, source: Source, tables: Tables, session: str) -> RawRecor
     )
 
 
-def _acceleration(source: Source, tables: Tables) -> Series:
-    """Acceleration with gravity, with Android's signs."""
+def _acceleration(source: Source, tables: Tables) -> tuple[Series, str]:
+    """Acceleration with gravity, with Android's signs; and the platform."""
     sign, platform = _sign(source, tables)
     if "totalacceleration" in tables.names:
         found = tables.series("totalacceleration", _XYZ, "m/s^2")
@@ -128,7 +131,9 @@ def _acceleration(source: Source, tables: Tables) -> Series:
             got=", ".join(sorted(tables.names)[:20]) or "no sensor",
             remedy=f"{_SWITCH} Of a recording without them, gravity cannot be restored.",
         )
-    return replace(found, values=sign * found.values)
+    if sign < 0:
+        found = replace(found, values=-found.values, faults=found.faults + Counter({_TURNED: 1}))
+    return found, platform
 
 
 def _with_gravity(source: Source, tables: Tables) -> Series:
@@ -147,7 +152,7 @@ def _sign(source: Source, tables: Tables) -> tuple[float, str]:
     platform = source.options.get("platform") or tables.metadata.get("platform", "").strip().lower()
     if platform not in ("ios", "android"):
         if "totalacceleration" in tables.names:
-            return 1.0, "android"  # iPhones write none
+            return 1.0, ""  # Android's, or standardised: iPhones write none else
         raise NotARecordingError(
             where=tables.where,
             expected="the platform in Metadata.csv: an iPhone's acceleration has the opposite sign of Android's",
@@ -170,7 +175,8 @@ def _watch(path: Path, source: Source, tables: Tables, session: str) -> RawRecor
     # A watch writes g until it is standardised, and has the iPhone's signs until then.
     raw = bool(len(pull)) and float(np.median(np.linalg.norm(pull, axis=1))) < _G / 2
     unit = "g" if raw else "m/s^2"
-    accelerometer = Series(moved.times_us[valid], -total if raw else total, unit, moved.faults)
+    faults = moved.faults + Counter({_TURNED: int(raw), UNMATCHED: int((~valid).sum())})
+    accelerometer = Series(moved.times_us[valid], -total if raw else total, unit, faults)
     known = identity(path, source, session=session, device="watch", placement="wrist")
     return recording(
         tables.where,

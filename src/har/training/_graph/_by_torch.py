@@ -38,15 +38,12 @@ def export_logits(logits: Logits, opset: int) -> onnx.GraphProto:
     module = Logits(copy.deepcopy(logits.network).cpu()).eval()
     describe = module.network.describe
     example = torch.zeros(2, describe.length, describe.channels), torch.zeros(2, len(describe.names))
-    batch = torch.export.Dim("n")
     try:
         with _quiet():
             program = torch.onnx.export(
-                module,
-                example,
+                _recorded(module, example),
                 input_names=["window", "features"],
                 output_names=["logits"],
-                dynamic_shapes=({0: batch}, {0: batch}),
                 opset_version=opset,
                 dynamo=True,
                 external_data=False,
@@ -57,11 +54,28 @@ def export_logits(logits: Logits, opset: int) -> onnx.GraphProto:
     except Exception as error:  # torch raises several unrelated classes; all of them mean the same here
         cause = error.__cause__ or error
         raise _refused(
-            f"{type(cause).__name__}: {_first_line(cause)}", "Write `logits` without what it names, for any batch size."
+            f"{type(cause).__name__}: {_reason(cause)}", "Write `logits` without it, and for any batch."
         ) from error
     if program is None:
         raise _refused("no model", "Write the network with other operations.")
     return _cleaned(program.model_proto).graph
+
+
+def _recorded(module: Logits, example: tuple[Tensor, Tensor]) -> torch.export.ExportedProgram:
+    """The module's operations for any batch, as `torch.export` records them.
+
+    Left to itself, torch's ONNX exporter takes a batch that the code fixes (`len(window)`) for a constant without a
+    word; the strict recorder reads the code instead of running it, and keeps such a batch free.
+    """
+    batch = torch.export.Dim("n")
+    shapes = ({0: batch}, {0: batch})
+    try:
+        return torch.export.export(module, example, dynamic_shapes=shapes, strict=False)
+    except Exception as error:  # noqa: BLE001  of several unrelated classes; the strict recorder has the last word
+        try:
+            return torch.export.export(module, example, dynamic_shapes=shapes, strict=True)
+        except Exception:  # noqa: BLE001  the first error names the line in the network's own code
+            raise error from None
 
 
 def _cleaned(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -85,19 +99,24 @@ def _cleaned(model: onnx.ModelProto) -> onnx.ModelProto:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without the exporter's warnings about torch's own internals; what goes wrong is raised."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch._guards", "torch._dynamo", "torch.fx")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
-def _first_line(error: BaseException) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), "no message")
+def _reason(error: BaseException) -> str:
+    """The line of torch's message that says what is wrong: an item of its list, or else its first one."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    items = [line.removeprefix("- ") for line in lines if line.startswith("- ")]
+    return next(iter(items or lines), "no message")
 
 
 def _refused(got: str, remedy: str) -> TrainingError:

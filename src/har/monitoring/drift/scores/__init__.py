@@ -5,7 +5,7 @@ is measured every day, listed in the reports and on their pages, and if it alarm
 training.
 """
 
-from har.monitoring.drift.scores._registry import alarming, scores
+from har.monitoring.drift.scores._registry import alarming, own_scores, scores
 from har.monitoring.drift.scores._score import Score
 
-__all__ = ["Score", "alarming", "scores"]
+__all__ = ["Score", "alarming", "own_scores", "scores"]

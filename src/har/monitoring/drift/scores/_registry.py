@@ -31,6 +31,11 @@ def alarming() -> tuple[Score, ...]:
     return tuple(one for one in scores() if one.alarms)
 
 
+def own_scores() -> tuple[Score, ...]:
+    """The scores by which a subject's day may alarm against the subject's own history."""
+    return tuple(one for one in scores() if one.own)
+
+
 def _score(module: ModuleType, name: str) -> Score:
     score = getattr(module, "SCORE", None)
     where = f"drift score {name}"
@@ -42,7 +47,7 @@ def _score(module: ModuleType, name: str) -> Score:
         raise _refused(
             "a score that alarms to be higher for distributions that differ more", "one that is lower", where
         )
-    if score.alarms and score.least_level <= 0:
+    if (score.alarms or score.own) and score.least_level <= 0:
         raise _refused("a least_level above 0 for a score that alarms", str(score.least_level), where)
     return score
 

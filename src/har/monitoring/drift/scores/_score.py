@@ -25,9 +25,11 @@ class Score:
         direction: of two distributions that lie further apart the score is "higher" or "lower".
         alarms: whether a day may alarm by it. The level is then learned from the reference subjects; such a score is 0
             for equal distributions and "higher" for others.
-        order: how an alarming score grows with a small shift: 2 like its square, 1 in proportion. The mean of several
+        own: whether a subject's day may alarm by it against the subject's own history. It is computed per activity and
+            averaged, and by its size judged after that: it may have a sign, and is 0 for equal distributions.
+        order: how such a score grows with a small shift: 2 like its square, 1 in proportion. The mean of several
             subjects lies nearer to the reference than one subject does, and its level is lowered accordingly.
-        least_level: an alarming score's level is never lower than this, however alike the reference subjects are. It is
+        least_level: such a score's level is never lower than this, however alike the reference subjects are. It is
             above 0.
     """
 
@@ -37,5 +39,6 @@ class Score:
     formula: Formula
     direction: Literal["higher", "lower"] = "higher"
     alarms: bool = False
+    own: bool = False
     order: float = 2.0
     least_level: float = 0.0

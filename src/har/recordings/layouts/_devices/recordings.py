@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from har.errors import EmptyRecordingError, FileNameError, MissingColumnError, RecordingTimeError
 from har.recordings.layouts._devices.decode import Metadata, Piece
-from har.recordings.layouts._devices.timing import offset_us, show_offset, spread_blocks
+from har.recordings.layouts._devices.timing import BlockTimes, offset_us, show_offset
 from har.recordings.layouts._layout import RawRecording, Signal, Source
 from har.recordings.layouts._names import PathPattern
 
@@ -55,37 +54,59 @@ class Header:
     blocks: bool = True
 
 
-@dataclass(eq=False)
 class Held:
-    """Samples that no recording has yet."""
+    """Samples that no recording has yet.
 
-    local_us: list[NDArray[np.int64]] = field(default_factory=list)
-    accelerometer: list[NDArray[np.float32]] = field(default_factory=list)
-    gyroscope: list[NDArray[np.float32]] = field(default_factory=list)
+    Attributes:
+        times: of the samples; those of a piece's last block come with the next piece.
+    """
 
-    def add(self, piece: Piece) -> None:
-        """Hold the samples of a piece, too."""
-        self.local_us.append(piece.local_us)
-        self.accelerometer.append(piece.accelerometer)
-        if piece.gyroscope is not None:
-            self.gyroscope.append(piece.gyroscope)
+    def __init__(self, times: BlockTimes) -> None:
+        self.times = times
+        self._parts: list[NDArray[np.int64]] = []
+        self._values: list[list[NDArray[np.float32]]] = []
+
+    def add(self, piece: Piece) -> int:
+        """Hold the samples of a piece, too; returns the latest time in µs."""
+        self._parts.append(self.times.add(piece.local_us))
+        signals = [piece.accelerometer, *([] if piece.gyroscope is None else [piece.gyroscope])]
+        self._values = self._values or [[] for _ in signals]
+        for parts, values in zip(self._values, signals, strict=True):
+            parts.append(values)
+        return max((int(part[-1]) for part in self._parts[-1:] if len(part)), default=0)
+
+    def end(self) -> None:
+        """There are no further pieces."""
+        self._parts.append(self.times.end())
 
     def take(self, before_us: int | None) -> tuple[NDArray[np.int64], list[NDArray[np.float32]]]:
         """The samples up to the first that is not before that time, which are no longer held; None: all."""
-        last = self.local_us[-1]
-        late = last >= before_us if before_us is not None else np.zeros(0, np.bool_)
-        rest = int(np.argmax(late)) if late.any() else len(last)
-        taken = [np.concatenate([*parts[:-1], parts[-1][:rest]]) for parts in self._parts()]
-        for parts in self._parts():
-            parts[:] = [parts[-1][rest:]]
-        return taken[0], taken[1:]
+        times = np.concatenate(self._parts)
+        late = times >= before_us if before_us is not None else np.zeros(1, np.bool_)
+        count = int(np.argmax(late)) if late.any() else len(times)
+        self._parts = [times[count:].copy()]
+        taken = []
+        for parts in self._values:
+            values = np.concatenate(parts)
+            parts[:] = [values[count:].copy()]
+            taken.append(values[:count])
+        return times[:count], taken
 
-    def _parts(self) -> list[list[NDArray[Any]]]:
-        return [self.local_us, self.accelerometer, *([self.gyroscope] if self.gyroscope else [])]
+    @property
+    def first_us(self) -> int:
+        """The time of the first sample."""
+        return int(next(part[0] for part in self._parts if len(part)))
+
+    def __bool__(self) -> bool:
+        return any(len(part) for part in self._parts)
 
 
 def device_recordings(
-    path: Path, source: Source, pieces: Iterable[Piece], header: Callable[[Metadata], Header], faults: Counter[str]
+    path: Path,
+    source: Source,
+    pieces: Generator[Piece, None, None],
+    header: Callable[[Metadata], Header],
+    faults: Counter[str],
 ) -> Iterator[RawRecording]:
     """One recording per day from the pieces of a file, in order.
 
@@ -100,29 +121,33 @@ def device_recordings(
         EmptyRecordingError: there are no samples.
         MissingColumnError: the project has a gyroscope, and the device has none.
     """
-    where = str(path)
-    held, about, next_day_us, shift = Held(), None, 0, 0
-    for piece in pieces:
-        faults += Counter({DAMAGED: piece.damaged})
-        if not len(piece.local_us):
-            continue
-        if about is None:
-            about = _About(path, source, header(piece.metadata), piece)
-            shift = about.shift
-            next_day_us = _next_midnight(int(piece.local_us[0]) + shift, source.settings.project.zone)
-            faults[f"files whose clock is read as {show_offset(shift)}"] += 1
-        held.add(piece)
-        last_us = int(piece.local_us[-1]) + shift
-        while last_us >= next_day_us + _SECOND_US:
-            yield about.recording(*held.take(next_day_us - shift), faults)
-            faults.clear()
-            rest = held.local_us[0]
-            next_day_us = _next_midnight(int(rest[0]) + shift, source.settings.project.zone) if len(rest) else last_us
+    about: _About | None = None
+    next_day_us = 0
+    zone = source.settings.project.zone
+    with closing(pieces):  # an error ends this function: its temporary folder goes now
+        for piece in pieces:
+            faults += Counter({DAMAGED: piece.damaged})
+            if not len(piece.local_us):
+                continue
+            if about is None:
+                about = _About(path, source, header(piece.metadata), piece)
+                next_day_us = _next_midnight(int(piece.local_us[0]) + about.shift, zone)
+                faults[f"files whose clock is read as {show_offset(about.shift)}"] += 1
+            last_us = about.held.add(piece) + about.shift
+            while last_us >= next_day_us + _SECOND_US:
+                yield about.recording(next_day_us, faults)
+                faults.clear()
+                next_day_us = _next_midnight(about.held.first_us + about.shift, zone)
     if about is None:
-        remedy = "Check that the device had been started, and copy the file again."
-        raise EmptyRecordingError(where=where, expected="samples", got="a header without samples", remedy=remedy)
-    if len(held.local_us[-1]) or len(held.local_us) > 1:
-        yield about.recording(*held.take(None), faults)
+        raise EmptyRecordingError(
+            where=str(path),
+            expected="samples",
+            got="a header without samples",
+            remedy="Check that the device had been started, and copy the file again.",
+        )
+    about.held.end()
+    if about.held:
+        yield about.recording(None, faults)
 
 
 class _About:
@@ -148,6 +173,7 @@ class _About:
         device = options.get("device") or self.fields.get("device")
         self.fields["device"] = device or f"{header.model} {header.serial}".strip()
         zone = source.settings.project.timezone
+        self.held = Held(BlockTimes(header.rate_hz, blocks=header.blocks))
         self.shift = offset_us(int(first.local_us[0]), options.get("timezone", ""), header.utc_offset, zone)
 
     def _from_path(self) -> dict[str, str]:
@@ -162,15 +188,11 @@ class _About:
                 found["subject"] = PathPattern("{subject}_*").parse(self.path)["subject"]
         return found
 
-    def recording(
-        self, local_us: NDArray[np.int64], values: list[NDArray[np.float32]], faults: Counter[str]
-    ) -> RawRecording:
-        times_us, pauses = local_us, np.diff(local_us)
-        if self.header.blocks:
-            times_us, pauses = spread_blocks(local_us, self.header.rate_hz)
-        times_us = times_us + self.shift
-        longest = self.source.settings.recordings.max_gap_s * 1e6
-        pauses = pauses[pauses > longest]
+    def recording(self, before_us: int | None, faults: Counter[str]) -> RawRecording:
+        """The recording of the samples held before that time in µs UTC; None: of all."""
+        times_us, values = self.held.take(None if before_us is None else before_us - self.shift)
+        times_us += self.shift
+        pauses = self.held.times.pauses(self.source.settings.recordings.max_gap_s * 1e6)
         counted = faults + Counter({PAUSES: len(pauses), PAUSED: round(float(pauses.sum()) / 1e6)})
         return RawRecording(
             where=str(self.path),

@@ -122,7 +122,6 @@ class _Row(msgspec.Struct, gc=False):
     text: str | None = None
     platform: str | None = None
     standardisation: str | bool | None = None
-    device_name: str | None = msgspec.field(default=None, name="device name")
 
 
 @dataclass(frozen=True)
@@ -172,7 +171,6 @@ class JsonTables:
             return {
                 "platform": row.platform or "",
                 "standardisation": "" if row.standardisation is None else str(row.standardisation),
-                "device name": row.device_name or "",
             }
         return {}
 

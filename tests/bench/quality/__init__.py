@@ -1,0 +1,1 @@
+"""The project's network beside its peers: the same recordings, windows, folds and machine, in one run."""
