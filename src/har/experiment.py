@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from har.cards import FACTS, Facts
-from har.dataset import devices, load_windows, placements, recording_names
+from har.dataset import device_reference, devices, load_windows, placements, recording_names
+from har.devices import DEVICE_REFERENCE
 from har.errors import NotEnoughDataError, TrainingError
 from har.evaluation import (
     Evaluation,
@@ -47,7 +48,7 @@ from har.training import (
     learn_novelty,
     learn_runs,
 )
-from har.training.networks import find_network, network_source, network_sources
+from har.training.networks import configured, find_network, network_source, network_sources
 from har.windows import WindowSet, split_subjects
 
 
@@ -119,7 +120,7 @@ def make_recipe(
         NotEnoughDataError: no labelled windows, too few subjects, or none of `held_out` has labelled windows.
     """
     network = check_network(network or settings.training.network, settings.root)
-    find_network(network, settings.root)
+    configured(find_network(network, settings.root), settings.training.values_of(network))
     version, labels_version = lake.samples.version(), lake.labels.version()
     every = load_windows(lake, settings, version=version, labels_version=labels_version)
     windows = labelled(every)
@@ -193,7 +194,8 @@ def run(
     The page shows the champion's figures on the same windows beside the model's, where the two can be compared.
 
     `facts.json` is what the model's card says of its data and training; `network.json` has the files of a drop-in
-    network. Where monitoring is enabled, `reference.json` is written beside them, what drift is measured against, and
+    network. Where three subjects or more were trained on, `devices.json` says what their devices were like. Where
+    monitoring is enabled, `reference.json` is written beside them, what drift is measured against, and
     `reference-profile.bin`, the same windows as whylogs profiles them.
 
     Args:
@@ -239,6 +241,7 @@ def run(
             batch_size=settings.training.batch_size,
             device=settings.training.device,
             root=root,
+            values=settings.training.values_of(recipe.network),
         ),
         regimes=recipe.regimes_of(windows),
         on_epoch=on_epoch,
@@ -313,11 +316,14 @@ def run(
         seconds=seconds,
         on=fitted.module.inverse_temperature.device.type,
     ).write(folder / FACTS)
-    for name in (REFERENCE, REFERENCE_PROFILE):
+    for name in (REFERENCE, REFERENCE_PROFILE, DEVICE_REFERENCE):
         (folder / name).unlink(missing_ok=True)
+    known = every.for_subjects((*split.train, *split.validation))
+    worn = placements(lake, known, version=recipe.lake_version)
+    written = device_reference(lake, settings, known, worn, seed=recipe.seed)
+    if written is not None:
+        written.write(folder / DEVICE_REFERENCE)
     if monitoring.enabled:
-        known = every.for_subjects((*split.train, *split.validation))
-        worn = placements(lake, known, version=recipe.lake_version)
         reference, profile = reference_of(
             classifier, known, monitoring, regimes=recipe.regimes, placements=worn, seed=recipe.seed
         )

@@ -8,6 +8,7 @@ import typer
 
 from har_cli import (
     backups,
+    check_device,
     data,
     drift,
     engine,
@@ -28,6 +29,7 @@ from har_cli import (
     tls,
     tokens,
     top,
+    tuning,
 )
 
 app = typer.Typer(
@@ -36,12 +38,14 @@ app = typer.Typer(
 app.command()(project.demo)
 app.command()(recordings.replay)
 app.command("import")(importing.import_recordings)
+app.command("check-device")(check_device.check_device)
 app.command()(recordings.ingest)
 app.command("recordings")(recordings.list_recordings)
 app.command()(exporting.export)
 app.add_typer(data.app, name="data")
 app.command()(models.train)
 app.command()(models.evaluate)
+app.command()(tuning.tune)
 app.command()(predictions.score)
 app.command()(predictions.collect)
 app.command()(drift.monitor)

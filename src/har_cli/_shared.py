@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from har.errors import ServerError
+from har.errors import ServerError, SettingsError
 from har.settings import Settings, check_network, load_settings, network_names
 
 out = Console()
@@ -40,6 +40,26 @@ def end_unless(complete: bool) -> None:
     """End the command with `DONE_IN_PART` if some of its input was set aside or left out."""
     if not complete:
         raise typer.Exit(DONE_IN_PART)
+
+
+def pairs(given: list[str] | None, flag: str) -> dict[str, str]:
+    """NAME=VALUE options as a dictionary; `flag` is the command and the option, as messages name them.
+
+    Raises:
+        SettingsError: one has no '=', or no name.
+    """
+    found = {}
+    for text in given or []:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise SettingsError(
+                where=f"har {flag}",
+                expected="NAME=VALUE",
+                got=repr(text),
+                remedy="Write NAME, '=', VALUE.",
+            )
+        found[name] = value
+    return found
 
 
 def day(date: dt.datetime | None) -> dt.date | None:

@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from har.errors import NotEnoughDataError, SettingsError
+from har.errors import HarError, NotEnoughDataError
 from har.files import temporary_folder
 from har.settings import load_settings
-from har_cli._shared import end_unless
+from har_cli._shared import end_unless, pairs
 
 if TYPE_CHECKING:
     from har.importing import Labels, Staged, Survey
@@ -64,6 +64,12 @@ def import_recordings(
             help="Correct gain and offset of the accelerometer by its own stretches at rest; see the report.",
         ),
     ] = False,
+    axes: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SENSOR=AXES", help="The values' axes, such as accelerometer=y,-x,z, if the device has others."
+        ),
+    ] = None,
     first_day: Annotated[
         dt.datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The first date for recordings without a date.")
     ] = None,
@@ -85,9 +91,10 @@ def import_recordings(
                 path,
                 settings,
                 folder,
-                options=_pairs(option, "--option"),
-                names=_pairs(activities, "--map"),
-                units=_pairs(unit, "--unit"),
+                options=pairs(option, "import, --option"),
+                names=pairs(activities, "import, --map"),
+                units=pairs(unit, "import, --unit"),
+                axes=pairs(axes, "import, --axes"),
                 first_day=first_day.date() if first_day else ASSIGNED_FROM,
             )
         _print_survey(found, path)
@@ -97,8 +104,9 @@ def import_recordings(
             with out.status("Calibrating …"):
                 done = calibrate(found, settings)
             print_calibrated(done, out)
+        _print_new_devices(found)
         if found.refused and len(found.refused) >= len(found.staged):
-            _print_proposal(reader, path, settings, _pairs(option, "--option"), _pairs(unit, "--unit"))
+            _print_proposal(reader, path, settings, pairs(option, "import, --option"), pairs(unit, "import, --unit"))
         if not found.staged:
             raise NotEnoughDataError(
                 where=str(path), problem="no recording can be imported", remedy="The reasons are above."
@@ -116,21 +124,6 @@ def import_recordings(
     rest += f", {passed} entr{'ies' if passed > 1 else 'y'} passed over" if passed else ""
     out.print(f"{written.new} files written, {written.present} there already{rest}: {escape(str(inbox))}")
     end_unless(not found.refused and not written.conflicts)
-
-
-def _pairs(given: list[str] | None, flag: str) -> dict[str, str]:
-    pairs = {}
-    for text in given or []:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise SettingsError(
-                where=f"har import, {flag}",
-                expected="NAME=VALUE",
-                got=repr(text),
-                remedy="Write NAME, '=', VALUE.",
-            )
-        pairs[name] = value
-    return pairs
 
 
 def _print_survey(found: Survey, path: Path) -> None:
@@ -175,6 +168,25 @@ def _print_found(found: Survey) -> None:
             ", ".join(units),
         )
     out.print(table)
+
+
+def _print_new_devices(found: Survey) -> None:
+    """Warn of what is off about devices that the lake has no recording of; nothing is refused for it."""
+    from har.jobs.diagnose import new_devices
+    from har.project import open_project
+    from har_cli.check_device import show
+
+    try:
+        with out.status("Looking at new devices …"):
+            diagnoses = new_devices(open_project(), found)
+    except HarError as error:
+        out.print(f"[yellow]New devices were not looked at:[/] {escape(str(error))}")
+        return
+    off = [one for one in diagnoses if not one.is_fine]
+    for one in off:
+        show(one, out, briefly=True)
+    if off:
+        out.print("It is imported as it is. `har check-device FILE` says more.")
 
 
 def _print_refused(found: Survey, path: Path) -> None:

@@ -9,10 +9,11 @@ import numpy as np
 import polars as pl
 import pytest
 from import_support import START_MS, Look, put, rows_of
+from tests_support import HAR_TOML
 
 from har.errors import RecordingTimeError, SettingsError
 from har.importing import write
-from har.settings import Settings
+from har.settings import Settings, load_settings
 
 PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
@@ -307,3 +308,18 @@ def test_columns_that_share_a_name_are_refused(tmp_path: Path, signal: np.ndarra
     assert "2 columns of that name" in error.got or "a column 'a'" in error.expected
     assert look(options={"skip": "1", "header": f"t,{NAMES}"}).staged[0].quality.samples_kept == 300
     assert path.exists()
+
+
+def test_what_a_zones_change_of_the_clock_did_is_counted_and_stays_with_the_file(
+    tmp_path: Path, project: Path, signal: np.ndarray, look: Look
+) -> None:
+    (project / "har.toml").write_text(HAR_TOML.replace('"UTC"', '"Europe/Vienna"'))
+    begin = dt.datetime(2024, 10, 27, 2, 30)  # twice in Vienna
+    stamps = np.array([(begin + dt.timedelta(milliseconds=20 * row)).isoformat() for row in range(len(signal))])
+    put(tmp_path, rows_of(signal, stamps=stamps))
+    result = look(using=load_settings(project), options={"time-unit": "iso"})
+    (staged,) = result.staged
+    (words,) = [words for words in result.faults if words.startswith("stamps in the hour that Europe/Vienna repeats")]
+    assert result.faults[words] == len(signal)
+    assert f"{len(signal)} {words}" in staged.quality.notes
+    assert pl.read_parquet(staged.file.path)["time"][0] == dt.datetime(2024, 10, 27, 0, 30, tzinfo=dt.UTC)

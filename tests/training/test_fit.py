@@ -11,6 +11,8 @@ import torch
 from har.errors import NotEnoughDataError, SettingsError, TrainingError
 from har.training import EpochReport, FitOptions, Fitted, fit
 from har.training._resident import Resident
+from har.training._trainer import ECHOED, Trainer
+from har.training.networks.spectral import Spectral
 
 TRAIN, CHECK = ("s00", "s01", "s02", "s03"), ("s04",)
 
@@ -73,6 +75,43 @@ def test_reports_every_epoch_of_both_passes(make_signal, make_windows) -> None:
     assert fitted.epoch == 1 + int(np.argmin(losses))
     assert fitted.validation_accuracy == search[fitted.epoch - 1].validation_accuracy
     assert fitted.validation_loss <= min(losses) + 1e-9, "the temperature must not make it worse"
+
+
+def test_a_prepared_window_is_read_as_often_as_the_network_asks(make_signal, make_windows) -> None:
+    prepared: list[torch.Tensor] = []
+    read: list[torch.Tensor] = []
+
+    class Counting(Spectral):
+        def prepare(self, window: torch.Tensor) -> torch.Tensor:
+            prepared.append(super().prepare(window))
+            return prepared[-1]
+
+        def members(self, inputs: torch.Tensor) -> torch.Tensor:
+            read.append(inputs)
+            return super().members(inputs)
+
+    windows = make_windows(make_signal(), subjects=2, seconds=30)
+    echoes, size = Counting.optimisation.echoes, 8
+    batches = -(-len(windows) // size)
+    seen: list[EpochReport] = []
+    trainer = Trainer(
+        Counting,
+        make_signal(),
+        epochs=2,
+        batch_size=size,
+        device=torch.device("cpu"),
+        on_epoch=seen.append,
+    )
+    torch.manual_seed(0)
+    trainer.run(windows, windows.select(slice(0)), "refit", 2)
+    assert echoes > 1
+    assert batches > ECHOED
+    assert len(prepared) == 2 * batches
+    assert len(read) == 2 * batches * echoes
+    first, echoed = torch.cat(prepared[:ECHOED]), torch.cat(read[ECHOED : 2 * ECHOED])
+    assert not torch.equal(first, echoed), "the second time in another order"
+    assert torch.equal(first.sort(dim=0).values, echoed.sort(dim=0).values), "and nothing but the same windows"
+    assert 0 < seen[1].loss < seen[0].loss < 3 * np.log(len(make_signal().activities)), "a mean over all readings"
 
 
 def test_unlabelled_windows_are_ignored(make_signal, make_windows) -> None:

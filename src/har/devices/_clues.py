@@ -18,7 +18,7 @@ TIMES = (1.0, 0.5, 2.0)
 DEGREES = 180 / math.pi
 _MOVES = 0.8
 """m/s²; a window in which the acceleration varies by less, as standard deviation, tells nothing about turns."""
-_LAW_BLOCKS = 15
+_LAW_BLOCKS = 40
 
 
 @dataclass(frozen=True, eq=False)

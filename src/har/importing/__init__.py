@@ -11,6 +11,7 @@ from har.importing._groups import Group, grouped
 from har.importing._labels import Labels
 from har.importing._passed import Passed
 from har.importing._propose import Proposal, propose
+from har.importing._recorded import recorded
 from har.importing._staged import Refused, Staged, Survey
 from har.importing._survey import ASSIGNED_FROM, survey
 from har.importing._write import Written, write
@@ -29,6 +30,7 @@ __all__ = [
     "calibrate",
     "grouped",
     "propose",
+    "recorded",
     "survey",
     "write",
 ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from har.errors import SettingsError
 from har.importing._staged import Staged, Survey
 from har.plausibility import GRAVITY, Calibration, Epochs, calibration
-from har.recordings import CALIBRATED, calibration_text, read_recording
+from har.recordings import CALIBRATED, NOTES, calibration_text, read_recording
 from har.settings import TICKS_PER_SECOND, Accelerometer, Settings
 
 
@@ -91,5 +92,12 @@ def _corrected(staged: Staged, found: Calibration, settings: Settings, sensor: A
         for name, gain, offset in zip(sensor.channels, found.gain, found.offset_mg, strict=True)
     ]
     frame = frame.with_columns(corrected)
-    frame.write_parquet(staged.file.path, compression="zstd", metadata={CALIBRATED: calibration_text(found)})
+    said = {CALIBRATED: calibration_text(found), **_notes(staged.file.path)}
+    frame.write_parquet(staged.file.path, compression="zstd", metadata=said)
     return dataclasses.replace(staged, quality=read_recording(staged.file, settings).quality)
+
+
+def _notes(path: Path) -> dict[str, str]:
+    """What a staged file's metadata say was done to its recording before."""
+    metadata = pl.read_parquet_metadata(path)
+    return {NOTES: metadata[NOTES]} if NOTES in metadata else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
@@ -12,6 +13,7 @@ import polars as pl
 
 from har.errors import RecordingError
 from har.importing._arguments import check_arguments
+from har.importing._axes import check_axes, turned
 from har.importing._checks import clipped, refuse_implausible, refuse_loss, refuse_mixed_rates, repeated
 from har.importing._kinds import refuse_other_kinds
 from har.importing._labels import Labels
@@ -20,7 +22,7 @@ from har.importing._names import Subjects, session_name, taken
 from har.importing._passed import passed_over
 from har.importing._staged import Draft, Refused, Survey
 from har.importing._table import inbox_table, parts
-from har.recordings import InboxFile, Quality, read_recording
+from har.recordings import NOTES, InboxFile, Quality, read_recording
 from har.recordings.layouts import Layout, RawRecording, Source
 from har.settings import Settings
 
@@ -32,7 +34,7 @@ _PAUSE_S = 60
 """Between two recordings on an assigned date."""
 
 
-def survey(
+def survey(  # noqa: PLR0913  the options of one command
     layout: Layout,
     path: Path,
     settings: Settings,
@@ -41,6 +43,7 @@ def survey(
     options: Mapping[str, str] | None = None,
     names: Mapping[str, str] | None = None,
     units: Mapping[str, str] | None = None,
+    axes: Mapping[str, str] | None = None,
     first_day: dt.date = ASSIGNED_FROM,
     inbox: bool = True,
 ) -> Survey:
@@ -54,6 +57,7 @@ def survey(
         options: the reader's options.
         names: activity by label; "" leaves the samples unlabelled.
         units: unit by sensor ("accelerometer", "gyroscope"), where the values are not in the reader's unit.
+        axes: axes by sensor, such as "y,-x,z", where the device names or turns them otherwise.
         first_day: the date of recordings without dates.
         inbox: refuse what does not go with the recordings that the inbox has.
 
@@ -67,11 +71,12 @@ def survey(
     """
     options, units = dict(options or {}), dict(units or {})
     check_arguments(layout, path, settings, options, units)
+    check_axes(axes or {})
     source = Source(path, options, settings)
     result = Survey(labels=Labels.of(settings.activities.all, names or {}))
     files = list(layout.find(source))
     with ThreadPoolExecutor(1, "check") as beside:
-        run = _Run(settings, staging, units, first_day, result, beside)
+        run = _Run(settings, staging, units, axes or {}, first_day=first_day, result=result, beside=beside)
         for file in files:
             if file.name.startswith("._") or "__MACOSX" in file.parts:
                 result.faults["AppleDouble files, skipped"] += 1
@@ -95,6 +100,8 @@ class _Run:
         settings: Settings,
         staging: Path,
         units: Mapping[str, str],
+        axes: Mapping[str, str],
+        *,
         first_day: dt.date,
         result: Survey,
         beside: Executor,
@@ -102,6 +109,7 @@ class _Run:
         self.settings = settings
         self.staging = staging
         self.units = units
+        self.axes = axes
         self.first_day = first_day
         self.result = result
         self._beside = beside
@@ -139,7 +147,7 @@ class _Run:
         for raw in recordings:
             self.result.faults.update(raw.faults)
             try:
-                for piece in parts(raw, self.settings):
+                for piece in parts(turned(raw, self.axes), self.settings):
                     try:
                         draft = self._draft(piece)
                     except RecordingError as error:
@@ -173,7 +181,7 @@ class _Run:
         if path.exists() or earlier != raw.where:
             raise two_sessions(raw.where, earlier, subject, session, date)
         path.parent.mkdir(parents=True, exist_ok=True)
-        table.write_parquet(path, compression="zstd")
+        table.write_parquet(path, compression="zstd", metadata={NOTES: json.dumps(raw.notes)} if raw.notes else None)
         faults = clipped(raw)
         faults += Counter({"samples that repeat the previous values": repeated(raw)})
         return Draft(

@@ -3,6 +3,7 @@
     ingest     read inbox files into the lake
     train      train a challenger and compare it with the champion
     evaluate   cross-validate by subject
+    tune       search the settings of training by subject
     score      write predictions and profiles of new recordings
     summarise  write minutes per activity, a table and a page per day
     baseline   write what is usual for each subject into the lake and the hot store
@@ -18,6 +19,7 @@
     restore    bring such a file back into a project without data
     snapshot   take raw data into DVC, and bring them back
     find_gaps  list the pauses of recordings in the lake
+    diagnose   say what is off about a new device
     check      find rows, files and versions that are missing
     reproduce  train a registered version again and compare its metrics
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from har.lake import Partition
 from har.project import Project
-from har.recordings import gaps_of
+from har.recordings import gaps_of, longest
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
@@ -62,8 +62,9 @@ def find_gaps(project: Project, partitions: Iterable[Partition], *, most: int = 
             ordered = samples.sort("time")
             gaps = gaps_of(ordered["time"].to_physical().to_numpy(), ordered["segment"].to_numpy())
             count += len(gaps)
-            micros += sum(end - start for start, end in gaps)
-            named += [Gap(date, subject, str(session), _moment(start), _moment(end)) for start, end in gaps]
+            micros += int((gaps[:, 1] - gaps[:, 0]).sum())
+            ends = longest(gaps, most)
+            named += [Gap(date, subject, str(session), _moment(start), _moment(end)) for start, end in ends]
             if len(named) > 10 * most:
                 named = _longest(named, most)
     return Gaps(

@@ -16,6 +16,7 @@ from rich.markup import escape
 from har.cards import FACTS
 from har.challenge import challenge
 from har.console import bar, console
+from har.devices import DEVICE_REFERENCE
 from har.engine import Each, in_turn, once
 from har.errors import MonitoringError
 from har.evaluation import is_left_to_a_person
@@ -223,7 +224,7 @@ def register(trained: Trained) -> int:
     project, recipe, folder, why = trained.project, trained.recipe, trained.folder, trained.why
     registry = project.registry
     metrics: dict[str, float] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    beside = [folder / name for name in (FACTS, REFERENCE, REFERENCE_PROFILE, SOURCES)]
+    beside = [folder / name for name in (FACTS, REFERENCE, REFERENCE_PROFILE, SOURCES, DEVICE_REFERENCE)]
     if recipe.snapshot:
         # The snapshot may hold more, such as files that came after the last ingest.
         files = ingested_files(project, recipe)

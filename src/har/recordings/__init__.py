@@ -34,12 +34,13 @@ from har.recordings._resampling import (
     judged,
     last_point,
 )
-from har.recordings._table import CALIBRATED
+from har.recordings._table import CALIBRATED, NOTES
 from har.recordings._wear import calibration_text, gaps_of, longest
 
 __all__ = [
     "CALIBRATED",
     "JUDGED_US",
+    "NOTES",
     "REACH",
     "UPLOADING",
     "Inbox",

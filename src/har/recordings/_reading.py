@@ -169,6 +169,7 @@ def read_recording(file: InboxFile, settings: Settings) -> Recording:
         longest_gaps=longest(gaps_of(cleaned.times, cleaned.segments), GAPS_KEPT),
         **wear_figures(worn, applied),
         notes=(
+            *parsed.notes,
             *(f"{count:,} {words}" for words, count in clock_faults.items()),
             *wear_notes(worn, parsed.calibration, applied),
             *_row_notes(len(times), order, spaced),

@@ -23,6 +23,8 @@ from har.settings import Settings
 
 CALIBRATED = "har.calibration"
 """The key in a Parquet file's metadata that says which calibration its values have."""
+NOTES = "har.notes"
+"""The key that says what was done to its recording before: a JSON list of sentences."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Parsed:
         placement: where the sensor was worn; None if the file has no such column.
         device: which device recorded; None if the file has no such column.
         calibration: what the file says about the calibration that its values have; "" if nothing.
+        notes: what the file says was done to the recording before.
     """
 
     where: str
@@ -50,6 +53,7 @@ class Parsed:
     placement: pl.Series | None = None
     device: pl.Series | None = None
     calibration: str = ""
+    notes: tuple[str, ...] = ()
 
     def at(self, row: int, column: str = "") -> str:
         """A row, and optionally a column of it, as messages name it."""
@@ -118,10 +122,9 @@ def one_value(parsed: Parsed, name: str, settings: Settings) -> str:
     default: str = getattr(settings.recordings, name)
     if series is None:
         return default
-    texts = series.cast(pl.String)
-    if len(texts) and not texts.null_count() and (first := str(texts[0]).strip()) and (texts == texts[0]).all():
-        return first  # as nearly always, and much faster
-    texts = texts.str.strip_chars()
+    if series.dtype == pl.Categorical and len(different := series.unique()) == 1 and (text := different[0]):
+        return str(text).strip() or default  # as nearly always
+    texts = series.cast(pl.String).str.strip_chars()
     texts = texts.set(texts == "", None)
     values = texts.drop_nulls()
     if values.is_empty():

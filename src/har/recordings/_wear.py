@@ -86,20 +86,22 @@ def wear_notes(worn: Wear | None, said: str, applied: Calibration | None) -> Ite
         yield "what the file says about its calibration cannot be read: it counts as not calibrated"
 
 
-def gaps_of(times: NDArray[np.int64], segments: NDArray[np.int32]) -> tuple[Interval, ...]:
-    """Where a recording pauses, from the last sample before to the first after, in order.
+def gaps_of(times: NDArray[np.int64], segments: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Where a recording pauses: the last sample before and the first after, µs, int64 (g, 2), in order.
 
     Args:
         times: int64 (n,), increasing.
         segments: int32 (n,), number of the gap-free run.
     """
     last = np.flatnonzero(np.diff(segments))
-    return tuple(zip(times[last].tolist(), times[last + 1].tolist(), strict=True))
+    return np.stack([times[last], times[last + 1]], axis=1)
 
 
-def longest(intervals: tuple[Interval, ...], count: int) -> tuple[Interval, ...]:
-    """The longest of some intervals, in the order of time."""
-    return tuple(sorted(sorted(intervals, key=lambda one: one[0] - one[1])[:count]))
+def longest(gaps: NDArray[np.int64], count: int) -> tuple[Interval, ...]:
+    """The longest of some pauses (g, 2), in order."""
+    if len(gaps) > count:
+        gaps = gaps[np.sort(np.argpartition(gaps[:, 0] - gaps[:, 1], count)[:count])]
+    return tuple((start, end) for start, end in gaps.tolist())
 
 
 def total_s(intervals: tuple[Interval, ...]) -> float:

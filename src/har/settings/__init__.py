@@ -3,9 +3,10 @@
 Commands and services call `load_settings` once and pass values on.
 """
 
-from har.settings._loading import FILE_NAME, load_settings
+from har.settings._loading import FILE_NAME, load_settings, read_toml
 from har.settings._networks import check_network, network_file, network_names, project_root
 from har.settings._sections import (
+    MAX_CLOCK_OFFSET_S,
     STANDARD_GRAVITY,
     TICKS_PER_SECOND,
     Accelerometer,
@@ -17,12 +18,16 @@ from har.settings._sections import (
 )
 from har.settings._settings import Settings
 from har.settings._stream import Kafka, Mqtt
+from har.settings._tuning import Bounds, Tuning
+from har.settings._values import Value
 
 __all__ = [
     "FILE_NAME",
+    "MAX_CLOCK_OFFSET_S",
     "STANDARD_GRAVITY",
     "TICKS_PER_SECOND",
     "Accelerometer",
+    "Bounds",
     "Drift",
     "Kafka",
     "Monitoring",
@@ -31,9 +36,12 @@ __all__ = [
     "Sensor",
     "Sensors",
     "Settings",
+    "Tuning",
+    "Value",
     "check_network",
     "load_settings",
     "network_file",
     "network_names",
     "project_root",
+    "read_toml",
 ]

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from har.settings._values import Named, Value, Values
 from har.storage import check_address
 
 STANDARD_GRAVITY = 9.80665
@@ -55,6 +56,10 @@ class Project(Section):
         return dt.UTC if self.timezone == "UTC" else ZoneInfo(self.timezone)
 
 
+MAX_CLOCK_OFFSET_S = 600.0
+"""No larger offset between the clocks of two sensors is looked for."""
+
+
 class Recordings(Section):
     """Columns and stamps of the inbox files."""
 
@@ -66,6 +71,7 @@ class Recordings(Section):
     placement: str = ""
     device: str = ""
     max_gap_s: float = Field(default=0.5, gt=0)
+    max_clock_offset_s: float = Field(default=1.0, ge=0, le=MAX_CLOCK_OFFSET_S)
 
 
 class Sensor(Section):
@@ -205,6 +211,12 @@ class Training(Section):
     epochs: int = Field(default=15, ge=1)
     batch_size: int = Field(default=128, ge=2)
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    values: Values = Named()
+    """Of `network`, in place of its own: of its optimisation, and arguments of its class."""
+
+    def values_of(self, network: str) -> dict[str, Value]:
+        """`values`, if they are this network's; of another one: none."""
+        return dict(self.values) if network == self.network else {}
 
 
 class Gates(Section):

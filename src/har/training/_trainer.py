@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -22,6 +22,9 @@ from har.training._resident import Resident
 from har.training._signal import Signal
 from har.training.networks import Network
 from har.windows import WindowSet
+
+ECHOED = 16
+"""Batches that are prepared together where a network reads each prepared batch more than once."""
 
 
 @dataclass
@@ -50,10 +53,10 @@ class _State:
 
 
 class Trainer:
-    """Trains fresh networks of one class on one device; all random numbers come from torch's global generator.
+    """Trains fresh networks of one kind on one device; all random numbers come from torch's global generator.
 
     Args:
-        network: the class.
+        network: makes one for a signal: its class, or `configured`.
         signal: what the windows hold; its activities are the classes that the labels count.
         epochs: length of the learning rate schedule.
         batch_size: windows per step.
@@ -63,7 +66,7 @@ class Trainer:
 
     def __init__(
         self,
-        network: type[Network],
+        network: Callable[[Signal], Network],
         signal: Signal,
         *,
         epochs: int,
@@ -112,17 +115,17 @@ class Trainer:
         optimiser = torch.optim.AdamW(
             module.parameters(), values.learning_rate, weight_decay=values.weight_decay, fused=True
         )
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, values.learning_rate, total_steps=steps * self.epochs)
+        total = steps * self.epochs * values.echoes
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, values.learning_rate, total_steps=total)
         return _State(module, copy.deepcopy(module).eval(), optimiser, schedule, deviation, steps)
 
     def _train(self, state: _State, train: Resident) -> float:
-        """Train one epoch; returns the sum of the loss over all windows."""
+        """Train one epoch; returns the sum of the loss over all windows, as a mean over their echoes."""
         module = state.module.train()
         # Nothing is asked of the device before the end of the epoch: a question would wait for its queue.
         total = torch.zeros((), dtype=torch.float64, device=self.device)
-        for rows in torch.tensor_split(torch.randperm(len(train)).to(self.device), state.steps):
-            windows, labels = train.batch(rows)
-            members = module.members(augment(windows, self.signal, state.deviation))
+        for inputs, labels in self._batches(state, train):
+            members = module.members(inputs)
             loss = functional.cross_entropy(
                 members.flatten(0, 1),
                 labels.repeat_interleave(members.shape[1]),
@@ -133,8 +136,32 @@ class Trainer:
             state.optimiser.step()
             state.schedule.step()
             _update_average(state.averaged, module)
-            total += loss.detach().double() * len(rows)
-        return float(total)
+            total += loss.detach().double() * len(labels)
+        return float(total) / module.optimisation.echoes
+
+    def _batches(self, state: _State, train: Resident) -> Iterator[tuple[Tensor, Tensor]]:
+        """What the network reads of augmented windows, and their labels, batch by batch for one epoch.
+
+        Augmentation and descriptors cost several times a step of a small network. With echoes, some batches are
+        therefore prepared together and each of their windows is read several times, in another order and with other
+        dropout each time (data echoing, Choi et al. 2019, arXiv 1907.05550); the memory stays that of these batches.
+        """
+        echoes = state.module.optimisation.echoes
+        together = ECHOED if echoes > 1 else 1
+        batches = torch.tensor_split(torch.randperm(len(train)).to(self.device), state.steps)
+        for first in range(0, state.steps, together):
+            group = [self._prepared(state, train, rows) for rows in batches[first : first + together]]
+            yield from group
+            if echoes > 1:
+                inputs, labels = (torch.cat(part) for part in zip(*group, strict=True))
+                orders = [torch.randperm(len(labels)).to(self.device) for _ in range(echoes - 1)]
+                for rows in (rows for order in orders for rows in torch.tensor_split(order, len(group))):
+                    yield inputs[rows], labels[rows]
+
+    def _prepared(self, state: _State, train: Resident, rows: Tensor) -> tuple[Tensor, Tensor]:
+        windows, labels = train.batch(rows)
+        with torch.no_grad():
+            return state.module.prepare(augment(windows, self.signal, state.deviation)), labels
 
     def _observe(self, module: Network, train: Resident) -> Tensor:
         """Pass every training window to the network once; returns each channel's standard deviation, (C,)."""

@@ -8,12 +8,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from har.devices import DeviceReference, Recorded, Wearer, diagnose, learn, timing
+from har.devices import DeviceReference, Recorded, Wearer, axes_of, diagnose, learn, timing
+from har.devices._axes import ways
 from har.devices._recorded import motion
-from tests.bench.devices._data import People, even, first_seconds
+from tests.bench.devices._data import People, even, spread
 from tests.bench.devices._faults import Fault, changed, faults
 
 GAP_S = 0.5
+EACH_S = 12.0
+"""Seconds of one recording that are shown."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def cases(
         reference = reference_of({name: people[name] for name in names if name not in held_out}, rate_hz)
         for seconds in lengths_s:
             for subject in held_out:
-                shown = first_seconds(people[subject], seconds, max(10.0, seconds / 6))
+                shown = spread(people[subject], seconds, EACH_S)
                 for true, name, fault in faults():
                     if not only or name in only:
                         found += _diagnosed(reference, shown, rate_hz, (true, name, fault), subject, seconds)
@@ -89,9 +92,7 @@ def cases(
         stated = next(iter(reference.worn))
         for true, name, (subject, recorded) in others:
             for seconds in lengths_s if not only or name in only else ():
-                shown = [
-                    even(replace(one, placement=stated), rate_hz) for one in first_seconds(recorded, seconds, 30.0)
-                ]
+                shown = [even(replace(one, placement=stated), rate_hz) for one in spread(recorded, seconds, EACH_S)]
                 found += _diagnosed(reference, shown, rate_hz, (true, name, lambda one, _: one), subject, seconds)
     return found
 
@@ -116,16 +117,20 @@ def _diagnosed(
 
 def _worn_so(reference: DeviceReference, fault: str) -> bool:
     """Whether the reference's own people differ in this way."""
-    from har.devices import axes_of
-    from har.devices._axes import place
-
     kind, _, axes = fault.partition(" ")
     matrix = axes_of(axes) if kind in ("axes", "mirrored") else None
     if matrix is None:
         return False
     (worn,) = reference.worn.values()
-    rate = place(matrix if kind == "axes" else -matrix)
-    return any(way.accelerometer == place(matrix) and way.gyroscope == rate for way in worn.allowed)
+    other = matrix if kind == "axes" else -matrix
+    usual = [(np.eye(3), np.eye(3))]
+    usual += [(ways()[way.accelerometer], ways()[way.gyroscope]) for way in worn.allowed]
+    # A fault that makes one natural way another one cannot be told from the wearer's habit.
+    return any(
+        np.array_equal(matrix @ before[0], after[0]) and np.array_equal(other @ before[1], after[1])
+        for before in usual
+        for after in usual
+    )
 
 
 def right(case: Case) -> bool:

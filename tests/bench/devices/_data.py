@@ -79,21 +79,24 @@ def even(one: Recorded, rate_hz: float) -> Recorded:
     )
 
 
-def first_seconds(recorded: list[Recorded], seconds: float, each_s: float) -> list[Recorded]:
-    """The first seconds, at most so many of each recording."""
-    kept, left = [], seconds
-    for one in recorded:
-        if left < 1:
-            break
-        start = one.times_us.min()
-        chosen = one.times_us - start < min(left, each_s) * 1e6
-        kept.append(
-            replace(
-                one,
-                times_us=one.times_us[chosen],
-                accelerometer=one.accelerometer[chosen],
-                gyroscope=None if one.gyroscope is None else one.gyroscope[chosen],
-            )
-        )
-        left -= float(kept[-1].times_us.max() - start) / 1e6
-    return kept
+def spread(recorded: list[Recorded], seconds: float, each_s: float) -> list[Recorded]:
+    """The first seconds of some recordings, spread over all of them: what somebody records to try a device.
+
+    Args:
+        recorded: of one subject.
+        seconds: together.
+        each_s: at most, of one recording.
+    """
+    count = min(len(recorded), max(1, round(seconds / each_s)))
+    chosen = [recorded[place] for place in np.linspace(0, len(recorded) - 1, count).round().astype(int)]
+    return [_first(one, seconds / count) for one in chosen]
+
+
+def _first(one: Recorded, seconds: float) -> Recorded:
+    kept = one.times_us - one.times_us.min() < seconds * 1e6
+    return replace(
+        one,
+        times_us=one.times_us[kept],
+        accelerometer=one.accelerometer[kept],
+        gyroscope=None if one.gyroscope is None else one.gyroscope[kept],
+    )

@@ -94,7 +94,9 @@ def _measured(data: Data, options: argparse.Namespace, kept: Path, say: Progress
 
 
 def _peers(settings: Settings, kept: Path, options: argparse.Namespace) -> list[Peer]:
-    every = [*in_process_peers(options.network or settings.training.network), MiniRocketPeer(kept / "aeon")]
+    root = None if options.network else settings.root
+    networks = in_process_peers(options.network or settings.training.network, root)
+    every = [*networks, MiniRocketPeer(kept / "aeon")]
     return [peer for peer in every if not options.only or peer.name in {"default", *options.only}]
 
 
@@ -126,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--set", action="append", metavar="NAME", help="of --data, or sample: only this one")
     parser.add_argument("--protocol", nargs="+", choices=PROTOCOLS, default=["ours"])
-    parser.add_argument("--network", help="to be compared as the default; a name or a file")
+    parser.add_argument("--network", help="to be compared as the default; as in har.toml")
     parser.add_argument("--only", nargs="+", metavar="PEER", help="only these, beside the default")
     parser.add_argument("--seeds", type=int, default=3)
     return parser

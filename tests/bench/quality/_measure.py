@@ -20,8 +20,8 @@ from tests.bench.quality._peers import Answer, Part, Peer, Result
 
 BATCH = 64
 """Windows of a batch."""
-_ROUNDS, _CALLS = 10, 20
-_BUDGET_S = 3.0
+_ROUNDS, _CALLS = 10, 10
+_BUDGET_S = 1.0
 """Of processor time per peer, after which it gets no further round."""
 
 

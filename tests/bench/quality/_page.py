@@ -118,6 +118,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update({function.__name__: function for function in formatting.FILTERS})
+    environment.filters["signed"] = lambda value: f"{value:+.1f}".replace("-", "−")
     return environment
 
 

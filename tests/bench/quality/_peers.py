@@ -25,10 +25,12 @@ from har.experiment import describe
 from har.files import write_atomically
 from har.inference import Classifier
 from har.training import FitOptions, Fitted, export, fit, learn_novelty, learn_runs
+from har.training.networks import network_source
 from har.windows import split_subjects
 from tests.bench.quality import _features, tinier_har
 from tests.bench.quality._data import SOURCE, Data, code_of
 
+_AFTER_TRAINING = {"_export.py", "_novelty.py", "_runs.py"}
 Part = tuple[int, int]
 """Seed and number of the fold that is tested."""
 Answer = Callable[[NDArray[np.float32]], Any]
@@ -88,13 +90,20 @@ class Peer(ABC):
 class NetworkPeer(Peer):
     """A network of this project, or one that is named by its file; trained and exported as `har train` does."""
 
-    def __init__(self, network: str, name: str, what: str) -> None:
-        self.network, self.name, self.what = network, name, what
+    def __init__(self, network: str, name: str, what: str, root: Path | None = None) -> None:
+        self.network, self.name, self.what, self.root = network, name, what, root
 
     def code(self) -> str:
-        """Of the training and of the network."""
-        own = [Path(self.network)] if self.network.endswith(".py") else []
-        return code_of(SOURCE / "training", SOURCE / "windows", *own) + _versions("torch", "numpy")
+        """Of the training and of the network; not of the export and of other networks."""
+        training = SOURCE / "training"
+        own = training / "networks" / f"{self.network.replace('-', '_')}.py"
+        files = [
+            *(file for file in sorted(training.glob("*.py")) if file.name not in _AFTER_TRAINING),
+            training / "networks" / "_network.py",
+            *([own] if own.is_file() else []),
+            SOURCE / "windows",
+        ]
+        return code_of(*files) + network_source(self.network, self.root) + _versions("torch", "numpy")
 
     def run(self, data: Data, parts: Sequence[Part], model: Path) -> Iterator[Result]:
         """As `har evaluate`."""
@@ -118,7 +127,7 @@ class NetworkPeer(Peer):
         subjects = np.unique(data.windows.subjects).tolist()
         split = split_subjects(subjects, held_out=held_out, validation=settings.split.validation, seed=seed)
         training = settings.training
-        options = FitOptions(self.network, seed, training.epochs, training.batch_size, "cpu")
+        options = FitOptions(self.network, seed, training.epochs, training.batch_size, "cpu", self.root)
         return fit(data.windows, split.train, split.validation, signal=data.signal, options=options)
 
     def _export(self, data: Data, fitted: Fitted, model: Path) -> None:
@@ -183,8 +192,13 @@ def _svm(strength: float) -> Callable[[int], Any]:
     return lambda seed: make_pipeline(StandardScaler(), SVC(C=strength))
 
 
-def in_process_peers(default: str) -> list[Peer]:
-    """The default network first, then its peers that run in this process."""
+def in_process_peers(default: str, root: Path | None = None) -> list[Peer]:
+    """The default network first, then its peers that run in this process.
+
+    Args:
+        default: the network's name.
+        root: the project's folder, if the network is a module or file in it.
+    """
     other = [
         NetworkPeer("dscnn", "dscnn", "this project's convolutional network on raw windows"),
         NetworkPeer(
@@ -195,7 +209,7 @@ def in_process_peers(default: str) -> list[Peer]:
         ),
     ]
     return [
-        NetworkPeer(default, "default", f"{default}, this project's default network"),
+        NetworkPeer(default, "default", f"{default}, this project's default network", root),
         *(peer for peer in other if peer.network != default),
         ClassicalPeer(
             "svm",

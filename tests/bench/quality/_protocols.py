@@ -102,9 +102,9 @@ OURS = Protocol(
     windows=lambda lake, settings: labelled(load_windows(lake, settings)),
     folds=_our_folds,
     statement={
-        "Windows": "of the length and overlap that har.toml names (in the table), cut from recordings; the label is "
-        "that of most samples, and a window with less than windows.purity of one label is left out, as is one of a "
-        "sensor that was off or stuck",
+        "Windows": "of the length and overlap of the set's har.toml (above its table), cut from recordings; the "
+        "label is that of most samples, and a window with less than windows.purity of one label is left out, as is one "
+        "of a sensor that was off or stuck",
         "Folds": "GroupKFold by subject: nobody is in training and test",
         "Training": "every peer gets the windows of all other folds; a network takes a fifth of their subjects to "
         "choose its epoch and temperature, and then trains on all",

@@ -108,7 +108,7 @@ class RecordingSet:
 
 
 SAMPLE = RecordingSet(
-    "sample", "embedded sample: watch, ten subjects, seven shoulder exercises", "", Path(), 50, 4.0, SAMPLE_ACTIVITIES
+    "sample", "Embedded sample: watch, ten subjects, seven shoulder exercises", "", Path(), 50, 4.0, SAMPLE_ACTIVITIES
 )
 _COLUMNS = {"subject": "subject", "session": "session", "activity": "label"}
 

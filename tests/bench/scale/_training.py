@@ -11,6 +11,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from torch.utils.data import DataLoader, Dataset
 from har.settings import load_settings
 from har.training import Signal
 from har.training._augment import augment
-from har.training._trainer import Trainer
+from har.training._trainer import ECHOED, Trainer
 from har.training.networks import Network, find_network
 from har.windows import WindowSet, cut
 
@@ -115,8 +116,8 @@ def _bare(
     optimiser = torch.optim.AdamW(
         module.parameters(), values.learning_rate, weight_decay=values.weight_decay, fused=True
     )
-    steps = math.ceil(len(x) / BATCH)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, values.learning_rate, total_steps=steps * EPOCHS)
+    steps = math.ceil(len(x) / BATCH) * EPOCHS * values.echoes
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, values.learning_rate, total_steps=steps)
     averaged = copy.deepcopy(module).eval()
     pairs = list(zip(averaged.parameters(), module.parameters(), strict=True))
     norms = [[one for one in net.modules() if isinstance(one, nn.BatchNorm1d)] for net in (averaged, module)]
@@ -129,8 +130,8 @@ def _bare(
     module.train()
     for epoch in batches:
         total = torch.zeros(())
-        for windows, labels in epoch:
-            members = module.members(augment(windows, signal, deviation))
+        for inputs, labels in _prepared(module, epoch, signal, deviation):
+            members = module.members(inputs)
             loss = functional.cross_entropy(
                 members.flatten(0, 1),
                 labels.repeat_interleave(members.shape[1]),
@@ -145,8 +146,22 @@ def _bare(
                 for old, new in statistics:
                     old.copy_(new)
             total += loss.detach() * len(labels)
-        mean = float(total) / len(y)
+        mean = float(total) / len(y) / values.echoes
     return (time.process_time() - began) / EPOCHS, mean
+
+
+def _prepared(
+    module: Network, epoch: Iterator[tuple[Tensor, Tensor]], signal: Signal, deviation: Tensor
+) -> Iterator[tuple[Tensor, Tensor]]:
+    echoes = module.optimisation.echoes
+    while group := list(islice(epoch, ECHOED if echoes > 1 else 1)):
+        with torch.no_grad():
+            held = [(module.prepare(augment(windows, signal, deviation)), labels) for windows, labels in group]
+        yield from held
+        if echoes > 1:
+            inputs, labels = (torch.cat(part) for part in zip(*held, strict=True))
+            for order in [torch.randperm(len(labels)) for _ in range(echoes - 1)]:
+                yield from ((inputs[rows], labels[rows]) for rows in torch.tensor_split(order, len(held)))
 
 
 def _resident(x: Tensor, y: Tensor) -> Iterator[Iterator[tuple[Tensor, Tensor]]]:

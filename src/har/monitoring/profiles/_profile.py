@@ -125,7 +125,8 @@ class Profile:
         above = np.nextafter(np.asarray(at, np.float64), np.inf)
         new = np.concatenate([[True], above[1:] > above[:-1]])
         shares = np.asarray(sketch.get_cdf(above[new].tolist()), np.float64)[:-1]
-        return np.take(shares, np.cumsum(new) - 1)
+        values: NDArray[np.float64] = shares[np.cumsum(new) - 1]
+        return values
 
     def quantiles(self, name: str, q: Sequence[float]) -> NDArray[np.float64]:
         """Quantiles of the column at `q` (0 … 1), float64 (len(q),); NaN without values."""

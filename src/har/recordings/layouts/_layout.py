@@ -105,6 +105,7 @@ class RawRecording:
         labels: one activity for the whole recording, or String (n,) with null where unlabelled; None: no labels.
         placement, device: where the sensor was worn, and which device recorded; "" if unknown.
         faults: number of faults by description, rows that the reader left out included.
+        notes: what was done to the recording, one sentence each without a final stop; they stay with it in the lake.
     """
 
     where: str
@@ -118,6 +119,7 @@ class RawRecording:
     placement: str = ""
     device: str = ""
     faults: Counter[str] = field(default_factory=Counter)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from har.training._descriptors import Descriptors
 from har.training._signal import Signal
+from har.training.networks._space import Choice, Range
 
 
 @dataclass(frozen=True)
@@ -21,24 +24,29 @@ class Optimisation:
         weight_decay: of AdamW.
         smoothing: label smoothing, the share of the target that is spread over all classes.
         average: decay of the exponential moving average of the weights, per step.
+        echoes: how often `members` reads an augmented window before it is augmented anew; more than once pays where
+            `prepare` costs more than a step.
     """
 
     learning_rate: float
     weight_decay: float
     smoothing: float
     average: float
+    echoes: int = 1
 
 
 class Network(nn.Module, ABC):
     """Base of all networks: raw windows in SI units in, probabilities and named descriptors out.
 
-    A subclass sets `optimisation` and implements `observe`, `members` and `logits`. It is created with the signal as
-    its only argument, and must treat each window on its own, whatever the batch.
+    A subclass sets `optimisation`, may set `space`, and implements `observe`, `members` and `logits`. It is created
+    with the signal as its only argument, and must treat each window on its own, whatever the batch.
     """
 
     inverse_temperature: Tensor
     merge: Tensor
     optimisation: Optimisation
+    space: ClassVar[Mapping[str, Range | Choice]] = {}
+    """What `har tune` may change: arguments of the class besides the signal; also bounds for `optimisation`."""
 
     def __init__(self, signal: Signal) -> None:
         super().__init__()
@@ -67,8 +75,15 @@ class Network(nn.Module, ABC):
         Called with one batch after another until every training window has been passed once.
         """
 
+    def prepare(self, window: Tensor) -> Tensor:
+        """What `members` reads of augmented windows (N, T, C), as far as nothing in it is learned from the loss.
+
+        Called without gradients. By default the windows themselves.
+        """
+        return window
+
     @abstractmethod
-    def members(self, window: Tensor) -> Tensor:
+    def members(self, inputs: Tensor) -> Tensor:
         """Logits (N, M, K) of every ensemble member, for the loss; M is 1 for a single network."""
 
     @abstractmethod

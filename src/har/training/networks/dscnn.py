@@ -32,9 +32,9 @@ class DsCnn(Network):
         """Collect the scale of each channel."""
         self.scale.observe(windows.flatten(0, 1))
 
-    def members(self, window: Tensor) -> Tensor:
+    def members(self, inputs: Tensor) -> Tensor:
         """Logits of a single member, with dropout."""
-        logits: Tensor = self.head(functional.dropout(self._embed(window), 0.5, self.training))
+        logits: Tensor = self.head(functional.dropout(self._embed(inputs), 0.5, self.training))
         return logits.unsqueeze(1)
 
     def logits(self, window: Tensor, features: Tensor) -> Tensor:

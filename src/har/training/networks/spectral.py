@@ -17,7 +17,7 @@ class Spectral(Network):
     The members share one matrix product per layer, so that an ensemble is hardly slower to serve than one of them.
     """
 
-    optimisation = Optimisation(learning_rate=8e-3, weight_decay=0.05, smoothing=0.1, average=0.98)
+    optimisation = Optimisation(learning_rate=8e-3, weight_decay=0.05, smoothing=0.1, average=0.98, echoes=3)
 
     def __init__(self, signal: Signal, members: int = 4, hidden: int = 96) -> None:
         super().__init__(signal)
@@ -33,11 +33,14 @@ class Spectral(Network):
         """Collect the scale of the descriptors."""
         self.scale.observe(self.describe(windows))
 
-    def members(self, window: Tensor) -> Tensor:
+    def prepare(self, window: Tensor) -> Tensor:
+        """The standardised descriptors."""
+        standard: Tensor = self.scale(self.describe(window))
+        return standard
+
+    def members(self, inputs: Tensor) -> Tensor:
         """Logits of each perceptron, with dropout."""
-        with torch.no_grad():
-            standard = self.scale(self.describe(window))
-        hidden = torch.relu(self.first(functional.dropout(standard, 0.3, self.training)))
+        hidden = torch.relu(self.first(functional.dropout(inputs, 0.3, self.training)))
         hidden = functional.dropout(hidden, 0.5, self.training).reshape(-1, self.count, self.hidden)
         return torch.einsum("nmh,mhk->nmk", hidden, self.second) + self.bias
 

@@ -13,6 +13,7 @@ from har.recordings.layouts._option import option_error
 from har.recordings.layouts._tables import apart as files_apart
 from har.recordings.layouts._tables.apart import SensorFiles
 from har.recordings.layouts._tables.clock import CLOCKS, UNITS, ClockOptions
+from har.settings import MAX_CLOCK_OFFSET_S
 
 OPTIONS = {
     "time": "column of the stamps, or two: Date,Time; default: recordings.time_column",
@@ -25,6 +26,8 @@ OPTIONS = {
     "accelerometer": "its three columns, such as ax,ay,az; default: the channels in har.toml",
     "gyroscope": "its three columns, such as gx,gy,gz; default: the channels in har.toml",
     **files_apart.OPTIONS,
+    "max-offset": "largest offset in s between the clocks of two sensors' files that is measured by their movements "
+    "and corrected; 0: stamps are taken as they are; default: recordings.max_clock_offset_s",
     "pattern": "fields in the path, such as {subject}/{session}_{activity}.csv; default: {subject}_{session}.*",
     **{name: f"column of the {name}" for name in FIELDS},
     "subject-is": "the subject of all files",
@@ -48,6 +51,7 @@ class Columns:
         columns: column by field.
         constants: value for all files by field.
         pattern: the fields in paths.
+        max_offset_s: the largest offset between the clocks of two sensors' files that is corrected.
     """
 
     time: str
@@ -58,6 +62,7 @@ class Columns:
     columns: dict[str, str]
     constants: dict[str, str]
     pattern: PathPattern
+    max_offset_s: float
 
     @classmethod
     def of(cls, source: Source) -> Columns:
@@ -104,6 +109,7 @@ class Columns:
             columns=columns,
             constants={name: options[f"{name}-is"] for name in FIELDS if f"{name}-is" in options},
             pattern=PathPattern(options.get("pattern", "{subject}_{session}.*")),
+            max_offset_s=offset_s(options.get("max-offset", str(settings.recordings.max_clock_offset_s))),
         )
 
     def choose(self, files: list[Path]) -> list[Path]:
@@ -201,3 +207,18 @@ def _rate(text: str) -> float:
     if not 0 < rate < 1e5:
         raise option_error("rate", "samples per second", text)
     return rate
+
+
+def offset_s(text: str) -> float:
+    """The largest offset of two clocks that an option allows, in s.
+
+    Raises:
+        SettingsError: it is no such number.
+    """
+    try:
+        offset = float(text)
+    except ValueError:
+        offset = -1.0
+    if not 0 <= offset <= MAX_CLOCK_OFFSET_S:
+        raise option_error("max-offset", f"seconds, 0 to {MAX_CLOCK_OFFSET_S:g}", text)
+    return offset

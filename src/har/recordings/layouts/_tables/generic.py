@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from har.errors import EmptyRecordingError, MissingColumnError, RecordingTimeError
 from har.recordings.layouts._align import on_stamps_of
+from har.recordings.layouts._clocks import Track, on_one_clock
 from har.recordings.layouts._layout import Clock, RawRecording, Signal, Source, sample_times
 from har.recordings.layouts._sessions import session_bounds, session_name
 from har.recordings.layouts._tables.clock import Stamps
@@ -21,6 +22,8 @@ from har.recordings.layouts._tables.columns import Columns
 from har.recordings.layouts._tables.spool import Spool
 from har.recordings.layouts._tables.text import Rows
 
+_MARGIN_S = 10.0
+"""The gyroscope's samples up to so long before and after the accelerometer's are looked at: its clock may differ."""
 Open = Callable[[Path, Sequence[str], Callable[[Sequence[str]], list[str]]], Iterable[Rows]]
 """Opens a table: its path, the columns of numbers, and a function from its header to further columns. Yields blocks."""
 
@@ -75,10 +78,11 @@ def _recording(
     times_us = main.times_us[rows]
     signals = {kind: Signal(spool.take(rows), main.unit(kind)) for kind, spool in main.spools.items()}
     labels: str | pl.Series | None = known.get("activity") or None
+    notes = tuple(f"{count:,} {words}" for words, count in main.clock_faults.items())
     if main.labels is not None:
         labels = main.labels[rows].cast(pl.String)
     if other is not None:
-        rotation, valid = other.rotation_at(times_us, main.source.settings.recordings.max_gap_s)
+        rotation, valid, words = other.rotation_at(times_us, signals["accelerometer"].values, main)
         if not valid.any():
             raise _no_overlap(main, other)
         times_us = times_us[valid]
@@ -88,6 +92,7 @@ def _recording(
         faults = faults + Counter(
             {"samples without a matching sample of the other sensor, left out": int((~valid).sum())}
         )
+        notes += (words,) if words else ()
     return RawRecording(
         where=str(main.path),
         subject=known["subject"],
@@ -100,6 +105,7 @@ def _recording(
         placement=known.get("placement") or "",
         device=known.get("device") or "",
         faults=faults,
+        notes=notes,
     )
 
 
@@ -112,6 +118,7 @@ class _Table:
         spools: the values by kind of sensor.
         labels: Categorical (n,), or None without a column of activities.
         faults: number of rows left out, by reason.
+        clock_faults: number of stamps by what the changes of the zone's clock did to them.
     """
 
     def __init__(
@@ -123,6 +130,7 @@ class _Table:
         self._stack = stack
         self.spools = {kind: stack.enter_context(Spool(3)) for kind in kinds}
         self.faults: Counter[str] = Counter()
+        self.clock_faults: Counter[str] = Counter()
         self._header: Sequence[str] = ()
         texts: dict[str, list[pl.Series]] = {}
         numbers: list[NDArray[np.int64]] = []
@@ -165,18 +173,29 @@ class _Table:
             yield {**defaults, **dict(zip(self._keys.columns, texts, strict=True))}, rows
 
     def rotation_at(
-        self, times_us: NDArray[np.int64], max_gap_s: float
-    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """The gyroscope's values at the stamps of the other sensor, and where they are valid."""
+        self, times_us: NDArray[np.int64], acceleration: NDArray[np.floating], main: _Table
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_], str]:
+        """The gyroscope's values at the stamps of the other sensor, where they are valid, and what was done to clocks.
+
+        Raises:
+            RecordingTimeError: the clocks are further apart than the option max-offset, or har.toml, allows.
+        """
+        max_gap_s, largest_s = self.source.settings.recordings.max_gap_s, self.mapping.max_offset_s
         order = np.argsort(times_us, kind="stable")
-        margin = round(max_gap_s * 1e6)
-        near = (self.times_us >= times_us.min() - margin) & (self.times_us <= times_us.max() + margin)
-        rows = np.flatnonzero(near)
-        values, valid = np.empty((len(times_us), 3)), np.empty(len(times_us), np.bool_)
-        values[order], valid[order] = on_stamps_of(
-            times_us[order], self.times_us[rows], self.spools["gyroscope"].take(rows), max_gap_s
+        margin = round((max_gap_s + max(largest_s, _MARGIN_S)) * 1e6)
+        rows = np.flatnonzero((self.times_us >= times_us.min() - margin) & (self.times_us <= times_us.max() + margin))
+        rows = rows[np.argsort(self.times_us[rows], kind="stable")]
+        stamps, rotation = self.times_us[rows], self.spools["gyroscope"].take(rows)
+        stamps, words = on_one_clock(
+            Track(times_us[order], acceleration[order]),
+            Track(stamps, rotation),
+            largest_s=largest_s,
+            where=str(main.path),
+            other=self.path.name,
         )
-        return values, valid
+        values, valid = np.empty((len(times_us), 3)), np.empty(len(times_us), np.bool_)
+        values[order], valid[order] = on_stamps_of(times_us[order], stamps, rotation, max_gap_s)
+        return values, valid, words
 
     def _further(self, header: Sequence[str]) -> list[str]:
         self._header = header
@@ -198,6 +217,7 @@ class _Table:
         if self.mapping.time:
             times, clock = stamps.result()
             self.faults += stamps.faults
+            self.clock_faults = stamps.faults
             return times, clock
         return sample_times(np.concatenate(numbers), self.mapping.rate_hz), "counted"
 

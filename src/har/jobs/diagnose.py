@@ -1,0 +1,131 @@
+"""Say what is off about a device: its recordings beside what the devices of the champion's training were like."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from har.devices import DEVICE_REFERENCE, DeviceReference, Diagnosis, Recorded, diagnose
+from har.errors import HarError
+from har.project import Project
+from har.settings import Settings
+
+if TYPE_CHECKING:
+    from har.importing import Survey
+
+_MOST_S = 600.0
+"""Of a new device in an import, so much is looked at."""
+
+
+def device_reference(project: Project) -> tuple[DeviceReference | None, str]:
+    """The champion's device reference, and what it is in words; None: there is no champion, or too few subjects.
+
+    A version of an earlier release has none: it is learned from the champion's subjects in the lake, and kept in
+    `runs/`.
+
+    Raises:
+        ModelError: it is damaged.
+        RegistryError: the registry cannot be read.
+        LakeError: the lake cannot be read.
+    """
+    champion = project.champion
+    if champion is None:
+        return None, ""
+    words = f"version {champion.number}, the champion"
+    if champion.tags.get(f"artifact.{DEVICE_REFERENCE}"):
+        return DeviceReference.read(project.registry.artifact(champion.number, DEVICE_REFERENCE)), words
+    path = project.settings.path("runs") / f"devices-of-version-{champion.number}.json"
+    if not path.is_file():
+        made = _from_lake(project, champion.number)
+        if made is None:
+            return None, ""
+        made.write(path)
+    return DeviceReference.read(path), f"{words} (learned from the lake now, for it was registered without)"
+
+
+def check_devices(project: Project, recorded: Sequence[Recorded]) -> list[Diagnosis]:
+    """What is off about each device and placement.
+
+    Raises:
+        HarError: of `device_reference`.
+    """
+    reference, words = device_reference(project)
+    return [
+        diagnose(
+            group,
+            reference,
+            rate_hz=project.settings.sensors.rate_hz,
+            max_gap_s=project.settings.recordings.max_gap_s,
+            beside=words,
+        )
+        for group in _groups(recorded)
+    ]
+
+
+def new_devices(project: Project, found: Survey) -> list[Diagnosis]:
+    """What is off about devices of an import that no recording in the lake is from. Nothing is refused.
+
+    Raises:
+        HarError: the reference or the lake cannot be read.
+    """
+    known = _known(project)
+    default = project.settings.recordings.device
+    new: dict[str, list[Recorded]] = {}
+    seconds: dict[str, float] = {}
+    for one in found.staged:
+        device = one.device or default
+        if device in known or seconds.get(device, 0.0) >= _MOST_S:
+            continue
+        new.setdefault(device, []).append(_staged(one.file.path, project.settings, device, one.placement))
+        seconds[device] = seconds.get(device, 0.0) + one.seconds
+    return [diagnosis for group in new.values() for diagnosis in check_devices(project, group)]
+
+
+def reasons(diagnoses: Iterable[Diagnosis]) -> list[str]:
+    """One line per finding, for logs and reports."""
+    return [
+        f"{f'device {one.device}' if one.device else 'a device'}: {found.line}"
+        for one in diagnoses
+        for found in one.findings
+    ]
+
+
+def _known(project: Project) -> Collection[str]:
+    """Devices of which the lake has recordings."""
+    default = project.settings.recordings.device
+    devices = project.lake.recordings.read(columns=["device"])["device"].unique().to_list()
+    return {device or default for device in devices}
+
+
+def _staged(path: Path, settings: Settings, device: str, placement: str) -> Recorded:
+    """A staged inbox file, which is in this project's columns and units."""
+    from har.importing import recorded
+
+    (one,) = recorded(path, settings, options={"placement-is": placement, "device-is": device})
+    return one
+
+
+def _groups(recorded: Sequence[Recorded]) -> list[list[Recorded]]:
+    groups: dict[tuple[str, str], list[Recorded]] = {}
+    for one in recorded:
+        groups.setdefault((one.device, one.placement), []).append(one)
+    return [groups[key] for key in sorted(groups)]
+
+
+def _from_lake(project: Project, number: int) -> DeviceReference | None:
+    from har.dataset import device_reference as learned
+    from har.dataset import load_windows, placements
+
+    recipe = project.registry.recipe(number)
+    try:
+        windows = load_windows(project.lake, project.settings, version=recipe.lake_version)
+    except (HarError, pl.exceptions.PolarsError):
+        # What it was trained on is no longer kept: the newest data of the same people serve as well.
+        windows = load_windows(project.lake, project.settings)
+    windows = windows.for_subjects((*recipe.split["train"], *recipe.split["validation"]))
+    if not len(windows):
+        return None
+    return learned(project.lake, project.settings, windows, placements(project.lake, windows), seed=recipe.seed)
