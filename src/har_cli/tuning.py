@@ -57,15 +57,15 @@ def tune(
         f"The best: {metric} {_figure(figures['best'])}; too good, as it was chosen by this figure.", highlight=False
     )
     if report.lines:
-        if "further_seeds" in figures:
-            further = figures["further_seeds"]
+        further = figures["further_seeds"]
+        if further:
             change = further["best_less_start"]
             out.print(
-                f"Under {further['seeds']} further seeds it changes {metric} by {change['value']:+.2%} "
+                f"Under further seeds ({further['seeds']}) it changes {metric} by {change['value']:+.2%} "
                 f"({change['low']:+.2%} to {change['high']:+.2%}) on the same subjects.",
                 highlight=False,
             )
-        out.print(f"\n{report.lines}\n", highlight=False, markup=False)
+        out.print(f"\n{report.lines}\n", highlight=False, markup=False, soft_wrap=True)
         to_write = "Write these lines into har.toml: har tune --trials 0 --apply"
         out.print("har.toml has these lines now." if report.applied else to_write)
         out.print("The held-out subjects decide: har train.")

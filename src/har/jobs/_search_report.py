@@ -48,7 +48,7 @@ def figures_of(
     """The report as JSON's values."""
     metric = search.metric
     states = Counter(trial.state for trial in trials)
-    figures: dict[str, Any] = {
+    return {
         "search": search.name,
         "network": search.space.network,
         "metric": metric,
@@ -61,6 +61,7 @@ def figures_of(
         "start": {"values": dict(start.values), **vars(interval(start.counts, metric))},
         "best": {"number": best.number, "values": dict(best.values), **vars(interval(best.counts, metric))},
         "best_less_start": vars(compare(best.counts, start.counts, metric)),
+        "further_seeds": _further(further, search) if further.best else None,
         "importance": importance,
         "har.toml": {} if best.is_start else search.space.sections(search.project.settings, best.values),
         "tried": [
@@ -69,15 +70,16 @@ def figures_of(
             for one in trials
         ],
     }
-    if further.best:
-        ours, theirs = _summed(further.best), _summed(further.start)
-        figures["further_seeds"] = {
-            "seeds": len(further.best) // len(search.folds),
-            "best": vars(interval(ours, metric)),
-            "start": vars(interval(theirs, metric)),
-            "best_less_start": vars(compare(ours, theirs, metric)),
-        }
-    return figures
+
+
+def _further(further: Further, search: Search) -> dict[str, Any]:
+    ours, theirs, metric = _summed(further.best), _summed(further.start), search.metric
+    return {
+        "seeds": len(further.best) // len(search.folds),
+        "best": vars(interval(ours, metric)),
+        "start": vars(interval(theirs, metric)),
+        "best_less_start": vars(compare(ours, theirs, metric)),
+    }
 
 
 def _summed(folds: Sequence[Counts]) -> dict[str, NDArray[np.int64]]:
