@@ -6,10 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import polars as pl
-
 from har.devices import DEVICE_REFERENCE, DeviceReference, Diagnosis, Recorded, diagnose
-from har.errors import HarError
 from har.project import Project
 from har.settings import Settings
 
@@ -120,11 +117,8 @@ def _from_lake(project: Project, number: int) -> DeviceReference | None:
     from har.dataset import load_windows, placements
 
     recipe = project.registry.recipe(number)
-    try:
-        windows = load_windows(project.lake, project.settings, version=recipe.lake_version)
-    except (HarError, pl.exceptions.PolarsError):
-        # What it was trained on is no longer kept: the newest data of the same people serve as well.
-        windows = load_windows(project.lake, project.settings)
+    # The newest data of the people that it was trained on: those of its training need not be kept any more.
+    windows = load_windows(project.lake, project.settings)
     windows = windows.for_subjects((*recipe.split["train"], *recipe.split["validation"]))
     if not len(windows):
         return None
