@@ -1,5 +1,6 @@
 # The benchmarks' targets; the Makefile includes them.
-.PHONY: bench bench-drift bench-data bench-release bench-stream bench-labels bench-scale bench-import bench-quality
+.PHONY: bench bench-drift bench-data bench-release bench-stream bench-labels bench-scale bench-import bench-quality \
+	bench-devices
 
 bench: setup  ## measure scoring, windowing, latency and the online service; writes reports/bench.json
 	@$(BIN)/python -m tests.bench
@@ -15,6 +16,9 @@ bench-release: setup  ## measure how often and how soon the judge of a release e
 
 bench-labels: setup  ## measure what labels are worth in the order of har labels; writes reports/labels-bench.json
 	@$(BIN)/python -m tests.bench.labels
+
+bench-devices: setup  ## measure how often har check-device names the true cause; writes reports/device-bench.json
+	@$(BIN)/python -m tests.bench.devices
 
 bench-stream: setup  ## measure the stream beside the broker alone, offline scoring and quixstreams; writes reports/stream-bench.json
 	@$(BIN)/python -m tests.bench.stream

@@ -18,7 +18,7 @@ _LAW_BLOCKS, _NEAR_BLOCKS = 40, 12
 """Evidence of more blocks of four seconds than this grows more slowly: they come from one person and device."""
 
 NONE, TURNED, MIRRORED, SWAPPED, FLIPPED, APART = "none", "turned", "mirrored", "swapped", "flipped", "apart"
-_PRIORS = {
+PRIORS = {
     "none": 0.0,
     "half": -0.5,
     "swap": -0.5,
@@ -120,7 +120,7 @@ def scores(
         # A person who wears it in a natural way, whose device then writes it in the hypothesis' way.
         both = _products()[first, natural.accelerometer], _products()[second, natural.gyroscope]
         best = np.maximum(best, table[both])
-    result: NDArray[np.float64] = best + np.array([_PRIORS[one.sort] for one in likely()])
+    result: NDArray[np.float64] = best + np.array([PRIORS[one.sort] for one in likely()])
     return result
 
 
