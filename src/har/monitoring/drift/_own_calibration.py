@@ -23,9 +23,9 @@ from har.monitoring.drift.scores import own_scores
 
 DRAWS = 6
 """Simulated days per subject, half and number of windows."""
-OWN_VARIATION = 0.7
+OWN_VARIATION = 0.5
 """Prior for how much a subject's largest score within a family varies between subjects and days, over its mean: 0.3 to
-0.7 on three sets. It is smaller than between strangers, and the score grows in proportion, not like a square."""
+0.6 on three sets. It is smaller than between strangers, and the score grows in proportion, not like a square."""
 _FEWEST = 2
 
 
