@@ -183,15 +183,15 @@ print(len(found.staged), next(line.split()[1] for line in status if line.startsw
 @pytest.mark.release
 def test_memory_does_not_grow_with_the_days_of_a_device(tmp_path: Path, project: Path, signal: np.ndarray) -> None:
     peaks = {}
-    for days in (2, 7):
+    for days in (4, 9):
         path = tmp_path / f"p{days}.cwa"
         with path.open("wb") as file:
-            file.write(cwa_header())
-            for number in range(0, days * 72_000, 12_000):
+            file.write(cwa_header(rate_hz=50))
+            for number in range(0, days * 36_000, 12_000):
                 values = np.tile(signal[:, :3], (1601, 1))[: 120 * 12_000]
                 counts = np.rint(values * 256).astype(np.int64).reshape(-1, 120, 3)
-                starts = microseconds(dt.datetime(2024, 5, 6)) + (number + np.arange(12_000)) * 1_200_000
-                file.write(cwa_blocks(counts, starts, first=number))
+                starts = microseconds(dt.datetime(2024, 5, 6)) + (number + np.arange(12_000)) * 2_400_000
+                file.write(cwa_blocks(counts, starts, rate_hz=50, first=number))
         folder = tmp_path / str(days)
         folder.mkdir()
         command = [sys.executable, "-c", PROGRAM, str(path), str(project), str(folder)]
@@ -199,5 +199,5 @@ def test_memory_does_not_grow_with_the_days_of_a_device(tmp_path: Path, project:
         files, peak_kb = map(int, done.stdout.split())
         assert files == days
         peaks[days] = peak_kb / 1024
-    assert peaks[7] < 1.15 * peaks[2]
-    assert peaks[7] < 2600
+    # Of the day that is read and the one that is checked meanwhile; all at once would need more than twice as much.
+    assert peaks[9] < 1.25 * peaks[4], peaks

@@ -91,7 +91,8 @@ def test_values_of_a_network_reach_its_training(monkeypatch: pytest.MonkeyPatch)
     ("values", "words"),
     [
         ({"widht": 8}, "'widht'. Did you mean 'width'"),
-        ({"width": "8"}, "expected a number, such as 48, but got '8'"),
+        ({"width": "8"}, "expected a whole number, such as 48, but got '8'"),
+        ({"width": 8.5}, "expected a whole number, such as 48, but got 8.5"),
         ({"smoothing": True}, "expected a number, such as 0.1, but got True"),
     ],
 )

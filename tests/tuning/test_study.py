@@ -5,11 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from har.errors import TrainingError
 from har.training.networks import Choice, Range
 from har.tuning import Study, Trial, open_study
 
@@ -154,3 +156,9 @@ def test_a_failed_trial_says_why_and_teaches_nothing(tmp_path: Path) -> None:
             ("failed", "RuntimeError: heads do not divide 17"),
         ]
         assert study.trials()[1].figure("accuracy") is None
+
+
+def test_without_optuna_the_error_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(TrainingError, match=r"expected Optuna, but got no such package\. .*'har-mlops\[tune\]'"):
+        opened(tmp_path)

@@ -249,6 +249,8 @@ def test_a_zip_of_zips_and_a_zip_of_something_else_are_told_apart(tmp_path: Path
 
 
 def test_several_recordings_of_one_archive_have_names(tmp_path: Path, signal: np.ndarray, read_all: ReadAll) -> None:
+    photos = {**_phone(signal[:100], ANDROID), "Camera/1.jpg": "x"}
+    assert read_all("sensor-logger", _zip(tmp_path / "photos.zip", photos), subject="anna")[0].session == "photos"
     files = {
         f"{day}/{name}": text for day in ("monday", "tuesday") for name, text in _phone(signal[:100], ANDROID).items()
     }

@@ -64,7 +64,10 @@ def _find(source: Source) -> list[Path]:
     source.choice("platform", ("ios", "android"), default="ios")
     source.choice("standardised", ("yes", "no"), default="no")
     source.choice("labels", ("annotations", "none"), default="none")
-    return bundle_paths(source, _holds, "*.json")
+    found = bundle_paths(source, _holds, "*.json")
+    if source.path.is_file():
+        return found
+    return [path for path in found if path.suffix.lower() != ".json" or _recognises(Look.of(path))]
 
 
 def _read(path: Path, source: Source) -> Iterator[RawRecording]:

@@ -41,7 +41,7 @@ def configured(network: type[Network], values: Mapping[str, Value]) -> Callable[
                 got=repr(name),
                 remedy=did_you_mean(name, list(own)) or "Remove it, or give the class this argument with a default.",
             )
-        if _kind(value) != _kind(own[name]):
+        if _kind(value) != _kind(own[name]) and not (_kind(value) == "whole number" and _kind(own[name]) == "number"):
             raise SettingsError(
                 where=f"training.values of {network.__name__}, {name}",
                 expected=f"a {_kind(own[name])}, such as {own[name]!r}",
@@ -64,4 +64,4 @@ def configured(network: type[Network], values: Mapping[str, Value]) -> Callable[
 def _kind(value: Value) -> str:
     if isinstance(value, bool | str):
         return type(value).__name__
-    return "number"
+    return "whole number" if isinstance(value, int) else "number"
