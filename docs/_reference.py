@@ -55,6 +55,7 @@ PACKAGES = (
     "jobs.ingest",
     "jobs.train",
     "jobs.evaluate",
+    "jobs.tune",
     "jobs.score",
     "jobs.summarise",
     "jobs.collect",
@@ -183,7 +184,7 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
 
 
 def _is_list(annotation: Any) -> bool:
-    return typing.get_origin(annotation) is tuple
+    return typing.get_origin(annotation) in (tuple, dict)
 
 
 def _type(field: FieldInfo) -> str:
@@ -202,6 +203,8 @@ def _name(annotation: Any) -> str:
         return " or ".join(f"`{part}`" for part in parts)
     if origin is tuple:
         return f"list of {_name(parts[0])}"
+    if origin is dict:
+        return f"by name, {_name(parts[1])}"
     if origin in (typing.Union, types.UnionType):
         return " or ".join("nothing" if part is type(None) else _name(part) for part in parts)
     if origin is typing.Annotated:

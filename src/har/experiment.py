@@ -48,7 +48,7 @@ from har.training import (
     learn_novelty,
     learn_runs,
 )
-from har.training.networks import find_network, network_source, network_sources
+from har.training.networks import configured, find_network, network_source, network_sources
 from har.windows import WindowSet, split_subjects
 
 
@@ -120,7 +120,7 @@ def make_recipe(
         NotEnoughDataError: no labelled windows, too few subjects, or none of `held_out` has labelled windows.
     """
     network = check_network(network or settings.training.network, settings.root)
-    find_network(network, settings.root)
+    configured(find_network(network, settings.root), settings.training.values_of(network))
     version, labels_version = lake.samples.version(), lake.labels.version()
     every = load_windows(lake, settings, version=version, labels_version=labels_version)
     windows = labelled(every)
@@ -241,6 +241,7 @@ def run(
             batch_size=settings.training.batch_size,
             device=settings.training.device,
             root=root,
+            values=settings.training.values_of(recipe.network),
         ),
         regimes=recipe.regimes_of(windows),
         on_epoch=on_epoch,

@@ -122,6 +122,10 @@ class Recipe:
         content["settings"] = {
             name: section for name, section in self.settings.items() if name in _SECTIONS_THAT_DECIDE
         }
+        # Of networks with their own values, and of releases without this setting.
+        if not content["settings"].get("training", {}).get("values", True):
+            training = {name: value for name, value in self.settings["training"].items() if name != "values"}
+            content["settings"]["training"] = training
         # The only setting of another section that is written into the model file.
         content["abstain_below"] = self.settings["scoring"]["abstain_below"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]

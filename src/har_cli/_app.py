@@ -29,6 +29,7 @@ from har_cli import (
     tls,
     tokens,
     top,
+    tuning,
 )
 
 app = typer.Typer(
@@ -44,6 +45,7 @@ app.command()(exporting.export)
 app.add_typer(data.app, name="data")
 app.command()(models.train)
 app.command()(models.evaluate)
+app.command()(tuning.tune)
 app.command()(predictions.score)
 app.command()(predictions.collect)
 app.command()(drift.monitor)

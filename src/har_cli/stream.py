@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from har_cli._shared import out
@@ -61,10 +62,12 @@ def ledger(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, with all subjects.")] = False,
 ) -> None:
     """Show what became of every message, per subject and in total. Ends with 1 if a message has no fate, or two."""
+    from har.jobs.stream import doubtful_devices
     from har.jobs.stream import ledger as read
     from har.project import open_project
 
-    found = read(open_project())
+    project = open_project()
+    found = read(project)
     if as_json:
         typer.echo(json.dumps(found.as_dict(), ensure_ascii=False))
     elif not found.subjects:
@@ -81,6 +84,10 @@ def ledger(
             out.print(f"{len(names) - _SHOWN} more subjects: har stream ledger --json", highlight=False)
         if found.total.short:
             out.print(f"{found.total.short:,} samples are of segments too short for a window.", highlight=False)
+    for device in [] if as_json else doubtful_devices(project):
+        for line in device.findings:
+            name = f"{device.wearing.device} of {device.wearing.subject}"
+            out.print(f"[yellow]{escape(name)}[/]: {escape(line)}", highlight=False, soft_wrap=True)
     if not found.balances:
         odd = [name for name, counts in found.subjects.items() if not counts.balances]
         out.print(f"[red]The ledger does not balance[/] for {', '.join(odd[:5])}.", highlight=False)

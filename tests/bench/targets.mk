@@ -1,5 +1,6 @@
 # The benchmarks' targets; the Makefile includes them.
-.PHONY: bench bench-drift bench-data bench-release bench-stream bench-labels bench-scale bench-quality
+.PHONY: bench bench-drift bench-data bench-release bench-stream bench-labels bench-scale bench-import bench-quality \
+	bench-devices
 
 bench: setup  ## measure scoring, windowing, latency and the online service; writes reports/bench.json
 	@$(BIN)/python -m tests.bench
@@ -16,11 +17,17 @@ bench-release: setup  ## measure how often and how soon the judge of a release e
 bench-labels: setup  ## measure what labels are worth in the order of har labels; writes reports/labels-bench.json
 	@$(BIN)/python -m tests.bench.labels
 
+bench-devices: setup  ## measure how often har check-device names the true cause; writes reports/device-bench.json
+	@$(BIN)/python -m tests.bench.devices
+
 bench-stream: setup  ## measure the stream beside the broker alone, offline scoring and quixstreams; writes reports/stream-bench.json
 	@$(BIN)/python -m tests.bench.stream
 
 bench-scale: setup  ## measure how costs grow with days and workers; writes reports/scale-bench.json
 	@$(BIN)/python -m tests.bench.scale
+
+bench-import: setup  ## measure the import of a week of .cwa, and of .gt3x and .bin, beside actfast alone; writes reports/import-bench.json
+	@$(BIN)/python -m tests.bench.importing
 
 bench-quality: setup  ## measure the default network beside its peers, on the same folds; writes reports/quality.json and .html
 	@$(BIN)/python -m tests.bench.quality

@@ -13,6 +13,7 @@ from flows.ingest import ingest
 from flows.monitor import monitor
 from flows.score import score
 from flows.train import train
+from flows.tune import tune
 from har.errors import NoChampionError
 from har.settings import Settings
 
@@ -39,12 +40,13 @@ def test_the_flows_of_a_night(server: str, two_days: Settings) -> None:
     scored = score()
     assert (scored.days, scored.partitions) == (2, 12)
     assert evaluate(folds=2, seeds=1)["subjects"] == 6
+    assert tune(trials=1, folds=2).figures["trials"]["complete"] == 1
     # The champion was trained up to the newest day: nothing is to be judged.
     state = end_of(monitor)
     assert (state.name, state.result().days) == ("Completed", ())
     shown = artifacts()
     assert {"ingest-run", "train-run", "train-report", "score-run", "activity-summaries"} <= shown
-    assert {"evaluation", "evaluation-report"} <= shown
+    assert {"evaluation", "evaluation-report", "tuning", "tuning-report"} <= shown
     assert (score().windows, train().trained) == (0, False)
 
 

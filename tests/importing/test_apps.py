@@ -126,8 +126,12 @@ def test_auto_says_which_layouts_it_knows(tmp_path: Path, look: Look) -> None:
 def test_what_was_passed_over_is_named_by_its_layout(tmp_path: Path, signal: np.ndarray, look: Look) -> None:
     FILES["sensor-logger"](_data(tmp_path), signal)
     FILES["movella-dot"](_data(tmp_path), signal)
+    written(_data(tmp_path) / "settings.json", "{}")
     result = look("sensor-logger", options={"subject": "anna"})
-    assert [str(one) for one in result.passed] == ["1 .csv file (a.csv): see `har import movella-dot`"]
+    assert [str(one) for one in result.passed] == [
+        "1 .csv file (a.csv): see `har import movella-dot`",
+        "1 .json file (settings.json)",
+    ]
 
 
 # --- Exports of health apps ------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from tests_support import write_recording
 from har.errors import NotEnoughDataError
 from har.jobs.label import add_labels
 from har.monitoring import DecisionLog, DriftReports
+from har.monitoring.drift import OwnHistory
 from har.project import Project
 from har_cli import main
 
@@ -31,6 +32,12 @@ def actions(project: Project) -> list[tuple[int, str]]:
     return [((row.date - FIRST).days, row.action) for row in DecisionLog(project.lake).rows()]
 
 
+def learned(project: Project) -> set[dt.date]:
+    """The days of all subjects' own histories with the first version."""
+    subjects = [subject for _, subject in project.lake.own_history.partitions()]
+    return {one.day for one in OwnHistory(project.lake).of(subjects, 1)}
+
+
 def test_good_days_are_quiet_and_days_of_drift_start_one_training(loop: Project, live: Live) -> None:
     for number in range(3):
         live(number)
@@ -38,7 +45,9 @@ def test_good_days_are_quiet_and_days_of_drift_start_one_training(loop: Project,
     assert [report.date for report in found.days] == [day(0), day(1), day(2)]
     assert not any(report.alarmed for report in found.days)
     assert actions(loop) == [(0, "nothing"), (1, "nothing"), (2, "nothing")]
-    tables = (loop.lake.drift, loop.lake.decisions)
+    # Quiet days are the subjects' own history, and days of drift never will be.
+    assert learned(loop) == {day(0), day(1), day(2)}
+    tables = (loop.lake.drift, loop.lake.decisions, loop.lake.own_history)
     versions = [table.version() for table in tables]
     again = monitor()
     assert (again.days, again.decisions, again.notes) == ((), (), ())
@@ -51,6 +60,7 @@ def test_good_days_are_quiet_and_days_of_drift_start_one_training(loop: Project,
     assert [report.alarmed for report in found.days] == [True] * 3
     assert [report.confirmed for report in found.days] == [False, True, True]
     assert actions(loop)[3:] == [(3, "watch"), (4, "retrain"), (5, "hold")]
+    assert learned(loop) == {day(0), day(1), day(2)}
     row = DecisionLog(loop.lake).rows()[4]
     assert (row.event, row.payload["since"]) == ("har.drift.confirmed", day(3).isoformat())
     assert row.emitted_at is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import re
 from itertools import pairwise
 
 import pytest
@@ -205,3 +206,17 @@ def test_neighbouring_days_are_linked() -> None:
 def test_equal_input_gives_equal_bytes_and_another_day_does_not() -> None:
     assert page().source == page().source
     assert page().source != page(day_report(seed=1)).source
+
+
+def test_shows_what_the_subjects_own_history_says_and_that_it_raised_the_alarm() -> None:
+    report = day_report(drifted=True)
+    assert "own history" not in page(report).words
+    features = (
+        dataclasses.replace(report.features[0], own=report.score, own_shift=0.42, own_change=0.1),
+        *report.features[1:],
+    )
+    slices = (dataclasses.replace(report.slices[0], own=report.score, own_days=5), *report.slices[1:])
+    shown = page(dataclasses.replace(report, features=features, slices=slices, own_subjects=4)).words
+    assert "Compared with their own history, too 4 of 10 subjects; it raised the alarm" in shown
+    assert "+0.42 (+10 %)" in shown
+    assert re.search(r"everyone – 10 2.229 ([\d.]+) 5 \1 alarm", shown)

@@ -88,6 +88,19 @@ def test_a_pause_within_the_repeated_hour_hides_the_step() -> None:
     assert not faults
 
 
+def test_a_step_that_a_pause_makes_shorter_is_seen_and_batches_in_another_order_are_not_taken_for_it() -> None:
+    zone = "Europe/Vienna"
+    night = around(BACK[zone], 7200, 7200)
+    at = 7200
+    recorded = np.concatenate([night[: at - 600], night[at + 1800 : at + 2400]])  # 02:50, then 02:30 to 02:40
+    utc, faults = local_to_utc(shown(recorded, zone), zone)
+    assert (utc == recorded).all()
+    assert not faults
+    batches = np.concatenate([night[: at - 2400], night[at - 1800 : at - 600], night[at - 2400 : at - 1800]])
+    utc, _ = local_to_utc(shown(batches, zone), zone)
+    assert (utc == batches).all()
+
+
 @pytest.mark.parametrize(
     ("first", "last"), [(-7200, -1800), (1800, 7200), (-3000, 3000)], ids=["ends", "begins", "begins and steps"]
 )

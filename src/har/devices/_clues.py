@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 from har.devices._axes import law
 from har.devices._shape import Neighbours, Shape
 from har.devices._signal import Motion
-from har.devices._ways import LAW, evidence
+from har.devices._ways import LAW, LAW_BLOCKS, evidence
 
 TIMES = (1.0, 0.5, 2.0)
 """How often faster than stated the samples may have been taken."""
 DEGREES = 180 / math.pi
 _MOVES = 0.8
 """m/s²; a window in which the acceleration varies by less, as standard deviation, tells nothing about turns."""
-_LAW_BLOCKS = 40
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,4 +73,4 @@ def law_at(motion: Motion, gain: float, way: int | None = 0) -> float:
     if not motion.has_gyroscope or not len(motion.blocks):
         return 0.0
     found = law(motion.blocks, motion.rate_hz, gain, only=way)
-    return float(LAW * evidence(found, len(found), _LAW_BLOCKS).max())
+    return float(LAW * evidence(found, len(found), LAW_BLOCKS).max())

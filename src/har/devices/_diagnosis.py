@@ -16,7 +16,7 @@ from har.devices._physics import accelerometer_unit, clipping, gravity_share, gy
 from har.devices._recorded import Recorded, Timing, motion, timing
 from har.devices._reference import LONG_S, DeviceReference, Worn, rate_scores, unlikeness
 from har.devices._signal import LEAST_S, Motion
-from har.devices._ways import is_allowed, likely, scores
+from har.devices._ways import PRIORS, is_allowed, likely, scores
 
 _UNEVEN = 0.05
 _UNEVEN_SLACK = (1.4, 0.02)
@@ -30,6 +30,8 @@ _TEMPO = (math.log(1.6), 0.5)
 _RATE_LEAD = 3.0
 _FILTERED = -6.0
 """Decades; without a reference. Noise and movements above 10 Hz are not a millionth of those between 1 and 4 Hz."""
+_TURNS_AGREE = 0.02
+"""How far the law must be better at another rate."""
 _OPEN = 1.0
 """A way that is no more than this below the best one cannot be ruled out."""
 
@@ -127,20 +129,21 @@ def _judge_motion(case: _Case) -> None:
         found = case.worn.clues(case.motion) if case.worn else clues(case.motion)
     is_long = case.motion.seconds >= LONG_S
     elsewhere = _elsewhere(case, is_long)
-    if case.worn is not None and (elsewhere or unlikeness(case.worn, found) < case.worn.nearness[is_long]):
-        case.findings.append(words.placement(case.placement, elsewhere, case.worn))
-        return
     table = _ways(case, found)
     fine = is_allowed(case.worn.allowed if case.worn else ())
     best = int(np.where(fine, -np.inf, table).argmax())
     lead = float(table[best] - table[fine].max())
     beyond = lead - (case.worn.lead[is_long] if case.worn else _LAW_LEAD)
     times, faster = _rate(case, found, is_long)
-    if faster > 0 and faster > beyond and "rate" not in case.codes:
+    # A way has its prior against it, which must not make room for a rate.
+    if faster > max(0.0, lead - PRIORS[likely()[best].sort]) and "rate" not in case.codes:
         case.findings.append(words.wrong_rate(case.timing.rate_hz, times, case.recorded[0].counted))
         return
+    if case.worn is not None and (elsewhere or _is_unlike(case.worn, found, is_long)):
+        case.findings.append(words.placement(case.placement, elsewhere, case.worn))
+        return
     if "rate" not in case.codes:
-        _judge_filter(case, found)
+        _judge_filter(case, found, is_long)
     if beyond > 0:
         case.findings.append(words.way(likely()[best], beyond, case.worn))
     elif lead > -_OPEN:
@@ -173,22 +176,37 @@ def _judge_turns(case: _Case, found: Clues) -> bool:
     return True
 
 
+def _is_unlike(worn: Worn, found: Clues, is_long: bool) -> bool:
+    """Whether it moves like nobody of the training."""
+    if unlikeness(worn, found) < worn.nearness[is_long]:
+        return True
+    pairs = ((float(found.tempo[0]), worn.tempo_range), (found.turning, worn.turning_range))
+    return is_long and any(value < low or value > high for value, (low, high) in pairs)
+
+
 def _rate(case: _Case, found: Clues, is_long: bool) -> tuple[float, float]:
-    """How often faster than stated the samples were taken, by movements and turns, and how far beyond the limit."""
+    """How often faster than stated the samples were taken, by movements and turns, and the score beyond the limit.
+
+    Movements alone can be slow because the wearer is: with a gyroscope its turns must agree.
+    """
     if not np.isfinite(found.tempo).all():
         return 1.0, 0.0
     if case.worn:
-        table, limit = case.worn.rates(case.motion, found), case.worn.rate_lead[is_long]
+        table, limit, gain = case.worn.rates(case.motion, found), case.worn.rate_lead[is_long], case.worn.gain
     elif case.motion.has_gyroscope:
-        table, limit = rate_scores(case.motion, found, 1.0, _TEMPO, 0), _RATE_LEAD
+        table, limit, gain = rate_scores(case.motion, found, 1.0, _TEMPO, 0), _RATE_LEAD, 1.0
     else:
         return 1.0, 0.0
     best = int(table[1:].argmax()) + 1
-    return TIMES[best], float(table[best] - table[0] - limit)
+    score = float(table[best] - table[0])
+    if case.motion.has_gyroscope:
+        usual, other = law_at(case.motion, gain), law_at(case.motion, gain / TIMES[best])
+        score = score if other > usual + _TURNS_AGREE else 0.0
+    return TIMES[best], score if score > limit else 0.0
 
 
-def _judge_filter(case: _Case, found: Clues) -> None:
-    limit = case.worn.high if case.worn and math.isfinite(case.worn.high) else _FILTERED
+def _judge_filter(case: _Case, found: Clues, is_long: bool) -> None:
+    limit = case.worn.high[is_long] if case.worn and math.isfinite(case.worn.high[is_long]) else _FILTERED
     if not math.isnan(found.high) and found.high < limit and "jitter" not in case.codes:
         case.findings.append(words.filtered(found.high, limit))
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from har.devices._clues import Clues, clues, law_at
+from har.devices._clues import TIMES, Clues, clues, law_at
 from har.devices._shape import Neighbours, Shape
 from har.devices._signal import Motion
-from har.devices._ways import NATURAL, Way, lead, likely, scores
+from har.devices._ways import NATURAL, Way, is_allowed, lead, likely, scores
 from har.errors import ModelError
 from har.files import write_atomically
 
@@ -26,14 +26,20 @@ LONG_S = 25.0
 """Seconds from which on the limits of long stretches hold."""
 _FORM = 1
 _NEIGHBOURS = 300
-_LENGTHS_S = ((12.0, 4), (40.0, 2))
+_LENGTHS_S = ((12.0, 3), (40.0, 2))
 """Stretches of a subject on which limits are learned, and how many; and all of what was measured."""
 _QUANTILE = 0.985
 _WORN_SO = 0.1
 """Share of subjects that fit a way better than none: from it on, people simply differ in it."""
+_CLEARLY = 3.0
+"""A lead that only a device that is worn so has."""
+_MOST_WAYS = 6
 _GAINS = (0.7, 0.8, 0.9, 1.0, 1.1)
 _HIGH_MARGIN = 1.0
 """Decades below all subjects."""
+_FAR = 2.0
+_RANGE_MARGIN = 0.15
+"""Of log frequency and log rate, beyond all long stretches."""
 _LEAST_SPREAD = {"tempo": 0.12, "turning": 0.5}
 
 
@@ -56,9 +62,11 @@ class Worn:
         allowed: ways in which these people themselves differ.
         lead: from this lead on a faulty way is named, of stretches shorter than `LONG_S` and of longer ones.
         gain: of the angular rate, at which the law holds best.
-        tempo, turning: mean and standard deviation over stretches, see `Clues`.
+        tempo: mean and standard deviation over short stretches, and over long ones, see `Clues`.
+        turning: over all stretches.
         rate_lead: from this lead on a wrong rate is named, likewise.
-        high: no stretch has less power at high frequencies, with a margin.
+        tempo_range, turning_range: all long stretches lie within, with a margin.
+        high: no stretch has less power at high frequencies, with a margin, likewise.
         nearness: no stretch is further from the others' windows, likewise.
     """
 
@@ -68,10 +76,12 @@ class Worn:
     allowed: tuple[Way, ...]
     lead: tuple[float, float]
     gain: float
-    tempo: tuple[float, float]
+    tempo: tuple[tuple[float, float], tuple[float, float]]
     turning: tuple[float, float]
     rate_lead: tuple[float, float]
-    high: float
+    tempo_range: tuple[float, float]
+    turning_range: tuple[float, float]
+    high: tuple[float, float]
     nearness: tuple[float, float]
 
     def clues(self, motion: Motion) -> Clues:
@@ -84,7 +94,7 @@ class Worn:
 
     def rates(self, motion: Motion, found: Clues, way: int = 0) -> NDArray[np.float64]:
         """The score of each of `TIMES`."""
-        return rate_scores(motion, found, self.gain, self.tempo, way)
+        return rate_scores(motion, found, self.gain, self.tempo[motion.seconds >= LONG_S], way)
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +185,7 @@ def learn(
 
 def rate_scores(motion: Motion, found: Clues, gain: float, tempo: tuple[float, float], way: int) -> NDArray[np.float64]:
     """How well each of `TIMES` fits the law and the tempo of the reference, float64 (3,)."""
-    law = np.array([law_at(motion, gain / times, way) for times in (1.0, 0.5, 2.0)])
+    law = np.array([law_at(motion, gain / times, way) for times in TIMES])
     mean, spread = tempo
     odd = np.square((found.tempo - mean) / spread) / 2
     result: NDArray[np.float64] = law - np.nan_to_num(odd)
@@ -191,10 +201,12 @@ def _learn(group: Sequence[Wearer], seed: int) -> Worn:
         near, near_rate = _neighbours([other for other in subjects if other != name], motions, seed)
         for part, is_whole in _stretches(motion):
             seen.append((part, clues(part, near, near_rate), is_whole))
-    tempo = _normal("tempo", [found.tempo[0] for _, found, _ in seen])
+    short, long = (
+        _normal("tempo", [found.tempo[0] for part, found, _ in seen if (part.seconds >= LONG_S) == is_long])
+        for is_long in (False, True)
+    )
     turning = _normal("turning", [found.turning for _, found, _ in seen])
     near, near_rate = _neighbours(subjects, motions, seed)
-    highs = [found.high for _, found, _ in seen if not math.isnan(found.high)]
     learned = Worn(
         subjects=len(subjects),
         near=near,
@@ -202,10 +214,12 @@ def _learn(group: Sequence[Wearer], seed: int) -> Worn:
         allowed=_allowed([found for _, found, is_whole in seen if is_whole]),
         lead=(0.0, 0.0),
         gain=gain,
-        tempo=tempo,
+        tempo=(short, long),
         turning=turning,
         rate_lead=(0.0, 0.0),
-        high=min(highs, default=-math.inf) - _HIGH_MARGIN,
+        tempo_range=(-math.inf, math.inf),
+        turning_range=(-math.inf, math.inf),
+        high=_least_high(seen),
         nearness=(-math.inf, -math.inf),
     )
     leads = [lead(learned.ways(found), learned.allowed) for _, found, _ in seen]
@@ -214,7 +228,9 @@ def _learn(group: Sequence[Wearer], seed: int) -> Worn:
     return replace(
         learned,
         lead=_limits(seen, leads, 0.0),
-        rate_lead=_limits(seen, [float(max(one[1:]) - one[0]) for one in rates], 0.5),
+        rate_lead=_limits(seen, [float(max(one[1:]) - one[0]) for one in rates], 1.0),
+        tempo_range=_range([found.tempo[0] for part, found, _ in seen if part.seconds >= LONG_S]),
+        turning_range=_range([found.turning for part, found, _ in seen if part.seconds >= LONG_S]),
         nearness=_nearness(seen, best),
     )
 
@@ -229,12 +245,30 @@ def _limits(seen: Sequence[tuple[Motion, Clues, bool]], leads: Sequence[float], 
 
 
 def _nearness(seen: Sequence[tuple[Motion, Clues, bool]], best: Sequence[float]) -> tuple[float, float]:
-    """The limit of short and of long stretches: a standard deviation below the least near one."""
+    """The limit of short and of long stretches: some standard deviations below the least near one."""
     limits = []
     for is_long in (False, True):
         chosen = [value for (part, _, _), value in zip(seen, best, strict=True) if (part.seconds >= LONG_S) == is_long]
-        limits.append(min(chosen) - float(np.std(chosen)) if chosen else min(best) - float(np.std(best)))
+        known = chosen or list(best)
+        limits.append(min(known) - _FAR * float(np.std(known)))
     return limits[0], limits[1]
+
+
+def _least_high(seen: Sequence[tuple[Motion, Clues, bool]]) -> tuple[float, float]:
+    """The limit of short and of long stretches."""
+    limits = []
+    for is_long in (False, True):
+        known = [one.high for part, one, _ in seen if (part.seconds >= LONG_S) == is_long and not math.isnan(one.high)]
+        limits.append(min(known, default=-math.inf) - _HIGH_MARGIN)
+    return limits[0], limits[1]
+
+
+def _range(values: Sequence[float]) -> tuple[float, float]:
+    known = np.array([value for value in values if not math.isnan(value)])
+    if len(known) < LEAST_SUBJECTS:
+        return -math.inf, math.inf
+    margin = max(_RANGE_MARGIN, 2 * float(known.std()))
+    return float(known.min()) - margin, float(known.max()) + margin
 
 
 def unlikeness(worn: Worn, found: Clues) -> float:
@@ -250,13 +284,23 @@ def unlikeness(worn: Worn, found: Clues) -> float:
 
 
 def _allowed(found: Sequence[Clues]) -> tuple[Way, ...]:
-    """Natural ways that a tenth of the subjects, and two at least, fit better than the others' usual way."""
-    counts = np.zeros(len(likely()))
-    for one in found:
-        table = scores(one.law, one.near, one.near_rate, ())
-        counts += table > table[0]
+    """Natural ways that a tenth of the subjects, and two at least, or one clearly, fit better than the others' ways.
+
+    Each one that is found joins the ways that are no fault, before the next one is looked for.
+    """
+    allowed: list[Way] = []
     least = max(2.0, _WORN_SO * len(found))
-    return tuple(way for way, count in zip(likely(), counts, strict=True) if way.sort in NATURAL and count >= least)
+    natural = np.array([way.sort in NATURAL for way in likely()])
+    while len(allowed) < _MOST_WAYS:
+        fine = is_allowed(allowed)
+        tables = [scores(one.law, one.near, one.near_rate, allowed) for one in found]
+        leads = np.array([table - table[fine].max() for table in tables]) * (natural & ~fine)
+        counts = (leads > 0).sum(axis=0)
+        best = int((counts + leads.max(axis=0) / (1 + leads.max())).argmax())
+        if counts[best] < least and leads[:, best].max() < _CLEARLY:
+            break
+        allowed.append(likely()[best])
+    return tuple(allowed)
 
 
 def _stretches(motion: Motion) -> Iterable[tuple[Motion, bool]]:
@@ -328,8 +372,11 @@ def _worn(values: Mapping[str, Any]) -> Worn:
             "near": near,
             "near_rate": held("near_rate"),
             "allowed": tuple(Way(**way) for way in values["allowed"]),
-            "tempo": tuple(values["tempo"]),
+            "tempo": (tuple(values["tempo"][0]), tuple(values["tempo"][1])),
             "turning": tuple(values["turning"]),
+            "tempo_range": tuple(values["tempo_range"]),
+            "turning_range": tuple(values["turning_range"]),
+            "high": tuple(values["high"]),
             "lead": tuple(values["lead"]),
             "nearness": tuple(values["nearness"]),
             "rate_lead": tuple(values["rate_lead"]),

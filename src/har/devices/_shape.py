@@ -50,14 +50,21 @@ class Shape:
         return cls(means * scale, covariances, np.cbrt((rest * rest * rest).mean(axis=1)), is_accelerometer)
 
     def described(self, way: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Mean, spread, correlation and skew along the axes, float64 (N, 12), had the sensor been `way @`."""
+        """Mean, spread, correlation and skew along the axes, float64 (…, N, 12), had the sensor been `way @`.
+
+        Args:
+            way: float64 (3, 3), or several (W, 3, 3).
+        """
         axis, whole = _LEAST[self.is_accelerometer]
-        turned = way @ self.covariances @ way.T
-        spread = np.sqrt(np.maximum(np.einsum("nii->ni", turned), 0))
-        off = np.stack([turned[:, 0, 1], turned[:, 0, 2], turned[:, 1, 2]], axis=1)
-        size = np.sqrt(np.maximum(np.einsum("nii->n", turned), 0))[:, None] + whole
-        related = np.sign(off) * np.sqrt(np.abs(off)) / size
-        return np.hstack([self.means @ way.T, np.log(spread + axis), related, self.skews @ way.T / size])
+        each = way[..., None, :, :]
+        turned = each @ self.covariances @ each.swapaxes(-1, -2)
+        spread = np.sqrt(np.maximum(turned[..., (0, 1, 2), (0, 1, 2)], 0))
+        off = turned[..., (0, 0, 1), (1, 2, 2)]
+        # The trace is the same along all axes.
+        size = np.sqrt(np.maximum(np.trace(self.covariances, axis1=1, axis2=2), 0))[:, None] + whole
+        back = way.swapaxes(-1, -2)
+        parts = [self.means @ back, np.log(spread + axis), np.sign(off) * np.sqrt(np.abs(off)) / size]
+        return np.concatenate([*parts, self.skews @ back / size], axis=-1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,10 +90,9 @@ class Neighbours:
         own = (self.described / self.scales).astype(np.float32)
         squares = np.square(own).sum(axis=1)
         nearest = min(_NEAREST, len(own))
-        found = []
-        for way in ways():
-            query = (shape.described(way.T) / self.scales).astype(np.float32)
-            apart = np.square(query).sum(axis=1)[:, None] + squares - 2 * query @ own.T
-            near = np.partition(apart, nearest - 1, axis=1)[:, :nearest].mean(axis=1)
-            found.append(-np.log(np.maximum(near, 0) + _SOFT))
-        return np.stack(found, axis=1).astype(np.float64)
+        back = ways().swapaxes(-1, -2)
+        query = (shape.described(back) / self.scales).astype(np.float32).reshape(-1, own.shape[1])
+        apart = np.square(query).sum(axis=1)[:, None] + squares - 2 * query @ own.T
+        near = np.partition(apart, nearest - 1, axis=1)[:, :nearest].mean(axis=1).reshape(len(back), -1)
+        found: NDArray[np.float64] = -np.log(np.maximum(near.T.astype(np.float64), 0) + _SOFT)
+        return found

@@ -17,6 +17,9 @@ LEAST_S = 10.0
 _MOST_WINDOWS = 120
 _MOST_BLOCKS = 100
 _MID_HZ, _HIGH_HZ = (1.0, 4.0), (10.0, 22.5)
+_TEMPO_HZ = (0.4, 9.0)
+_HIGH_SHARES = (0.2, 0.45)
+"""Of the rate, where it is too low for these."""
 _TINY = 1e-9
 
 
@@ -74,7 +77,8 @@ class Motion:
         Empty where the rate is too low to have such frequencies.
         """
         frequencies, power = self._power
-        high = (frequencies >= _HIGH_HZ[0]) & (frequencies <= min(_HIGH_HZ[1], 0.45 * self.rate_hz))
+        low, top = (min(limit, share * self.rate_hz) for limit, share in zip(_HIGH_HZ, _HIGH_SHARES, strict=True))
+        high = (frequencies >= low) & (frequencies <= top)
         if high.sum() < 2 or not len(power):
             return np.empty(0)
         middle = (frequencies >= _MID_HZ[0]) & (frequencies <= _MID_HZ[1])
@@ -84,9 +88,9 @@ class Motion:
 
     @cached_property
     def tempo(self) -> float:
-        """The mean of log frequency (Hz) below 5 Hz, weighted by the acceleration's power, over moving windows."""
+        """The mean of log frequency (Hz), 0.4 to 9 Hz, weighted by the acceleration's power, over moving windows."""
         frequencies, power = self._power
-        band = (frequencies >= 0.4) & (frequencies <= 5.0)
+        band = (frequencies >= _TEMPO_HZ[0]) & (frequencies <= _TEMPO_HZ[1])
         moving = power[:, band].sum(axis=1) if len(power) else np.empty(0)
         if not moving.size or moving.max() <= 0:
             return float("nan")

@@ -10,15 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from har.devices._axes import handedness, place, relations, ways
-from har.devices._signal import Motion
 
 LAW = 1.0
 """Weight of the physical law beside the nearness to the reference's windows."""
-_LAW_BLOCKS, _NEAR_BLOCKS = 40, 12
+LAW_BLOCKS, _NEAR_BLOCKS = 40, 12
 """Evidence of more blocks of four seconds than this grows more slowly: they come from one person and device."""
 
 NONE, TURNED, MIRRORED, SWAPPED, FLIPPED, APART = "none", "turned", "mirrored", "swapped", "flipped", "apart"
-_PRIORS = {
+PRIORS = {
     "none": 0.0,
     "half": -0.5,
     "swap": -0.5,
@@ -108,7 +107,7 @@ def scores(
     """
     table = np.zeros((len(ways()), len(ways())))
     if law is not None and len(law):
-        table += LAW * evidence(law, len(law), _LAW_BLOCKS)[relations()]
+        table += LAW * evidence(law, len(law), LAW_BLOCKS)[relations()]
     if near is not None and len(near):
         table += evidence(near, len(near) / 2, _NEAR_BLOCKS)[:, None]
     if near_rate is not None and len(near_rate):
@@ -120,7 +119,7 @@ def scores(
         # A person who wears it in a natural way, whose device then writes it in the hypothesis' way.
         both = _products()[first, natural.accelerometer], _products()[second, natural.gyroscope]
         best = np.maximum(best, table[both])
-    result: NDArray[np.float64] = best + np.array([_PRIORS[one.sort] for one in likely()])
+    result: NDArray[np.float64] = best + np.array([PRIORS[one.sort] for one in likely()])
     return result
 
 
@@ -139,8 +138,3 @@ def lead(found: NDArray[np.float64], allowed: Sequence[Way]) -> float:
     """How far the best faulty way is above the best one without a fault."""
     fine = is_allowed(allowed)
     return float(found[~fine].max() - found[fine].max())
-
-
-def enough(motion: Motion) -> bool:
-    """Whether there is a block of four seconds, from which on ways can be told."""
-    return len(motion.blocks) > 0

@@ -9,7 +9,7 @@ from har.importing._exports import export_of
 from har.recordings._foreign import refuse_foreign
 from har.recordings.layouts import Layout
 from har.recordings.layouts._look import Look
-from har.recordings.layouts._recognise import recognised
+from har.recordings.layouts._recognise import MAGIC, recognised
 
 _UNPACK = "Unpack it, and import the folder; archives of unknown apps are not opened, whatever size they claim."
 _AS_CSV = "Export its sheet as CSV (in a spreadsheet: Save as, CSV UTF-8), and import that file."
@@ -32,13 +32,6 @@ _MAGIC: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"\x80\x04", "a Python pickle, which is never opened", _EXPORT),
     (0, b"\x80\x05", "a Python pickle, which is never opened", _EXPORT),
 )
-_LAYOUTS: tuple[tuple[int, bytes, str, str], ...] = (
-    (0, b"PAR1", "a Parquet file", "parquet"),
-    (8, b".FIT", "a FIT file", "garmin-fit"),
-    (0, b"MD\xfc\x03", "an Axivity .cwa file", "axivity"),
-    (0, b"Device Identity", "a GENEActiv .bin file", "geneactiv"),
-)
-"""Files that are told by their first bytes, though their layout does not recognise them itself."""
 _TABLES = ("csv", "parquet", "garmin-fit")
 SUFFIXES = {
     **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".ods"), "export each sheet as CSV"),
@@ -90,9 +83,6 @@ def right_layout(look: Look, layout: Layout) -> str | None:
     """The layout that a file is of: `layout` if that recognises it, else the first that does; None if none does."""
     if layout.recognises is not None and layout.recognises(look):
         return layout.name
-    for start, magic, _, name in _LAYOUTS:
-        if look.head[start:].startswith(magic):
-            return name
     found = recognised(look)
     return None if found is None else found.name
 
@@ -110,7 +100,7 @@ def hint(path: Path, layout: Layout) -> str:
 
 
 def _called(layout: str) -> str:
-    return next((what for _, _, what, name in _LAYOUTS if name == layout), f"a file of the layout {layout}")
+    return next((what for _, _, what, name in MAGIC if name == layout), f"a file of the layout {layout}")
 
 
 def _belongs(where: str, layout: str | None) -> NotARecordingError:

@@ -42,7 +42,7 @@ def recorded(
     """
     options, units, axes = dict(options or {}), dict(units or {}), dict(axes or {})
     inbox = not layout
-    reader = find_layout(layout or ("parquet" if path.suffix.lower() == ".parquet" else "csv"))
+    reader = find_layout(layout or _suffix(path).removeprefix("."))
     if inbox:
         options = {**_columns(path, settings), **options}
     check_arguments(reader, path, settings, options, units)
@@ -56,6 +56,13 @@ def recorded(
     ]
 
 
+def _suffix(path: Path) -> str:
+    """Of inbox files: that of the file, or of the files in a folder, ".csv" if it has both."""
+    if path.is_file():
+        return ".parquet" if path.suffix.lower() == ".parquet" else ".csv"
+    return ".csv" if next(path.rglob("*.csv"), None) or not next(path.rglob("*.parquet"), None) else ".parquet"
+
+
 def _read(reader: Layout, source: Source) -> Iterator[RawRecording]:
     for file in reader.find(source):
         yield from reader.read(file, source)
@@ -64,7 +71,8 @@ def _read(reader: Layout, source: Source) -> Iterator[RawRecording]:
 def _columns(path: Path, settings: Settings) -> dict[str, str]:
     """The options that read a file as the inbox does: whose it is does not matter, where it was worn does."""
     layout = settings.recordings
-    header = _header(path) if path.is_file() else ()
+    files = [path] if path.is_file() else sorted(path.rglob(f"*{_suffix(path)}"))[:1]
+    header = _header(files[0]) if files else ()
     pairs = {"placement": layout.placement_column, "device": layout.device_column}
     return {"subject-is": "device", **{name: column for name, column in pairs.items() if column in header}}
 

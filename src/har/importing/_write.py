@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import filecmp
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
 
 from har.errors import ConflictingRecordingError, LakeError, OddEntryError
-from har.files import write_atomically
+from har.files import make_folder, replacing
 from har.importing._staged import Refused, Survey
 from har.recordings import require_plain
 
@@ -33,11 +35,12 @@ def write(survey: Survey, inbox: Path) -> Written:
         target = inbox / one.file.date.isoformat() / one.file.path.name
         try:
             require_plain(target)
-            content = one.file.path.read_bytes()
             if not target.exists():
-                write_atomically(target, content)
+                make_folder(target.parent)
+                with replacing(target) as draft:
+                    shutil.copyfile(one.file.path, draft)
                 written.new += 1
-            elif target.read_bytes() == content or _same_table(target, one.file.path):
+            elif filecmp.cmp(target, one.file.path, shallow=False) or _same_table(target, one.file.path):
                 written.present += 1
             else:
                 written.conflicts.append(Refused(one.source, _conflict(target)))

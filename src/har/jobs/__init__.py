@@ -3,6 +3,7 @@
     ingest     read inbox files into the lake
     train      train a challenger and compare it with the champion
     evaluate   cross-validate by subject
+    tune       search the settings of training by subject
     score      write predictions and profiles of new recordings
     summarise  write minutes per activity, a table and a page per day
     baseline   write what is usual for each subject into the lake and the hot store

@@ -6,12 +6,13 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from har.devices import DEVICE_REFERENCE, DeviceReference, Diagnosis, Recorded, diagnose
-from har.errors import HarError
 from har.project import Project
-from har.settings import Settings
+from har.settings import TICKS_PER_SECOND, Sensor, Settings
 
 if TYPE_CHECKING:
     from har.importing import Survey
@@ -71,15 +72,17 @@ def new_devices(project: Project, found: Survey) -> list[Diagnosis]:
     Raises:
         HarError: the reference or the lake cannot be read.
     """
+    if project.settings.sensors.accelerometer is None:
+        return []
     known = _known(project)
-    default = project.settings.recordings.device
+    default, worn = project.settings.recordings.device, project.settings.recordings.placement
     new: dict[str, list[Recorded]] = {}
     seconds: dict[str, float] = {}
     for one in found.staged:
         device = one.device or default
         if device in known or seconds.get(device, 0.0) >= _MOST_S:
             continue
-        new.setdefault(device, []).append(_staged(one.file.path, project.settings, device, one.placement))
+        new.setdefault(device, []).append(_staged(one.file.path, project.settings, device, one.placement or worn))
         seconds[device] = seconds.get(device, 0.0) + one.seconds
     return [diagnosis for group in new.values() for diagnosis in check_devices(project, group)]
 
@@ -101,11 +104,35 @@ def _known(project: Project) -> Collection[str]:
 
 
 def _staged(path: Path, settings: Settings, device: str, placement: str) -> Recorded:
-    """A staged inbox file, which is in this project's columns and units."""
-    from har.importing import recorded
+    """Ten minutes from the middle of a staged inbox file, which is in this project's columns and units."""
+    accelerometer, gyroscope = settings.sensors.accelerometer, settings.sensors.gyroscope
+    assert accelerometer is not None  # noqa: S101  the caller has looked
+    time = settings.recordings.time_column
+    table = pl.scan_parquet(path, glob=False)
+    rows = int(table.select(pl.len()).collect().item())
+    most = round(_MOST_S * settings.sensors.rate_hz)
+    names = [time, *accelerometer.channels, *(gyroscope.channels if gyroscope is not None else ())]
+    frame = table.select(names).slice(max(0, (rows - most) // 2), most).collect()
+    stamps = frame[time]
+    if isinstance(stamps.dtype, pl.Datetime):
+        times = stamps.dt.epoch("us").to_numpy()
+    else:
+        times = np.round(stamps.to_numpy() * (1e6 / TICKS_PER_SECOND[settings.recordings.time_unit]))
+    units = {"accelerometer": accelerometer.unit} | ({"gyroscope": gyroscope.unit} if gyroscope is not None else {})
+    return Recorded(
+        times.astype(np.int64),
+        _values(frame, accelerometer),
+        None if gyroscope is None else _values(frame, gyroscope),
+        units,
+        str(path),
+        placement=placement,
+        device=device,
+    )
 
-    (one,) = recorded(path, settings, options={"placement-is": placement, "device-is": device})
-    return one
+
+def _values(frame: pl.DataFrame, sensor: Sensor) -> NDArray[np.float64]:
+    values: NDArray[np.float64] = frame.select(sensor.channels).to_numpy().astype(np.float64) * sensor.to_si
+    return values
 
 
 def _groups(recorded: Sequence[Recorded]) -> list[list[Recorded]]:
@@ -120,11 +147,8 @@ def _from_lake(project: Project, number: int) -> DeviceReference | None:
     from har.dataset import load_windows, placements
 
     recipe = project.registry.recipe(number)
-    try:
-        windows = load_windows(project.lake, project.settings, version=recipe.lake_version)
-    except (HarError, pl.exceptions.PolarsError):
-        # What it was trained on is no longer kept: the newest data of the same people serve as well.
-        windows = load_windows(project.lake, project.settings)
+    # The newest data of the people that it was trained on: those of its training need not be kept any more.
+    windows = load_windows(project.lake, project.settings)
     windows = windows.for_subjects((*recipe.split["train"], *recipe.split["validation"]))
     if not len(windows):
         return None

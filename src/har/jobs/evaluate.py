@@ -21,7 +21,7 @@ from har.project import Project
 from har.registry import git_state
 from har.settings import check_network
 from har.training import FitOptions, Signal
-from har.training.networks import find_network, network_source
+from har.training.networks import configured, find_network, network_source
 from har.windows import WindowSet
 
 __all__ = ["CrossValidation", "cross_validate", "evaluate", "evaluate_fold"]
@@ -116,7 +116,13 @@ def _cross_validation(parameters: Parameters, each: Each) -> dict[str, Any]:
         LakeWindows(project, version, parameters.labels_version),
         signal=Signal.from_settings(settings),
         options=FitOptions(
-            parameters.network, 0, training.epochs, training.batch_size, training.device, root=settings.root
+            parameters.network,
+            0,
+            training.epochs,
+            training.batch_size,
+            training.device,
+            root=settings.root,
+            values=training.values_of(parameters.network),
         ),
         folds=parameters.folds,
         seeds=range(parameters.seeds),
@@ -154,7 +160,7 @@ def _windows(source: LakeWindows) -> WindowSet:
 def _parameters(project: Project, network: str | None, folds: int | None, seeds: int, resamples: int) -> Parameters:
     settings = project.settings
     network, folds = check_network(network or settings.training.network, settings.root), folds or settings.split.folds
-    find_network(network, settings.root)
+    configured(find_network(network, settings.root), settings.training.values_of(network))
     version, labels = project.lake.samples.version(), project.lake.labels.version()
     values = settings.model_dump(mode="json", include={"sensors", "windows", "activities", "split", "training"})
     decided_by = [values, network, network_source(network, settings.root), version, labels]

@@ -10,10 +10,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 
+from har.jobs.diagnose import device_reference
 from har.project import Project
 from har.streaming.consumer import Answerer, Champion, Consumer, Hot, Service, Work
 from har.streaming.history import open_history
 from har.streaming.ledger import Ledger, read_ledger
+from har.streaming.new_devices import Looked, NewDevices, read_devices
 from har.streaming.queue import open_queue
 from har.streaming.sinks import Deliveries, LakeSink, Sunk
 from har.streaming.sources import Source, open_source
@@ -93,7 +95,11 @@ def run(
             lake_s=settings.stream.lake_s,
             receivers=receivers,
         )
-        consumer = Consumer(settings, queue, sources, answerer, Hot(hot_store, queue), handed_over=deliveries.finish)
+        new = NewDevices(settings, lambda: device_reference(project)[0])
+        opened.callback(new.close)
+        consumer = Consumer(
+            settings, queue, sources, answerer, Hot(hot_store, queue), handed_over=deliveries.finish, saw=new.saw
+        )
         deliveries.start()
         # What lives as long as the process need not be looked at again by each collection.
         gc.collect()
@@ -116,6 +122,11 @@ def run(
 def ledger(project: Project) -> Ledger:
     """What became of every message."""
     return read_ledger(project.settings.path("stream"))
+
+
+def doubtful_devices(project: Project) -> list[Looked]:
+    """Devices about which something is off, by their first seconds in the stream."""
+    return [one for one in read_devices(project.settings.path("stream")) if one.findings]
 
 
 def flush(project: Project) -> Sunk:

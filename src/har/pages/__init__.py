@@ -10,6 +10,7 @@ from har.pages._index import write_index
 from har.pages._loop import LoopDay, loop_table, render_loop
 from har.pages._release import Answers, page_of, render_release, write_release
 from har.pages._summaries import summaries
+from har.pages._tuning import write_tuning
 
 __all__ = [
     "Answers",
@@ -33,4 +34,5 @@ __all__ = [
     "write_pages",
     "write_release",
     "write_report",
+    "write_tuning",
 ]

@@ -48,7 +48,10 @@ def render_contents(reports: Path, *, title: str) -> str:
     )
 
 
-_SINGLE = ("evaluation.html", "quality.html", "loop.html", "drift/index.html", "operations.html", "model.html")
+_SINGLE = (
+    *("evaluation.html", "quality.html", "tuning.html", "loop.html"),
+    *("drift/index.html", "operations.html", "model.html"),
+)
 _MODEL = re.compile(r"model-(\d+)\.html").fullmatch
 _RELEASE = re.compile(r"v(\d+)-(\d+)").fullmatch
 _DAY = re.compile(r"\d{4}-\d\d-\d\d").fullmatch

@@ -65,8 +65,9 @@ def local_to_utc(
 
     In the hour that is repeated when clocks are put back:
 
-    * where the stamps go back by the better part of an hour, those up to there are in the first pass (daylight saving
-      time), those after it in the second (standard time);
+    * where the stamps go back by the better part of an hour, or by more than a minute to times that were recorded
+      before, those up to there are in the first pass (daylight saving time), those after it in the second (standard
+      time);
     * otherwise stamps that follow others from before the hour within a minute are in the first pass, and stamps that
       others from after the hour follow within a minute in the second. If both hold, a pause of more than a minute
       within the hour, the longest, hides the step; without such a pause the clock was not put back;
@@ -130,7 +131,7 @@ def _settle(
         faults[NOT_PUT_FORWARD] += end - first
         return end
     steps = np.diff(wall[first : last + 1])
-    back = np.flatnonzero(steps < -shift / 2)
+    back = _set_back(wall[first : last + 1], steps, shift)
     if len(back):
         utc[first + int(back[0]) + 1 : last + 1] += shift
         if len(back) > 1:
@@ -149,6 +150,20 @@ def _settle(
     elif not before:
         faults[UNDECIDED] += last + 1 - first
     return last + 1
+
+
+def _set_back(wall: NDArray[np.int64], steps: NDArray[np.int64], shift: int) -> NDArray[np.intp]:
+    """The rows of one hour after which the clock goes back: far, or to a time that the rows before have, too.
+
+    Batches of rows in another order go back as well, but to times that are not there yet.
+    """
+    far = np.flatnonzero(steps < -shift / 2)
+    near = np.flatnonzero(steps < -_CONTINUOUS_US)
+    if len(far) or not len(near):
+        return far
+    one = int(near[0])
+    later = wall[: one + 1] - wall[one + 1]
+    return near[:1] if ((later >= 0) & (later <= _CONTINUOUS_US)).any() else near[:0]
 
 
 def _until_set(wall: NDArray[np.int64], last: int, back_us: int) -> int:

@@ -98,7 +98,8 @@ def read_parquet(path: Path, where: str, settings: Settings) -> Parsed:
     with opened_parquet(path, where) as file:
         columns = wanted_columns(file.header, settings, where)
         check_parquet(path, columns, where=where, row_groups_at_once=0)
-        frame = pl.concat(file.blocks([*columns]))
+        constants = [name for name in optional_columns(settings).values() if name in columns]
+        frame = pl.concat(_compact(block, constants) for block in file.blocks([*columns]))
         said = {key: file.metadata.get(key.encode(), b"").decode("utf-8", "replace") for key in (CALIBRATED, NOTES)}
     if not len(frame):
         raise EmptyRecordingError.no_rows(where)
@@ -118,6 +119,11 @@ def read_parquet(path: Path, where: str, settings: Settings) -> Parsed:
         calibration=said[CALIBRATED],
         notes=_notes(said[NOTES]),
     )
+
+
+def _compact(block: pl.DataFrame, texts: Sequence[str]) -> pl.DataFrame:
+    """The block with these columns, if they are text, in a quarter of the memory: they have few values."""
+    return block.with_columns(pl.col(name).cast(pl.Categorical) for name in texts if block.schema[name] == pl.String)
 
 
 def _number(series: pl.Series) -> pl.Series:
@@ -152,6 +158,8 @@ def _stamps(where: str, stamps: pl.Series) -> pl.Series:
 
 
 def _text(where: str, series: pl.Series) -> pl.Series:
+    if series.dtype == pl.Categorical:
+        return series
     if not (series.dtype.is_nested() or series.dtype == pl.Object):
         try:
             return series.cast(pl.String)

@@ -14,6 +14,7 @@ from har.schema import FLAGS
 _RATE_TOLERANCE = 0.01
 _DECIMATION = 1.5
 _TAPS_PER_RATE = 10
+_POINTS = 1 << 18  # of the grid at once: those of a day would need ten times the memory of their values
 JUDGED_US = 1_500_000
 """The first samples of a segment, up to this time, say whether it is regular, and how fast its source is."""
 REACH = _TAPS_PER_RATE
@@ -125,8 +126,15 @@ def _resample_segment(source: Samples, rate_hz: float, factor: int) -> Samples:
     interval = 1e6 / rate_hz
     count = last_point(float(at[-1]), interval) + 1
     values = np.empty((len(source.values), count), np.float32)
-    for channel, series in enumerate(source.values):
-        values[channel] = interpolate(at, series, interval, 0, count, factor, ends=True)
+    begin = 0
+    while begin < count:
+        end = begin + _POINTS if begin + 2 * _POINTS <= count else count
+        first, last = np.searchsorted(at, [(begin - REACH) * interval, (end + REACH) * interval])
+        near = slice(max(int(first) - 1, 0), int(last) + 1)
+        for channel, series in enumerate(source.values):
+            part = interpolate(at[near], series[near], interval, begin, end, factor, ends=end == count)
+            values[channel, begin:end] = part
+        begin = end
 
     grid = np.arange(count, dtype=np.float64) * np.float64(interval)
     nearest, flags = grid_flags(at, source.flags, grid, interval)

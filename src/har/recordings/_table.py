@@ -122,10 +122,9 @@ def one_value(parsed: Parsed, name: str, settings: Settings) -> str:
     default: str = getattr(settings.recordings, name)
     if series is None:
         return default
-    texts = series.cast(pl.String)
-    if len(texts) and not texts.null_count() and (first := str(texts[0]).strip()) and (texts == texts[0]).all():
-        return first  # as nearly always, and much faster
-    texts = texts.str.strip_chars()
+    if series.dtype == pl.Categorical and len(different := series.unique()) == 1 and (text := different[0]):
+        return str(text).strip() or default  # as nearly always
+    texts = series.cast(pl.String).str.strip_chars()
     texts = texts.set(texts == "", None)
     values = texts.drop_nulls()
     if values.is_empty():

@@ -3,7 +3,7 @@
 Commands and services call `load_settings` once and pass values on.
 """
 
-from har.settings._loading import FILE_NAME, load_settings
+from har.settings._loading import FILE_NAME, load_settings, read_toml
 from har.settings._networks import check_network, network_file, network_names, project_root
 from har.settings._sections import (
     MAX_CLOCK_OFFSET_S,
@@ -18,6 +18,8 @@ from har.settings._sections import (
 )
 from har.settings._settings import Settings
 from har.settings._stream import Kafka, Mqtt
+from har.settings._tuning import Bounds, Tuning
+from har.settings._values import Value
 
 __all__ = [
     "FILE_NAME",
@@ -25,6 +27,7 @@ __all__ = [
     "STANDARD_GRAVITY",
     "TICKS_PER_SECOND",
     "Accelerometer",
+    "Bounds",
     "Drift",
     "Kafka",
     "Monitoring",
@@ -33,9 +36,12 @@ __all__ = [
     "Sensor",
     "Sensors",
     "Settings",
+    "Tuning",
+    "Value",
     "check_network",
     "load_settings",
     "network_file",
     "network_names",
     "project_root",
+    "read_toml",
 ]

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from har.settings._values import Named, Value, Values
 from har.storage import check_address
 
 STANDARD_GRAVITY = 9.80665
@@ -210,6 +211,12 @@ class Training(Section):
     epochs: int = Field(default=15, ge=1)
     batch_size: int = Field(default=128, ge=2)
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    values: Values = Named()
+    """Of `network`, in place of its own: of its optimisation, and arguments of its class."""
+
+    def values_of(self, network: str) -> dict[str, Value]:
+        """`values`, if they are this network's; of another one: none."""
+        return dict(self.values) if network == self.network else {}
 
 
 class Gates(Section):

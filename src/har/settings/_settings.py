@@ -33,6 +33,7 @@ from har.settings._sections import (
     Windows,
 )
 from har.settings._stream import Stream
+from har.settings._tuning import Tuning
 from har.settings._variables import is_foreign
 from har.storage import Location, Service
 
@@ -50,6 +51,7 @@ class Settings(BaseSettings):
     activities: Activities
     split: Split = Split()
     training: Training = Training()
+    tuning: Tuning = Tuning()
     gates: Gates = Gates()
     scoring: Scoring = Scoring()
     serving: Serving = Serving()

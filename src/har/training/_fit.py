@@ -17,7 +17,7 @@ from har.training._fitted import EpochReport, FitOptions, Fitted
 from har.training._regimes import joint_signal, joint_windows
 from har.training._signal import Signal
 from har.training._trainer import Trainer
-from har.training.networks import Network, find_network
+from har.training.networks import Network, configured, find_network
 from har.windows import WindowSet
 
 
@@ -53,7 +53,7 @@ def fit(
         TrainingError: a subject on both sides, windows of another shape, CUDA asked for but absent, or a loss that is
             not finite.
     """
-    network = find_network(options.network, options.root)
+    network = configured(find_network(options.network, options.root), options.values)
     device = _device(options.device)
     _check_subjects(train, validation)
     _check_shape(windows, signal)

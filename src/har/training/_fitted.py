@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from har.settings import Value
 from har.training._alone import alone
 from har.training._signal import Signal
 from har.training.networks import Network
@@ -28,6 +30,7 @@ class FitOptions:
         epochs: at most.
         batch_size: windows per step.
         device: "auto" (CUDA if available), "cpu" or "cuda".
+        values: of the network, in place of its own: of its optimisation, and arguments of its class.
         root: the project's folder, which drop-in networks are found from; None: that of the nearest har.toml.
     """
 
@@ -37,6 +40,7 @@ class FitOptions:
     batch_size: int = 128
     device: str = "auto"
     root: Path | None = None
+    values: Mapping[str, Value] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

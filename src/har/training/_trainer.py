@@ -53,10 +53,10 @@ class _State:
 
 
 class Trainer:
-    """Trains fresh networks of one class on one device; all random numbers come from torch's global generator.
+    """Trains fresh networks of one kind on one device; all random numbers come from torch's global generator.
 
     Args:
-        network: the class.
+        network: makes one for a signal: its class, or `configured`.
         signal: what the windows hold; its activities are the classes that the labels count.
         epochs: length of the learning rate schedule.
         batch_size: windows per step.
@@ -66,7 +66,7 @@ class Trainer:
 
     def __init__(
         self,
-        network: type[Network],
+        network: Callable[[Signal], Network],
         signal: Signal,
         *,
         epochs: int,

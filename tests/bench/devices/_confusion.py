@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from har.devices import DeviceReference, Recorded, Wearer, diagnose, learn, timing
+from har.devices import DeviceReference, Recorded, Wearer, axes_of, diagnose, learn, timing
+from har.devices._axes import ways
 from har.devices._recorded import motion
 from tests.bench.devices._data import People, even, spread
 from tests.bench.devices._faults import Fault, changed, faults
@@ -116,16 +117,20 @@ def _diagnosed(
 
 def _worn_so(reference: DeviceReference, fault: str) -> bool:
     """Whether the reference's own people differ in this way."""
-    from har.devices import axes_of
-    from har.devices._axes import place
-
     kind, _, axes = fault.partition(" ")
     matrix = axes_of(axes) if kind in ("axes", "mirrored") else None
     if matrix is None:
         return False
     (worn,) = reference.worn.values()
-    rate = place(matrix if kind == "axes" else -matrix)
-    return any(way.accelerometer == place(matrix) and way.gyroscope == rate for way in worn.allowed)
+    other = matrix if kind == "axes" else -matrix
+    usual = [(np.eye(3), np.eye(3))]
+    usual += [(ways()[way.accelerometer], ways()[way.gyroscope]) for way in worn.allowed]
+    # A fault that makes one natural way another one cannot be told from the wearer's habit.
+    return any(
+        np.array_equal(matrix @ before[0], after[0]) and np.array_equal(other @ before[1], after[1])
+        for before in usual
+        for after in usual
+    )
 
 
 def right(case: Case) -> bool:

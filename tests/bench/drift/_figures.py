@@ -52,6 +52,7 @@ def figures(judged: Judged) -> Figures:
         found |= {f"{name}false_alarm_low": low, f"{name}false_alarm_high": high}
     found |= {
         "report_false_alarm_rate": float(np.mean(judged.reports["none"])),
+        "report_others_false_alarm_rate": float(np.mean(judged.reports_others["none"])),
         "reports": len(judged.reports["none"]),
         "ks_false_alarm_rate": float(np.mean(judged.default)),
         "psi_false_alarm_rate": float((quiet["psi"] > 0.2).mean()),

@@ -34,7 +34,8 @@ def power(figures: Figures, faults: list[str]) -> Table:
         f"{_percent(figures['others_false_alarm_rate'])}, whylogs' KS {_percent(figures['ks_false_alarm_rate'])}, "
         f"PSI > 0.2 {_percent(figures['psi_false_alarm_rate'])}, "
         f"Hellinger > 0.4 {_percent(figures['hellinger_false_alarm_rate'])}; "
-        f"reports {_percent(figures['report_false_alarm_rate'])} of {figures['reports']}"
+        f"reports {_percent(figures['report_false_alarm_rate'])} "
+        f"({_percent(figures['report_others_false_alarm_rate'])}) of {figures['reports']}"
     )
     slow = "; ".join(
         f"{kind.replace('_', ' ')}: confirmed after {_days(figures[f'slow_{kind}_days'])} days, "

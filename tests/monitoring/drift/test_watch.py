@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from har.errors import MonitoringError
-from har.monitoring.drift import DayReport, Reference, Seen, make_reference, watch_day
+from har.monitoring.drift import DayReport, OwnDay, Reference, Seen, make_reference, watch_day
 from har.monitoring.profiles import Profile, SubjectDay
 from har.sample import sample_recordings
 from har.settings import STANDARD_GRAVITY, Drift
@@ -442,3 +442,36 @@ def test_real_recordings_with_a_physical_fault_are_diagnosed(fault: object, told
     assert told in report.diagnosis
     if told:
         assert report.diagnosis.startswith("Everyone: ")
+
+
+def test_against_their_own_days_a_gain_is_named_with_its_size() -> None:
+    data, known = real(), real_reference()
+    people = ("s05", "s07", "s08")
+
+    def day(features: NDArray[np.float32], rows: NDArray[np.bool_], who: str) -> SubjectDay:
+        values = features[rows & (data.subjects == who)]
+        answers = np.zeros(len(values), int)
+        profile = Profile.of(
+            values, data.names, confidence=np.ones(len(values), np.float32), activities={"A": len(values)}
+        )
+        return SubjectDay(who, "left", "", False, profile, known.bins.count(values, answers, ("A",)))
+
+    # Every recording is there once: its even windows are the own history, its odd ones the day.
+    even = np.arange(len(data.subjects)) % 2 == 0
+    own = []
+    for who in people:
+        counted = day(data.features(), even, who).by_activity
+        assert counted is not None
+        own += [OwnDay(who, DAY - dt.timedelta(days=past), "left", "", counted) for past in range(1, 6)]
+    for percent, told in (
+        (0, ""),
+        (12, "against their own history of 5 quiet days: the gain of accel (or an offset), +1"),
+    ):
+        features = data.features(lambda samples, by=1 + percent / 100: samples * ([by] * 3 + [1] * 3))
+        days = [day(features, ~even, who) for who in people]
+        alone = watch_day(DAY, 1, known, days, [], SETTINGS)
+        report = watch_day(DAY, 1, known, days, [], SETTINGS, own=own)
+        assert not alone.alarmed
+        assert report.alarmed == bool(told)
+        assert told in report.verdict
+        assert "%" in report.diagnosis or not told

@@ -12,8 +12,9 @@ from held_support import zipped as _zip
 from sensor_logger_support import START_NS, iphone
 from sensor_logger_support import signal as live_signal
 
-from har.errors import FileNameError, NotARecordingError, SettingsError
+from har.errors import FileNameError, NotARecordingError, RecordingTimeError, SettingsError
 from har.recordings.layouts import RawRecording
+from har.sample import sample_recordings
 from har.streaming.envelope.formats import sensor_logger as live
 
 G = 9.80665
@@ -76,7 +77,27 @@ def test_every_phone_comes_out_with_the_same_signs(
     np.testing.assert_allclose(found.accelerometer.values, signal[:, :3] * G, atol=1e-12)
     np.testing.assert_allclose(found.gyroscope.values, signal[:, 3:], atol=1e-12)
     np.testing.assert_array_equal(found.times_us, START_NS // 1000 + np.arange(len(signal)) * 20_000)
-    assert [*found.faults.values()] == ([1] if sign < 0 else [])  # that it was turned is said
+    assert not found.faults
+    assert ["turned" in note for note in found.notes] == ([True] if sign < 0 else [])
+
+
+def test_a_gyroscope_with_another_clock_is_brought_to_the_accelerometers(tmp_path: Path, read_all: ReadAll) -> None:
+    one = max(sample_recordings(), key=lambda recording: len(recording.accel_g))
+    signal = np.hstack([one.accel_g, one.gyro_rad_s])
+    stamps = _stamps(len(signal))
+    entries = {"Metadata.csv": ANDROID, "TotalAcceleration.csv": _csv(stamps, signal[:, :3] * G)}
+    late = {**entries, "Gyroscope.csv": _csv(stamps + 600_000_000, signal[:, 3:])}
+    (found,) = read_all("sensor-logger", _zip(tmp_path / "a.zip", late), subject="anna")
+    assert found.gyroscope is not None
+    (note,) = found.notes
+    assert float(note.split("moved by ")[1].split(" s")[0]) == pytest.approx(-0.6, abs=0.02)
+    rows = np.searchsorted(stamps // 1000, found.times_us)
+    assert np.corrcoef(found.gyroscope.values[:, 0], signal[rows, 3])[0, 1] > 0.95
+    (as_it_is,) = read_all("sensor-logger", tmp_path / "a.zip", subject="anna", **{"max-offset": "0"})
+    assert as_it_is.notes == () and len(as_it_is.times_us) == len(signal) - 30
+    with pytest.raises(RecordingTimeError, match="clocks of the two sensors") as caught:
+        read_all("sensor-logger", tmp_path / "a.zip", subject="anna", **{"max-offset": "0.3"})
+    assert "-o max-offset=" in caught.value.remedy
 
 
 def test_a_file_of_an_unpacked_folder_stands_for_the_folder(
@@ -228,6 +249,8 @@ def test_a_zip_of_zips_and_a_zip_of_something_else_are_told_apart(tmp_path: Path
 
 
 def test_several_recordings_of_one_archive_have_names(tmp_path: Path, signal: np.ndarray, read_all: ReadAll) -> None:
+    photos = {**_phone(signal[:100], ANDROID), "Camera/1.jpg": "x"}
+    assert read_all("sensor-logger", _zip(tmp_path / "photos.zip", photos), subject="anna")[0].session == "photos"
     files = {
         f"{day}/{name}": text for day in ("monday", "tuesday") for name, text in _phone(signal[:100], ANDROID).items()
     }

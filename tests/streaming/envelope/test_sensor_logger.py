@@ -49,7 +49,7 @@ def test_an_android_s_total_acceleration_is_taken_as_it_is_and_a_faster_gyroscop
     np.testing.assert_allclose(envelope.samples, np.hstack(signal(slow)), atol=1e-3)
 
 
-def test_a_watch_s_readings_in_g_are_converted(limits: Limits) -> None:
+def test_a_watch_s_readings_in_g_are_converted_and_turned(limits: Limits) -> None:
     at = np.arange(50) / 50
     total, rotation = signal(at)
     payload = [
@@ -57,12 +57,12 @@ def test_a_watch_s_readings_in_g_are_converted(limits: Limits) -> None:
             "name": "wrist motion",
             "time": int(START_NS + second * 1e9),
             "values": {
-                **dict(zip(("gravityX", "gravityY", "gravityZ"), (0.0, 0.0, 1.0), strict=True)),
+                **dict(zip(("gravityX", "gravityY", "gravityZ"), (0.0, 0.0, -1.0), strict=True)),
                 **{f"acceleration{axis}": value for axis, value in zip("XYZ", moved.tolist(), strict=True)},
                 **{f"rotationRate{axis}": value for axis, value in zip("XYZ", turned.tolist(), strict=True)},
             },
         }
-        for second, moved, turned in zip(at, total / 9.80665 - [0, 0, 1], rotation, strict=True)
+        for second, moved, turned in zip(at, [0, 0, 1] - total / 9.80665, rotation, strict=True)
     ]
     envelope = decode(push(payload), "application/json", limits)
     np.testing.assert_allclose(envelope.samples, np.hstack([total, rotation]), atol=1e-3)

@@ -61,7 +61,7 @@ def profile_shares(
     for profile, weights in zip(profiles, counts, strict=True):
         below = np.zeros((len(names), BINS + 1))
         below[:, -1] = 1.0
-        for row in np.flatnonzero(weights):
+        for row in np.flatnonzero(weights).tolist():
             below[row, 1:-1] = profile.cdf(names[row], cuts[row])
         total += weights[:, None] * np.diff(below, axis=1)
     known = counts.sum(0) > 0

@@ -124,7 +124,9 @@ class Profile:
         # The sketch counts values strictly below a split point.
         above = np.nextafter(np.asarray(at, np.float64), np.inf)
         new = np.concatenate([[True], above[1:] > above[:-1]])
-        return np.asarray(sketch.get_cdf(above[new].tolist()))[:-1][np.cumsum(new) - 1]
+        shares = np.asarray(sketch.get_cdf(above[new].tolist()), np.float64)[:-1]
+        values: NDArray[np.float64] = shares[np.cumsum(new) - 1]
+        return values
 
     def quantiles(self, name: str, q: Sequence[float]) -> NDArray[np.float64]:
         """Quantiles of the column at `q` (0 … 1), float64 (len(q),); NaN without values."""

@@ -6,18 +6,24 @@ layout (`sp_sw_har.py` reads `sp-sw-har`). Readers neither convert units nor cle
 
 from har.recordings._local_time import local_to_utc
 from har.recordings.layouts._align import on_stamps_of
+from har.recordings.layouts._held.bundle import Bundle, bundle_paths, bundles
 from har.recordings.layouts._layout import Layout, RawRecording, Signal, Source, sample_times
+from har.recordings.layouts._look import Look
 from har.recordings.layouts._names import PathPattern
 from har.recordings.layouts._registry import find_layout, layouts
 from har.recordings.layouts._tables.text import Rows, number_rows, text_rows
 
 __all__ = [
+    "Bundle",
     "Layout",
+    "Look",
     "PathPattern",
     "RawRecording",
     "Rows",
     "Signal",
     "Source",
+    "bundle_paths",
+    "bundles",
     "find_layout",
     "layouts",
     "local_to_utc",

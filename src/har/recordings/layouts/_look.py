@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 HEAD_BYTES = 16_384
-_MOST_NAMES = 2_000
+_MOST_NAMES = 100_000
 _ZIP = b"PK\x03\x04"
 
 

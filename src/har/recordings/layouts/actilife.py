@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +40,7 @@ def _read(path: Path, source: Source) -> Iterator[RawRecording]:
     yield from device_recordings(path, source, _pieces(path, faults), _header, faults)
 
 
-def _pieces(path: Path, faults: Counter[str]) -> Iterator[Piece]:
+def _pieces(path: Path, faults: Counter[str]) -> Generator[Piece, None, None]:
     where = str(path)
     lines = head_lines(path, where, "")
     about = _about(where, lines[:_LINES])

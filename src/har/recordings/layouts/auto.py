@@ -25,13 +25,13 @@ def _find(source: Source) -> list[Path]:
 
 def _read(path: Path, source: Source) -> Iterator[RawRecording]:
     layout = _recognise.recognised(Look.of(path))
-    if layout is None:
+    if layout is None or layout not in _recognise.recognisers():
         known = ", ".join(one.name for one in _recognise.recognisers())
         raise NotARecordingError(
             where=str(path),
             expected=f"a file of one of the layouts {known}",
             got="another kind of file",
-            remedy="A table of any kind is read by `har import csv`, which guesses the options.",
+            remedy="A table of any kind is read by `har import csv` or `har import parquet`, which guess the options.",
         )
     yield from layout.read(path, source)
 

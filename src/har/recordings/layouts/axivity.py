@@ -7,7 +7,7 @@ ax3-technical.md and cwa.md in the repository digitalinteraction/openmovement. T
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -33,7 +33,7 @@ def _read(path: Path, source: Source) -> Iterator[RawRecording]:
     yield from device_recordings(path, source, _pieces(path, faults), _header, faults)
 
 
-def _pieces(path: Path, faults: Counter[str]) -> Iterator[Piece]:
+def _pieces(path: Path, faults: Counter[str]) -> Generator[Piece, None, None]:
     where = str(path)
     with path.open("rb") as file, temporary_folder("device") as folder:
         head = file.read(_HEADER_BYTES)
@@ -60,7 +60,8 @@ def _header(metadata: Metadata) -> Header:
         site = _SITES[int(site)] if int(site) < len(_SITES) else ""
     minutes = int(device.get("time_zone", "-1"))
     return Header(
-        model=f"Axivity {device.get('hardware_type', '')}".strip(),
+        # The AX3 has three numbers for its hardware (0, 255 and 23), of which actfast knows two.
+        model=f"Axivity {device.get('hardware_type', '').replace('Unknown', 'AX3')}".strip(),
         serial=device.get("device_id", ""),
         rate_hz=_rate_hz(float(configuration.get("sample_rate_hz", "0"))),
         subject=entered.get("_sc", [""])[0].strip(),

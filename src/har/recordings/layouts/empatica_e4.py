@@ -29,6 +29,7 @@ _BESIDE = {"bvp.csv", "eda.csv", "temp.csv", "hr.csv", "ibi.csv", "tags.csv", "i
 _COUNTS_PER_G = 64.0
 _HEAD_BYTES = 4096
 _MOST_TAGS = 1 << 20
+_PRESSED = "presses of the button (tags.csv), which are no labels and were not taken"
 _START = re.compile(r"\d{9,10}(\.\d+)?")
 
 
@@ -65,15 +66,14 @@ def _session(bundle: Bundle, path: Path, source: Source) -> RawRecording:
     start_us, rate_hz = _head(bundle, where)
     rows = text_rows(bundle.entry(_FILE), where, numbers=["x", "y", "z"], header=["x", "y", "z"], separator=",", skip=2)
     values = rows.xyz(["x", "y", "z"]) / _COUNTS_PER_G
-    presses = _presses(bundle)
+    faults = rows.faults + Counter({_PRESSED: _presses(bundle)})
     return recording(
         where,
         identity(path, source, session=bundle.name, device="empatica-e4", placement="wrist"),
         "utc",
-        Series(start_us + sample_times(rows.numbers, rate_hz), values, "g", rows.faults),
+        Series(start_us + sample_times(rows.numbers, rate_hz), values, "g", faults),
         None,
         max_gap_s=source.settings.recordings.max_gap_s,
-        faults=Counter({"presses of the button (tags.csv), which are no labels and were not taken": presses}),
     )
 
 

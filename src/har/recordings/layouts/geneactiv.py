@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from har.errors import NotARecordingError
@@ -33,7 +33,7 @@ def _read(path: Path, source: Source) -> Iterator[RawRecording]:
     yield from device_recordings(path, source, _pieces(path, faults), _header, faults)
 
 
-def _pieces(path: Path, faults: Counter[str]) -> Iterator[Piece]:
+def _pieces(path: Path, faults: Counter[str]) -> Generator[Piece, None, None]:
     where = str(path)
     with path.open("rb") as file, temporary_folder("device") as folder:
         head = b"".join(file.readline(_HEADER_LIMIT) for _ in range(_HEADER_LINES))

@@ -80,11 +80,11 @@ def _read(path: Path, source: Source) -> Iterator[RawRecording]:
     rows = text_rows(path, where, numbers=numbers, texts=[_TIME], header=names, separator=",", skip=row + 1)
     rows, ticks = whole_numbers(rows, _TIME)
     times_us, clock, faults = _times(where, ticks, above.get("StartTime", ""), source)
-    accelerometer = Series(times_us, rows.xyz(_ACCELERATION), "m/s^2", rows.faults)
+    accelerometer = Series(times_us, rows.xyz(_ACCELERATION), "m/s^2", rows.faults + faults)
     gyroscope = Series(times_us, rows.xyz(_ROTATION), "deg/s") if turns else None
     known = identity(path, source, session=path.stem, device=above.get("DeviceTag") or "movella-dot")
     max_gap_s = source.settings.recordings.max_gap_s
-    yield recording(where, known, clock, accelerometer, gyroscope, max_gap_s=max_gap_s, faults=faults)
+    yield recording(where, known, clock, accelerometer, gyroscope, max_gap_s=max_gap_s, notes=zones.notes(faults))
 
 
 def _times(

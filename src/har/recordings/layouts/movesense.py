@@ -23,7 +23,7 @@ import numpy as np
 
 from har.errors import MalformedRowError, NotARecordingError, reason
 from har.recordings.layouts._held.identity import OPTIONS, identity
-from har.recordings.layouts._held.series import Series, recording, spread, whole_numbers
+from har.recordings.layouts._held.series import OFFSET_OPTION, Series, largest_offset, recording, spread, whole_numbers
 from har.recordings.layouts._layout import Layout, RawRecording, Source
 from har.recordings.layouts._look import Look
 from har.recordings.layouts._tables.format import fields
@@ -61,6 +61,7 @@ def _recognises(look: Look) -> bool:
 
 
 def _find(source: Source) -> list[Path]:
+    largest_offset(source)
     files = source.files("*.csv", "*.txt", "*.json")
     if source.path.is_file():
         return files
@@ -104,7 +105,8 @@ def _read(path: Path, source: Source) -> Iterator[RawRecording]:
     session = _SENSOR.sub("", path.stem).strip(" _-") or path.stem
     known = identity(path, source, session=session, device="movesense")
     max_gap_s = source.settings.recordings.max_gap_s
-    yield recording(where, known, "device", accelerometer, gyroscope, max_gap_s=max_gap_s)
+    apart = largest_offset(source) if partner is not None else 0.0
+    yield recording(where, known, "device", accelerometer, gyroscope, max_gap_s=max_gap_s, max_offset_s=apart)
 
 
 def _table(path: Path, columns: Sequence[str] | None, unit: str) -> Series:
@@ -199,6 +201,6 @@ LAYOUT = Layout(
     "Movesense: CSV and JSON of the Showcase app, JSON of the logbook",
     _find,
     _read,
-    OPTIONS,
+    {**OPTIONS, **OFFSET_OPTION},
     _recognises,
 )

@@ -20,7 +20,14 @@ import numpy as np
 from har.errors import NotARecordingError, RecordingTimeError
 from har.recordings.layouts._held import zones
 from har.recordings.layouts._held.identity import OPTIONS, identity
-from har.recordings.layouts._held.series import Series, recording, to_micros, whole_numbers
+from har.recordings.layouts._held.series import (
+    OFFSET_OPTION,
+    Series,
+    largest_offset,
+    recording,
+    to_micros,
+    whole_numbers,
+)
 from har.recordings.layouts._layout import Layout, RawRecording, Source
 from har.recordings.layouts._look import Look
 from har.recordings.layouts._tables.format import fields
@@ -50,6 +57,7 @@ def _recognises(look: Look) -> bool:
 
 def _find(source: Source) -> list[Path]:
     zones.zone_of(source)
+    largest_offset(source)
     files = source.files("*.txt", "*.csv")
     if source.path.is_file():
         return files
@@ -95,7 +103,16 @@ def _read(path: Path, source: Source) -> Iterator[RawRecording]:
     session = _WORD.sub("", path.stem).strip("_- ") or path.parent.name
     known = identity(path, source, session=session, device=name)
     max_gap_s = source.settings.recordings.max_gap_s
-    yield recording(where, known, "utc", accelerometer, gyroscope, max_gap_s=max_gap_s, faults=faults)
+    yield recording(
+        where,
+        known,
+        "utc",
+        accelerometer,
+        gyroscope,
+        max_gap_s=max_gap_s,
+        notes=zones.notes(faults),
+        max_offset_s=largest_offset(source),
+    )
 
 
 def _rows(path: Path, where: str) -> Rows:
@@ -135,7 +152,7 @@ def _dated(where: str, rows: Rows, unit: str, source: Source) -> tuple[Series, i
     first_us = int(times_us[0])
     utc_us, faults = zones.anchored(first_us + offset_us, zones.zone_of(source))
     offset_us = utc_us - first_us
-    return Series(times_us + offset_us, _values(rows), unit, rows.faults), offset_us, faults
+    return Series(times_us + offset_us, _values(rows), unit, rows.faults + faults), offset_us, faults
 
 
 LAYOUT = Layout(
@@ -143,6 +160,6 @@ LAYOUT = Layout(
     "Polar H10, Verity Sense and OH1: text files of Polar Sensor Logger",
     _find,
     _read,
-    {**OPTIONS, **zones.OPTIONS},
+    {**OPTIONS, **zones.OPTIONS, **OFFSET_OPTION},
     _recognises,
 )

@@ -23,7 +23,7 @@ from har.errors import NotARecordingError
 from har.recordings.layouts._held.bundle import Bundle, bundle_paths, bundles
 from har.recordings.layouts._held.identity import OPTIONS, identity
 from har.recordings.layouts._held.logger_tables import CsvTables, JsonTables, Tables
-from har.recordings.layouts._held.series import UNMATCHED, Series, recording
+from har.recordings.layouts._held.series import OFFSET_OPTION, UNMATCHED, Series, largest_offset, recording
 from har.recordings.layouts._layout import Layout, RawRecording, Source
 from har.recordings.layouts._look import Look
 
@@ -32,10 +32,11 @@ _G = 9.80665
 _MAIN = ("totalacceleration", "accelerometer", "accelerometeruncalibrated", "wristmotion")
 _MARKS = ("metadata", "gyroscope", "gravity", "annotation", "totalacceleration", "wristmotion", "orientation")
 _PHONES = {"ios": "iphone", "android": "android-phone"}
-_TURNED = "recordings of an iPhone or Apple Watch with Apple's signs, whose acceleration was turned"
+_TURNED = "the acceleration was turned: Apple's devices write the opposite sign"
 _DEVICES = ("phone", "watch", "both")
 _OPTIONS = {
     **OPTIONS,
+    **OFFSET_OPTION,
     "device": "phone, watch or both; default: the phone, or the watch if there is no acceleration of the phone",
     "platform": "ios or android, where Metadata.csv does not say",
     "standardised": "yes or no: whether Standardise Units & Frames was on, where Metadata.csv does not say",
@@ -58,11 +59,15 @@ def _recognises(look: Look) -> bool:
 
 
 def _find(source: Source) -> list[Path]:
+    largest_offset(source)
     source.choice("device", _DEVICES, default="phone")
     source.choice("platform", ("ios", "android"), default="ios")
     source.choice("standardised", ("yes", "no"), default="no")
     source.choice("labels", ("annotations", "none"), default="none")
-    return bundle_paths(source, _holds, "*.json")
+    found = bundle_paths(source, _holds, "*.json")
+    if source.path.is_file():
+        return found
+    return [path for path in found if path.suffix.lower() != ".json" or _recognises(Look.of(path))]
 
 
 def _read(path: Path, source: Source) -> Iterator[RawRecording]:
@@ -99,7 +104,8 @@ def _recordings(path: Path, source: Source, tables: Tables, session: str) -> Ite
 
 
 def _phone(path: Path, source: Source, tables: Tables, session: str) -> RawRecording:
-    accelerometer, platform = _acceleration(source, tables)
+    sign, platform = _sign(source, tables)
+    accelerometer = _acceleration(source, tables, sign, platform)
     # Not the phone's own name, which often is a person's.
     known = identity(path, source, session=session, device=_PHONES.get(platform, "phone"))
     gyroscope = tables.series("gyroscope", _XYZ, "rad/s") if "gyroscope" in tables.names else None
@@ -111,12 +117,13 @@ def _phone(path: Path, source: Source, tables: Tables, session: str) -> RawRecor
         gyroscope,
         max_gap_s=source.settings.recordings.max_gap_s,
         labels=_annotated(source, tables, accelerometer),
+        notes=(_TURNED,) if sign < 0 else (),
+        max_offset_s=largest_offset(source),
     )
 
 
-def _acceleration(source: Source, tables: Tables) -> tuple[Series, str]:
-    """Acceleration with gravity, with Android's signs; and the platform."""
-    sign, platform = _sign(source, tables)
+def _acceleration(source: Source, tables: Tables, sign: float, platform: str) -> Series:
+    """Acceleration with gravity, with Android's signs."""
     if "totalacceleration" in tables.names:
         found = tables.series("totalacceleration", _XYZ, "m/s^2")
     elif "accelerometer" in tables.names and "gravity" in tables.names:
@@ -131,9 +138,7 @@ def _acceleration(source: Source, tables: Tables) -> tuple[Series, str]:
             got=", ".join(sorted(tables.names)[:20]) or "no sensor",
             remedy=f"{_SWITCH} Of a recording without them, gravity cannot be restored.",
         )
-    if sign < 0:
-        found = replace(found, values=-found.values, faults=found.faults + Counter({_TURNED: 1}))
-    return found, platform
+    return replace(found, values=sign * found.values)
 
 
 def _with_gravity(source: Source, tables: Tables) -> Series:
@@ -175,7 +180,7 @@ def _watch(path: Path, source: Source, tables: Tables, session: str) -> RawRecor
     # A watch writes g until it is standardised, and has the iPhone's signs until then.
     raw = bool(len(pull)) and float(np.median(np.linalg.norm(pull, axis=1))) < _G / 2
     unit = "g" if raw else "m/s^2"
-    faults = moved.faults + Counter({_TURNED: int(raw), UNMATCHED: int((~valid).sum())})
+    faults = moved.faults + Counter({UNMATCHED: int((~valid).sum())})
     accelerometer = Series(moved.times_us[valid], -total if raw else total, unit, faults)
     known = identity(path, source, session=session, device="watch", placement="wrist")
     return recording(
@@ -186,6 +191,7 @@ def _watch(path: Path, source: Source, tables: Tables, session: str) -> RawRecor
         replace(turned, faults=Counter()),  # the rows are those of the acceleration
         max_gap_s=source.settings.recordings.max_gap_s,
         labels=_annotated(source, tables, accelerometer),
+        notes=(_TURNED,) if raw else (),
     )
 
 

@@ -41,6 +41,7 @@ _STAMPS = (
     "Timestamp_CAL",
 )
 _UNITS = {"m/(s^2)": "m/s^2", "m/(sec^2)": "m/s^2", "m/s^2": "m/s^2", "g": "g", "deg/s": "deg/s", "rad/s": "rad/s"}
+_FAR_MS = 1e14
 _AGAIN = "In Consensys, export calibrated data (CAL) as CSV."
 _ACCELEROMETERS = {"ln": "Accel_LN", "wr": "Accel_WR"}
 
@@ -132,11 +133,11 @@ def _sensor(path: Path, source: Source, head: _Head, prefix: str, session: str) 
         skip=head.skip,
     )
     rows, times_us, clock, faults = _times(rows, stamp, source)
-    accelerometer = Series(times_us, rows.xyz(acceleration), head.unit(where, acceleration[0]), rows.faults)
+    accelerometer = Series(times_us, rows.xyz(acceleration), head.unit(where, acceleration[0]), rows.faults + faults)
     gyroscope = Series(times_us, rows.xyz(rotation), head.unit(where, rotation[0])) if rotation else None
     known = identity(path, source, session=session, device=prefix.replace("_", "-"))
     max_gap_s = source.settings.recordings.max_gap_s
-    return recording(where, known, clock, accelerometer, gyroscope, max_gap_s=max_gap_s, faults=faults)
+    return recording(where, known, clock, accelerometer, gyroscope, max_gap_s=max_gap_s, notes=zones.notes(faults))
 
 
 def _accelerometer(where: str, source: Source, head: _Head, prefix: str) -> list[str]:
@@ -165,9 +166,10 @@ def _times(rows: Rows, stamp: str, source: Source) -> tuple[Rows, NDArray[np.int
         local = read.drop_nulls().to_physical().to_numpy().astype(np.int64)
         times_us, faults = local_to_utc(local, zones.zone_of(source))
         return rows, times_us, "utc", faults
-    counts = texts.cast(pl.Float64, strict=False)
-    rows = rows.keep(counts.is_not_null().to_numpy(), "rows without a stamp")
-    times_us = np.round(counts.drop_nulls().to_numpy() * 1000).astype(np.int64)
+    counts = texts.cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy()
+    stamped = np.abs(counts) < _FAR_MS
+    rows = rows.keep(stamped, "rows without a stamp")
+    times_us = np.round(counts[stamped] * 1000).astype(np.int64)
     return rows, times_us, "utc" if "Unix" in stamp else "device", Counter()
 
 

@@ -21,6 +21,7 @@ from har.streaming.consumer._receiving import Receiver
 from har.streaming.consumer._worker import Worker
 from har.streaming.queue import Queue
 from har.streaming.sources import Source
+from har.streaming.store import Stored
 
 _T = TypeVar("_T")
 _LOG = logging.getLogger("har.stream")
@@ -56,6 +57,7 @@ class Consumer:
         answerer: the model.
         hot: delivers to the hot store.
         handed_over: called with the number of a shard before another consumer may take it.
+        saw: called with the messages that were read, to look at new devices.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Consumer:
         hot: Hot,
         *,
         handed_over: Callable[[int], None] = lambda number: None,
+        saw: Callable[[Sequence[Stored]], None] = lambda stored: None,
     ) -> None:
         self.work = Work()
         self._settings = settings
@@ -75,6 +78,7 @@ class Consumer:
         self._answerer = answerer
         self._hot = hot
         self._handed_over = handed_over
+        self._saw = saw
         self._ownership = Ownership(queue.folder, len(queue.shards))
         self._workers: dict[int, Worker] = {}
         self._looked = -_LOOK_S
@@ -180,6 +184,7 @@ class Consumer:
             stored = worker.read(_READ, now)
             busy = busy or bool(stored)
             self._hot.saw(stored)
+            self._saw(stored)
             if not stored and not any(receiver.is_behind for receiver in self._receivers):
                 worker.close_idle(now)
         return busy

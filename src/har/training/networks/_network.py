@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from har.training._descriptors import Descriptors
 from har.training._signal import Signal
+from har.training.networks._space import Choice, Range
 
 
 @dataclass(frozen=True)
@@ -35,13 +38,15 @@ class Optimisation:
 class Network(nn.Module, ABC):
     """Base of all networks: raw windows in SI units in, probabilities and named descriptors out.
 
-    A subclass sets `optimisation` and implements `observe`, `members` and `logits`. It is created with the signal as
-    its only argument, and must treat each window on its own, whatever the batch.
+    A subclass sets `optimisation`, may set `space`, and implements `observe`, `members` and `logits`. It is created
+    with the signal as its only argument, and must treat each window on its own, whatever the batch.
     """
 
     inverse_temperature: Tensor
     merge: Tensor
     optimisation: Optimisation
+    space: ClassVar[Mapping[str, Range | Choice]] = {}
+    """What `har tune` may change: arguments of the class besides the signal; also bounds for `optimisation`."""
 
     def __init__(self, signal: Signal) -> None:
         super().__init__()

@@ -6,13 +6,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from har.training.networks import Network, Optimisation, Scale, Signal
+from har.training.networks import Choice, Network, Optimisation, Scale, Signal
 
 
 class DsCnn(Network):
     """Depthwise-separable convolutions over time with squeeze and excitation (Howard et al. 2017, Hu et al. 2018)."""
 
     optimisation = Optimisation(learning_rate=8e-3, weight_decay=0.05, smoothing=0.1, average=0.95)
+
+    space = {"width": Choice((32, 48, 64))}  # noqa: RUF012  never changed
 
     def __init__(self, signal: Signal, width: int = 48) -> None:
         super().__init__(signal)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from har.training.networks import Network, Optimisation, Scale, Signal
+from har.training.networks import Choice, Network, Optimisation, Scale, Signal
 
 
 class Spectral(Network):
@@ -18,6 +18,7 @@ class Spectral(Network):
     """
 
     optimisation = Optimisation(learning_rate=8e-3, weight_decay=0.05, smoothing=0.1, average=0.98, echoes=3)
+    space = {"members": Choice((2, 4, 8)), "hidden": Choice((64, 96, 192))}  # noqa: RUF012  never changed
 
     def __init__(self, signal: Signal, members: int = 4, hidden: int = 96) -> None:
         super().__init__(signal)

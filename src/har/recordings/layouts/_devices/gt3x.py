@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -34,7 +34,7 @@ _ACCEL_SCALE, _SAMPLE_RATE = (0, 55), (1, 10)
 """Parameters by address space and identifier."""
 
 
-def pieces(path: Path, faults: Counter[str]) -> Iterator[Piece]:
+def pieces(path: Path, faults: Counter[str]) -> Generator[Piece, None, None]:
     """The samples of a file, piece by piece; `faults` counts damage.
 
     Raises:
@@ -111,7 +111,7 @@ class _Log:
         # Later parameters of the file itself override these.
         self.before += _parameters(self.scale, self.rate_hz)
 
-    def pieces(self, stream: IO[bytes], faults: Counter[str]) -> Iterator[Piece]:
+    def pieces(self, stream: IO[bytes], faults: Counter[str]) -> Generator[Piece, None, None]:
         held, wide = bytearray(), bytearray()
         for kind, record in records(stream, faults):
             if kind in (_METADATA, _PARAMETERS):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,7 +102,11 @@ class Held:
 
 
 def device_recordings(
-    path: Path, source: Source, pieces: Iterable[Piece], header: Callable[[Metadata], Header], faults: Counter[str]
+    path: Path,
+    source: Source,
+    pieces: Generator[Piece, None, None],
+    header: Callable[[Metadata], Header],
+    faults: Counter[str],
 ) -> Iterator[RawRecording]:
     """One recording per day from the pieces of a file, in order.
 
@@ -120,19 +124,20 @@ def device_recordings(
     about: _About | None = None
     next_day_us = 0
     zone = source.settings.project.zone
-    for piece in pieces:
-        faults += Counter({DAMAGED: piece.damaged})
-        if not len(piece.local_us):
-            continue
-        if about is None:
-            about = _About(path, source, header(piece.metadata), piece)
-            next_day_us = _next_midnight(int(piece.local_us[0]) + about.shift, zone)
-            faults[f"files whose clock is read as {show_offset(about.shift)}"] += 1
-        last_us = about.held.add(piece) + about.shift
-        while last_us >= next_day_us + _SECOND_US:
-            yield about.recording(next_day_us, faults)
-            faults.clear()
-            next_day_us = _next_midnight(about.held.first_us + about.shift, zone)
+    with closing(pieces):  # an error ends this function: its temporary folder goes now
+        for piece in pieces:
+            faults += Counter({DAMAGED: piece.damaged})
+            if not len(piece.local_us):
+                continue
+            if about is None:
+                about = _About(path, source, header(piece.metadata), piece)
+                next_day_us = _next_midnight(int(piece.local_us[0]) + about.shift, zone)
+                faults[f"files whose clock is read as {show_offset(about.shift)}"] += 1
+            last_us = about.held.add(piece) + about.shift
+            while last_us >= next_day_us + _SECOND_US:
+                yield about.recording(next_day_us, faults)
+                faults.clear()
+                next_day_us = _next_midnight(about.held.first_us + about.shift, zone)
     if about is None:
         raise EmptyRecordingError(
             where=str(path),

@@ -20,7 +20,8 @@ from har.recordings.layouts._layout import Source
 from har.recordings.layouts._tables.format import Opens
 from har.recordings.layouts._tree import matches
 
-MOST_ENTRIES = 20_000
+MOST_ENTRIES = 100_000
+"""An app may put a photo of every moment beside its tables."""
 MOST_BYTES = 4 << 30
 """Of one entry, unpacked: a week of six channels at 100 Hz as text has a sixth of it."""
 MOST_RATIO = 500
@@ -98,10 +99,8 @@ def bundles(path: Path, source: Source) -> Iterator[list[Bundle]]:
             at = _place(info)
             by_folder[at.parent.as_posix()][at.name.casefold()] = _Entry(archive, info, str(path))
         several = len(by_folder) > 1
-        yield [
-            Bundle(str(path), f"{path.stem}-{folder.replace('/', '-')}" if several else path.stem, entries)
-            for folder, entries in sorted(by_folder.items())
-        ]
+        names = {folder: f"-{folder.replace('/', '-')}" if several and folder != "." else "" for folder in by_folder}
+        yield [Bundle(str(path), path.stem + names[folder], entries) for folder, entries in sorted(by_folder.items())]
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
@@ -12,10 +12,16 @@ from numpy.typing import NDArray
 
 from har.errors import RecordingTimeError
 from har.recordings.layouts._align import on_stamps_of
+from har.recordings.layouts._clocks import UNCOMPARED, Track, on_one_clock
 from har.recordings.layouts._held.identity import Identity
-from har.recordings.layouts._layout import Clock, RawRecording, Signal
+from har.recordings.layouts._layout import Clock, RawRecording, Signal, Source
+from har.recordings.layouts._tables.columns import offset_s
 from har.recordings.layouts._tables.text import Rows
 
+OFFSET_OPTION = {
+    "max-offset": "largest offset in s between the two sensors' clocks that is measured by their movements and "
+    "corrected; 0: stamps are taken as they are; default: recordings.max_clock_offset_s"
+}
 UNMATCHED = "samples without a matching sample of the other sensor, left out"
 _MOST = 2.0**62
 _NO_STAMP = "rows whose stamp is no whole number"
@@ -74,7 +80,8 @@ def recording(
     *,
     max_gap_s: float,
     labels: pl.Series | None = None,
-    faults: Counter[str] | None = None,
+    notes: Sequence[str] = (),
+    max_offset_s: float = 0.0,
 ) -> RawRecording:
     """The recording of both sensors on the accelerometer's stamps; the gyroscope is interpolated.
 
@@ -86,14 +93,19 @@ def recording(
         gyroscope: the angular rate, by the same clock; None if there is none.
         max_gap_s: no interpolation between samples that are further apart.
         labels: String (n,), at the accelerometer's samples; None: `known.activity`.
-        faults: further faults.
+        notes: what was done to the recording, for the report and the lake.
+        max_offset_s: the largest offset of the two sensors' clocks that is corrected, see `on_one_clock`; 0: they have
+            one clock.
 
     Raises:
-        RecordingTimeError: the sensors were not on at the same time.
+        RecordingTimeError: the sensors were not on at the same time, or their clocks are further apart.
     """
-    counted = (faults or Counter()) + accelerometer.faults
+    counted = accelerometer.faults
     times_us, values, rotation = accelerometer.times_us, accelerometer.values, None
     if gyroscope is not None:
+        if max_offset_s:
+            gyroscope, words = _on_one_clock(where, accelerometer, gyroscope, max_offset_s)
+            notes = [*notes, *words]
         turned, valid = gyroscope.on(times_us, max_gap_s)
         if not valid.any():
             raise RecordingTimeError(
@@ -118,7 +130,36 @@ def recording(
         placement=known.placement,
         device=known.device,
         faults=+counted,
+        notes=tuple(notes),
     )
+
+
+def largest_offset(source: Source) -> float:
+    """The largest offset of two sensors' clocks that is corrected, in s: the option's, else har.toml's.
+
+    Raises:
+        SettingsError: it is no such number.
+    """
+    return offset_s(source.options.get("max-offset", str(source.settings.recordings.max_clock_offset_s)))
+
+
+def _on_one_clock(
+    where: str, accelerometer: Series, gyroscope: Series, max_offset_s: float
+) -> tuple[Series, tuple[str, ...]]:
+    """The gyroscope by the accelerometer's clock, and what was done to it.
+
+    An app that says that its stamps are of one clock is believed where the movements do not tell.
+    """
+    order = np.argsort(accelerometer.times_us, kind="stable")
+    moved = Track(accelerometer.times_us[order], accelerometer.values[order])
+    order = np.argsort(gyroscope.times_us, kind="stable")
+    stamps_us, values = gyroscope.times_us[order], gyroscope.values[order]
+    times_us, words = on_one_clock(
+        moved, Track(stamps_us, values), largest_s=max_offset_s, where=where, other="the gyroscope"
+    )
+    if not words or words == UNCOMPARED:
+        return gyroscope, ()
+    return replace(gyroscope, times_us=times_us, values=values), (words,)
 
 
 def spread(stamps_us: NDArray[np.int64], counts: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:

@@ -38,6 +38,11 @@ def anchored(local_us: int, zone: str) -> tuple[int, Counter[str]]:
     return int(times_us[0]), faults
 
 
+def notes(faults: Counter[str]) -> tuple[str, ...]:
+    """What the zone left open, for the lake."""
+    return tuple(f"{count:,} {words}" for words, count in faults.items())
+
+
 def named_offset_us(name: str, local_us: int, zone: str) -> int | None:
     """The offset (local minus UTC, µs) that a file names: UTC, GMT+02:00, or what `zone` is called at that time.
 

@@ -109,7 +109,7 @@ class Columns:
             columns=columns,
             constants={name: options[f"{name}-is"] for name in FIELDS if f"{name}-is" in options},
             pattern=PathPattern(options.get("pattern", "{subject}_{session}.*")),
-            max_offset_s=_offset(options.get("max-offset", str(settings.recordings.max_clock_offset_s))),
+            max_offset_s=offset_s(options.get("max-offset", str(settings.recordings.max_clock_offset_s))),
         )
 
     def choose(self, files: list[Path]) -> list[Path]:
@@ -209,7 +209,12 @@ def _rate(text: str) -> float:
     return rate
 
 
-def _offset(text: str) -> float:
+def offset_s(text: str) -> float:
+    """The largest offset of two clocks that an option allows, in s.
+
+    Raises:
+        SettingsError: it is no such number.
+    """
     try:
         offset = float(text)
     except ValueError:

@@ -5,8 +5,9 @@
 
 Stamps are ns since 1970, UTC. `totalacceleration` (Android) has gravity in it; `accelerometer` has not, and `gravity`
 is added. Both are in m/s², `gyroscope` is in rad/s. `wrist motion`, of a watch, has all three in one reading, in m/s²
-or g; the length of the gravity vector tells which. Axes are Android's if "Standardise Units & Frames" is on in the app:
-an iPhone's are the opposite otherwise, which no message shows. Source: github.com/tszheichoi/awesome-sensor-logger.
+or g; the length of the gravity vector tells which, and in g all signs are turned. Axes are Android's if "Standardise
+Units & Frames" is on in the app: an iPhone's are the opposite otherwise, which no message shows.
+Source: github.com/tszheichoi/awesome-sensor-logger.
 
 The app has no name for the subject. It is the one that `addressed` put into the message (from the topic or the address
 that the phone sends to), else the participant of the app's study, else "phone-" and the beginning of the device's id.
@@ -131,7 +132,8 @@ def _watch(series: Callable[..., _Series]) -> tuple[_Series, _Series]:
         for kind in ("acceleration", "gravity", "rotationRate")
     )
     length = float(np.median(np.linalg.norm(gravity.values, axis=1)))
-    unit = _STANDARD_GRAVITY if length < _STANDARD_GRAVITY / 2 else 1.0
+    # An Apple Watch writes g, with Apple's signs, until it is standardised.
+    unit = -_STANDARD_GRAVITY if length < _STANDARD_GRAVITY / 2 else 1.0
     return _Series(moved.at, (moved.values + gravity.values) * unit), rotation
 
 
