@@ -191,7 +191,7 @@ def imported_set(layout: str, path: Path, options: Mapping[str, str], names: Map
     maps = {label: name for label, name in known.items() if label != name}
     return RecordingSet(
         layout if find_layout(layout).name == layout else Path(layout).stem.replace("_", "-"),
-        f"{reader.title}, as published",
+        reader.title,
         layout,
         path,
         _nominal(statistics.median(rates)),

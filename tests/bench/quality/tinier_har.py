@@ -38,9 +38,9 @@ class TinierHar(Network):
         """Collect the scale of each channel."""
         self.scale.observe(windows.flatten(0, 1))
 
-    def members(self, window: Tensor) -> Tensor:
+    def members(self, inputs: Tensor) -> Tensor:
         """Logits of a single member."""
-        return self._classify(window).unsqueeze(1)
+        return self._classify(inputs).unsqueeze(1)
 
     def logits(self, window: Tensor, features: Tensor) -> Tensor:
         """Classify the window; the descriptors are for monitoring only."""
