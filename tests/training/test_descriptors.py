@@ -68,6 +68,26 @@ def test_moments_are_those_of_numpy_and_scipy(described, name) -> None:
         np.testing.assert_allclose(features[f"{name}.{kind}"], value, rtol=5e-3, atol=1e-3, err_msg=kind)
 
 
+@pytest.mark.parametrize("length", [200, 129, 8])
+def test_halves_are_described_on_their_own_and_in_their_order(make_signal: MakeSignal, length: int) -> None:
+    window = np.random.default_rng(length).normal(2, 3, (4, length, 6)).astype(np.float32)
+    window[:, length // 2 :] += 5
+    features = _describe(make_signal(length=length, rate_hz=RATE_HZ), window)
+    for name in ("accel_x", "gyro_norm"):
+        series, half = _series(window, name), length - length // 2
+        for part, values in (("first", series[:, :half]), ("second", series[:, length - half :])):
+            expected = {
+                "mean": values.mean(1),
+                "log_var": np.log(values.var(1) + FLOOR),
+                "min": values.min(1),
+                "max": values.max(1),
+            }
+            for kind, value in expected.items():
+                np.testing.assert_allclose(features[f"{name}.{part}_{kind}"], value, rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(features[f"{name}.mean"], series.mean(1), rtol=1e-3)
+        np.testing.assert_allclose(features[f"{name}.skew"], scipy.stats.skew(series, axis=1), atol=1e-2)
+
+
 @pytest.mark.parametrize("name", ["accel_x", "gyro_norm"])
 def test_band_power_is_the_periodograms(described, name) -> None:
     window, features = described

@@ -28,8 +28,9 @@ class Descriptors(nn.Module):
     (mean absolute deviation from the mean), `skew` and `kurtosis` (clamped), `band_…hz` (log of the power in a band,
     from the discrete Fourier transform), `entropy` (Shannon, over the bands), `autocorr_…s` (circular, below 25 Hz,
     from the power spectrum by Wiener and Khinchin), `log_jerk` (log of the power of the circular first difference,
-    below 25 Hz, per sample). Per pair of series: `corr` (Pearson). Per pair of channels and coherence band: `co_…hz`
-    and `quad_…hz`, real and imaginary part of the coherency.
+    below 25 Hz, per sample), and of each half of the window, which tell what comes first, `first_…` and `second_…`:
+    `mean`, `log_var`, `min` and `max`. Per pair of series: `corr` (Pearson). Per pair of channels and coherence band:
+    `co_…hz` and `quad_…hz`, real and imaginary part of the coherency.
 
     The order of the operations is that of the exported graph, where a pass over all samples costs a tenth of the
     Fourier transform: sums are entries of a matrix product wherever there is one anyway.
@@ -87,14 +88,19 @@ class Descriptors(nn.Module):
         floored = variance + FLOOR
         spread = variance + SHAPE_FLOOR
         # In float32 the mean of `centred` is not exactly 0, which matters for a small movement on a large offset.
-        residual = centred.mean(-1)
+        halves = self._halves(centred)
+        rises = halves.mean(-1, keepdim=True)
+        residual = centred.mean(-1) if self.length % 2 else rises.squeeze(3).mean(-1)
+        rest = halves - rises
+        halves = self._halves(series)
+        lowest, highest = halves.amin(-1), halves.amax(-1)
         third = (squared * centred).mean(-1) - 3.0 * residual * variance
         fourth = (squared * squared).mean(-1) - 4.0 * residual * third
         columns = [
             mean.flatten(1),
             torch.log(floored),
-            series.amin(-1),
-            series.amax(-1),
+            lowest.amin(-1),
+            highest.amax(-1),
             centred.abs().mean(-1),
             (third / (spread * torch.sqrt(spread))).clamp(-5.0, 5.0),
             (fourth / (spread * spread)).clamp(0.0, 15.0),
@@ -105,7 +111,16 @@ class Descriptors(nn.Module):
             columns.append(gram.narrow(1, self.series, self.pairs_first.shape[1]) / scale)
         if self.widths:
             columns.extend(self._spectral(centred))
+        of_halves = (mean + rises.squeeze(3), torch.log((rest * rest).mean(-1) + FLOOR), lowest, highest)
+        columns.extend(values.flatten(1) for values in of_halves)
         return torch.cat(columns, 1)
+
+    def _halves(self, series: Tensor) -> Tensor:
+        """(N, S, T) as (N, S, 2, T / 2); of an odd length, both halves hold the sample in the middle."""
+        half = self.length - self.length // 2
+        if 2 * half > self.length:
+            series = torch.cat((series.narrow(2, 0, half), series.narrow(2, self.length - half, half)), 2)
+        return series.reshape(-1, self.series, 2, half)
 
     def _spectral(self, centred: Tensor) -> list[Tensor]:
         spectra = [torch.matmul(part, getattr(self, f"fourier_{n}")) for n, part in enumerate(self._folded(centred))]
@@ -199,12 +214,18 @@ def _names(signal: Signal, spectrum: Spectrum) -> list[str]:
     names = [
         name for kind in ("mean", "log_var", "min", "max", "mad", "skew", "kurtosis") for name in each(kind)
     ] + pairs(signal.series, "corr")
+    halves = [
+        f"{series}.{half}_{kind}"
+        for kind in ("mean", "log_var", "min", "max")
+        for series in signal.series
+        for half in ("first", "second")
+    ]
     if not len(spectrum.frequencies):
-        return names
+        return names + halves
     names += each("log_jerk")
     names += each(*(f"autocorr_{lag:g}s" for lag, _ in spectrum.lags))
     if spectrum.bands:
         names += each(*(f"band_{low:g}_{high:g}hz" for low, high in spectrum.bands)) + each("entropy")
     for low, high in spectrum.coherence:
         names += pairs(signal.channels, f"co_{low:g}_{high:g}hz") + pairs(signal.channels, f"quad_{low:g}_{high:g}hz")
-    return names
+    return names + halves
