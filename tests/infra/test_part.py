@@ -46,6 +46,7 @@ while True:
             break
         continue
     except BlockingIOError:
+        listener.shutdown(socket.SHUT_RDWR)  # at once: what came until the process has ended would be reset
         break
     if ending and time.monotonic() > ending[0]:
         listener.settimeout(0)  # what has come until now, and no more
