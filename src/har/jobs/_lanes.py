@@ -15,7 +15,9 @@ from pathlib import Path
 from har.recordings import InboxFile
 
 CHUNK_BYTES = 200_000_000
-"""Approximate number of bytes read between two commits; a subject-day is never split."""
+"""Approximate number of bytes of text read between two commits; a subject-day is never split."""
+PARQUET = 8
+"""A byte of Parquet holds about as many samples as so many bytes of text."""
 LEAST_BYTES = 20_000_000
 """A lane with less costs more for its commits than a further worker gains."""
 _EDGE_BYTES = 4096
@@ -69,6 +71,7 @@ def chunks(
     total = 0
     for file in sorted(files, key=lambda file: (file.date, file.subject, file.session, file.path)):
         size = _size(file.path) if sizes is None else sizes[file.path]
+        size *= PARQUET if file.path.suffix.lower() == ".parquet" else 1
         if chunk:
             last = chunk[-1]
             full = (file.date, file.subject) != (last.date, last.subject) and total + size > CHUNK_BYTES
