@@ -36,6 +36,18 @@ def canonical_schema(channels: Iterable[str]) -> pl.Schema:
     )
 
 
+WEAR = {
+    "idle_s": pl.Float64(),
+    "nonwear_s": pl.Float64(),
+    "nonwear": pl.List(pl.Struct({"start": TIME, "end": TIME})),
+    "calibration_error_mg": pl.Float64(),
+    "calibrated_error_mg": pl.Float64(),
+    "calibration_gain": pl.List(pl.Float64()),
+    "calibration_offset_mg": pl.List(pl.Float64()),
+    "calibrated": pl.Boolean(),
+}
+"""Columns of `recordings` that only a whole recording tells; null in rows of older releases and of streams."""
+
 RECORDINGS = pl.Schema(
     {
         "date": pl.Date(),
@@ -63,14 +75,7 @@ RECORDINGS = pl.Schema(
         "placement": pl.String(),
         "device": pl.String(),
         "overlapping": pl.Int64(),
-        "idle_s": pl.Float64(),
-        "nonwear_s": pl.Float64(),
-        "nonwear": pl.List(pl.Struct({"start": TIME, "end": TIME})),
-        "calibration_error_mg": pl.Float64(),
-        "calibrated_error_mg": pl.Float64(),
-        "calibration_gain": pl.List(pl.Float64()),
-        "calibration_offset_mg": pl.List(pl.Float64()),
-        "calibrated": pl.Boolean(),
+        **WEAR,
     }
 )
 """One row per ingested file and date: the source of its samples, and their quality.
@@ -83,7 +88,7 @@ subject and placement has them.
 not worn (`nonwear` says when), null where a recording is shorter than an hour. `calibration_error_mg` is the mean
 distance of the acceleration at rest from 1 g, `calibrated_error_mg` the same after `calibration_gain` · measured +
 `calibration_offset_mg`; null where the file does not tell. `calibrated` says whether the samples have that gain and
-offset. All of them are null in rows of older releases and of streams.
+offset.
 """
 
 PREDICTIONS = pl.Schema(

@@ -21,6 +21,7 @@ from har.schema import (
     RECORDINGS,
     REQUESTS,
     SCORES,
+    WEAR,
     Partition,
     canonical_schema,
 )
@@ -28,22 +29,7 @@ from har.storage import Location
 
 __all__ = ["Lake", "Partition"]
 
-_NEW_IN_RECORDINGS = [
-    "interpolated",
-    "stamps_spread",
-    "notes",
-    "placement",
-    "device",
-    "overlapping",
-    "idle_s",
-    "nonwear_s",
-    "nonwear",
-    "calibration_error_mg",
-    "calibrated_error_mg",
-    "calibration_gain",
-    "calibration_offset_mg",
-    "calibrated",
-]
+_NEW_IN_RECORDINGS = [*("interpolated", "stamps_spread", "notes", "placement", "device", "overlapping"), *WEAR]
 _NEW_IN_LABELS = ("claimed_start", "claimed_end", "source", "batch", "review", "reviewed_by")
 
 

@@ -11,20 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from har.schema import FLAGS
+from har.schema import FLAGS, WEAR
 from har.streaming.store import SamplesRow
 
-UNKNOWN = (
-    "idle_s",
-    "nonwear_s",
-    "nonwear",
-    "calibration_error_mg",
-    "calibrated_error_mg",
-    "calibration_gain",
-    "calibration_offset_mg",
-    "calibrated",
-)
-"""Columns that are null in the rows of streamed sessions."""
 FILE = "stream/"
 """How `file` begins in the rows of streamed sessions, in place of a date."""
 
@@ -140,5 +129,5 @@ class Session:
             "device": self.device,
             "overlapping": 0,
             # What only whole recordings tell is unknown.
-            **dict.fromkeys(UNKNOWN),
+            **dict.fromkeys(WEAR),
         }
