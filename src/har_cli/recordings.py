@@ -80,6 +80,8 @@ def list_recordings(
     table = Table(
         "date", "subject", "session", "device", "hours", "gaps", "asleep", "not worn", "off 1 g at rest", "notes"
     )
+    for column in table.columns[:4]:
+        column.overflow = "fold"  # a name that is cut is of no use
     for row in rows.tail(_LISTED).iter_rows(named=True):
         table.add_row(*_cells(row, project))
     out.print(table)
