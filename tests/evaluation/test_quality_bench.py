@@ -243,6 +243,8 @@ def test_the_whole_bench_on_a_project(
     assert not page.loads
     assert "quality.html" in (project / "reports" / "index.html").read_text()
     assert _page.render(figures) == (project / "reports" / "quality.html").read_text()
+    assert figures["left_out"] == []
+    assert "brief ones have no window" in _page.render({**figures, "left_out": ["brief ones have no window"]})
     assert "reports/quality.json" in capsys.readouterr().out
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from har.errors import HarError
+from har.errors import HarError, NotEnoughDataError
 from har.files import make_folder, write_atomically
 from har.lake import Lake
 from har.pages import write_index
@@ -48,13 +48,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.root:
             settings = load_settings(options.root)
             sets = [(settings.project.name, "the recordings of this project", "", settings)]
-        figures: dict[str, Any] = {**_page.machine(), "seeds": options.seeds, "sets": []}
+        figures: dict[str, Any] = {**_page.machine(), "seeds": options.seeds, "sets": [], "left_out": []}
         for name, title, command, settings in sets:
             for protocol in options.protocol:
                 data = Data.of(name, PROTOCOLS[protocol], settings, kept)
-                with threadpool_limits(1):  # all peers are measured on one thread
-                    found = _measured(data, options, kept, say)
+                try:
+                    with threadpool_limits(1):  # all peers are measured on one thread
+                        found = _measured(data, options, kept, say)
+                except NotEnoughDataError as error:  # brief activities have no window of 3 s
+                    why = f"{title}, {protocol}: {error}"
+                    print(f"Left out: {why}", file=sys.stderr)
+                    figures["left_out"].append(why)
+                    continue
                 figures["sets"].append({"title": title, "command": command, **found})
+        if not figures["sets"]:
+            return 1
     except HarError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
