@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from har.cards import FACTS, Facts
-from har.dataset import device_reference, devices, load_windows, placements, recording_names
+from har.dataset import device_reference, load_windows, recording_names, wearing
 from har.devices import DEVICE_REFERENCE
 from har.errors import NotEnoughDataError, TrainingError
 from har.evaluation import (
@@ -228,6 +228,7 @@ def run(
         unreviewed_of=split.train,
     )
     windows = labelled(every)
+    regimes = recipe.regimes_of(windows)
     began = time.perf_counter()
     fitted = fit(
         windows,
@@ -243,11 +244,10 @@ def run(
             root=root,
             values=settings.training.values_of(recipe.network),
         ),
-        regimes=recipe.regimes_of(windows),
+        regimes=regimes,
         on_epoch=on_epoch,
     )
     seconds = time.perf_counter() - began
-    regimes = recipe.regimes_of(windows)
     is_seen = np.isin(windows.subjects, (*split.train, *split.validation))
     seen = windows.select(is_seen)
     novelty = learn_novelty(fitted, seen, regimes=None if regimes is None else regimes[is_seen], seed=recipe.seed)
@@ -306,20 +306,22 @@ def run(
         champion=beside,
     )
     report = write_atomically(folder / "report.html", page)
+    # Both for every window, once: each look reads the sessions of the whole table of samples.
+    placed, device = wearing(lake, every, version=recipe.lake_version)
     Facts.of(
         windows,
         split,
         evaluation,
         stride_s=settings.stride / settings.sensors.rate_hz,
-        placements=placements(lake, windows, version=recipe.lake_version),
-        devices=devices(lake, windows, version=recipe.lake_version),
+        placements=placed[every.labels >= 0],
+        devices=device[every.labels >= 0],
         seconds=seconds,
         on=fitted.module.inverse_temperature.device.type,
     ).write(folder / FACTS)
-    for name in (REFERENCE, REFERENCE_PROFILE, DEVICE_REFERENCE):
+    for name in (REFERENCE, REFERENCE_PROFILE, DEVICE_REFERENCE, SOURCES):
         (folder / name).unlink(missing_ok=True)
-    known = every.for_subjects((*split.train, *split.validation))
-    worn = placements(lake, known, version=recipe.lake_version)
+    is_known = np.isin(every.subjects, (*split.train, *split.validation))
+    known, worn = every.select(is_known), placed[is_known]
     written = device_reference(lake, settings, known, worn, seed=recipe.seed)
     if written is not None:
         written.write(folder / DEVICE_REFERENCE)
@@ -329,7 +331,6 @@ def run(
         )
         reference.write(folder / REFERENCE)
         write_atomically(folder / REFERENCE_PROFILE, profile.to_bytes())
-    (folder / SOURCES).unlink(missing_ok=True)
     if sources:
         write_atomically(folder / SOURCES, json.dumps(sources, indent=0, sort_keys=True))
     write_atomically(folder / "recipe.json", json.dumps(recipe.to_json(), indent=1))

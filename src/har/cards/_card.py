@@ -123,7 +123,7 @@ def _reference(registry: Registry, version: Version, settings: Settings) -> str:
     subjects = ", ".join(str(stratum.subjects) for stratum in pooled)
     return (
         f"{len(reference.features)} features of {subjects} subjects; a day without drift alarms with a chance of "
-        f"{settings.drift.false_alarms:.1%} (SHA-256 {version.tags[f'artifact.{REFERENCE}'][:12]}…)"
+        f"{settings.drift.false_alarms:.1%} (SHA-256 {version.sha256_of(REFERENCE)[:12]}…)"
     )
 
 

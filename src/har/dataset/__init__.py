@@ -3,14 +3,13 @@
 from har.dataset._feedback import Feedback, Timelines, has_a_persons_word, is_unreviewed
 from har.dataset._matching import days_around, matched_windows
 from har.dataset._wearers import device_reference
-from har.dataset._windows import devices, labels_from_feedback, load_windows, placements, recording_names, window_labels
+from har.dataset._windows import labels_from_feedback, load_windows, placements, recording_names, wearing, window_labels
 
 __all__ = [
     "Feedback",
     "Timelines",
     "days_around",
     "device_reference",
-    "devices",
     "has_a_persons_word",
     "is_unreviewed",
     "labels_from_feedback",
@@ -18,5 +17,6 @@ __all__ = [
     "matched_windows",
     "placements",
     "recording_names",
+    "wearing",
     "window_labels",
 ]

@@ -76,12 +76,17 @@ def placements(lake: Lake, windows: WindowSet, *, version: int | None = None) ->
         windows: from `load_windows`, all or some of them.
         version: of `samples`, the one of the windows; None: the newest.
     """
-    return _of_recordings("placement", lake, windows, version)
+    return wearing(lake, windows, version=version)[0]
 
 
-def devices(lake: Lake, windows: WindowSet, *, version: int | None = None) -> NDArray[np.str_]:
-    """The device that recorded each window, as `placements`, str (N,)."""
-    return _of_recordings("device", lake, windows, version)
+def wearing(lake: Lake, windows: WindowSet, *, version: int | None = None) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
+    """As `placements`, and the device that recorded each window, "" if unknown, str (N,)."""
+    columns = ("placement", "device")
+    every = lake.recordings.read(columns=[*RECORDING, *columns, "ingested_at", "file"]).sort("ingested_at", "file")
+    recorded = every.select(*RECORDING, *columns).unique(RECORDING, keep="last", maintain_order=True)
+    found = _recordings(lake, version).join(recorded, on=RECORDING, how="left", maintain_order="left")
+    placed, device = (found[column].fill_null("").to_numpy().astype(str)[windows.recordings] for column in columns)
+    return placed, device
 
 
 def recording_names(lake: Lake, *, version: int | None = None) -> NDArray[np.str_]:
@@ -225,15 +230,6 @@ def _may_have_labels(
     wanted = set(pl.concat([files.select("date", "subject"), *with_feedback]).rows())
     existing = wanted & set(lake.samples.partitions(version))
     return sorted(existing if partitions is None else existing & set(partitions))
-
-
-def _of_recordings(column: str, lake: Lake, windows: WindowSet, version: int | None) -> NDArray[np.str_]:
-    """A column of the table `recordings` for each window, "" where it is unknown."""
-    every = lake.recordings.read(columns=[*RECORDING, column, "ingested_at", "file"]).sort("ingested_at", "file")
-    recorded = every.select(*RECORDING, column).unique(RECORDING, keep="last", maintain_order=True)
-    found = _recordings(lake, version).join(recorded, on=RECORDING, how="left", maintain_order="left")
-    values: NDArray[np.str_] = found[column].fill_null("").to_numpy().astype(str)[windows.recordings]
-    return values
 
 
 def _recordings(lake: Lake, version: int | None) -> pl.DataFrame:

@@ -12,7 +12,7 @@ from har.registry import Version
 
 def has_reference(version: Version) -> bool:
     """Whether the version was trained with monitoring."""
-    return any(name.endswith(REFERENCE) for name in version.tags)
+    return version.has(REFERENCE)
 
 
 @lru_cache(maxsize=2)

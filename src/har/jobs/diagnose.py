@@ -36,7 +36,7 @@ def device_reference(project: Project) -> tuple[DeviceReference | None, str]:
     if champion is None:
         return None, ""
     words = f"version {champion.number}, the champion"
-    if champion.tags.get(f"artifact.{DEVICE_REFERENCE}"):
+    if champion.has(DEVICE_REFERENCE):
         return DeviceReference.read(project.registry.artifact(champion.number, DEVICE_REFERENCE)), words
     path = project.settings.path("runs") / f"devices-of-version-{champion.number}.json"
     if not path.is_file():

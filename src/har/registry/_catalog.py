@@ -64,6 +64,10 @@ class Version:
         """Whether a file of this name is stored with it; `Registry.artifact` returns it."""
         return f"{ARTIFACT}{name}" in self.tags
 
+    def sha256_of(self, name: str) -> str:
+        """SHA-256 of a file that is stored with it."""
+        return self.tags[f"{ARTIFACT}{name}"]
+
 
 class Catalog:
     """The registered model `name`; the first `add` creates the folder and its database."""

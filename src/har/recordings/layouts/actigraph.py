@@ -7,7 +7,6 @@ In idle sleep the device writes nothing: pauses stay pauses, and are counted.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,8 +22,7 @@ def _find(source: Source) -> list[Path]:
 
 
 def _read(path: Path, source: Source) -> Iterator[RawRecording]:
-    faults: Counter[str] = Counter()
-    yield from device_recordings(path, source, pieces(path, faults), _header, faults)
+    return device_recordings(path, source, pieces, _header)
 
 
 def _header(metadata: Metadata) -> Header:

@@ -29,8 +29,7 @@ def _find(source: Source) -> list[Path]:
 
 
 def _read(path: Path, source: Source) -> Iterator[RawRecording]:
-    faults: Counter[str] = Counter()
-    yield from device_recordings(path, source, _pieces(path, faults), _header, faults)
+    return device_recordings(path, source, _pieces, _header)
 
 
 def _pieces(path: Path, faults: Counter[str]) -> Generator[Piece, None, None]:

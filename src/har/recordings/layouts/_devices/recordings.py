@@ -104,27 +104,26 @@ class Held:
 def device_recordings(
     path: Path,
     source: Source,
-    pieces: Generator[Piece, None, None],
+    cut: Callable[[Path, Counter[str]], Generator[Piece, None, None]],
     header: Callable[[Metadata], Header],
-    faults: Counter[str],
 ) -> Iterator[RawRecording]:
     """One recording per day from the pieces of a file, in order.
 
     Args:
         path: the file.
         source: the options, and the project's settings.
-        pieces: what the file decodes to, piece by piece.
+        cut: what a file decodes to, piece by piece; adds the faults of the file that it meets.
         header: what the file states about itself, from its metadata.
-        faults: counted by the caller while it cuts the file; they are the first recording's.
 
     Raises:
         EmptyRecordingError: there are no samples.
         MissingColumnError: the project has a gyroscope, and the device has none.
     """
+    faults: Counter[str] = Counter()
     about: _About | None = None
     next_day_us = 0
     zone = source.settings.project.zone
-    with closing(pieces):  # an error ends this function: its temporary folder goes now
+    with closing(cut(path, faults)) as pieces:  # an error ends this function: its temporary folder goes now
         for piece in pieces:
             faults += Counter({DAMAGED: piece.damaged})
             if not len(piece.local_us):
